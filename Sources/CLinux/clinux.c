@@ -1,0 +1,211 @@
+#define _GNU_SOURCE
+#include "CLinux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The kernel passes at most this many descriptors in one message (SCM_MAX_FD). */
+enum { max_descriptors = 253 };
+
+union control {
+    char bytes[CMSG_SPACE(max_descriptors * sizeof(int))];
+    struct cmsghdr align;
+};
+
+/* Returns 1 when more descriptors came than there is room for; the surplus is closed. */
+static int collect(struct msghdr *message, int *descriptors, size_t capacity, size_t *count) {
+    int surplus = 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+        size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < n; i++) {
+            int descriptor;
+            memcpy(&descriptor, CMSG_DATA(c) + i * sizeof(int), sizeof descriptor);
+            if (*count < capacity) {
+                descriptors[(*count)++] = descriptor;
+            } else {
+                close(descriptor);
+                surplus = 1;
+            }
+        }
+    }
+    return surplus;
+}
+
+ssize_t clinux_receive(int socket, void *buffer, size_t size, int flags,
+                       int *descriptors, size_t capacity, size_t *count, int *truncated) {
+    union control control;
+    struct iovec piece = {buffer, size};
+    /* Room for no more than `capacity`, so that the kernel itself refuses the surplus. */
+    size_t room = capacity < max_descriptors ? capacity : max_descriptors;
+    struct msghdr message = {
+        .msg_iov = &piece,
+        .msg_iovlen = 1,
+        .msg_control = control.bytes,
+        .msg_controllen = CMSG_SPACE(room * sizeof(int)),
+    };
+    *count = 0;
+    *truncated = 0;
+    ssize_t got = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
+    if (got < 0) return -errno;
+    int surplus = message.msg_controllen ? collect(&message, descriptors, capacity, count) : 0;
+    *truncated = surplus || (message.msg_flags & MSG_CTRUNC);
+    return got;
+}
+
+ssize_t clinux_send(int socket, const void *head, size_t head_size,
+                    const void *body, size_t body_size, int flags,
+                    const int *descriptors, size_t count) {
+    if (!body_size && !count) {
+        ssize_t sent = send(socket, head, head_size, flags | MSG_NOSIGNAL);
+        return sent < 0 ? -errno : sent;
+    }
+    if (count > max_descriptors) return -E2BIG;
+    struct iovec pieces[2] = {{(void *)head, head_size}, {(void *)body, body_size}};
+    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = body_size ? 2 : 1};
+    union control control;
+    if (count) {
+        message.msg_control = control.bytes;
+        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+        memset(control.bytes, 0, message.msg_controllen);
+        struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(count * sizeof(int));
+        memcpy(CMSG_DATA(c), descriptors, count * sizeof(int));
+    }
+    ssize_t sent = sendmsg(socket, &message, flags | MSG_NOSIGNAL);
+    return sent < 0 ? -errno : sent;
+}
+
+int clinux_memfd(const char *name) {
+    int descriptor = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    return descriptor < 0 ? -errno : descriptor;
+}
+
+int clinux_seal_size(int descriptor) {
+    return fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0 ? -errno : 0;
+}
+
+int clinux_peer_credentials(int socket, pid_t *pid, uid_t *uid, gid_t *gid) {
+    struct ucred credentials;
+    socklen_t size = sizeof credentials;
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) return -errno;
+    *pid = credentials.pid;
+    *uid = credentials.uid;
+    *gid = credentials.gid;
+    return 0;
+}
+
+/* A copy under guard names its way out here; the handler takes it. The jump never
+   crosses a frame but clinux_copy's own. */
+static _Thread_local sigjmp_buf *volatile way_out;
+static struct sigaction previous_bus_action;
+
+static void on_bus_error(int signal, siginfo_t *info, void *context) {
+    if (way_out) siglongjmp(*way_out, 1);
+    if (previous_bus_action.sa_flags & SA_SIGINFO) {
+        previous_bus_action.sa_sigaction(signal, info, context);
+    } else if (previous_bus_action.sa_handler != SIG_DFL && previous_bus_action.sa_handler != SIG_IGN) {
+        previous_bus_action.sa_handler(signal);
+    } else {
+        /* Not ours: with the default action back, the faulting instruction ends the process. */
+        sigaction(SIGBUS, &previous_bus_action, NULL);
+    }
+}
+
+static void install_fault_guard_once(void) {
+    /* SA_NODEFER: the jump out of the handler leaves no signal blocked behind it. */
+    struct sigaction action = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_NODEFER};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGBUS, &action, &previous_bus_action);
+}
+
+void clinux_install_fault_guard(void) {
+    static int installed;
+    if (!__atomic_exchange_n(&installed, 1, __ATOMIC_ACQ_REL)) install_fault_guard_once();
+}
+
+int clinux_copy(void *to, const void *from, size_t size) {
+    sigjmp_buf here;
+    if (sigsetjmp(here, 0)) {
+        way_out = NULL;
+        return -EFAULT;
+    }
+    way_out = &here;
+    uintptr_t alignment = (uintptr_t)to | (uintptr_t)from;
+    if (size == 4 && !(alignment & 3))
+        __atomic_store_n((uint32_t *)to, __atomic_load_n((const uint32_t *)from, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
+    else if (size == 8 && !(alignment & 7))
+        __atomic_store_n((uint64_t *)to, __atomic_load_n((const uint64_t *)from, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
+    else if (size == 2 && !(alignment & 1))
+        __atomic_store_n((uint16_t *)to, __atomic_load_n((const uint16_t *)from, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
+    else
+        memcpy(to, from, size);
+    /* The copy must be done before the guard goes. */
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    way_out = NULL;
+    return 0;
+}
+
+static void do_nothing(int signal) { (void)signal; }
+
+void clinux_install_interrupting_signal(int signal) {
+    struct sigaction action = {.sa_handler = do_nothing};
+    sigemptyset(&action.sa_mask);
+    sigaction(signal, &action, NULL);
+}
+
+int clinux_realtime_signal(int offset) { return SIGRTMIN + offset; }
+
+int clinux_same_file(int a, int b) {
+    enum { kcmp_file = 0 };
+    pid_t self = getpid();
+    long order = syscall(SYS_kcmp, self, self, kcmp_file, (unsigned long)a, (unsigned long)b);
+    if (order == 0) return 1;
+    /* Not the same open file, or kcmp is not to be had: the same inode and rights will do,
+       because then a mapping of one shows the same bytes as a mapping of the other. */
+    struct stat x, y;
+    if (fstat(a, &x) < 0 || fstat(b, &y) < 0) return 0;
+    int x_flags = fcntl(a, F_GETFL), y_flags = fcntl(b, F_GETFL);
+    return x.st_dev == y.st_dev && x.st_ino == y.st_ino && (x_flags & O_ACCMODE) == (y_flags & O_ACCMODE);
+}
+
+int clinux_reopen_read_only(int descriptor) {
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
+    int copy = open(path, O_RDONLY | O_CLOEXEC);
+    return copy < 0 ? -errno : copy;
+}
+
+int clinux_accept(int socket) {
+    int connection = accept4(socket, NULL, NULL, SOCK_CLOEXEC);
+    return connection < 0 ? -errno : connection;
+}
+
+int clinux_next_data(int descriptor, off_t from, off_t *start, off_t *end) {
+    *start = lseek(descriptor, from, SEEK_DATA);
+    if (*start < 0) return errno == ENXIO ? 0 : -errno;
+    *end = lseek(descriptor, *start, SEEK_HOLE);
+    return *end < 0 ? -errno : 1;
+}
+
+int clinux_punch_hole(int descriptor, size_t size) {
+    int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    return fallocate(descriptor, mode, 0, (off_t)size) < 0 ? -errno : 0;
+}
+
+void clinux_name_thread(const char *name) {
+    char cut[16];
+    snprintf(cut, sizeof cut, "%s", name);
+    pthread_setname_np(pthread_self(), cut);
+}

@@ -1,0 +1,78 @@
+/// The C side of module Linux: headers that the Glibc module leaves out, macros as
+/// functions, and the few calls that need _GNU_SOURCE or setjmp.
+#ifndef CLINUX_H
+#define CLINUX_H
+
+#include <linux/vfio.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/types.h>
+#include <sys/un.h>
+
+#include "vfio_user.h"
+
+/// recvmsg(2) with MSG_CMSG_CLOEXEC that also collects SCM_RIGHTS descriptors.
+/// Stores up to `capacity` descriptors and their number; `truncated` tells that the
+/// kernel dropped some (MSG_CTRUNC). Returns the byte count, 0 at end of file, or
+/// -errno. Does not retry EINTR.
+ssize_t clinux_receive(int socket, void *buffer, size_t size, int flags,
+                       int *descriptors, size_t capacity, size_t *count, int *truncated);
+
+/// sendmsg(2) with MSG_NOSIGNAL of up to two pieces and SCM_RIGHTS descriptors.
+/// Returns the byte count or -errno. Does not retry EINTR.
+ssize_t clinux_send(int socket, const void *head, size_t head_size,
+                    const void *body, size_t body_size, int flags,
+                    const int *descriptors, size_t count);
+
+/// memfd_create(2) with MFD_CLOEXEC | MFD_ALLOW_SEALING. Returns the descriptor or -errno.
+int clinux_memfd(const char *name);
+
+/// F_ADD_SEALS of F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL. Returns 0 or -errno.
+int clinux_seal_size(int descriptor);
+
+/// SO_PEERCRED of a connected AF_UNIX socket. Returns 0 or -errno.
+int clinux_peer_credentials(int socket, pid_t *pid, uid_t *uid, gid_t *gid);
+
+/// Copies memory that may fault: a SIGBUS in either range ends the copy and returns
+/// -EFAULT instead of ending the process. 1, 2, 4 and 8 aligned bytes are copied by
+/// one access each. The handler is installed by clinux_install_fault_guard().
+int clinux_copy(void *to, const void *from, size_t size);
+
+/// Installs the SIGBUS handler that clinux_copy relies on. Idempotent; a SIGBUS outside of
+/// clinux_copy goes to the handler that was there before.
+void clinux_install_fault_guard(void);
+
+/// Installs an empty handler without SA_RESTART, so that `signal` ends blocking calls
+/// with EINTR and does nothing else.
+void clinux_install_interrupting_signal(int signal);
+
+/// `SIGRTMIN` is a function in glibc, and so no constant for Swift.
+int clinux_realtime_signal(int offset);
+
+/// 1 when `descriptors` a and b refer to the same open file (kcmp(2) when permitted,
+/// else the same device, inode and access mode), 0 when not.
+int clinux_same_file(int a, int b);
+
+/// open(2) of /proc/self/fd/N with O_RDONLY | O_CLOEXEC: a second, read-only description
+/// of the same file. Returns the descriptor or -errno.
+int clinux_reopen_read_only(int descriptor);
+
+/// accept4(2) with SOCK_CLOEXEC. Returns the descriptor or -errno.
+int clinux_accept(int socket);
+
+/// The next extent with data at or after `from` (SEEK_DATA, SEEK_HOLE). Returns 1, 0 when there
+/// is none, or -errno.
+int clinux_next_data(int descriptor, off_t from, off_t *start, off_t *end);
+
+/// Gives the first `size` bytes of a file back; they read as zeros afterwards. Returns 0 or -errno.
+int clinux_punch_hole(int descriptor, size_t size);
+
+/// pthread_setname_np(3) of the calling thread, cut to the 15 bytes that fit.
+void clinux_name_thread(const char *name);
+
+#endif

@@ -1,0 +1,87 @@
+import PCI
+
+/// What a vendor writes: one PCI function's identity, registers and state. Everything that all
+/// functions share (configuration space, BAR decoding, MSI and MSI-X, the protocol, the guest's memory)
+/// is the shell's work, see ``Function``.
+///
+/// Every method runs on the device's one thread. The caller has checked that an access lies inside its BAR
+/// and is naturally aligned: a register access cannot fail, as on a bus. What a guest writes is hostile
+/// all the same.
+public protocol Device: AnyObject {
+    /// All that a device needs to go on as if nothing had happened, but for the memory behind its
+    /// mapped BAR areas, which the shell saves. Complete at the end of every method.
+    associatedtype State: Codable & Sendable
+
+    /// Name, description and options, for `mediated types` and `mediated run`.
+    static var type: DeviceType { get }
+
+    /// Makes a device in its power-on state.
+    ///
+    /// - Parameters:
+    ///   - options: checked against the options that ``type`` declares.
+    ///   - host: lives as long as the device.
+    /// - Throws: ``OptionError`` for values that don't fit together, `Errno` when the system refuses
+    ///   memory or descriptors.
+    init(options: DeviceOptions, host: Host) throws
+
+    var identity: PCIIdentity { get }
+    /// In the order of their index.
+    var bars: [BAR] { get }
+    /// None unless declared.
+    var capabilities: [Capability] { get }
+    /// The INTx pin; none unless declared.
+    var interruptPin: InterruptPin? { get }
+    /// The image behind the expansion ROM BAR; none unless given.
+    var rom: [UInt8]? { get }
+    /// What the device shows, one per head; none unless it is a display.
+    var framebuffers: [any Framebuffer] { get }
+
+    /// The value of `width` bytes at `offset` of BAR `bar`, in the low bits. Mapped areas, MSI-X tables
+    /// and doorbells are never asked for.
+    func read(_ bar: Int, at offset: UInt64, width: AccessWidth) -> UInt64
+
+    /// Writes the low `width` bytes of `value`.
+    func write(_ bar: Int, at offset: UInt64, width: AccessWidth, value: UInt64)
+
+    /// A doorbell was rung, by whatever way. Several rings may arrive as one.
+    func ring(_ doorbell: Doorbell)
+
+    /// Back to the power-on state, with INTx deasserted. Memory behind mapped areas keeps its content, as
+    /// on a function-level reset.
+    func reset()
+
+    /// The state now.
+    var state: State { get }
+
+    /// Goes on from a state that a device of this type, with the same options, had.
+    ///
+    /// - Throws: ``StateError`` when the values can't be a state of this device; it is
+    ///   unchanged then.
+    func restore(_ state: State) throws(StateError)
+}
+
+extension Device {
+    public var capabilities: [Capability] { [] }
+    public var interruptPin: InterruptPin? { nil }
+    public var rom: [UInt8]? { nil }
+    public var framebuffers: [any Framebuffer] { [] }
+    public func ring(_ doorbell: Doorbell) {}
+}
+
+/// How many bytes one register access moves.
+public enum AccessWidth: Int, Sendable {
+    case byte = 1
+    case word = 2
+    case long = 4
+    case quad = 8
+}
+
+/// A saved state that doesn't fit the device it is meant for.
+public struct StateError: Error, CustomStringConvertible {
+    /// A sentence with the value and what would be right.
+    public let description: String
+
+    public init(_ description: String) {
+        self.description = description
+    }
+}

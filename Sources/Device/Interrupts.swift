@@ -1,0 +1,137 @@
+/// The kinds of interrupt that a PCI function has, with their VFIO index (`VFIO_PCI_…_IRQ_INDEX`).
+public enum InterruptKind: Int, CaseIterable, Sendable {
+    /// The pin, level-triggered.
+    case intx = 0
+    case msi = 1
+    case msix = 2
+    /// An uncorrectable error, told to the client.
+    case error = 3
+    /// The device would like to be unplugged.
+    case request = 4
+}
+
+/// Where a hypervisor takes a function's interrupts from. All calls come on the device's thread.
+public protocol InterruptSink: AnyObject {
+    /// The kind of message that the guest has set up: ``InterruptKind/msi``, ``InterruptKind/msix``, or nil while it has neither.
+    var messageKind: InterruptKind? { get }
+
+    /// Delivers one message.
+    ///
+    /// - Returns: false when the vector has no way to the guest now; it stays pending then, and
+    ///   ``Interrupts/deliverPending()`` tries again.
+    func send(_ kind: InterruptKind, vector: Int) -> Bool
+
+    /// The level of the pin has changed, as far as the guest lets it through.
+    func setINTx(_ asserted: Bool)
+}
+
+/// A function's interrupts: what the device asked for, what the guest lets through, what waits.
+///
+/// A device calls ``raise(_:)`` for a message-signalled vector and ``setINTx(_:)`` for its pin. It may
+/// do both for the same event: only the kind that the guest has enabled goes out.
+/// PCI Local Bus Specification 3.0, sections 6.2.4 and 6.8.
+public final class Interrupts {
+    /// What configuration space and the MSI-X table hold back.
+    struct Gates: Equatable {
+        /// Command register, bit 10.
+        var intxDisabled = false
+        /// Bit n holds MSI vector n back.
+        var msiMask: UInt32 = 0
+        /// MSI-X message control, bit 14.
+        var msixFunctionMasked = false
+    }
+
+    /// The hypervisor's end; nil while none is attached. Attaching does not replay what was lost
+    /// meanwhile, but the pin's level is passed on.
+    public weak var sink: (any InterruptSink)? {
+        didSet {
+            pinSent = false
+            updatePin()
+        }
+    }
+
+    /// Whether the device holds its pin asserted: status register, bit 3.
+    public private(set) var pinAsserted = false
+    private var pinSent = false
+    /// Vectors whose message could not go out yet; MSI-X's pending-bit array.
+    private(set) var pending = InlineArray<32, UInt64>(repeating: 0)
+    private var anythingPending = false
+
+    var gates = Gates() {
+        didSet {
+            guard gates != oldValue else { return }
+            updatePin()
+            deliverPending()
+        }
+    }
+
+    public init() {}
+
+    // MARK: For devices
+
+    /// Sends the message of `vector`, once, or leaves it pending while it is masked. Nothing happens
+    /// while the guest uses neither MSI nor MSI-X.
+    ///
+    /// - Parameter vector: from 0; MSI has up to 32, MSI-X up to 2048. Others are ignored.
+    public func raise(_ vector: Int) {
+        guard vector >= 0, vector < 2048, let sink, let kind = sink.messageKind else { return }
+        if isMasked(kind, vector) || !sink.send(kind, vector: vector) {
+            pending[vector / 64] |= 1 << UInt64(vector % 64)
+            anythingPending = true
+        }
+    }
+
+    /// Asserts or deasserts the pin: a level, which stays until it is changed.
+    public func setINTx(_ asserted: Bool) {
+        pinAsserted = asserted
+        updatePin()
+    }
+
+    // MARK: For the shell and hypervisors
+
+    /// Tries again what is pending: after an unmask, or when a vector got its way to the guest.
+    public func deliverPending() {
+        guard anythingPending, let sink, let kind = sink.messageKind else { return }
+        anythingPending = false
+        for word in pending.indices where pending[word] != 0 {
+            var left = pending[word]
+            while left != 0 {
+                let bit = left.trailingZeroBitCount
+                left &= left - 1
+                let vector = word * 64 + bit
+                if !isMasked(kind, vector) && sink.send(kind, vector: vector) {
+                    pending[word] &= ~(1 << UInt64(bit))
+                } else {
+                    anythingPending = true
+                }
+            }
+        }
+    }
+
+    /// Forgets what is pending and deasserts the pin, as a reset does.
+    func reset() {
+        clearPending()
+        setINTx(false)
+    }
+
+    /// Forgets what is pending: messages of a kind that was switched off don't go out later.
+    public func clearPending() {
+        pending = InlineArray(repeating: 0)
+        anythingPending = false
+    }
+
+    private func isMasked(_ kind: InterruptKind, _ vector: Int) -> Bool {
+        switch kind {
+        case .msi: vector < 32 && gates.msiMask & (1 << UInt32(vector)) != 0
+        case .msix: gates.msixFunctionMasked
+        default: false
+        }
+    }
+
+    private func updatePin() {
+        let level = pinAsserted && !gates.intxDisabled
+        guard level != pinSent else { return }
+        pinSent = level
+        sink?.setINTx(level)
+    }
+}

@@ -1,0 +1,131 @@
+import CLinux
+import Glibc
+
+/// The one thread of a device: it blocks in a plain `recvmsg(2)` on its client's socket, and yet
+/// notices everything else that the device waits for.
+///
+/// An `epoll_wait(2)` before each receive would cost a system call per message. So while a client is
+/// connected a second thread, the *sentry*, sleeps in `poll(2)` on the epoll descriptor. When something
+/// is ready it makes the client's socket non-blocking and signals the device's thread: a receive that
+/// has begun ends with EINTR, one that is about to begin with EAGAIN; neither order of the two
+/// loses the wake-up. Handlers always run on the device's thread. Idle, both threads sleep.
+///
+/// Every method but ``wake()`` belongs to the thread that runs the loop.
+public final class EventLoop {
+    /// What a watched descriptor is ready for. `EPOLLIN`, `EPOLLOUT`
+    public struct Events: OptionSet, Sendable {
+        public let rawValue: UInt32
+        public init(rawValue: UInt32) { self.rawValue = rawValue }
+        public static let readable = Events(rawValue: EPOLLIN.rawValue)
+        public static let writable = Events(rawValue: EPOLLOUT.rawValue)
+        /// The peer hung up or the descriptor failed; reported whether asked for or not.
+        public static let hangUp = Events(rawValue: EPOLLHUP.rawValue | EPOLLERR.rawValue)
+    }
+
+    /// Names one watched descriptor.
+    public struct Token: Hashable, Sendable {
+        fileprivate let number: UInt64
+    }
+
+    private struct Watch {
+        let descriptor: Int32
+        let handler: (Events) -> Void
+    }
+
+    private let epoll: Descriptor
+    private let wakeUp: EventFD
+    private let sentry: Sentry
+    private var watches: [UInt64: Watch] = [:]
+    private var nextNumber: UInt64 = 1
+
+    public init() throws(Errno) {
+        let epoll = Descriptor(owning: try systemCall { epoll_create1(Int32(EPOLL_CLOEXEC)) })
+        let wakeUp = try EventFD()
+        self.sentry = try Sentry(polling: epoll.raw)
+        self.epoll = epoll
+        self.wakeUp = wakeUp
+        _ = try watch(wakeUp.descriptor, for: .readable) { [wakeUp] _ in wakeUp.consume() }
+    }
+
+    deinit {
+        sentry.stop()
+    }
+
+    // MARK: What to wait for
+
+    /// Calls `handler` on the loop's thread whenever `descriptor` is ready (level-triggered).
+    /// The descriptor must stay open until ``unwatch(_:)``.
+    public func watch(
+        _ descriptor: borrowing Descriptor, for events: Events, handler: @escaping (Events) -> Void
+    ) throws(Errno) -> Token {
+        let token = Token(number: nextNumber)
+        nextNumber += 1
+        try control(EPOLL_CTL_ADD, descriptor.raw, events, token)
+        watches[token.number] = Watch(descriptor: descriptor.raw, handler: handler)
+        return token
+    }
+
+    /// Waits for other events on a watched descriptor from now on.
+    public func change(_ token: Token, to events: Events) throws(Errno) {
+        guard let watch = watches[token.number] else { throw .noSuchFileOrDirectory }
+        try control(EPOLL_CTL_MOD, watch.descriptor, events, token)
+    }
+
+    /// Stops watching. Harmless when it is not watched any more.
+    public func unwatch(_ token: Token) {
+        guard let watch = watches.removeValue(forKey: token.number) else { return }
+        _ = epoll_ctl(epoll.raw, EPOLL_CTL_DEL, watch.descriptor, nil)
+    }
+
+    private func control(_ operation: Int32, _ descriptor: Int32, _ events: Events, _ token: Token) throws(Errno) {
+        var event = epoll_event(events: events.rawValue, data: epoll_data_t(u64: token.number))
+        let epoll = epoll.raw
+        try systemCall { epoll_ctl(epoll, operation, descriptor, &event) }
+    }
+
+    // MARK: Waiting
+
+    /// Makes the loop's thread return from its wait. Callable from any thread and often.
+    public nonisolated func wake() {
+        wakeUp.signal()
+    }
+
+    /// Runs the handlers of everything that is ready.
+    ///
+    /// - Parameter milliseconds: how long to wait for something at most; 0: not at all, negative: without end.
+    public func dispatch(milliseconds: Int32) throws(Errno) {
+        var ready = InlineArray<16, epoll_event>(repeating: epoll_event())
+        let epoll = epoll.raw
+        var span = ready.mutableSpan
+        let count = try span.withUnsafeMutableBufferPointer { buffer throws(Errno) in
+            let base = buffer.baseAddress
+            return try systemCall { epoll_wait(epoll, base, 16, milliseconds) }
+        }
+        for index in 0..<Int(count) {
+            // A handler before this one may have stopped the watch.
+            let event = ready[index]
+            watches[event.data.u64]?.handler(Events(rawValue: event.events))
+        }
+    }
+
+    /// Receives from `socket`, running handlers meanwhile. Returns at the latest after a handler ran,
+    /// so that the caller can look whether it is to stop.
+    public func receive(
+        from socket: borrowing UnixSocket, into buffer: inout PageBuffer, at position: Int,
+        descriptors: inout ReceivedDescriptors
+    ) throws(Errno) -> UnixSocket.Received {
+        try sentry.watch(over: socket.descriptor.raw)
+        let received = try socket.receive(
+            into: &buffer, from: position, descriptors: &descriptors, blocking: true)
+        if sentry.takeAlarm() {
+            try socket.descriptor.setNonblocking(false)
+            try dispatch(milliseconds: 0)
+        }
+        return received
+    }
+
+    /// Ends the watch over a socket that is about to be closed.
+    public func endReceiving() {
+        sentry.endWatch()
+    }
+}

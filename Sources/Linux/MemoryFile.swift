@@ -1,0 +1,51 @@
+import CLinux
+import Glibc
+
+/// Memory that can be handed to another process as a descriptor: a sealed memfd and this
+/// process's mapping of it. `memfd_create(2)`
+///
+/// Its size is fixed (`F_SEAL_SHRINK`, `F_SEAL_GROW`), so nobody who holds the descriptor can make an
+/// access to it fault. Pages nobody has written take no memory.
+public final class MemoryFile: Sendable {
+    public let descriptor: Descriptor
+    public let mapping: Mapping
+
+    /// The size in bytes.
+    public var size: Int { mapping.size }
+
+    /// - Parameters:
+    ///   - name: shown in /proc/PID/maps as `memfd:NAME`.
+    ///   - size: in bytes; rounded up to whole pages.
+    public init(name: String, size: Int) throws(Errno) {
+        let page = Int(getpagesize())
+        let (padded, overflow) = size.addingReportingOverflow(page - 1)
+        guard size > 0, !overflow else { throw .invalidArgument }
+        let rounded = padded / page * page
+        let descriptor = Descriptor(owning: try shim(clinux_memfd(name)))
+        let raw = descriptor.raw
+        try systemCall { ftruncate(raw, rounded) }
+        try shim(clinux_seal_size(raw))
+        self.mapping = try Mapping(of: descriptor, size: rounded)
+        self.descriptor = descriptor
+    }
+
+    /// The extents that hold data, in order; all else reads as zeros and takes no memory.
+    /// `SEEK_DATA`, `SEEK_HOLE`
+    public func dataExtents() throws(Errno) -> [Range<Int>] {
+        var extents: [Range<Int>] = []
+        var position = 0
+        while position < size {
+            var start: off_t = 0
+            var end: off_t = 0
+            guard try shim(clinux_next_data(descriptor.raw, position, &start, &end)) == 1 else { break }
+            extents.append(start..<end)
+            position = end
+        }
+        return extents
+    }
+
+    /// Makes every byte zero and gives the memory back. `FALLOC_FL_PUNCH_HOLE`
+    public func clear() throws(Errno) {
+        try shim(clinux_punch_hole(descriptor.raw, size))
+    }
+}

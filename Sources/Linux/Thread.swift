@@ -1,0 +1,51 @@
+import CLinux
+import Glibc
+
+/// A thread of the operating system. `pthread_create(3)`
+public final class Thread: Sendable {
+    private let handle: pthread_t
+
+    /// Starts `body` on a new thread.
+    ///
+    /// - Parameters:
+    ///   - name: shown by `ps -T`; at most 15 bytes are kept.
+    ///   - stackSize: in bytes. Only what is used takes memory.
+    /// - Throws: `.resourceTemporarilyUnavailable` when no thread can be had.
+    public init(name: String, stackSize: Int = 1 << 20, _ body: @escaping @Sendable () -> Void) throws(Errno) {
+        var attributes = pthread_attr_t()
+        pthread_attr_init(&attributes)
+        defer { pthread_attr_destroy(&attributes) }
+        pthread_attr_setstacksize(&attributes, stackSize)
+        var handle = pthread_t()
+        // SAFETY: the box is retained here and released by the new thread, or below when there is none.
+        let box = Unmanaged.passRetained(Body(name: name, run: body))
+        let error = pthread_create(
+            &handle, &attributes,
+            { argument in
+                let body = Unmanaged<Body>.fromOpaque(argument!).takeRetainedValue()
+                clinux_name_thread(body.name)
+                body.run()
+                return nil
+            }, box.toOpaque())
+        guard error == 0 else {
+            box.release()
+            throw Errno(rawValue: error)
+        }
+        self.handle = handle
+    }
+
+    /// Waits until the thread has ended. To be called once.
+    public func join() {
+        pthread_join(handle, nil)
+    }
+
+    private final class Body: Sendable {
+        let name: String
+        let run: @Sendable () -> Void
+
+        init(name: String, run: @escaping @Sendable () -> Void) {
+            self.name = name
+            self.run = run
+        }
+    }
+}

@@ -1,0 +1,272 @@
+import CLinux
+import Glibc
+
+/// A connected AF_UNIX stream socket that carries bytes and descriptors. `unix(7)`
+public struct UnixSocket: ~Copyable, Sendable {
+    public let descriptor: Descriptor
+
+    public init(owning descriptor: consuming Descriptor) {
+        self.descriptor = descriptor
+    }
+
+    /// Connects to the socket at `path`.
+    ///
+    /// - Throws: `connect(2)`'s error; `.fileNameTooLong` for a path over 107 bytes.
+    public init(connectingTo path: String) throws(Errno) {
+        let descriptor = try Self.create()
+        let raw = descriptor.raw
+        try withSocketAddress(of: path) { address, size throws(Errno) in
+            try systemCall { connect(raw, address, size) }
+        }
+        self.descriptor = descriptor
+    }
+
+    /// Two sockets that are connected to each other. `socketpair(2)`
+    public static func pair() throws(Errno) -> Pair {
+        var raw: [Int32] = [-1, -1]
+        try systemCall { socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &raw) }
+        return Pair(
+            first: UnixSocket(owning: Descriptor(owning: raw[0])),
+            second: UnixSocket(owning: Descriptor(owning: raw[1])))
+    }
+
+    /// Both ends of a ``pair()``.
+    public struct Pair: ~Copyable {
+        public var first: UnixSocket
+        public var second: UnixSocket
+
+        /// Splits the pair; each end has its own owner then.
+        public consuming func split(_ use: (consuming UnixSocket, consuming UnixSocket) -> Void) {
+            use(first, second)
+        }
+    }
+
+    static func create() throws(Errno) -> Descriptor {
+        Descriptor(
+            owning: try systemCall { socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0) })
+    }
+
+    /// Who is at the other end, as the kernel saw it when the connection was made.
+    public struct Peer: Equatable, Sendable {
+        public var pid: Int32
+        public var uid: UInt32
+        public var gid: UInt32
+    }
+
+    /// The peer's process, user and group. `SO_PEERCRED`
+    public borrowing func peer() throws(Errno) -> Peer {
+        var pid: pid_t = 0
+        var uid: uid_t = 0
+        var gid: gid_t = 0
+        try shim(clinux_peer_credentials(descriptor.raw, &pid, &uid, &gid))
+        return Peer(pid: pid, uid: uid, gid: gid)
+    }
+
+    /// Ends both directions, so that whoever waits on either end wakes. `shutdown(2)`
+    public borrowing func shutDown() {
+        shutdown(descriptor.raw, Int32(SHUT_RDWR))
+    }
+
+    /// Waits until there is something to receive (or the peer is gone).
+    ///
+    /// - Parameter milliseconds: how long at most; negative: without end.
+    /// - Returns: false when the time ran out.
+    public borrowing func waitReadable(milliseconds: Int32) throws(Errno) -> Bool {
+        try wait(for: Int16(POLLIN), milliseconds: milliseconds)
+    }
+
+    /// Waits until something can be sent (or the peer is gone).
+    ///
+    /// - Returns: false when the time ran out.
+    public borrowing func waitWritable(milliseconds: Int32) throws(Errno) -> Bool {
+        try wait(for: Int16(POLLOUT), milliseconds: milliseconds)
+    }
+
+    private borrowing func wait(for events: Int16, milliseconds: Int32) throws(Errno) -> Bool {
+        var entry = pollfd(fd: descriptor.raw, events: events, revents: 0)
+        return try systemCall { poll(&entry, 1, milliseconds) } > 0
+    }
+
+    /// What ``receive(into:from:descriptors:blocking:)`` saw.
+    public enum Received: Equatable, Sendable {
+        /// So many bytes, at least 1. `descriptors` tells that descriptors came with the last of
+        /// them; `lost` that the kernel had to drop some.
+        case bytes(Int, descriptors: Bool, lost: Bool)
+        /// The peer closed its end.
+        case endOfFile
+        /// Nothing there (when not blocking), or a signal came.
+        case nothing
+    }
+
+    /// Receives what is there, up to the end of `buffer`, with its descriptors. `recvmsg(2)`
+    ///
+    /// The kernel glues messages without descriptors together and stops after one that has some: the
+    /// descriptors belong to the last message that begins in the bytes returned.
+    ///
+    /// - Parameters:
+    ///   - position: where in `buffer` the bytes go; there must be room for 1.
+    ///   - blocking: whether to wait when nothing is there.
+    public borrowing func receive(
+        into buffer: inout PageBuffer, from position: Int, descriptors: inout ReceivedDescriptors,
+        blocking: Bool
+    ) throws(Errno) -> Received {
+        precondition(position < buffer.count)
+        var count = 0
+        var lost: Int32 = 0
+        var raw = InlineArray<64, Int32>(repeating: -1)
+        // SAFETY: the pointers are used during the call only; `buffer` has room for the size given.
+        let got = raw.withReceivingPointer { raw in
+            clinux_receive(
+                descriptor.raw, buffer.pointer + position, buffer.count - position,
+                blocking ? 0 : Int32(MSG_DONTWAIT), raw, ReceivedDescriptors.capacity, &count, &lost)
+        }
+        for index in 0..<count { descriptors.append(Descriptor(owning: raw[index])) }
+        if got > 0 { return .bytes(got, descriptors: count > 0, lost: lost != 0) }
+        if got == 0 { return .endOfFile }
+        switch Errno(rawValue: Int32(-got)) {
+        case .interrupted, .resourceTemporarilyUnavailable: return .nothing
+        case .connectionReset: return .endOfFile
+        case let error: throw error
+        }
+    }
+
+    /// Sends `head`, then `body`, with descriptors, in one message; blocks until all is sent.
+    ///
+    /// - Throws: `.brokenPipe` or `.connectionReset` when the peer is gone.
+    public borrowing func send(
+        _ head: RawSpan, _ body: RawSpan = RawSpan(), descriptors: [Int32] = [],
+        milliseconds: Int32 = -1
+    ) throws(Errno) {
+        var skipped = 0
+        let total = head.byteCount + body.byteCount
+        while skipped < total {
+            let headLeft = skipped < head.byteCount ? head.extracting(skipped..<head.byteCount) : RawSpan()
+            let bodyStart = max(0, skipped - head.byteCount)
+            let bodyLeft = bodyStart == 0 ? body : body.extracting(bodyStart..<body.byteCount)
+            let sent = headLeft.withUnsafeBytes { head in
+                bodyLeft.withUnsafeBytes { body in
+                    // SAFETY: both pieces live until the call returns.
+                    head.isEmpty
+                        ? clinux_send(descriptor.raw, body.baseAddress, body.count, nil, 0, Self.flags(milliseconds), descriptors, skipped == 0 ? descriptors.count : 0)
+                        : clinux_send(descriptor.raw, head.baseAddress, head.count, body.baseAddress, body.count, Self.flags(milliseconds), descriptors, skipped == 0 ? descriptors.count : 0)
+                }
+            }
+            if sent >= 0 {
+                skipped += sent
+                continue
+            }
+            switch Errno(rawValue: Int32(-sent)) {
+            case .interrupted: continue
+            case .resourceTemporarilyUnavailable:
+                // The socket may be non-blocking (see EventLoop): wait for room, not for ever when
+                // the caller set a limit.
+                guard try waitWritable(milliseconds: milliseconds) else { throw .timedOut }
+            case let error: throw error
+            }
+        }
+    }
+
+    /// A send with a time limit must not block in the kernel.
+    private static func flags(_ milliseconds: Int32) -> Int32 {
+        milliseconds < 0 ? 0 : Int32(MSG_DONTWAIT)
+    }
+}
+
+extension InlineArray where Element == Int32 {
+    /// The elements' address, for a system call that fills them.
+    fileprivate mutating func withReceivingPointer<Result>(_ body: (UnsafeMutablePointer<Int32>) -> Result) -> Result {
+        var span = mutableSpan
+        return span.withUnsafeMutableBufferPointer { body($0.baseAddress!) }
+    }
+}
+
+/// A listening AF_UNIX stream socket; its path is removed when it goes away.
+public final class UnixListener: Sendable {
+    public let descriptor: Descriptor
+    public let path: String
+    /// Device and inode of the path, so that only our own socket is removed.
+    private let identity: (dev_t, ino_t)
+
+    /// Binds and listens at `path`. A dead socket that an earlier process left there is replaced.
+    ///
+    /// - Parameters:
+    ///   - mode: the permissions of the socket file. Whoever may write to it may connect.
+    ///   - backlog: how many connections may wait to be accepted.
+    /// - Throws: `.addressInUse` when another process listens there, `.fileExists` when there is
+    ///   something that is no socket, `bind(2)`'s error else.
+    public init(path: String, mode: mode_t = 0o600, backlog: Int32 = 16) throws(Errno) {
+        let descriptor = try UnixSocket.create()
+        let raw = descriptor.raw
+        try Self.removeDeadSocket(at: path)
+        // The umask decides over the file's mode from its first moment; fchmod comes too late.
+        let before = umask(~mode & 0o777)
+        defer { umask(before) }
+        try withSocketAddress(of: path) { address, size throws(Errno) in
+            try systemCall { bind(raw, address, size) }
+        }
+        var status = stat()
+        try systemCall { lstat(path, &status) }
+        try systemCall { listen(raw, backlog) }
+        self.identity = (status.st_dev, status.st_ino)
+        self.descriptor = descriptor
+        self.path = path
+    }
+
+    deinit {
+        var status = stat()
+        if lstat(path, &status) == 0, status.st_dev == identity.0, status.st_ino == identity.1 { unlink(path) }
+    }
+
+    private static func removeDeadSocket(at path: String) throws(Errno) {
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return }
+        guard status.st_mode & S_IFMT == S_IFSOCK else { throw .fileExists }
+        do throws(Errno) {
+            _ = try UnixSocket(connectingTo: path)
+            throw Errno.addressInUse
+        } catch {
+            guard error == .connectionRefused else { throw .addressInUse }
+            unlink(path)
+        }
+    }
+
+    /// The next connection that waits. `accept4(2)`
+    ///
+    /// - Returns: nil when none waits any more.
+    /// - Throws: `.tooManyOpenFiles` and the like; the connection goes on waiting then.
+    public func accept() throws(Errno) -> UnixSocket? {
+        var entry = pollfd(fd: descriptor.raw, events: Int16(POLLIN), revents: 0)
+        guard try systemCall({ poll(&entry, 1, 0) }) > 0 else { return nil }
+        let raw = descriptor.raw
+        do throws(Errno) {
+            return UnixSocket(
+                owning: Descriptor(owning: try shim(clinux_accept(raw))))
+        } catch {
+            if error == .connectionAbort || error == .resourceTemporarilyUnavailable { return nil }
+            throw error
+        }
+    }
+}
+
+/// Calls `body` with the `sockaddr_un` of `path`.
+private func withSocketAddress(
+    of path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) throws(Errno) -> Void
+) throws(Errno) {
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    let bytes = Array(path.utf8)
+    guard bytes.count < MemoryLayout.size(ofValue: address.sun_path), !bytes.contains(0) else {
+        throw .fileNameTooLong
+    }
+    guard !bytes.isEmpty else { throw .noSuchFileOrDirectory }
+    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
+    // SAFETY: sockaddr_un begins with the fields of sockaddr, as the socket calls define it.
+    let size = socklen_t(MemoryLayout<sockaddr_un>.size)
+    var result: Swift.Result<Void, Errno> = .success(())
+    withUnsafePointer(to: &address) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+            do throws(Errno) { try body(address, size) } catch { result = .failure(error) }
+        }
+    }
+    try result.get()
+}
