@@ -88,7 +88,8 @@ public struct DeviceOptions: Sendable {
         case .integer(let range):
             guard let number = Self.number(value), range.contains(number) else {
                 throw OptionError(
-                    "Option '\(option.name)' is '\(value)' but must be a number from \(range.lowerBound) to \(range.upperBound).")
+                    "Option '\(option.name)' is '\(value)' but must be a number from \(range.lowerBound) to \(range.upperBound)."
+                )
             }
             integers[option.name] = number
         case .boolean:

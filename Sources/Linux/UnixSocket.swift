@@ -143,12 +143,14 @@ public struct UnixSocket: ~Copyable, Sendable {
             let headLeft = skipped < head.byteCount ? head.extracting(skipped..<head.byteCount) : RawSpan()
             let bodyStart = max(0, skipped - head.byteCount)
             let bodyLeft = bodyStart == 0 ? body : body.extracting(bodyStart..<body.byteCount)
-            let sent = headLeft.withUnsafeBytes { head in
-                bodyLeft.withUnsafeBytes { body in
+            let first = headLeft.isEmpty ? bodyLeft : headLeft
+            let second = headLeft.isEmpty ? RawSpan() : bodyLeft
+            let sent = first.withUnsafeBytes { first in
+                second.withUnsafeBytes { second in
                     // SAFETY: both pieces live until the call returns.
-                    head.isEmpty
-                        ? clinux_send(descriptor.raw, body.baseAddress, body.count, nil, 0, Self.flags(milliseconds), descriptors, skipped == 0 ? descriptors.count : 0)
-                        : clinux_send(descriptor.raw, head.baseAddress, head.count, body.baseAddress, body.count, Self.flags(milliseconds), descriptors, skipped == 0 ? descriptors.count : 0)
+                    clinux_send(
+                        descriptor.raw, first.baseAddress, first.count, second.baseAddress, second.count,
+                        Self.flags(milliseconds), descriptors, skipped == 0 ? descriptors.count : 0)
                 }
             }
             if sent >= 0 {
