@@ -22,7 +22,9 @@ let package = Package(
         .target(name: "SerialCard", dependencies: ["Device"], path: "Sources/Devices/SerialCard"),
         .target(name: "BochsDisplay", dependencies: ["Device"], path: "Sources/Devices/BochsDisplay"),
         .target(name: "Exerciser", dependencies: ["Device"], path: "Sources/Devices/Exerciser"),
-        .target(name: "VFIOUser", dependencies: ["Linux", "VFIO", "GuestMemory", "PCI", "Device", "JSON"]),
+        .target(
+            name: "VFIOUser", dependencies: ["Linux", "VFIO", "GuestMemory", "PCI", "Device", "JSON"],
+            swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
 
         .testTarget(name: "LinuxTests", dependencies: ["Linux"]),
         .testTarget(name: "GuestMemoryTests", dependencies: ["GuestMemory"]),

@@ -111,12 +111,12 @@ public final class EventLoop {
     /// Receives from `socket`, running handlers meanwhile. Returns at the latest after a handler ran,
     /// so that the caller can look whether it is to stop.
     public func receive(
-        from socket: borrowing UnixSocket, into buffer: inout PageBuffer, at position: Int,
+        from socket: borrowing UnixSocket, into buffer: PageBuffer, at position: Int,
         descriptors: inout ReceivedDescriptors
     ) throws(Errno) -> UnixSocket.Received {
         try sentry.watch(over: socket.descriptor.raw)
         let received = try socket.receive(
-            into: &buffer, from: position, descriptors: &descriptors, blocking: true)
+            into: buffer, from: position, descriptors: &descriptors, blocking: true)
         if sentry.takeAlarm() {
             try socket.descriptor.setNonblocking(false)
             try dispatch(milliseconds: 0)

@@ -1,12 +1,15 @@
 import Glibc
 
-/// Page-aligned bytes of this process alone, fixed in size, that are touched only where they are
+/// Page-aligned bytes of this process alone, fixed in size, that take memory only where they are
 /// used: a large buffer for messages that are mostly small.
-public struct PageBuffer: ~Copyable {
+///
+/// Different parts may be in use at the same time (a message in hand, and what arrives behind it), so the
+/// spans it gives out are not exclusive: whoever owns the buffer says who writes where.
+public final class PageBuffer {
     private let memory: UnsafeMutableRawBufferPointer
 
     /// The size in bytes.
-    public var count: Int { memory.count }
+    public let count: Int
 
     /// - Parameter count: in bytes, at least 1.
     /// - Throws: `mmap(2)`'s error.
@@ -15,30 +18,41 @@ public struct PageBuffer: ~Copyable {
         let base = mmap(nil, count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
         guard let base, base != MAP_FAILED else { throw .current }
         memory = UnsafeMutableRawBufferPointer(start: base, count: count)
+        self.count = count
     }
 
     deinit {
         munmap(memory.baseAddress, memory.count)
     }
 
-    /// All of the buffer, to read.
-    public var bytes: RawSpan {
-        @_lifetime(borrow self)
-        borrowing get { _overrideLifetime(RawSpan(_unsafeBytes: UnsafeRawBufferPointer(memory)), borrowing: self) }
+    /// A part of the buffer, to read.
+    ///
+    /// The compiler can't tie a span to an object that a class holds. So the span is bound to nothing here;
+    /// the holder hands it on bound to itself.
+    @_lifetime(immortal)
+    public func bytes(_ range: Range<Int>) -> RawSpan {
+        // SAFETY: the range is checked against the memory; the holder keeps this object alive.
+        let part = UnsafeRawBufferPointer(rebasing: memory[range])
+        return _overrideLifetime(RawSpan(_unsafeBytes: part), copying: ())
     }
 
-    /// All of the buffer, to change.
-    public var mutableBytes: MutableRawSpan {
-        @_lifetime(&self)
-        mutating get { _overrideLifetime(MutableRawSpan(_unsafeBytes: memory), mutating: &self) }
+    /// A part of the buffer, to change.
+    @_lifetime(immortal)
+    public func mutableBytes(_ range: Range<Int>) -> MutableRawSpan {
+        // SAFETY: as above; that nobody else uses this part is the holder's to say.
+        let part = UnsafeMutableRawBufferPointer(rebasing: memory[range])
+        return _overrideLifetime(MutableRawSpan(_unsafeBytes: part), copying: ())
     }
 
-    /// The address, for system calls in this module.
-    var pointer: UnsafeMutableRawPointer { memory.baseAddress! }
+    /// The address of a byte, for system calls in this module.
+    func address(of position: Int) -> UnsafeMutableRawPointer {
+        precondition(position >= 0 && position <= count)
+        return memory.baseAddress! + position
+    }
 
-    /// Moves `range` to the front.
-    public mutating func moveToFront(_ range: Range<Int>) {
-        precondition(range.lowerBound >= 0 && range.upperBound <= count)
-        memmove(pointer, pointer + range.lowerBound, range.count)
+    /// Moves the bytes of `range` to `position`; they may overlap.
+    public func move(_ range: Range<Int>, to position: Int) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= count && position <= count - range.count)
+        memmove(address(of: position), address(of: range.lowerBound), range.count)
     }
 }

@@ -107,7 +107,7 @@ public struct UnixSocket: ~Copyable, Sendable {
     ///   - position: where in `buffer` the bytes go; there must be room for 1.
     ///   - blocking: whether to wait when nothing is there.
     public borrowing func receive(
-        into buffer: inout PageBuffer, from position: Int, descriptors: inout ReceivedDescriptors,
+        into buffer: PageBuffer, from position: Int, descriptors: inout ReceivedDescriptors,
         blocking: Bool
     ) throws(Errno) -> Received {
         precondition(position < buffer.count)
@@ -117,7 +117,7 @@ public struct UnixSocket: ~Copyable, Sendable {
         // SAFETY: the pointers are used during the call only; `buffer` has room for the size given.
         let got = raw.withReceivingPointer { raw in
             clinux_receive(
-                descriptor.raw, buffer.pointer + position, buffer.count - position,
+                descriptor.raw, buffer.address(of: position), buffer.count - position,
                 blocking ? 0 : Int32(MSG_DONTWAIT), raw, ReceivedDescriptors.capacity, &count, &lost)
         }
         for index in 0..<count { descriptors.append(Descriptor(owning: raw[index])) }

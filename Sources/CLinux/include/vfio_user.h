@@ -121,4 +121,13 @@ struct vfio_user_mig_data {
     uint32_t size;
 };
 
+/// struct vfio_region_info_cap_sparse_mmap without its areas: Swift has no flexible array members.
+struct vfio_user_sparse_header {
+    uint16_t id;
+    uint16_t version;
+    uint32_t next;
+    uint32_t nr_areas;
+    uint32_t reserved;
+};
+
 #endif

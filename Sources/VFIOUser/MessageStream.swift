@@ -1,0 +1,197 @@
+import Linux
+import VFIO
+
+/// Takes the bytes that arrive on a socket apart into messages, whatever pieces they come in.
+///
+/// One receive takes all that is there, so that a busy peer costs less than one system call a message.
+/// The message in hand stays where it is until ``consume(_:)``, also while ``awaitReply(to:milliseconds:)``
+/// receives more behind it.
+final class MessageStream {
+    /// Why no further message can be had.
+    enum Failure: Error, Equatable {
+        /// The peer closed the connection.
+        case endOfFile
+        /// A header says that its message has `size` bytes. Where the next one begins can't be known.
+        case messageSize(MessageHeader, maximum: Int)
+        /// More than the buffer holds arrived while a reply was awaited.
+        case overrun
+        /// The peer did not answer in time.
+        case timedOut
+        case system(Errno)
+    }
+
+    /// One message in the buffer.
+    struct Message {
+        let header: MessageHeader
+        /// The whole message.
+        fileprivate let range: Range<Int>
+    }
+
+    /// Descriptors and the message they came with.
+    private final class Batch {
+        var position: Int
+        var descriptors = ReceivedDescriptors()
+
+        init(position: Int) {
+            self.position = position
+        }
+    }
+
+    let socket: UnixSocket
+    private let buffer: PageBuffer
+    private let maximumMessage: Int
+    /// The first byte that is not consumed, and the end of what has arrived.
+    private var start = 0
+    private var end = 0
+    /// The end of the message in hand; ``start`` while there is none.
+    private var inHand = 0
+    /// In the order of their positions. Empty but for messages that carry descriptors.
+    private var batches: [Batch] = []
+    /// Some descriptors of the next batch were lost on the way.
+    private(set) var lostDescriptors = false
+
+    /// - Parameter maximumMessage: in bytes, header included. A longer one is an error.
+    init(_ socket: consuming UnixSocket, maximumMessage: Int) throws(Errno) {
+        self.socket = socket
+        self.maximumMessage = maximumMessage
+        // Room for a message in hand, a reply awaited meanwhile, and what else comes with them.
+        buffer = try PageBuffer(count: 3 * maximumMessage)
+    }
+
+    // MARK: Messages
+
+    /// The next message that has arrived whole; nil when more must be received first. It is in hand
+    /// until ``consume(_:)``.
+    func next() throws(Failure) -> Message? {
+        guard let message = try message(at: start) else { return nil }
+        inHand = message.range.upperBound
+        return message
+    }
+
+    /// What follows the message's header. Valid until the message is consumed.
+    @_lifetime(borrow self)
+    func payload(of message: Message) -> RawSpan {
+        buffer.bytes(message.range.lowerBound + MessageHeader.size..<message.range.upperBound)
+    }
+
+    /// Hands over the descriptors that came with a message.
+    func takeDescriptors(of message: Message) -> ReceivedDescriptors {
+        guard !batches.isEmpty, let index = batches.firstIndex(where: { $0.position == message.range.lowerBound })
+        else { return ReceivedDescriptors() }
+        let batch = batches.remove(at: index)
+        var taken = ReceivedDescriptors()
+        swap(&taken, &batch.descriptors)
+        return taken
+    }
+
+    /// Gives up the message in hand; what is left of its descriptors is closed.
+    func consume(_ message: Message) {
+        start = message.range.upperBound
+        inHand = start
+        if start == end { (start, end, inHand) = (0, 0, 0) }
+        if !batches.isEmpty { batches.removeAll { $0.position == message.range.lowerBound } }
+    }
+
+    private func message(at position: Int) throws(Failure) -> Message? {
+        guard end - position >= MessageHeader.size else { return nil }
+        let header = MessageHeader(buffer.bytes(position..<end))
+        guard header.messageSize >= UInt32(MessageHeader.size), header.messageSize <= UInt32(maximumMessage) else {
+            throw .messageSize(header, maximum: maximumMessage)
+        }
+        guard end - position >= Int(header.messageSize) else { return nil }
+        return Message(header: header, range: position..<position + Int(header.messageSize))
+    }
+
+    // MARK: Receiving
+
+    /// Receives what is there by `receive`, which gets the buffer and where to put the bytes.
+    ///
+    /// - Returns: whether anything came.
+    func fill(
+        _ receive: (PageBuffer, Int, inout ReceivedDescriptors) throws(Errno) -> UnixSocket.Received
+    ) throws(Failure) -> Bool {
+        makeRoom()
+        guard end < buffer.count else { throw .overrun }
+        var descriptors = ReceivedDescriptors()
+        let received: UnixSocket.Received
+        do throws(Errno) {
+            received = try receive(buffer, end, &descriptors)
+        } catch {
+            throw .system(error)
+        }
+        switch received {
+        case .endOfFile: throw .endOfFile
+        case .nothing: return false
+        case .bytes(let count, let hasDescriptors, let lost):
+            let chunk = end..<end + count
+            end += count
+            if hasDescriptors { assign(&descriptors, arrivedIn: chunk) }
+            if lost { lostDescriptors = true }
+            return true
+        }
+    }
+
+    /// With no message in hand, moves an incomplete one to the front when it would not fit behind.
+    private func makeRoom() {
+        guard start > 0, inHand == start, buffer.count - start < maximumMessage else { return }
+        buffer.move(start..<end, to: 0)
+        for batch in batches { batch.position -= start }
+        (start, end, inHand) = (0, end - start, 0)
+    }
+
+    /// Descriptors belong to the last message that begins in the bytes they came with: the kernel
+    /// glues earlier messages without descriptors in front of them and stops behind them.
+    private func assign(_ descriptors: inout ReceivedDescriptors, arrivedIn chunk: Range<Int>) {
+        var owner = start
+        var position = start
+        while position < chunk.upperBound {
+            owner = position
+            guard end - position >= MessageHeader.size else { break }
+            let size = Int(MessageHeader(buffer.bytes(position..<end)).messageSize)
+            guard size >= MessageHeader.size else { break }
+            position += size
+        }
+        let batch = Batch(position: owner)
+        swap(&batch.descriptors, &descriptors)
+        batches.append(batch)
+    }
+
+    // MARK: Replies
+
+    /// Receives until the reply to command `id` is there. Commands that arrive meanwhile stay in their
+    /// order for ``next()``; other replies are dropped.
+    ///
+    /// The reply lies behind the message in hand. ``discard(_:)`` takes it out again.
+    func awaitReply(to id: UInt16, milliseconds: Int32) throws(Failure) -> Message {
+        var position = max(inHand, start)
+        while true {
+            while let message = try message(at: position) {
+                guard message.header.type == .reply else {
+                    position = message.range.upperBound
+                    continue
+                }
+                if message.header.id == id { return message }
+                discard(message)
+            }
+            do throws(Errno) {
+                guard try socket.waitReadable(milliseconds: milliseconds) else { throw Errno.timedOut }
+            } catch {
+                throw error == .timedOut ? .timedOut : .system(error)
+            }
+            _ = try fill { buffer, position, descriptors throws(Errno) in
+                try socket.receive(into: buffer, from: position, descriptors: &descriptors, blocking: false)
+            }
+        }
+    }
+
+    /// Takes a message that is not in hand out of the stream.
+    func discard(_ message: Message) {
+        buffer.move(message.range.upperBound..<end, to: message.range.lowerBound)
+        end -= message.range.count
+        guard !batches.isEmpty else { return }
+        batches.removeAll { $0.position == message.range.lowerBound }
+        for batch in batches where batch.position > message.range.lowerBound {
+            batch.position -= message.range.count
+        }
+    }
+}
