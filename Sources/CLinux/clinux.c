@@ -209,3 +209,12 @@ void clinux_name_thread(const char *name) {
     snprintf(cut, sizeof cut, "%s", name);
     pthread_setname_np(pthread_self(), cut);
 }
+
+int clinux_is_eventfd(int descriptor) {
+    char path[32], target[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
+    ssize_t length = readlink(path, target, sizeof target - 1);
+    if (length < 0) return -errno;
+    target[length] = 0;
+    return strcmp(target, "anon_inode:[eventfd]") == 0;
+}

@@ -13,9 +13,12 @@ public final class EventFD: Sendable {
 
     /// Takes over a descriptor from a peer.
     ///
-    /// A peer may send a blocking one whose counter is full, or no eventfd at all. Changing its
-    /// flags would change the peer's too, so ``signal()`` asks first whether a write can block.
-    public init(adopting descriptor: consuming Descriptor) {
+    /// A peer may send a blocking one whose counter is full. Changing its flags would change the
+    /// peer's too, so ``signal()`` asks first whether a write can block.
+    ///
+    /// - Throws: `.invalidArgument` when it is no eventfd: a write to it might block or do anything.
+    public init(adopting descriptor: consuming Descriptor) throws(Errno) {
+        guard clinux_is_eventfd(descriptor.raw) != 0 else { throw .invalidArgument }
         self.descriptor = descriptor
     }
 

@@ -75,4 +75,8 @@ int clinux_punch_hole(int descriptor, size_t size);
 /// pthread_setname_np(3) of the calling thread, cut to the 15 bytes that fit.
 void clinux_name_thread(const char *name);
 
+/// 1 when the descriptor is an eventfd, 0 when it is something else, -errno when the kernel does not tell
+/// (no /proc).
+int clinux_is_eventfd(int descriptor);
+
 #endif
