@@ -12,6 +12,6 @@ public enum Capability: Equatable, Sendable {
     /// A PCI Express endpoint (version 2) with function-level reset. Also gives the function its
     /// 4 KiB extended configuration space.
     case pciExpress
-    /// Vendor-specific: the bytes after ID, next pointer and length. At most 253.
+    /// Vendor-specific: the bytes after ID, next pointer and length. Read-only. At most 189, with no other capability.
     case vendor([UInt8])
 }
