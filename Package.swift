@@ -14,7 +14,7 @@ let package = Package(
             name: "Linux",
             dependencies: ["CLinux", .product(name: "SystemPackage", package: "swift-system")],
             swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
-        .target(name: "JSON"),
+        .target(name: "JSON", swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
         .target(name: "VFIO", dependencies: ["CLinux", "JSON"]),
         .target(name: "GuestMemory", dependencies: ["CLinux", "Linux"]),
         .target(name: "PCI"),
