@@ -1,0 +1,1 @@
+"""What the cache is made of, one file per ingredient."""
