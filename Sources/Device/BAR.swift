@@ -4,8 +4,11 @@ import PCI
 /// One BAR of a device, as data: what it decodes, and which parts of it need no trap.
 public struct BAR: Sendable {
     public var layout: BARLayout
-    /// Parts that clients may map. Sorted, page-aligned, not overlapping.
-    public var mapped: [MappedArea]
+    /// Memory behind the BAR, byte for byte from its beginning; needed where parts are mapped.
+    public var memory: MemoryFile?
+    /// Parts of the BAR that clients may map, and that accesses by message find in ``memory`` too. Sorted,
+    /// page-aligned, not overlapping.
+    public var mapped: [Range<UInt64>]
     /// Addresses where a write does nothing but notify the device. Sorted, not overlapping.
     public var doorbells: [Doorbell]
 
@@ -14,36 +17,23 @@ public struct BAR: Sendable {
     /// - Parameters:
     ///   - index: 0 to 5. A 64-bit BAR also takes the next index.
     ///   - size: in bytes, a power of two, at least 16.
+    ///   - memory: at least `size` bytes, for ``mapped``.
+    ///   - mapped: all of the BAR unless given, when there is memory.
     public static func memory(
         _ index: Int, size: UInt64, prefetchable: Bool = false, is64Bit: Bool = false,
-        mapped: [MappedArea] = [], doorbells: [Doorbell] = []
+        memory: MemoryFile? = nil, mapped: [Range<UInt64>]? = nil, doorbells: [Doorbell] = []
     ) -> BAR {
         let layout = BARLayout(
             index: index, space: is64Bit ? .memory64 : .memory32, size: size, prefetchable: prefetchable)
-        return BAR(layout: layout, mapped: mapped, doorbells: doorbells)
+        return BAR(
+            layout: layout, memory: memory, mapped: memory == nil ? [] : mapped ?? [0..<size], doorbells: doorbells)
     }
 
     /// A BAR in I/O space.
     ///
     /// - Parameter size: in bytes, a power of two from 4 to 256.
     public static func io(_ index: Int, size: UInt64) -> BAR {
-        BAR(layout: BARLayout(index: index, space: .io, size: size), mapped: [], doorbells: [])
-    }
-}
-
-/// A part of a BAR that is plain memory: clients map it, and accesses by message go to the same bytes.
-public struct MappedArea: Sendable {
-    /// Where it begins in the BAR; a multiple of 4096.
-    public var offset: UInt64
-    /// The memory behind it. The area's size is the memory's.
-    public var memory: MemoryFile
-
-    /// In bytes.
-    public var size: UInt64 { UInt64(memory.size) }
-
-    public init(offset: UInt64 = 0, memory: MemoryFile) {
-        self.offset = offset
-        self.memory = memory
+        BAR(layout: BARLayout(index: index, space: .io, size: size), memory: nil, mapped: [], doorbells: [])
     }
 }
 

@@ -36,15 +36,19 @@ public protocol Device: AnyObject {
     /// What the device shows, one per head; none unless it is a display.
     var framebuffers: [any Framebuffer] { get }
 
-    /// The value of `width` bytes at `offset` of BAR `bar`, in the low bits. Mapped areas, MSI-X tables
-    /// and doorbells are never asked for.
+    /// The value of `width` bytes at `offset` of BAR `bar`, in the low bits. Mapped parts and MSI-X
+    /// tables are never asked for.
     func read(_ bar: Int, at offset: UInt64, width: AccessWidth) -> UInt64
 
-    /// Writes the low `width` bytes of `value`.
+    /// Writes the low `width` bytes of `value`. Doorbells come by ``ring(_:)`` instead.
     func write(_ bar: Int, at offset: UInt64, width: AccessWidth, value: UInt64)
 
     /// A doorbell was rung, by whatever way. Several rings may arrive as one.
     func ring(_ doorbell: Doorbell)
+
+    /// The device is to stand still, or to go on: while it stands still it takes nothing from outside (a
+    /// line, a timer) and touches neither the guest's memory nor its interrupts.
+    func setRunning(_ running: Bool)
 
     /// Back to the power-on state, with INTx deasserted. Memory behind mapped areas keeps its content, as
     /// on a function-level reset.
@@ -66,6 +70,7 @@ extension Device {
     public var rom: [UInt8]? { nil }
     public var framebuffers: [any Framebuffer] { [] }
     public func ring(_ doorbell: Doorbell) {}
+    public func setRunning(_ running: Bool) {}
 }
 
 /// How many bytes one register access moves.

@@ -120,6 +120,17 @@ public final class Interrupts {
         anythingPending = false
     }
 
+    /// Takes over what a saved function had pending and asserted.
+    func restore(pinAsserted: Bool, pending saved: [UInt64]) throws(StateError) {
+        guard saved.count <= pending.count else {
+            throw StateError("The state has \(saved.count) words of pending interrupts; there are at most \(pending.count).")
+        }
+        clearPending()
+        for (index, word) in saved.enumerated() { pending[index] = word }
+        anythingPending = saved.contains { $0 != 0 }
+        setINTx(pinAsserted)
+    }
+
     private func isMasked(_ kind: InterruptKind, _ vector: Int) -> Bool {
         switch kind {
         case .msi: vector < 32 && gates.msiMask & (1 << UInt32(vector)) != 0

@@ -2,7 +2,7 @@ import CLinux
 
 /// A read or write of the client's memory, asked for by the server. VFIO_USER_DMA_READ, VFIO_USER_DMA_WRITE;
 /// the reply repeats it.
-public struct DMAAccess: Equatable, Sendable {
+public struct DMATransfer: Equatable, Sendable {
     /// The fixed part, in bytes; the data follows.
     public static let size = MemoryLayout<vfio_user_dma_access>.size
     /// The reply to a write as the specification has it: its count takes 4 bytes.

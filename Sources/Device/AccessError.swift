@@ -1,0 +1,22 @@
+import Linux
+
+/// An access to a region that the function can't answer. EINVAL, as the kernel's vfio-pci gives it.
+public enum AccessError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// The function has no region with this index.
+    case noSuchRegion(Int)
+    /// The access does not lie inside the region.
+    case outsideRegion(Int, offset: UInt64, count: Int, size: UInt64)
+    /// A write to a region that can only be read.
+    case readOnly(Int)
+
+    public var errno: Errno { .invalidArgument }
+
+    public var description: String {
+        switch self {
+        case .noSuchRegion(let index): "The function has no region \(index)."
+        case .outsideRegion(let index, let offset, let count, let size):
+            "\(count) bytes at \(offset) do not lie inside region \(index), which has \(size)."
+        case .readOnly(let index): "Region \(index) can't be written."
+        }
+    }
+}

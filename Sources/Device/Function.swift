@@ -1,0 +1,266 @@
+import GuestMemory
+import Linux
+import PCI
+
+/// The shell round a device: a complete PCI function, as a hypervisor sees it.
+///
+/// It owns what all functions share: configuration space, the expansion ROM, the MSI-X table, and the way
+/// an access takes to the device's registers, its mapped memory or its doorbells. A hypervisor brings accesses
+/// by region and offset, and sets ``Interrupts/sink``. All on the device's thread.
+public final class Function {
+    public let device: any Device
+    public let host: Host
+    /// What a guest reads and writes at region ``configurationRegion``.
+    public private(set) var configuration: ConfigurationSpace
+    private var msixTable: MSIXTable?
+    private let slots: [BARSlot?]
+    private let romImage: [UInt8]
+
+    /// The number of regions: six BARs, the ROM, configuration space, and VGA, which no function has.
+    public static let regionCount = 9
+    /// VFIO_PCI_ROM_REGION_INDEX
+    public static let romRegion = 6
+    /// VFIO_PCI_CONFIG_REGION_INDEX
+    public static let configurationRegion = 7
+
+    /// - Throws: `ConfigurationError` when what the device declares is impossible.
+    public init(_ device: any Device, host: Host) throws(ConfigurationError) {
+        let image = device.rom ?? []
+        // As a BAR, the ROM's has a power of two; the least that its register can tell is 2 KiB.
+        var romSize = image.isEmpty ? 0 : 2048
+        while romSize < image.count { romSize *= 2 }
+        let bars = device.bars
+        configuration = try ConfigurationSpace(
+            identity: device.identity, bars: bars.map(\.layout), capabilities: device.capabilities,
+            interruptPin: device.interruptPin, romSize: UInt64(romSize))
+        var slots = [BARSlot?](repeating: nil, count: 6)
+        for bar in bars { slots[bar.layout.index] = BARSlot(bar, msix: configuration.msixLayout) }
+        self.slots = slots
+        if let layout = configuration.msixLayout { msixTable = try MSIXTable(vectors: layout.vectors) }
+        romImage = image + Array(repeating: 0xff, count: romSize - image.count)
+        self.device = device
+        self.host = host
+    }
+
+    // MARK: What there is
+
+    /// One of a function's regions.
+    public struct Region: Sendable {
+        /// In bytes; 0 when the function has no such region.
+        public var size: UInt64 = 0
+        public var isWritable = false
+        /// What may be mapped, byte for byte from the region's beginning.
+        public var memory: MemoryFile?
+        public var mapped: [Range<UInt64>] = []
+        public var doorbells: [Doorbell] = []
+    }
+
+    /// - Parameter index: 0 to ``regionCount`` - 1; nil for any other.
+    public func region(_ index: Int) -> Region? {
+        switch index {
+        case 0..<6:
+            guard let bar = slots[index]?.bar else { return Region() }
+            return Region(
+                size: bar.layout.size, isWritable: true, memory: bar.memory, mapped: bar.mapped,
+                doorbells: bar.doorbells)
+        case Self.romRegion: return Region(size: UInt64(romImage.count))
+        case Self.configurationRegion: return Region(size: UInt64(configuration.size), isWritable: true)
+        case 0..<Self.regionCount: return Region()
+        default: return nil
+        }
+    }
+
+    /// How many interrupts of a kind there are.
+    public func interruptCount(_ kind: InterruptKind) -> Int {
+        switch kind {
+        case .intx: device.interruptPin == nil ? 0 : 1
+        case .msi: msiVectors
+        case .msix: configuration.msixLayout?.vectors ?? 0
+        case .error, .request: 1
+        }
+    }
+
+    private var msiVectors: Int {
+        for case .msi(let vectors, _) in device.capabilities { return vectors }
+        return 0
+    }
+
+    // MARK: Accesses
+
+    /// Reads from a region, as many bytes as `target` has.
+    public func read(region: Int, offset: UInt64, into target: inout MutableRawSpan) throws(AccessError) {
+        if region >= 0, region < 6, let slot = slots[region] {
+            try check(region, offset, target.byteCount, size: slot.bar.layout.size)
+            read(slot, offset, &target)
+            return
+        }
+        switch region {
+        case Self.configurationRegion:
+            try check(region, offset, target.byteCount, size: UInt64(configuration.size))
+            showInterruptStatus()
+            configuration.read(at: Int(offset), into: &target)
+        case Self.romRegion:
+            try check(region, offset, target.byteCount, size: UInt64(romImage.count))
+            for index in 0..<target.byteCount {
+                target.storeBytes(of: romImage[Int(offset) + index], toByteOffset: index, as: UInt8.self)
+            }
+        case 0..<Self.regionCount:
+            try check(region, offset, target.byteCount, size: 0)
+        default: throw .noSuchRegion(region)
+        }
+    }
+
+    /// Writes `source` to a region.
+    public func write(region: Int, offset: UInt64, from source: RawSpan) throws(AccessError) {
+        if region >= 0, region < 6, let slot = slots[region] {
+            try check(region, offset, source.byteCount, size: slot.bar.layout.size)
+            write(slot, offset, source)
+            return
+        }
+        switch region {
+        case Self.configurationRegion:
+            try check(region, offset, source.byteCount, size: UInt64(configuration.size))
+            act(on: configuration.write(at: Int(offset), from: source))
+        case Self.romRegion where !romImage.isEmpty: throw .readOnly(region)
+        case 0..<Self.regionCount:
+            try check(region, offset, source.byteCount, size: 0)
+        default: throw .noSuchRegion(region)
+        }
+    }
+
+    private func check(_ region: Int, _ offset: UInt64, _ count: Int, size: UInt64) throws(AccessError) {
+        guard size > 0, offset <= size, UInt64(count) <= size - offset else {
+            throw .outsideRegion(region, offset: offset, count: count, size: size)
+        }
+    }
+
+    private func read(_ slot: BARSlot, _ offset: UInt64, _ target: inout MutableRawSpan) {
+        var done = 0
+        while done < target.byteCount {
+            let position = offset + UInt64(done)
+            let piece = slot.piece(at: position, upTo: offset + UInt64(target.byteCount))
+            let end = done + Int(piece.range.count)
+            switch piece.kind {
+            case .registers:
+                while done < end {
+                    let at = offset + UInt64(done)
+                    let width = AccessWidth.widest(at: at, upTo: end - done)
+                    target.storeBytes(of: device.read(slot.index, at: at, width: width), width, toByteOffset: done)
+                    done += width.rawValue
+                }
+            case .memory(let memory):
+                var part = target._mutatingExtracting(done..<end)
+                memory.copy(at: Int(position), count: part.byteCount, into: &part)
+            case .msixTable(let start):
+                var part = target._mutatingExtracting(done..<end)
+                msixTable?.read(at: Int(position - start), into: &part)
+            case .msixPending(let start):
+                var part = target._mutatingExtracting(done..<end)
+                let pending = host.interrupts.pending
+                msixTable?.readPending(pending.span, at: Int(position - start), into: &part)
+            }
+            done = end
+        }
+    }
+
+    private func write(_ slot: BARSlot, _ offset: UInt64, _ source: RawSpan) {
+        var done = 0
+        while done < source.byteCount {
+            let position = offset + UInt64(done)
+            let piece = slot.piece(at: position, upTo: offset + UInt64(source.byteCount))
+            let end = done + Int(piece.range.count)
+            switch piece.kind {
+            case .registers:
+                while done < end {
+                    let at = offset + UInt64(done)
+                    let width = AccessWidth.widest(at: at, upTo: end - done)
+                    writeRegister(slot, at, width, source.load(width, fromByteOffset: done))
+                    done += width.rawValue
+                }
+            case .memory(let memory):
+                memory.replace(at: Int(position), with: source.extracting(done..<end))
+            case .msixTable(let start):
+                _ = msixTable?.write(at: Int(position - start), from: source.extracting(done..<end))
+            case .msixPending: break
+            }
+            done = end
+        }
+    }
+
+    private func writeRegister(_ slot: BARSlot, _ offset: UInt64, _ width: AccessWidth, _ value: UInt64) {
+        for doorbell in slot.bar.doorbells
+        where doorbell.offset == offset && doorbell.width == width && doorbell.match ?? value == value {
+            device.ring(doorbell)
+            return
+        }
+        device.write(slot.index, at: offset, width: width, value: value)
+    }
+
+    // MARK: Configuration space
+
+    /// The status bits that follow the device's interrupts are brought up to date when somebody looks.
+    private func showInterruptStatus() {
+        configuration.setInterruptStatus(host.interrupts.pinAsserted)
+        if configuration.msi != nil {
+            configuration.setMSIPending(UInt32(truncatingIfNeeded: host.interrupts.pending[0]))
+        }
+    }
+
+    private func act(on changes: ConfigurationSpace.Changes) {
+        if changes.contains(.functionLevelReset) { return reset() }
+        if !changes.isDisjoint(with: [.command, .msi, .msix]) { openGates() }
+    }
+
+    private func openGates() {
+        host.interrupts.gates = Interrupts.Gates(
+            intxDisabled: configuration.command.contains(.intxDisable),
+            msiMask: configuration.msi?.mask ?? 0,
+            msixFunctionMasked: configuration.msix?.functionMasked ?? false)
+    }
+
+    /// Resets the function and the device: VFIO's DEVICE_RESET, and a function-level reset of the guest's.
+    /// The client's interrupt set-up and memory maps stay.
+    public func reset() {
+        device.reset()
+        configuration.reset()
+        msixTable?.reset()
+        host.interrupts.reset()
+        openGates()
+    }
+
+    // MARK: State
+
+    /// What the shell itself keeps: goes into a saved state beside the device's.
+    struct State: Codable {
+        var configuration: ConfigurationSpace.State
+        var msixTable: MSIXTable.State?
+        var pin: Bool
+        var pending: [UInt64]
+    }
+
+    var state: State {
+        let pending = host.interrupts.pending
+        return State(
+            configuration: configuration.state, msixTable: msixTable?.state, pin: host.interrupts.pinAsserted,
+            pending: pending.indices.map { pending[$0] })
+    }
+
+    /// - Throws: ``StateError``; the function is unchanged then.
+    func restore(_ state: State) throws(StateError) {
+        var configuration = configuration
+        var table = msixTable
+        do throws(ConfigurationError) {
+            try configuration.restore(state.configuration)
+            if let saved = state.msixTable { try table?.restore(saved) }
+        } catch {
+            throw StateError(error.description)
+        }
+        guard (table == nil) == (state.msixTable == nil) else {
+            throw StateError("The state has \(table == nil ? "an" : "no") MSI-X table, other than this device.")
+        }
+        try host.interrupts.restore(pinAsserted: state.pin, pending: state.pending)
+        self.configuration = configuration
+        msixTable = table
+        openGates()
+    }
+}
