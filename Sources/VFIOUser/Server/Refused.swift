@@ -1,0 +1,44 @@
+import Linux
+import VFIO
+
+/// A client that came while another one was there: its first message is answered with EBUSY.
+final class Refused {
+    /// How many may be waited for at the same time.
+    static let maximum = 16
+
+    private let socket: UnixSocket
+    private let loop: EventLoop
+    private var token: EventLoop.Token?
+    private(set) var isDone = false
+
+    init(_ socket: consuming UnixSocket, loop: EventLoop) throws(Errno) {
+        self.socket = socket
+        self.loop = loop
+        token = try loop.watch(self.socket.descriptor, for: .readable) { [unowned self] _ in answer() }
+    }
+
+    deinit {
+        if let token { loop.unwatch(token) }
+    }
+
+    private func answer() {
+        if let token { loop.unwatch(token) }
+        token = nil
+        isDone = true
+        do throws(Errno) {
+            let buffer = try PageBuffer(count: 4096)
+            var descriptors = ReceivedDescriptors()
+            let received = try socket.receive(into: buffer, from: 0, descriptors: &descriptors, blocking: false)
+            // Less than a header: whoever this is speaks no vfio-user, and gets no answer.
+            if case .bytes(let count, _, _) = received, count >= MessageHeader.size {
+                let header = MessageHeader(buffer.bytes(0..<count))
+                var reply = buffer.mutableBytes(0..<MessageHeader.size)
+                header.reply(error: Errno.resourceBusy.rawValue).write(into: &reply)
+                try socket.send(buffer.bytes(0..<MessageHeader.size), milliseconds: 0)
+            }
+        } catch {
+            // The client is gone already.
+        }
+        socket.shutDown()
+    }
+}

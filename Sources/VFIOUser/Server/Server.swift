@@ -1,0 +1,113 @@
+import Device
+import Linux
+import Synchronization
+
+/// Serves one function on one socket, to one client at a time, on one thread.
+///
+/// A client that leaves takes its memory maps and interrupts with it; the device keeps its state for the next
+/// one. While a client is there, others are refused with EBUSY.
+public final class Server {
+    /// How the server behaves.
+    public struct Configuration: Sendable {
+        /// Never sleep while a client is connected: faster answers for a whole processor.
+        public var isPolling = false
+        /// How long a client may take to answer a DMA message or to make room for a reply, in milliseconds. It is
+        /// disconnected, or the access fails, then.
+        public var patience: Int32 = 5_000
+        /// Called on the server's thread when something happens that an administrator may want to know.
+        public var log: (String) -> Void = { _ in }
+
+        public init() {}
+    }
+
+    private let function: Function
+    private let listener: UnixListener
+    private let configuration: Configuration
+    private var session: Session?
+    private var refusals: [Refused] = []
+    private let isStopping = Atomic<Bool>(false)
+
+    /// What the server has done since it began.
+    public private(set) var statistics = Statistics()
+
+    public init(
+        _ function: Function, listener: UnixListener, configuration: Configuration = Configuration()
+    ) {
+        self.function = function
+        self.listener = listener
+        self.configuration = configuration
+    }
+
+    /// Whether a client is connected.
+    public var hasClient: Bool { session != nil }
+
+    /// Serves on the calling thread until ``stop()``.
+    ///
+    /// - Throws: `Errno` when the system refuses to wait. A client's errors end only its session.
+    public func run() throws(Errno) {
+        let loop = function.host.loop
+        let token = try loop.watch(listener.descriptor, for: .readable) { [unowned self] _ in acceptClients() }
+        defer {
+            loop.unwatch(token)
+            endSession()
+            refusals.removeAll()
+        }
+        while !isStopping.load(ordering: .relaxed) {
+            if let session {
+                serve(session)
+            } else {
+                try loop.dispatch(milliseconds: -1)
+            }
+        }
+    }
+
+    /// Makes ``run()`` return after the message in hand. Callable from any thread, and from handlers.
+    public nonisolated func stop() {
+        isStopping.store(true, ordering: .relaxed)
+        function.host.loop.wake()
+    }
+
+    private func serve(_ session: Session) {
+        do throws(Session.End) {
+            try session.serve(isPolling: configuration.isPolling)
+        } catch {
+            configuration.log("The client's session ended: \(error).")
+            endSession()
+        }
+    }
+
+    private func endSession() {
+        guard let session else { return }
+        session.close()
+        statistics.add(session.statistics)
+        self.session = nil
+    }
+
+    // MARK: Clients
+
+    private func acceptClients() {
+        do throws(Errno) {
+            while let socket = try listener.accept() {
+                if session == nil {
+                    session = try Session(socket, function: function, configuration: configuration)
+                    statistics.sessions += 1
+                    configuration.log("A client connected.")
+                } else {
+                    try refuse(socket)
+                }
+            }
+        } catch {
+            configuration.log("A connection could not be taken: \(error).")
+        }
+    }
+
+    /// Waits for the second client's first message, so that the refusal can answer it.
+    private func refuse(_ socket: consuming UnixSocket) throws(Errno) {
+        statistics.refusedClients += 1
+        configuration.log("A second client was refused: one is connected.")
+        refusals.removeAll(where: \.isDone)
+        // Whoever connects and stays silent is cut off when others come.
+        if refusals.count >= Refused.maximum { refusals.removeFirst() }
+        refusals.append(try Refused(socket, loop: function.host.loop))
+    }
+}
