@@ -56,6 +56,12 @@ public final class AddressSpace: MappedMemory {
         }
     }
 
+    /// Whether there is a map with exactly these bounds, so that an unmap of them would succeed.
+    public func hasMap(address: UInt64, size: UInt64) -> Bool {
+        guard size > 0, size - 1 <= UInt64.max - address, let window = maps.window(at: address) else { return false }
+        return window.start == address && window.last == address + (size - 1)
+    }
+
     /// What ``unmap(address:size:onRelease:)`` came to.
     public enum Unmapping: Equatable, Sendable {
         /// Nothing refers to the memory any more.

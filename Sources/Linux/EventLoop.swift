@@ -37,6 +37,7 @@ public final class EventLoop {
     private let sentry: Sentry
     private var watches: [UInt64: Watch] = [:]
     private var nextNumber: UInt64 = 1
+    private var polls = 0
 
     public init() throws(Errno) {
         let epoll = Descriptor(owning: try systemCall { epoll_create1(Int32(EPOLL_CLOEXEC)) })
@@ -110,10 +111,13 @@ public final class EventLoop {
 
     /// Receives from `socket`, running handlers meanwhile. Returns at the latest after a handler ran,
     /// so that the caller can look whether it is to stop.
+    ///
+    /// - Parameter isPolling: ask again and again instead of sleeping.
     public func receive(
         from socket: borrowing UnixSocket, into buffer: PageBuffer, at position: Int,
-        descriptors: inout ReceivedDescriptors
+        descriptors: inout ReceivedDescriptors, isPolling: Bool = false
     ) throws(Errno) -> UnixSocket.Received {
+        if isPolling { return try poll(socket, into: buffer, at: position, descriptors: &descriptors) }
         try sentry.watch(over: socket.descriptor.raw)
         let received = try socket.receive(
             into: buffer, from: position, descriptors: &descriptors, blocking: true)
@@ -122,6 +126,24 @@ public final class EventLoop {
             try dispatch(milliseconds: 0)
         }
         return received
+    }
+
+    /// How many times in a row a polling loop asks its socket before it looks after all else.
+    private static let pollsBeforeDispatch = 256
+
+    private func poll(
+        _ socket: borrowing UnixSocket, into buffer: PageBuffer, at position: Int,
+        descriptors: inout ReceivedDescriptors
+    ) throws(Errno) -> UnixSocket.Received {
+        while polls < Self.pollsBeforeDispatch {
+            polls += 1
+            let received = try socket.receive(
+                into: buffer, from: position, descriptors: &descriptors, blocking: false)
+            if received != .nothing { return received }
+        }
+        polls = 0
+        try dispatch(milliseconds: 0)
+        return .nothing
     }
 
     /// Ends the watch over a socket that is about to be closed.

@@ -54,7 +54,8 @@ public struct DMAMap: Equatable, Sendable {
 /// bitmap behind it when that was asked for.
 public struct DMAUnmap: Equatable, Sendable {
     public static let size = MemoryLayout<vfio_user_dma_unmap>.size
-    static let bitmapSize = MemoryLayout<vfio_user_bitmap>.size
+    /// What a bitmap adds, in bytes, before its bits.
+    public static let bitmapSize = MemoryLayout<vfio_user_bitmap>.size
 
     public var argumentSize: UInt32
     /// The I/O virtual address and the length in bytes of an earlier map; both 0 for ``all``.

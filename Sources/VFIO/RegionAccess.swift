@@ -83,6 +83,11 @@ public struct SmallRegionWrite: Equatable, Sendable {
         self.init(region: wire.region, offset: wire.offset, count: wire.count, data: wire.data)
     }
 
+    /// Where the data of write number `number` stands in the payload: ``count`` bytes.
+    public static func dataOffset(number: Int) -> Int {
+        8 + number * size + MemoryLayout<vfio_user_region_write>.offset(of: \.data)!
+    }
+
     /// Writes it as number `number` of a message.
     public func write(into bytes: inout MutableRawSpan, number: Int) {
         bytes.store(

@@ -18,6 +18,16 @@ final class MessageStream {
         /// The peer did not answer in time.
         case timedOut
         case system(Errno)
+
+        var errno: Errno {
+            switch self {
+            case .endOfFile: .connectionReset
+            case .messageSize: .badMessage
+            case .overrun: .noBufferSpace
+            case .timedOut: .timedOut
+            case .system(let errno): errno
+            }
+        }
     }
 
     /// One message in the buffer.
@@ -47,8 +57,7 @@ final class MessageStream {
     private var inHand = 0
     /// In the order of their positions. Empty but for messages that carry descriptors.
     private var batches: [Batch] = []
-    /// Some descriptors of the next batch were lost on the way.
-    private(set) var lostDescriptors = false
+    private var lostDescriptors = false
 
     /// - Parameter maximumMessage: in bytes, header included. A longer one is an error.
     init(_ socket: consuming UnixSocket, maximumMessage: Int) throws(Errno) {
@@ -68,10 +77,15 @@ final class MessageStream {
         return message
     }
 
-    /// What follows the message's header. Valid until the message is consumed.
-    @_lifetime(borrow self)
+    /// What follows the message's header. Valid until the message is consumed: bytes in hand are never moved.
+    @_lifetime(immortal)
     func payload(of message: Message) -> RawSpan {
         buffer.bytes(message.range.lowerBound + MessageHeader.size..<message.range.upperBound)
+    }
+
+    /// Whether descriptors came with a message that nobody has taken.
+    func hasDescriptors(_ message: Message) -> Bool {
+        !batches.isEmpty && batches.contains { $0.position == message.range.lowerBound }
     }
 
     /// Hands over the descriptors that came with a message.
@@ -82,6 +96,12 @@ final class MessageStream {
         var taken = ReceivedDescriptors()
         swap(&taken, &batch.descriptors)
         return taken
+    }
+
+    /// Whether the kernel had to drop descriptors since last asked: this process has too many open.
+    func takeLostDescriptors() -> Bool {
+        defer { lostDescriptors = false }
+        return lostDescriptors
     }
 
     /// Gives up the message in hand; what is left of its descriptors is closed.
@@ -128,6 +148,31 @@ final class MessageStream {
             if hasDescriptors { assign(&descriptors, arrivedIn: chunk) }
             if lost { lostDescriptors = true }
             return true
+        }
+    }
+
+    /// Waits until something arrives here or on another stream, and takes what is there on both.
+    ///
+    /// - Returns: false when the time ran out.
+    func fill(alongside other: MessageStream?, milliseconds: Int32) throws(Failure) -> Bool {
+        let isReady: (Bool, Bool)
+        do throws(Errno) {
+            if let other {
+                isReady = try UnixSocket.waitReadable(socket, other.socket, milliseconds: milliseconds)
+            } else {
+                isReady = (try socket.waitReadable(milliseconds: milliseconds), false)
+            }
+        } catch {
+            throw .system(error)
+        }
+        if isReady.0 { try fillNow() }
+        if isReady.1 { try other?.fillNow() }
+        return isReady.0 || isReady.1
+    }
+
+    private func fillNow() throws(Failure) {
+        _ = try fill { buffer, position, descriptors throws(Errno) in
+            try socket.receive(into: buffer, from: position, descriptors: &descriptors, blocking: false)
         }
     }
 
@@ -178,9 +223,7 @@ final class MessageStream {
             } catch {
                 throw error == .timedOut ? .timedOut : .system(error)
             }
-            _ = try fill { buffer, position, descriptors throws(Errno) in
-                try socket.receive(into: buffer, from: position, descriptors: &descriptors, blocking: false)
-            }
+            try fillNow()
         }
     }
 

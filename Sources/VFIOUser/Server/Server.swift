@@ -8,7 +8,7 @@ import Synchronization
 /// one. While a client is there, others are refused with EBUSY.
 public final class Server {
     /// How the server behaves.
-    public struct Configuration: Sendable {
+    public struct Configuration {
         /// Never sleep while a client is connected: faster answers for a whole processor.
         public var isPolling = false
         /// How long a client may take to answer a DMA message or to make room for a reply, in milliseconds. It is

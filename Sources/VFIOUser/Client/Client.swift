@@ -1,0 +1,265 @@
+import Linux
+import VFIO
+
+/// A connection to a vfio-user server, ours or another's, with its commands as typed calls.
+///
+/// Calls block until the server has answered. Commands that the server sends meanwhile (DMA_READ, DMA_WRITE) are
+/// served from ``memory``; nothing is served between calls but by ``serveRequests(milliseconds:)``. One thread at a time.
+public final class Client {
+    /// What the client offers and how long it waits.
+    public struct Configuration: Sendable {
+        /// Sent in the version message.
+        public var capabilities: Capabilities
+        /// How long a server may take to answer, in milliseconds; negative: without end.
+        public var patience: Int32 = 5_000
+
+        public init() {
+            capabilities = Capabilities()
+            capabilities.maxMessageFDs = ReceivedDescriptors.capacity
+            capabilities.writeMultiple = true
+            capabilities.migrationPageSize = 4096
+        }
+    }
+
+    /// Answers the server's DMA messages; with none they get EFAULT.
+    public weak var memory: (any ClientMemory)?
+    /// What the server said of itself.
+    public private(set) var server = Capabilities()
+    let configuration: Configuration
+    private let stream: MessageStream
+    private var twin: MessageStream?
+    private let request: PageBuffer
+    private var nextID: UInt16 = 0
+
+    /// The longest message that either side may send.
+    private static let maximumMessage = (1 << 20) + 4096
+
+    /// Connects to the server's socket at `path` and agrees on a version.
+    public convenience init(path: String, configuration: Configuration = Configuration()) throws(ClientError) {
+        let socket: UnixSocket
+        do throws(Errno) { socket = try UnixSocket(connectingTo: path) } catch { throw .system(error) }
+        try self.init(socket, configuration: configuration)
+    }
+
+    /// Agrees on a version over a socket that is connected already.
+    public init(_ socket: consuming UnixSocket, configuration: Configuration = Configuration()) throws(ClientError) {
+        self.configuration = configuration
+        do throws(Errno) {
+            stream = try MessageStream(socket, maximumMessage: Self.maximumMessage)
+            request = try PageBuffer(count: Self.maximumMessage)
+        } catch {
+            throw .system(error)
+        }
+        try negotiate()
+    }
+
+    private func negotiate() throws(ClientError) {
+        let count = prepare { configuration.capabilities.write(into: &$0) }
+        let message = try call(.version, payload: count)
+        var descriptors = stream.takeDescriptors(of: message)
+        let answer = try parse(.version, message) { payload throws(MalformedMessage) in
+            try Capabilities.Message(payload)
+        }
+        stream.consume(message)
+        guard answer.major == Capabilities.major, answer.minor <= Capabilities.minor else {
+            throw .version(major: answer.major, minor: answer.minor)
+        }
+        server = answer.capabilities
+        guard case .descriptor(let index) = server.twinSocket else { return }
+        guard let descriptor = descriptors.take(index) else {
+            throw .malformed(.version, .field("fd_index", value: UInt64(index)))
+        }
+        do throws(Errno) {
+            twin = try MessageStream(UnixSocket(owning: descriptor), maximumMessage: Self.maximumMessage)
+        } catch {
+            throw .system(error)
+        }
+    }
+
+    // MARK: Commands in general
+
+    /// Lets `body` write a request's payload.
+    ///
+    /// - Returns: what `body` returns: the number of bytes.
+    func prepare(_ body: (inout MutableRawSpan) -> Int) -> Int {
+        var bytes = request.mutableBytes(MessageHeader.size..<request.count)
+        return body(&bytes)
+    }
+
+    /// Sends the prepared payload and more, and waits for the reply, which must be given to ``finish(_:)``.
+    ///
+    /// - Parameters:
+    ///   - payload: bytes that ``prepare(_:)`` has written.
+    ///   - data: bytes to follow them.
+    ///   - descriptors: to send along; they stay the caller's.
+    /// - Throws: ``ClientError``; there is no reply to finish then.
+    func call(
+        _ command: Command, payload: Int = 0, data: RawSpan = RawSpan(), descriptors: [Int32] = []
+    ) throws(ClientError) -> MessageStream.Message {
+        let id = try send(command, payload: payload, data: data, descriptors: descriptors)
+        while true {
+            while let message = try nextMessage(stream, command) {
+                if message.header.type == .reply, message.header.id == id {
+                    guard !message.header.flags.contains(.error) else {
+                        let errno = Errno(rawValue: Int32(truncatingIfNeeded: message.header.error))
+                        stream.consume(message)
+                        throw .refused(command, errno)
+                    }
+                    return message
+                }
+                serve(message, on: stream)
+                stream.consume(message)
+            }
+            try receive(command)
+        }
+    }
+
+    /// Sends a command that wants no answer.
+    func post(_ command: Command, payload: Int, data: RawSpan = RawSpan()) throws(ClientError) {
+        _ = try send(command, payload: payload, data: data, flags: .noReply)
+    }
+
+    private func send(
+        _ command: Command, payload: Int, data: RawSpan, descriptors: [Int32] = [], flags: MessageHeader.Flags = []
+    ) throws(ClientError) -> UInt16 {
+        nextID &+= 1
+        let header = MessageHeader(command, id: nextID, payload: payload + data.byteCount, flags: flags)
+        var bytes = request.mutableBytes(0..<MessageHeader.size)
+        header.write(into: &bytes)
+        do throws(Errno) {
+            try stream.socket.send(
+                request.bytes(0..<MessageHeader.size + payload), data, descriptors: descriptors,
+                milliseconds: configuration.patience)
+        } catch {
+            throw error == .brokenPipe || error == .connectionReset ? .disconnected : .system(error)
+        }
+        return nextID
+    }
+
+    private func nextMessage(
+        _ stream: MessageStream, _ command: Command
+    ) throws(ClientError) -> MessageStream.Message? {
+        do throws(MessageStream.Failure) { return try stream.next() } catch { throw ClientError(error, command) }
+    }
+
+    /// Waits for something on either socket, and answers what comes on the twin.
+    private func receive(_ command: Command) throws(ClientError) {
+        do throws(MessageStream.Failure) {
+            guard try stream.fill(alongside: twin, milliseconds: configuration.patience) else {
+                throw MessageStream.Failure.timedOut
+            }
+        } catch {
+            throw ClientError(error, command)
+        }
+        try serveTwin()
+    }
+
+    private func serveTwin() throws(ClientError) {
+        guard let twin else { return }
+        while let message = try nextMessage(twin, .dmaRead) {
+            serve(message, on: twin)
+            twin.consume(message)
+        }
+    }
+
+    /// Gives up a reply, when all of it has been read.
+    func finish(_ message: MessageStream.Message) {
+        stream.consume(message)
+    }
+
+    /// What a reply says. Valid until the reply is finished.
+    @_lifetime(immortal)
+    func payload(of message: MessageStream.Message) -> RawSpan {
+        stream.payload(of: message)
+    }
+
+    /// The descriptors that came with a reply.
+    func takeDescriptors(of message: MessageStream.Message) -> ReceivedDescriptors {
+        stream.takeDescriptors(of: message)
+    }
+
+    /// Reads a reply's payload; the reply is given up when that fails.
+    func parse<Value>(
+        _ command: Command, _ message: MessageStream.Message, _ read: (RawSpan) throws(MalformedMessage) -> Value
+    ) throws(ClientError) -> Value {
+        do throws(MalformedMessage) {
+            return try read(stream.payload(of: message))
+        } catch {
+            stream.consume(message)
+            throw .malformed(command, error)
+        }
+    }
+
+    // MARK: The server's commands
+
+    /// Waits for commands of the server's and answers them, until a while passes without any.
+    public func serveRequests(milliseconds: Int32) throws(ClientError) {
+        repeat {
+            try serveTwin()
+            while let message = try nextMessage(stream, .dmaRead) {
+                serve(message, on: stream)
+                stream.consume(message)
+            }
+            do throws(MessageStream.Failure) {
+                guard try stream.fill(alongside: twin, milliseconds: milliseconds) else { return }
+            } catch {
+                throw ClientError(error, .dmaRead)
+            }
+        } while true
+    }
+
+    /// Answers one command of the server's. A reply that nobody waits for is dropped.
+    private func serve(_ message: MessageStream.Message, on stream: MessageStream) {
+        guard message.header.type == .command else { return }
+        // The request buffer is free: the request in flight has been sent.
+        let header = message.header
+        let payload = stream.payload(of: message)
+        var answer: (payload: Int, errno: Errno?) = (0, nil)
+        do {
+            switch Command(rawValue: header.command) {
+            case .dmaRead: answer.payload = try readMemory(payload)
+            case .dmaWrite: answer.payload = try writeMemory(payload)
+            default: throw Errno.invalidArgument
+            }
+        } catch {
+            answer.errno = (error as? any Refusal)?.errno ?? .ioError
+        }
+        guard !header.flags.contains(.noReply) else { return }
+        let reply = header.reply(payload: answer.payload, error: answer.errno?.rawValue ?? 0)
+        var bytes = request.mutableBytes(0..<MessageHeader.size)
+        reply.write(into: &bytes)
+        // A server that is gone is noticed by whoever waits for its reply.
+        try? stream.socket.send(request.bytes(0..<Int(reply.messageSize)), milliseconds: configuration.patience)
+    }
+
+    private func readMemory(_ payload: RawSpan) throws -> Int {
+        let transfer = try DMATransfer(read: payload)
+        guard let memory, transfer.count <= UInt64(configuration.capabilities.maxDataTransfer),
+            transfer.count <= UInt64(request.count - MessageHeader.size - DMATransfer.size)
+        else { throw Errno.badAddress }
+        let end = MessageHeader.size + DMATransfer.size + Int(transfer.count)
+        var bytes = request.mutableBytes(MessageHeader.size..<end)
+        transfer.write(into: &bytes)
+        var data = bytes._mutatingExtracting(DMATransfer.size..<bytes.byteCount)
+        try memory.read(at: transfer.address, into: &data)
+        return DMATransfer.size + Int(transfer.count)
+    }
+
+    private func writeMemory(_ payload: RawSpan) throws -> Int {
+        let transfer = try DMATransfer(withData: payload)
+        guard let memory else { throw Errno.badAddress }
+        try memory.write(at: transfer.address, from: payload.extracting(droppingFirst: DMATransfer.size))
+        var bytes = request.mutableBytes(MessageHeader.size..<request.count)
+        return transfer.write(into: &bytes)
+    }
+}
+
+extension ClientError {
+    init(_ failure: MessageStream.Failure, _ command: Command) {
+        switch failure {
+        case .timedOut: self = .timedOut(command)
+        case .endOfFile, .messageSize, .overrun: self = .disconnected
+        case .system(let errno): self = .system(errno)
+        }
+    }
+}

@@ -1,0 +1,44 @@
+import Device
+import Linux
+
+/// The eventfds behind which a client has put a device's doorbells.
+final class DoorbellTable {
+    private struct Key: Hashable {
+        let bar: Int
+        let doorbell: Doorbell
+    }
+
+    private struct Bell {
+        let eventFD: EventFD
+        let token: EventLoop.Token
+    }
+
+    private let function: Function
+    private var bells: [Key: Bell] = [:]
+    /// How many rings came this way. Rings that came together count once.
+    private(set) var rung: UInt64 = 0
+
+    init(_ function: Function) {
+        self.function = function
+    }
+
+    /// The eventfd that rings a doorbell; the same one each time it is asked for.
+    func descriptor(of doorbell: Doorbell, bar: Int) throws(Errno) -> Int32 {
+        let key = Key(bar: bar, doorbell: doorbell)
+        if let bell = bells[key] { return bell.eventFD.descriptor.raw }
+        let eventFD = try EventFD()
+        let token = try function.host.loop.watch(eventFD.descriptor, for: .readable) { [unowned self] _ in
+            guard eventFD.consume() > 0 else { return }
+            rung &+= 1
+            function.device.ring(doorbell)
+        }
+        bells[key] = Bell(eventFD: eventFD, token: token)
+        return eventFD.descriptor.raw
+    }
+
+    /// Closes every eventfd.
+    func reset() {
+        for bell in bells.values { function.host.loop.unwatch(bell.token) }
+        bells.removeAll()
+    }
+}

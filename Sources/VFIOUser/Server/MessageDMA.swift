@@ -1,0 +1,120 @@
+import GuestMemory
+import Linux
+import VFIO
+
+/// Guest memory that came without a descriptor: its bytes travel in VFIO_USER_DMA_READ and VFIO_USER_DMA_WRITE
+/// messages, over the twin socket when there is one.
+final class MessageDMA: RemoteMemory {
+    /// The client's `max_data_xfer_size`, in bytes; longer accesses take several messages.
+    var maximumTransfer = 1 << 20
+    private(set) var bytesMoved: UInt64 = 0
+
+    private let main: MessageStream
+    private var twin: MessageStream?
+    private var theirEnd: UnixSocket?
+    private var nextID: UInt16 = 0
+    private let patience: Int32
+    private var isClosed = false
+    /// The command that is sent, but for its data.
+    private let request: PageBuffer
+
+    init(_ main: MessageStream, patience: Int32) throws(Errno) {
+        self.main = main
+        request = try PageBuffer(count: MessageHeader.size + DMATransfer.size)
+        self.patience = patience
+    }
+
+    /// Opens a socket for the server's commands.
+    ///
+    /// - Returns: the client's end, for the reply; open until ``close()``.
+    func openTwinSocket() throws(Errno) -> Int32 {
+        let pair = try UnixSocket.pair()
+        let raw = pair.second.descriptor.raw
+        twin = try MessageStream(pair.first, maximumMessage: Session.maximumMessage)
+        theirEnd = consume pair.second
+        return raw
+    }
+
+    /// No message goes out any more: accesses fail.
+    func close() {
+        isClosed = true
+        twin = nil
+        theirEnd = nil
+    }
+
+    // MARK: RemoteMemory
+
+    func read(_ address: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(DMAError) {
+        // SAFETY: the caller's buffer is valid until this returns.
+        var target = MutableRawSpan(_unsafeBytes: buffer)
+        var done = 0
+        while done < target.byteCount {
+            let count = min(target.byteCount - done, maximumTransfer)
+            let transfer = DMATransfer(address: address &+ UInt64(done), count: UInt64(count))
+            let stream = stream
+            let reply = try exchange(.dmaRead, transfer, data: RawSpan(), on: stream)
+            defer { stream.discard(reply) }
+            let payload = stream.payload(of: reply)
+            guard (try? DMATransfer(withData: payload)) == transfer else {
+                throw .remote(address: transfer.address, .badMessage)
+            }
+            let data = payload.extracting(droppingFirst: DMATransfer.size)
+            for index in 0..<count {
+                target.storeBytes(
+                    of: data.unsafeLoad(fromByteOffset: index, as: UInt8.self), toByteOffset: done + index, as: UInt8.self)
+            }
+            done += count
+        }
+    }
+
+    func write(_ address: UInt64, from buffer: UnsafeRawBufferPointer) throws(DMAError) {
+        // SAFETY: as above.
+        let source = RawSpan(_unsafeBytes: buffer)
+        var done = 0
+        while done < source.byteCount {
+            let count = min(source.byteCount - done, maximumTransfer)
+            let transfer = DMATransfer(address: address &+ UInt64(done), count: UInt64(count))
+            let stream = stream
+            let reply = try exchange(
+                .dmaWrite, transfer, data: source.extracting(done..<done + count), on: stream)
+            defer { stream.discard(reply) }
+            guard (try? DMATransfer(writeReply: stream.payload(of: reply))) == transfer else {
+                throw .remote(address: transfer.address, .badMessage)
+            }
+            done += count
+        }
+    }
+
+    private var stream: MessageStream { twin ?? main }
+
+    /// Sends a command and waits for its reply, which must be discarded.
+    private func exchange(
+        _ command: Command, _ transfer: DMATransfer, data: RawSpan, on stream: MessageStream
+    ) throws(DMAError) -> MessageStream.Message {
+        guard !isClosed else { throw .remote(address: transfer.address, .socketNotConnected) }
+        nextID &+= 1
+        let size = MessageHeader.size + DMATransfer.size
+        var head = request.mutableBytes(0..<size)
+        MessageHeader(command, id: nextID, payload: DMATransfer.size + data.byteCount).write(into: &head)
+        var body = head._mutatingExtracting(MessageHeader.size..<size)
+        transfer.write(into: &body)
+        let reply: MessageStream.Message
+        do throws(Errno) {
+            try stream.socket.send(request.bytes(0..<size), data, milliseconds: patience)
+        } catch {
+            throw .remote(address: transfer.address, error)
+        }
+        do throws(MessageStream.Failure) {
+            reply = try stream.awaitReply(to: nextID, milliseconds: patience)
+        } catch {
+            throw .remote(address: transfer.address, error.errno)
+        }
+        guard !reply.header.flags.contains(.error) else {
+            let errno = Int32(truncatingIfNeeded: reply.header.error)
+            stream.discard(reply)
+            throw .remote(address: transfer.address, errno > 0 ? Errno(rawValue: errno) : .ioError)
+        }
+        bytesMoved &+= transfer.count
+        return reply
+    }
+}

@@ -1,0 +1,27 @@
+import Linux
+import VFIO
+
+extension Session {
+    /// Agrees on what both sides can do. VFIO_USER_VERSION
+    func negotiate(_ payload: RawSpan) throws -> Int {
+        guard client == nil else { throw Errno.invalidArgument }
+        let offer = try Capabilities.Message(payload)
+        guard offer.major == Capabilities.major else { throw Errno.notSupported }
+        var mine = Capabilities()
+        mine.maxMessageFDs = ReceivedDescriptors.capacity
+        mine.maxDataTransfer = Self.maximumTransfer
+        mine.maxDMAMaps = function.host.memory.maximumMaps
+        // Only what the client offered may be answered.
+        mine.writeMultiple = offer.capabilities.writeMultiple
+        mine.migrationPageSize = offer.capabilities.migrationPageSize == nil ? nil : 4096
+        if offer.capabilities.twinSocket == .supported {
+            let theirEnd = try dma.openTwinSocket()
+            replyDescriptors = [theirEnd]
+            mine.twinSocket = .descriptor(index: 0)
+        }
+        client = offer.capabilities
+        dma.maximumTransfer = min(offer.capabilities.maxDataTransfer, Self.maximumTransfer)
+        var reply = payloadBytes()
+        return mine.write(into: &reply)
+    }
+}

@@ -1,0 +1,270 @@
+import Device
+import GuestMemory
+import Linux
+import VFIO
+
+/// One client's connection: what was negotiated, its interrupts and memory, and the message in hand.
+///
+/// Every message is answered here. Each command's own rules are in the extensions beside this file.
+final class Session {
+    /// Why a session is over.
+    enum End: Error, CustomStringConvertible {
+        case stream(MessageStream.Failure)
+        case sending(Errno)
+        case refused(String)
+
+        var description: String {
+            switch self {
+            case .stream(.endOfFile): "the client closed the connection"
+            case .stream(let failure): "what it sent can't be read: \(failure)"
+            case .sending(let error): "a reply could not be sent: \(error)"
+            case .refused(let reason): reason
+            }
+        }
+    }
+
+    /// The longest message that is taken: the largest data transfer with its headers.
+    static let maximumMessage = maximumTransfer + 4096
+    /// Announced as `max_data_xfer_size`, in bytes.
+    static let maximumTransfer = 1 << 20
+
+    let stream: MessageStream
+    let function: Function
+    let interrupts: InterruptTable
+    let doorbells: DoorbellTable
+    let dma: MessageDMA
+    var migration: Migration
+    let configuration: Server.Configuration
+    /// What the client can do; nil before its version message.
+    var client: Capabilities?
+    /// Descriptors to go with the reply that is being made.
+    var replyDescriptors: [Int32] = []
+    /// The header of a command whose reply waits until the device lets go of memory.
+    private var held: MessageHeader?
+    private let replyBuffer: PageBuffer
+    private var counters = Statistics()
+
+    init(
+        _ socket: consuming UnixSocket, function: Function, configuration: Server.Configuration
+    ) throws(Errno) {
+        stream = try MessageStream(socket, maximumMessage: Self.maximumMessage)
+        replyBuffer = try PageBuffer(count: Self.maximumMessage)
+        self.function = function
+        self.configuration = configuration
+        interrupts = InterruptTable(
+            counts: InterruptKind.allCases.map(function.interruptCount), interrupts: function.host.interrupts,
+            loop: function.host.loop)
+        doorbells = DoorbellTable(function)
+        dma = try MessageDMA(stream, patience: configuration.patience)
+        migration = Migration(function)
+        function.host.interrupts.sink = interrupts
+    }
+
+    /// Drops all that was the client's: its maps, eventfds and connection. The device keeps its state.
+    func close() {
+        function.host.loop.endReceiving()
+        function.host.interrupts.sink = nil
+        interrupts.reset()
+        doorbells.reset()
+        dma.close()
+        function.host.memory.dirtyLog.stop()
+        function.host.memory.unmapAll()
+        migration.abandon()
+    }
+
+    var statistics: Statistics {
+        var all = counters
+        all.interrupts = interrupts.sent
+        all.doorbells = doorbells.rung
+        all.messageDMABytes = dma.bytesMoved
+        return all
+    }
+
+    // MARK: The loop
+
+    /// Receives once and answers all that has arrived.
+    ///
+    /// - Throws: the reason why the session is over.
+    func serve(isPolling: Bool) throws(End) {
+        // While a reply is held back no later command may overtake it: only the device's events go on.
+        if held != nil { return try dispatchOnly() }
+        do throws(MessageStream.Failure) {
+            let loop = function.host.loop
+            _ = try stream.fill { buffer, position, descriptors throws(Errno) in
+                try loop.receive(
+                    from: stream.socket, into: buffer, at: position, descriptors: &descriptors, isPolling: isPolling)
+            }
+        } catch {
+            throw .stream(error)
+        }
+        try answerAll()
+    }
+
+    private func dispatchOnly() throws(End) {
+        do throws(Errno) {
+            function.host.loop.endReceiving()
+            try function.host.loop.dispatch(milliseconds: -1)
+        } catch {
+            throw .stream(.system(error))
+        }
+        if held == nil { try answerAll() }
+    }
+
+    private func answerAll() throws(End) {
+        while held == nil, let message = try nextMessage() {
+            try answer(message)
+            stream.consume(message)
+        }
+    }
+
+    private func nextMessage() throws(End) -> MessageStream.Message? {
+        do throws(MessageStream.Failure) {
+            return try stream.next()
+        } catch {
+            // Where the next message begins can't be known any more: say why, and part.
+            if case .messageSize(let header, _) = error {
+                try? send(header.reply(error: Errno.invalidArgument.rawValue), payload: 0)
+            }
+            throw .stream(error)
+        }
+    }
+
+    private func answer(_ message: MessageStream.Message) throws(End) {
+        let header = message.header
+        // A reply that nobody waits for any more: its DMA access has failed already.
+        if header.type == .reply { return }
+        counters.messages &+= 1
+        do {
+            switch try carryOut(message) {
+            case .reply(let payload):
+                guard !header.flags.contains(.noReply) else { break }
+                try send(header.reply(payload: payload), payload: payload)
+            case .held: held = header
+            }
+        } catch let end as End {
+            throw end
+        } catch {
+            counters.errors &+= 1
+            let errno = (error as? any Refusal)?.errno ?? .ioError
+            if !header.flags.contains(.noReply) {
+                replyDescriptors = []
+                try send(header.reply(error: errno.rawValue), payload: 0)
+            }
+            if client == nil { throw .refused("the versions could not be agreed on: \(error)") }
+        }
+        replyDescriptors = []
+    }
+
+    /// Sends a reply whose payload stands in ``payloadBytes()``.
+    private func send(_ header: MessageHeader, payload: Int) throws(End) {
+        let size = MessageHeader.size + payload
+        var bytes = replyBuffer.mutableBytes(0..<MessageHeader.size)
+        header.write(into: &bytes)
+        do throws(Errno) {
+            try stream.socket.send(
+                replyBuffer.bytes(0..<size), descriptors: replyDescriptors, milliseconds: configuration.patience)
+        } catch {
+            throw .sending(error)
+        }
+    }
+
+    /// Where a command puts the payload of its reply.
+    @_lifetime(borrow self)
+    func payloadBytes() -> MutableRawSpan {
+        replyBuffer.mutableBytes(MessageHeader.size..<replyBuffer.count)
+    }
+
+    /// Sends the reply that was held back.
+    func release(payload: Int) {
+        guard let header = held else { return }
+        held = nil
+        if !header.flags.contains(.noReply) {
+            // A client that can't be reached is noticed at the next receive.
+            try? send(header.reply(payload: payload), payload: payload)
+        }
+        function.host.loop.wake()
+    }
+
+    // MARK: Commands
+
+    /// How a command ended that was not refused.
+    enum Outcome {
+        /// So many bytes of payload are ready in ``payloadBytes()``.
+        case reply(payload: Int)
+        /// ``release(payload:)`` will come.
+        case held
+    }
+
+    private func carryOut(_ message: MessageStream.Message) throws -> Outcome {
+        let header = message.header
+        guard header.type == .command else { throw Errno.invalidArgument }
+        guard let command = Command(rawValue: header.command) else { throw Errno.inappropriateIOCTLForDevice }
+        guard client != nil || command == .version else { throw Errno.invalidArgument }
+        if stream.takeLostDescriptors() { throw Errno.tooManyOpenFiles }
+        guard command == .dmaMap || command == .deviceSetIRQs || !stream.hasDescriptors(message) else {
+            throw Errno.invalidArgument
+        }
+        let payload = stream.payload(of: message)
+        switch command {
+        case .regionRead: return .reply(payload: try readRegion(payload))
+        case .regionWrite: return .reply(payload: try writeRegion(payload))
+        case .version: return .reply(payload: try negotiate(payload))
+        case .dmaMap: return .reply(payload: try map(payload, stream.takeDescriptors(of: message)))
+        case .dmaUnmap: return try unmap(payload)
+        case .deviceGetInfo: return .reply(payload: try deviceInfo(payload))
+        case .deviceGetRegionInfo: return .reply(payload: try regionInfo(payload))
+        case .deviceGetRegionIOFDs: return .reply(payload: try regionIOFDs(payload))
+        case .deviceGetIRQInfo: return .reply(payload: try irqInfo(payload))
+        case .deviceSetIRQs: return .reply(payload: try setIRQs(payload, stream.takeDescriptors(of: message)))
+        case .deviceReset: return .reply(payload: try reset(payload))
+        case .regionWriteMulti: return .reply(payload: try writeMultiple(payload))
+        case .deviceFeature: return .reply(payload: try feature(payload))
+        case .migrationDataRead: return .reply(payload: try readMigrationData(payload))
+        case .migrationDataWrite: return .reply(payload: try writeMigrationData(payload))
+        // The server asks these, it isn't asked.
+        case .dmaRead, .dmaWrite: throw Errno.invalidArgument
+        }
+    }
+
+    private func readRegion(_ payload: RawSpan) throws -> Int {
+        let access = try RegionAccess(read: payload)
+        guard access.count <= UInt32(Self.maximumTransfer) else { throw Errno.invalidArgument }
+        var reply = payloadBytes()
+        access.write(into: &reply)
+        let end = RegionAccess.size + Int(access.count)
+        var data = reply._mutatingExtracting(RegionAccess.size..<end)
+        try function.read(region: Int(access.region), offset: access.offset, into: &data)
+        counters.reads[Int(access.region)] &+= 1
+        return end
+    }
+
+    private func writeRegion(_ payload: RawSpan) throws -> Int {
+        let access = try RegionAccess(withData: payload)
+        try write(
+            region: access.region, offset: access.offset, payload.extracting(droppingFirst: RegionAccess.size))
+        var reply = payloadBytes()
+        return access.write(into: &reply)
+    }
+
+    private func write(region: UInt32, offset: UInt64, _ data: RawSpan) throws {
+        // Writes would change a device that was told to stand still.
+        guard migration.isRunning || Int(region) == Function.configurationRegion else { throw Errno.resourceBusy }
+        try function.write(region: Int(region), offset: offset, from: data)
+        counters.writes[Int(region)] &+= 1
+    }
+
+    /// Carries out the writes in their order; the first that fails ends it.
+    private func writeMultiple(_ payload: RawSpan) throws -> Int {
+        guard client?.writeMultiple == true else { throw Errno.inappropriateIOCTLForDevice }
+        let count = try SmallRegionWrite.count(payload)
+        for number in 0..<count {
+            let item = try SmallRegionWrite(number: number, of: payload)
+            let start = SmallRegionWrite.dataOffset(number: number)
+            try write(
+                region: item.region, offset: item.offset, payload.extracting(start..<start + Int(item.count)))
+        }
+        var reply = payloadBytes()
+        reply.storeBytes(of: UInt64(count), toByteOffset: 0, as: UInt64.self)
+        return 8
+    }
+}
