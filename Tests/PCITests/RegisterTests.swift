@@ -37,11 +37,12 @@ import Testing
 
     /// One bit at a time, set and cleared: it moves when it is writable, and nothing else does.
     @Test func onlyWritableBitsTakeWhatIsWritten() throws {
-        for register in try Sample.function().registers {
+        let fresh = try Sample.function()
+        let before = fresh.bytes(at: 0, count: 0x100)
+        for register in fresh.registers {
             for bit in 0..<UInt32(8 * register.width.rawValue)
             where register.choice.map({ $0.mask & 1 << bit == 0 }) ?? true {
-                var function = try Sample.function()
-                let before = function.bytes(at: 0, count: 0x100)
+                var function = fresh
                 let isWritable = register.writable & 1 << bit != 0
                 let set = function.set(register, to: register.reset | 1 << bit)
                 let value = isWritable ? register.reset | 1 << bit : register.reset
