@@ -53,7 +53,8 @@ public struct ConfigurationSpace: Sendable {
         // An express function's extended list is empty: a zero doubleword at 0x100. PCI Express Base
         // Specification, section 7.9.1.
         masks = Masks(registers, size: isExpress ? 4096 : 256)
-        bytes = masks.reset
+        bytes = Array(repeating: 0, count: isExpress ? 4096 : 256)
+        reset()
     }
 
     /// In bytes: 256, or 4096 with ``Capability/pciExpress``.
@@ -96,8 +97,10 @@ public struct ConfigurationSpace: Sendable {
         return changes
     }
 
-    /// Back to the power-on values: what a function-level reset and VFIO's DEVICE_RESET leave.
+    /// Back to the power-on values: what a function-level reset and VFIO's DEVICE_RESET leave. There is no link
+    /// whose settings a function-level reset would have to spare.
     public mutating func reset() {
+        // Byte by byte: were the array shared with the masks, the next write would have to allocate.
         for position in bytes.indices { bytes[position] = masks.reset[position] }
     }
 

@@ -11,16 +11,16 @@ public struct MSIMessage: Equatable, Sendable {
 
 /// What the guest has set up in the MSI capability. PCI Local Bus Specification 3.0, section 6.8.1.
 public struct MSI: Equatable, Sendable {
-    public var enabled: Bool
+    public let enabled: Bool
     /// How many vectors the guest has allocated: a power of two from 1 to as many as the function has.
-    public var vectors: Int
-    public var address: UInt64
+    public let vectors: Int
+    public let address: UInt64
     /// The data of vector 0.
-    public var data: UInt16
+    public let data: UInt16
     /// Bit n holds vector n back. Zero without per-vector masking.
-    public var mask: UInt32
+    public let mask: UInt32
     /// As set by ``ConfigurationSpace/setMSIPending(_:)``.
-    public var pending: UInt32
+    public let pending: UInt32
 
     /// The message of `vector`: its number takes the place of the data's low bits.
     ///

@@ -1,9 +1,9 @@
 /// What the guest has set up in the MSI-X capability; the messages are in the ``MSIXTable``.
 /// PCI Local Bus Specification 3.0, section 6.8.2.
 public struct MSIX: Equatable, Sendable {
-    public var enabled: Bool
+    public let enabled: Bool
     /// Every vector is held back, whatever its own mask bit says.
-    public var functionMasked: Bool
+    public let functionMasked: Bool
 }
 
 extension MSIX {
