@@ -25,7 +25,7 @@ let package = Package(
         .target(name: "VFIOUser", dependencies: ["Linux", "VFIO", "GuestMemory", "PCI", "Device", "JSON"]),
 
         .testTarget(name: "LinuxTests", dependencies: ["Linux"]),
-        .testTarget(name: "GuestMemoryTests", dependencies: ["GuestMemory"]),
+        .testTarget(name: "GuestMemoryTests", dependencies: ["GuestMemory", "Linux", "CLinux"]),
         .testTarget(name: "PCITests", dependencies: ["PCI"]),
         .testTarget(name: "JSONTests", dependencies: ["JSON"]),
     ]
