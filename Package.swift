@@ -27,7 +27,7 @@ let package = Package(
             swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
 
         .testTarget(name: "LinuxTests", dependencies: ["Linux"]),
-        .testTarget(name: "GuestMemoryTests", dependencies: ["GuestMemory"]),
+        .testTarget(name: "GuestMemoryTests", dependencies: ["GuestMemory", "Linux", "CLinux"]),
         .testTarget(name: "PCITests", dependencies: ["PCI"]),
         .testTarget(name: "JSONTests", dependencies: ["JSON"]),
         .testTarget(name: "DeviceTests", dependencies: ["Device"]),

@@ -1,0 +1,166 @@
+import GuestMemory
+import Glibc
+import Linux
+import Testing
+
+@Suite struct FileMappingTests {
+    let memory = AddressSpace()
+
+    @Test func aReadOnlyFileIsNotMappedForWriting() throws {
+        let file = try GuestFile(pages: 1)
+        for access in [.write, [.read, .write]] as [DMAAccess] {
+            #expect(throws: MapError.fileAccess(access)) {
+                try memory.map(
+                    address: 0, size: page, access: access,
+                    backing: .file(try file.descriptor.reopenedReadOnly(), offset: 0))
+            }
+        }
+        #expect(MapError.fileAccess(.write).errno == .permissionDenied)
+        try memory.map(
+            address: 0, size: page, access: .read, backing: .file(try file.descriptor.reopenedReadOnly(), offset: 0))
+        #expect(try memory.load(UInt32.self, at: 0) == 0)
+    }
+
+    @Test func aWritableMappingDoesNotServeAReadOnlyDescriptor() throws {
+        let file = try GuestFile(pages: 1)
+        try memory.map(0, pages: 1, of: file)
+        #expect(throws: MapError.fileAccess(.write)) {
+            try memory.map(
+                address: page, size: page, access: .write,
+                backing: .file(try file.descriptor.reopenedReadOnly(), offset: 0))
+        }
+    }
+
+    @Test func theRangeMustLieInTheFile() throws {
+        let file = try GuestFile(pages: 4)
+        #expect(throws: MapError.beyondEndOfFile(offset: 0, size: 5 * page, fileSize: 4 * page)) {
+            try memory.map(0, pages: 5, of: file)
+        }
+        #expect(throws: MapError.beyondEndOfFile(offset: 3 * page, size: 2 * page, fileSize: 4 * page)) {
+            try memory.map(0, pages: 2, of: file, at: 3 * page)
+        }
+        let far = UInt64.max - (page - 1)
+        #expect(throws: MapError.beyondEndOfFile(offset: far, size: page, fileSize: 4 * page)) {
+            try memory.map(0, pages: 1, of: file, at: far)
+        }
+        #expect(throws: MapError.unalignedOffset(512)) { try memory.map(0, pages: 1, of: file, at: 512) }
+        #expect(file.descriptorCount == 1)
+        try memory.map(0, pages: 2, of: file, at: 2 * page)
+        try memory.store(UInt8(9), at: 0)
+        #expect(file.bytes(at: 2 * page, count: 1) == [9])
+    }
+
+    @Test func theLastPageOfAFileMayBePartOfIt() throws {
+        let file = try GuestFile(pages: 1)
+        try file.resize(page + 100)
+        try memory.map(0, pages: 2, of: file)
+        #expect(try memory.load(UInt8.self, at: page + 4000) == 0)
+        #expect(throws: MapError.beyondEndOfFile(offset: page, size: 2 * page, fileSize: page + 100)) {
+            try memory.map(4 * page, pages: 2, of: file, at: page)
+        }
+    }
+
+    @Test func whatCannotBeMappedIsRefusedWithTheSystemsError() throws {
+        #expect(throws: MapError.system(.operationNotSupportedByDevice)) {
+            let socket = Descriptor(owning: socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0))
+            try memory.map(address: 0, size: page, access: .read, backing: .file(socket, offset: 0))
+        }
+        #expect(memory.mapCount == 0)
+    }
+
+    @Test func aDeviceFileHasAMappingForEachMap() throws {
+        let zero = Descriptor(owning: open("/dev/zero", O_RDWR))
+        try memory.map(
+            address: 0, size: page, access: [.read, .write], backing: .file(try zero.duplicate(), offset: 0))
+        try memory.map(address: page, size: page, access: [.read, .write], backing: .file(zero, offset: 0))
+        try memory.store(UInt32(5), at: 0)
+        #expect(try memory.load(UInt32.self, at: 0) == 5)
+        #expect(try memory.load(UInt32.self, at: page) == 0, "shared mappings of /dev/zero are apart")
+    }
+
+    @Test func manyMapsOfOneFileShareOneMapping() throws {
+        let count: UInt64 = 65_535
+        let file = try GuestFile(pages: Int(count))
+        for index in 0..<count {
+            // Every other page of addresses, so that no two maps adjoin.
+            try memory.map(2 * index * page, pages: 1, of: file, at: index * page)
+        }
+        #expect(memory.mapCount == 65_535)
+        #expect(file.descriptorCount == 1, "only the test's own")
+        #expect(file.mappingCount == 1)
+        #expect(throws: MapError.full(maximum: 65_535)) { try memory.map(2 * count * page, pages: 1, of: file) }
+        for index in stride(from: 0, to: count, by: 4_999) {
+            try memory.store(index, at: 2 * index * page + 8)
+            #expect(file.bytes(at: index * page + 8, count: 8) == withUnsafeBytes(of: index, Array.init))
+            #expect(throws: DMAError.notMapped(address: (2 * index + 1) * page)) {
+                try memory.load(UInt8.self, at: (2 * index + 1) * page)
+            }
+        }
+        for index in 0..<count - 1 { try memory.unmap(2 * index * page, pages: 1) }
+        #expect(file.mappingCount == 1)
+        try memory.unmap(2 * (count - 1) * page, pages: 1)
+        #expect(file.mappingCount == 0)
+    }
+
+    @Test func readOnlyMapsHaveAReadOnlyMapping() throws {
+        let file = try GuestFile(pages: 4)
+        try memory.map(0, pages: 1, of: file)
+        try memory.map(page, pages: 1, of: file, at: page, .read)
+        try memory.map(2 * page, pages: 1, of: file, at: 2 * page, .read)
+        #expect(file.mappingCount == 2)
+        try memory.unmap(0, pages: 1)
+        #expect(file.mappingCount == 1)
+        #expect(try memory.load(UInt8.self, at: page) == 0)
+    }
+
+    @Test func aFileThatHasGrownIsMappedAnew() throws {
+        let file = try GuestFile(pages: 1)
+        try memory.map(0, pages: 1, of: file)
+        try file.resize(2 * page)
+        try memory.map(page, pages: 1, of: file, at: page)
+        #expect(file.mappingCount == 2)
+        try memory.map(4 * page, pages: 2, of: file)
+        #expect(file.mappingCount == 2)
+        try memory.store(UInt8(3), at: 2 * page - 1)
+        #expect(try memory.load(UInt8.self, at: 6 * page - 1) == 3)
+        try memory.unmap(0, pages: 1)
+        #expect(file.mappingCount == 1)
+    }
+
+    @Test func aClientCannotUseUpTheAddressesOfTheProcess() throws {
+        let file = try GuestFile(pages: 1)
+        try file.resize((1 << 46) + page)
+        #expect(throws: MapError.system(.noMemory)) { try memory.map(0, pages: 1, of: file) }
+        try file.resize(page)
+        // Each map finds the file grown, and needs a mapping of its own.
+        var maps: UInt64 = 0
+        #expect(throws: MapError.system(.noMemory)) {
+            while maps < 40_000 {
+                try file.resize((maps + 1) * page)
+                try memory.map(maps * page, pages: 1, of: file, at: maps * page)
+                maps += 1
+            }
+        }
+        #expect(maps == 32_768)
+        memory.unmapAll()
+        #expect(file.mappingCount == 0)
+        try memory.map(0, pages: maps, of: file)
+    }
+
+    @Test func truncatingAFileFailsTheAccessAndNothingElse() throws {
+        let file = try GuestFile(pages: 4)
+        let other = try GuestFile(pages: 1)
+        try memory.map(0, pages: 4, of: file)
+        try memory.map(4 * page, pages: 1, of: other)
+        try file.resize(page)
+        #expect(throws: DMAError.fault(address: 2 * page)) { try memory.load(UInt64.self, at: 2 * page) }
+        #expect(throws: DMAError.fault(address: 3 * page)) { try memory.store(UInt8(1), at: 3 * page) }
+        #expect(throws: DMAError.fault(address: page - 8)) { try memory.bytes(at: page - 8, count: 16) }
+        #expect(DMAError.fault(address: 0).errno == .badAddress)
+        try memory.store(UInt32(1), at: 0)
+        try memory.store(UInt32(2), at: 4 * page)
+        #expect(try memory.load(UInt32.self, at: 4 * page) == 2)
+        try file.resize(4 * page)
+        #expect(try memory.load(UInt64.self, at: 2 * page) == 0)
+    }
+}
