@@ -29,5 +29,6 @@ let package = Package(
         .testTarget(name: "PCITests", dependencies: ["PCI"]),
         .testTarget(name: "JSONTests", dependencies: ["JSON"]),
         .testTarget(name: "DeviceTests", dependencies: ["Device"]),
+        .testTarget(name: "SerialCardTests", dependencies: ["SerialCard", "Device", "Linux"]),
     ]
 )
