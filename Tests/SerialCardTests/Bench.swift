@@ -1,5 +1,6 @@
 import Device
-import Foundation
+import class Foundation.FileManager
+import struct Foundation.UUID
 import Linux
 import PCI
 import Testing
@@ -51,6 +52,11 @@ final class Bench: InterruptSink {
     /// Lets the line's events happen until none is left.
     func settle() throws {
         for _ in 0..<16 { try loop.dispatch(milliseconds: 0) }
+    }
+
+    /// Waits for what another thread of the kernel has yet to do: a terminal's bytes take a moment.
+    func wait(until happened: () -> Bool) throws {
+        for _ in 0..<100 where !happened() { try loop.dispatch(milliseconds: 100) }
     }
 
     /// As drivers open a port: FIFOs on with a trigger level of 8, DTR, RTS and OUT2 high.
