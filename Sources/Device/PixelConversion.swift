@@ -16,9 +16,10 @@ extension Scanout {
         var x = 0
         while x < count {
             let pixels = min(count - x, 1020 / size)
-            var span = piece.mutableSpan
-            var bytes = span.mutableBytes.extracting(first: pixels * size)
-            guard memory.copy(at: offset &+ y &* stride &+ x &* size, into: &bytes) else { return }
+            var colours = piece.mutableSpan
+            var bytes = colours.mutableBytes
+            let place = offset &+ y &* stride &+ x &* size
+            guard memory.copy(at: place, count: pixels * size, into: &bytes) else { return }
             convert(piece.span.extracting(first: pixels * size), into: &row, from: x)
             x += pixels
         }
@@ -27,7 +28,7 @@ extension Scanout {
     private func convert(_ bytes: borrowing Span<UInt8>, into row: inout MutableSpan<UInt8>, from x: Int) {
         let size = format.bytesPerPixel
         var target = x * 3
-        for source in stride(from: 0, to: bytes.count, by: size) {
+        for source in Swift.stride(from: 0, to: bytes.count, by: size) {
             let colour = colour(of: bytes, at: source)
             row[target] = colour.red
             row[target + 1] = colour.green

@@ -5,16 +5,16 @@ import Glibc
 ///
 /// The size is sealed, so no access can fault. A range that leaves the file is refused, and nothing is touched.
 extension MemoryFile {
-    /// Copies `bytes.byteCount` bytes from `offset` on.
+    /// Copies `count` bytes from `offset` on to the front of `bytes`.
     ///
-    /// - Returns: false when they don't lie inside the file.
+    /// - Returns: false when they don't lie inside the file, or there is no room for them.
     @discardableResult
-    public func copy(at offset: Int, into bytes: inout MutableRawSpan) -> Bool {
-        guard contains(offset, count: bytes.byteCount) else { return false }
+    public func copy(at offset: Int, count: Int, into bytes: inout MutableRawSpan) -> Bool {
+        guard contains(offset, count: count), count <= bytes.byteCount else { return false }
         // SAFETY: both ranges are checked, and this process's own mapping overlaps no span.
         bytes.withUnsafeMutableBytes { bytes in
             guard let base = bytes.baseAddress else { return }
-            memcpy(base, mapping.base + offset, bytes.count)
+            memcpy(base, mapping.base + offset, count)
         }
         return true
     }

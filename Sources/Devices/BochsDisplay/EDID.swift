@@ -7,7 +7,7 @@ struct EDID {
     /// - Parameters:
     ///   - width: of the preferred mode in pixels, 640 to 8192.
     ///   - height: in lines, 480 to 8192.
-    ///   - refresh: in frames per second, 24 to 240.
+    ///   - refresh: in frames per second, 30 to 240.
     init(width: Int, height: Int, refresh: Int) {
         let preferred = CVTTiming(width: width, height: height, refresh: refresh)
         if Self.hasRoom(for: preferred) {
@@ -92,16 +92,17 @@ struct EDID {
         return bytes
     }
 
-    /// Section 3.10.3.3.1: limits alone, with no formula for other timings.
+    /// Section 3.10.3.3.1: limits alone, with no formula for other timings. Generous enough for the
+    /// standard timings; the dummy descriptor, section 3.10.3.11, when the field can't hold what the largest timing needs.
     private static func rangeLimits(_ largest: CVTTiming) -> [UInt8] {
-        let refresh = largest.refreshRoundedUp
-        let line = largest.horizontalKilohertz
-        let clock = min((largest.pixelClock + 999) / 1000, 255)
-        // Rates above 255 are told less 255, section 3.10.3.3, offset flags.
-        let flags: UInt8 = line > 255 ? 0x08 : 0x00
-        let lineLimit = line > 255 ? min(line - 255, 255) : line
-        let bytes = [24, max(refresh, 75), 15, max(lineLimit, 1), max(clock, 1)]
-        return [0, 0, 0, 0xfd, flags] + bytes.map { UInt8(truncatingIfNeeded: $0) } + [0x01, 0x0a]
+        let refresh = max(largest.refreshRoundedUp, 75)
+        let kilohertz = max(largest.horizontalKilohertz, 80)
+        let tensOfMegahertz = max((largest.pixelClock + 999) / 1000, 20)
+        guard kilohertz <= 2 * 255, tensOfMegahertz <= 255 else { return [0, 0, 0, 0x10] + Array(repeating: 0, count: 14) }
+        // The flag adds 255 to the greatest line rate.
+        let flag: UInt8 = kilohertz > 255 ? 0x08 : 0
+        let limits = [20, refresh, 10, kilohertz > 255 ? kilohertz - 255 : kilohertz, tensOfMegahertz]
+        return [0, 0, 0, 0xfd, flag] + limits.map { UInt8(truncatingIfNeeded: $0) } + [0x01, 0x0a]
             + Array(repeating: 0x20, count: 6)
     }
 
@@ -144,7 +145,7 @@ struct EDID {
 
     /// Two 12-bit numbers: their low bytes, then their high digits in one.
     private static func low12(_ first: Int, _ second: Int) -> [UInt8] {
-        [first, second, first >> 8 << 4 | second >> 8].map { UInt8(truncatingIfNeeded: $0) }
+        [first, second, (first >> 8) << 4 | second >> 8].map { UInt8(truncatingIfNeeded: $0) }
     }
 
     private static func littleEndian(_ value: Int, _ count: Int) -> [UInt8] {
