@@ -31,6 +31,8 @@ let package = Package(
         .testTarget(name: "GuestMemoryTests", dependencies: ["GuestMemory", "Linux", "CLinux"]),
         .testTarget(name: "PCITests", dependencies: ["PCI"]),
         .testTarget(name: "JSONTests", dependencies: ["JSON"]),
+        .testTarget(name: "BochsDisplayTests", dependencies: ["BochsDisplay"]),
+        .testTarget(name: "ExerciserTests", dependencies: ["Exerciser"]),
         .testTarget(name: "DeviceTests", dependencies: ["Device"]),
         .testTarget(name: "TutorialTests", dependencies: ["TutorialDevice", "Device", "Linux"]),
         .testTarget(name: "SerialCardTests", dependencies: ["SerialCard", "Device", "Linux"]),
