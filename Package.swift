@@ -25,11 +25,13 @@ let package = Package(
         .target(
             name: "VFIOUser", dependencies: ["Linux", "VFIO", "GuestMemory", "PCI", "Device", "JSON"],
             swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
+        .target(name: "Control", dependencies: ["Linux", "Device", "JSON"]),
 
         .testTarget(name: "LinuxTests", dependencies: ["Linux"]),
         .testTarget(name: "GuestMemoryTests", dependencies: ["GuestMemory"]),
         .testTarget(name: "PCITests", dependencies: ["PCI"]),
         .testTarget(name: "JSONTests", dependencies: ["JSON"]),
         .testTarget(name: "DeviceTests", dependencies: ["Device"]),
+        .testTarget(name: "ControlTests", dependencies: ["Control", "GuestMemory", "PCI"]),
     ]
 )
