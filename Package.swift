@@ -22,6 +22,7 @@ let package = Package(
         .target(name: "SerialCard", dependencies: ["Device"], path: "Sources/Devices/SerialCard"),
         .target(name: "BochsDisplay", dependencies: ["Device"], path: "Sources/Devices/BochsDisplay"),
         .target(name: "Exerciser", dependencies: ["Device"], path: "Sources/Devices/Exerciser"),
+        .target(name: "TutorialDevice", dependencies: ["Device"], path: "Examples/TutorialDevice"),
         .target(
             name: "VFIOUser", dependencies: ["Linux", "VFIO", "GuestMemory", "PCI", "Device", "JSON"],
             swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
@@ -32,6 +33,8 @@ let package = Package(
         .testTarget(name: "PCITests", dependencies: ["PCI"]),
         .testTarget(name: "JSONTests", dependencies: ["JSON"]),
         .testTarget(name: "DeviceTests", dependencies: ["Device"]),
-        .testTarget(name: "ControlTests", dependencies: ["Control", "GuestMemory", "PCI"]),
+        .testTarget(name: "TutorialTests", dependencies: ["TutorialDevice", "Device", "Linux"]),
+        .testTarget(name: "SerialCardTests", dependencies: ["SerialCard", "Device", "Linux"]),
+        .testTarget(name: "ControlTests", dependencies: ["Control", "PCI"]),
     ]
 )

@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <termios.h>
 #include <unistd.h>
 
 /* The kernel passes at most this many descriptors in one message (SCM_MAX_FD). */
@@ -202,6 +204,37 @@ int clinux_next_data(int descriptor, off_t from, off_t *start, off_t *end) {
 int clinux_punch_hole(int descriptor, size_t size) {
     int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
     return fallocate(descriptor, mode, 0, (off_t)size) < 0 ? -errno : 0;
+}
+
+/* Raw mode may be set through the master: it is the slave's that changes. */
+static int prepare_pty(int master, char *path, size_t size) {
+    struct termios mode;
+    if (grantpt(master) < 0 || unlockpt(master) < 0 || tcgetattr(master, &mode) < 0) return -errno;
+    cfmakeraw(&mode);
+    if (tcsetattr(master, TCSANOW, &mode) < 0) return -errno;
+    return -ptsname_r(master, path, size);
+}
+
+int clinux_open_pty(char *path, size_t size) {
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (master < 0) return -errno;
+    int result = prepare_pty(master, path, size);
+    if (result < 0) {
+        close(master);
+        return result;
+    }
+    return master;
+}
+
+int clinux_watch_openings(const char *path) {
+    int descriptor = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (descriptor < 0) return -errno;
+    if (inotify_add_watch(descriptor, path, IN_OPEN) < 0) {
+        int error = errno;
+        close(descriptor);
+        return -error;
+    }
+    return descriptor;
 }
 
 void clinux_name_thread(const char *name) {

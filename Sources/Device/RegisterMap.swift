@@ -38,7 +38,7 @@ public struct RegisterMap<Name: Equatable & Sendable>: Sendable, ExpressibleByAr
             self.reset = reset
         }
 
-        @usableFromInline var end: UInt64 { offset + UInt64(width.rawValue) }
+        @inlinable var end: UInt64 { offset + UInt64(width.rawValue) }
     }
 
     /// Sorted by offset, not overlapping.
@@ -100,12 +100,12 @@ public struct RegisterMap<Name: Equatable & Sendable>: Sendable, ExpressibleByAr
         (readable.first { $0.name == name } ?? writable.first { $0.name == name })?.reset ?? 0
     }
 
-    @usableFromInline static func bits(from offset: UInt64, to register: UInt64) -> Int64 {
+    @inlinable static func bits(from offset: UInt64, to register: UInt64) -> Int64 {
         8 &* (Int64(bitPattern: register) &- Int64(bitPattern: offset))
     }
 
     /// Where the registers begin that an access at `offset` can touch.
-    @usableFromInline static func firstIndex(in table: [Register], endingAfter offset: UInt64) -> Int {
+    @inlinable static func firstIndex(in table: [Register], endingAfter offset: UInt64) -> Int {
         var low = 0
         var high = table.count
         while low < high {
@@ -133,9 +133,9 @@ public struct RegisterWrite: Equatable, Sendable {
     public let value: UInt64
     /// Ones where something was written.
     public let mask: UInt64
-    private let access: RegisterAccess
+    @usableFromInline let access: RegisterAccess
 
-    @usableFromInline init(value: UInt64, mask: UInt64, access: RegisterAccess) {
+    @inlinable init(value: UInt64, mask: UInt64, access: RegisterAccess) {
         self.value = value
         self.mask = mask
         self.access = access
@@ -143,6 +143,7 @@ public struct RegisterWrite: Equatable, Sendable {
 
     /// What the register holds after the write when it held `current` before: the bytes that were not
     /// written stay, and ones clear the bits of a ``RegisterAccess/writeOneToClear`` register.
+    @inlinable
     public func merged<Value: FixedWidthInteger>(into current: Value) -> Value {
         let before = UInt64(truncatingIfNeeded: current)
         switch access {
@@ -154,5 +155,6 @@ public struct RegisterWrite: Equatable, Sendable {
 
 extension AccessWidth {
     /// Ones where a value of this width has its bits.
+    @inlinable
     public var mask: UInt64 { .max >> UInt64(64 - 8 * rawValue) }
 }

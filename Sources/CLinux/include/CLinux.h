@@ -72,6 +72,14 @@ int clinux_next_data(int descriptor, off_t from, off_t *start, off_t *end);
 /// Gives the first `size` bytes of a file back; they read as zeros afterwards. Returns 0 or -errno.
 int clinux_punch_hole(int descriptor, size_t size);
 
+/// posix_openpt(3), grantpt(3) and unlockpt(3) of a new pseudo-terminal in raw mode, non-blocking and
+/// close-on-exec. Stores the path of the slave (ptsname_r(3)). Returns the master's descriptor or -errno.
+int clinux_open_pty(char *path, size_t size);
+
+/// An inotify(7) descriptor, non-blocking and close-on-exec, that becomes readable whenever somebody opens
+/// `path`. Returns the descriptor or -errno.
+int clinux_watch_openings(const char *path);
+
 /// pthread_setname_np(3) of the calling thread, cut to the 15 bytes that fit.
 void clinux_name_thread(const char *name);
 
