@@ -11,14 +11,24 @@ public struct UnixSocket: ~Copyable, Sendable {
 
     /// Connects to the socket at `path`.
     ///
-    /// - Throws: `connect(2)`'s error; `.fileNameTooLong` for a path over 107 bytes.
-    public init(connectingTo path: String) throws(Errno) {
+    /// - Parameter milliseconds: how long to wait at most while the listener's backlog is full; 0: without end.
+    /// - Throws: `connect(2)`'s error, `.resourceTemporarilyUnavailable` when the time ran out;
+    ///   `.fileNameTooLong` for a path over 107 bytes.
+    public init(connectingTo path: String, milliseconds: Int = 0) throws(Errno) {
         let descriptor = try Self.create()
         let raw = descriptor.raw
+        // connect(2) takes its limit from SO_SNDTIMEO; what is sent later has limits of its own.
+        try Self.setSendTimeout(of: raw, milliseconds: milliseconds)
         try withSocketAddress(of: path) { address, size throws(Errno) in
             try systemCall { connect(raw, address, size) }
         }
+        try Self.setSendTimeout(of: raw, milliseconds: 0)
         self.descriptor = descriptor
+    }
+
+    private static func setSendTimeout(of raw: Int32, milliseconds: Int) throws(Errno) {
+        var limit = timeval(tv_sec: milliseconds / 1000, tv_usec: milliseconds % 1000 * 1000)
+        try systemCall { setsockopt(raw, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size)) }
     }
 
     /// Two sockets that are connected to each other. `socketpair(2)`

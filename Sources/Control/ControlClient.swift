@@ -1,0 +1,192 @@
+import Device
+import Glibc
+import JSON
+import Linux
+
+/// The other end of a device process's control socket: one request at a time, each with a limit to how long it may take.
+public final class ControlClient {
+    /// The longest reply that is read, in bytes.
+    private static let replyLimit = 1 << 20
+    /// The largest saved state that is read, in bytes.
+    public static let stateLimit = 1 << 30
+
+    private let socket: UnixSocket
+    private let milliseconds: Int
+    private var incoming: LineBuffer
+
+    /// The path of the control socket of a device process that serves `socket`, unless it was told otherwise.
+    public static func path(besides socket: String) -> String { socket + ".control" }
+
+    /// Connects.
+    ///
+    /// - Parameter milliseconds: how long connecting, and each request after it, may take.
+    public init(connectingTo path: String, milliseconds: Int = 10_000) throws(ControlClientError) {
+        do throws(Errno) {
+            socket = try UnixSocket(connectingTo: path, milliseconds: milliseconds)
+            incoming = try LineBuffer(limit: Self.replyLimit)
+        } catch {
+            throw .cannotConnect(path: path, error)
+        }
+        self.milliseconds = milliseconds
+    }
+
+    // MARK: Requests
+
+    public func info() throws(ControlClientError) -> ControlInfo {
+        try decode(request(.info).result)
+    }
+
+    /// What a head shows: a copy in this process's memory.
+    public func screenshot(head: Int = 0) throws(ControlClientError) -> Scanout {
+        let reply = try request(.screenshot(head: head))
+        let picture: Picture = try decode(reply.result)
+        guard let size = picture.size else {
+            throw .malformedReply(
+                "\(picture.width) by \(picture.height) pixels, \(picture.stride) bytes a line, is no picture")
+        }
+        let bytes = try reply.attachedBytes(size)
+        do throws(Errno) {
+            let memory = try MemoryFile(name: "screenshot", size: size)
+            memory.replace(at: 0, with: bytes.span.bytes)
+            return picture.scanout(in: memory)
+        } catch {
+            throw .connection(error)
+        }
+    }
+
+    /// The counters.
+    public func statistics() throws(ControlClientError) -> JSON {
+        try request(.statistics).result
+    }
+
+    /// The device's state.
+    public func save() throws(ControlClientError) -> [UInt8] {
+        let reply = try request(.save)
+        let saved: SavedSize = try decode(reply.result)
+        guard (0...Self.stateLimit).contains(saved.size) else {
+            throw .malformedReply("a state of \(saved.size) bytes is too large")
+        }
+        return try reply.attachedBytes(saved.size)
+    }
+
+    /// Asks the process to end. It is still there when this returns.
+    public func stop() throws(ControlClientError) {
+        _ = try request(.stop)
+    }
+
+    private func decode<Value: Decodable>(_ result: JSON) throws(ControlClientError) -> Value {
+        do throws(JSONError) {
+            return try result.decode()
+        } catch {
+            throw .malformedReply("\(error)")
+        }
+    }
+
+    // MARK: The wire
+
+    private struct Reply: ~Copyable {
+        let result: JSON
+        var descriptors: ReceivedDescriptors
+
+        /// The first `size` bytes of the file that came with the reply.
+        consuming func attachedBytes(_ size: Int) throws(ControlClientError) -> [UInt8] {
+            guard let file = descriptors.take(0) else { throw .malformedReply("its file is missing") }
+            // Read, not mapped: whoever sent the file may make it shorter at any time.
+            let bytes = try connected { () throws(Errno) in try file.readBytes(upTo: size) }
+            guard bytes.count == size else {
+                throw .malformedReply("its file has \(bytes.count) of \(size) bytes")
+            }
+            return bytes
+        }
+    }
+
+    private func request(_ request: ControlRequest) throws(ControlClientError) -> Reply {
+        let deadline = now() + milliseconds
+        let line = Array(request.json.text.utf8) + [UInt8(ascii: "\n")]
+        try connected { () throws(Errno) in
+            try socket.send(line.span.bytes, milliseconds: Int32(clamping: milliseconds))
+        }
+        var descriptors = ReceivedDescriptors()
+        let answer = try receiveLine(until: deadline, &descriptors)
+        return Reply(result: try ControlReply.result(of: answer), descriptors: descriptors)
+    }
+
+    private func receiveLine(
+        until deadline: Int, _ descriptors: inout ReceivedDescriptors
+    ) throws(ControlClientError) -> [UInt8] {
+        while !incoming.isFull {
+            if let line = incoming.takeLine() { return line }
+            let left = Int32(clamping: max(0, deadline - now()))
+            guard try connected({ () throws(Errno) in try socket.waitReadable(milliseconds: left) }) else {
+                throw .timedOut(milliseconds: milliseconds)
+            }
+            do throws(Errno) {
+                guard try incoming.receive(from: socket, descriptors: &descriptors) != .endOfFile else {
+                    throw Errno.connectionReset
+                }
+            } catch {
+                throw ControlClientError(error)
+            }
+        }
+        throw .malformedReply("it is longer than \(incoming.limit) bytes")
+    }
+}
+
+/// Milliseconds on a clock that only goes forward.
+private func now() -> Int {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+}
+
+/// Runs a system call on the connection.
+private func connected<Result>(_ call: () throws(Errno) -> Result) throws(ControlClientError) -> Result {
+    do throws(Errno) {
+        return try call()
+    } catch {
+        throw ControlClientError(error)
+    }
+}
+
+/// Why a request got no result.
+public enum ControlClientError: Error, Equatable, CustomStringConvertible {
+    case cannotConnect(path: String, Errno)
+    /// The process didn't answer in time.
+    case timedOut(milliseconds: Int)
+    /// The process closed the connection instead of answering.
+    case closed
+    case connection(Errno)
+    /// What came is no reply: not a control socket, or another version.
+    case malformedReply(String)
+    /// The process said no.
+    case refused(ControlError)
+
+    /// What an error of a system call on the connection means.
+    fileprivate init(_ error: Errno) {
+        switch error {
+        case .brokenPipe, .connectionReset: self = .closed
+        default: self = .connection(error)
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .cannotConnect(let path, .noSuchFileOrDirectory):
+            "There is no control socket at '\(path)': no device process runs there."
+        case .cannotConnect(let path, .connectionRefused):
+            "Nobody listens at '\(path)': the device process that made it has ended."
+        case .cannotConnect(let path, .permissionDenied):
+            "You may not connect to '\(path)': its permissions don't allow it."
+        case .cannotConnect(let path, .resourceTemporarilyUnavailable):
+            "The device process at '\(path)' accepts no connection: it hangs or is overloaded."
+        case .cannotConnect(let path, .fileNameTooLong):
+            "'\(path)' is too long for a socket's path: at most 107 bytes."
+        case .cannotConnect(let path, let error): "Can't connect to '\(path)': \(error)."
+        case .timedOut(let milliseconds): "The device process didn't answer within \(milliseconds) ms."
+        case .closed: "The device process closed the connection without an answer."
+        case .connection(let error): "The connection to the device process failed: \(error)."
+        case .malformedReply(let reason): "The answer is not a device process's: \(reason)."
+        case .refused(let error): error.description
+        }
+    }
+}

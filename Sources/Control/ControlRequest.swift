@@ -1,0 +1,93 @@
+import JSON
+
+/// What can be asked of a device process.
+public enum ControlRequest: Equatable, Sendable {
+    /// Who is there: a ``ControlInfo``.
+    case info
+    /// What a head shows now: a ``Picture``, with its pixels as a descriptor.
+    case screenshot(head: Int)
+    /// The process's counters, as a JSON object.
+    case statistics
+    /// The device's state, as a descriptor.
+    case save
+    /// The end of the process, in order. Answered before it ends.
+    case stop
+
+    /// The version of the protocol. Each request and each reply names it.
+    public static let version = 1
+
+    /// Reads the request from one line.
+    ///
+    /// - Throws: ``ControlError`` for the client: what is wrong with the line.
+    public init(line: [UInt8]) throws(ControlError) {
+        let json: JSON
+        do throws(JSONError) {
+            json = try JSON(parsing: line)
+        } catch {
+            throw ControlError(.malformed, "The request is not JSON: \(error).")
+        }
+        guard let members = json.object else {
+            throw ControlError(
+                .malformed, "The request must be an object such as {\"version\":1,\"request\":\"info\"}.")
+        }
+        guard members["version"]?.int == Self.version else {
+            let version = members["version"]?.text ?? "none"
+            throw ControlError(
+                .version, "The request's version is \(version); this process speaks version \(Self.version).")
+        }
+        switch members["request"] {
+        case "info": self = .info
+        case "screenshot":
+            guard let head = (members["head"] ?? 0).int, head >= 0 else {
+                throw ControlError(.malformed, "'head' must be a number from 0.")
+            }
+            self = .screenshot(head: head)
+        case "statistics": self = .statistics
+        case "save": self = .save
+        case "stop": self = .stop
+        case let other:
+            throw ControlError(
+                .unknownRequest,
+                "The request is \(other?.text ?? "missing"); it must be info, screenshot, statistics, save or stop.")
+        }
+    }
+
+    /// The request's line, without its end.
+    var json: JSON {
+        let version = JSON(Self.version)
+        return switch self {
+        case .info: ["version": version, "request": "info"]
+        case .screenshot(let head): ["version": version, "request": "screenshot", "head": JSON(head)]
+        case .statistics: ["version": version, "request": "statistics"]
+        case .save: ["version": version, "request": "save"]
+        case .stop: ["version": version, "request": "stop"]
+        }
+    }
+}
+
+/// Why a device process didn't do what was asked.
+public struct ControlError: Error, Equatable, CustomStringConvertible {
+    public enum Code: String, Sendable {
+        /// The line is no request.
+        case malformed
+        /// The request's version is not the process's.
+        case version
+        /// The process knows no such request.
+        case unknownRequest = "unknown-request"
+        /// The device has no such head.
+        case noSuchHead = "no-such-head"
+        /// The head is off, or the guest has set a mode that makes no picture.
+        case nothingShown = "nothing-shown"
+        /// The process tried and couldn't.
+        case failed
+    }
+
+    public var code: Code
+    /// A sentence for the user.
+    public var description: String
+
+    public init(_ code: Code, _ description: String) {
+        self.code = code
+        self.description = description
+    }
+}

@@ -1,0 +1,112 @@
+import JSON
+import Linux
+
+/// The control socket of a device process: it answers requests on the device's thread, between the messages of the
+/// device's client, and no peer can make that thread wait.
+///
+/// What a peer can take is bounded: a request is one line of at most ``lineLimit`` bytes; the next one is looked
+/// at when the reply to the last has gone; each turn of the loop answers one request of a connection; and of
+/// more than ``connectionLimit`` connections the one that has been silent the longest is dropped.
+public final class ControlServer {
+    /// The longest request, with its end of line, in bytes.
+    public static let lineLimit = 4096
+    /// The most connections at a time.
+    public static let connectionLimit = 8
+
+    private let listener: UnixListener
+    private let loop: EventLoop
+    private unowned let delegate: any ControlDelegate
+    private let retry: TimerFD
+    private var watches: [EventLoop.Token] = []
+    /// In the order of their last request, the latest at the end.
+    private var connections: [ControlConnection] = []
+
+    /// Listens at `path`.
+    ///
+    /// - Parameters:
+    ///   - mode: the permissions of the socket file. Whoever may write to it may do everything.
+    ///   - loop: its thread is the one that makes this call.
+    ///   - delegate: outlives the server.
+    /// - Throws: as ``Linux/UnixListener``.
+    public init(path: String, mode: UInt32 = 0o600, loop: EventLoop, delegate: any ControlDelegate) throws(Errno) {
+        listener = try UnixListener(path: path, mode: mode)
+        retry = try TimerFD()
+        self.loop = loop
+        self.delegate = delegate
+        let accepting = try loop.watch(listener.descriptor, for: .readable) { [unowned self] _ in accept() }
+        let retrying = try loop.watch(retry.descriptor, for: .readable) { [unowned self] _ in resume() }
+        watches = [accepting, retrying]
+    }
+
+    deinit {
+        for token in watches { loop.unwatch(token) }
+        for connection in connections { drop(connection) }
+    }
+
+    // MARK: Connections
+
+    private func accept() {
+        do throws(Errno) {
+            guard let socket = try listener.accept() else { return }
+            if connections.count == Self.connectionLimit { drop(connections[0]) }
+            try add(socket)
+        } catch {
+            // No descriptors or no memory. The listener stays readable: look away for a second.
+            try? loop.change(watches[0], to: [])
+            retry.set(nanoseconds: 1_000_000_000)
+        }
+    }
+
+    private func resume() {
+        retry.consume()
+        try? loop.change(watches[0], to: .readable)
+    }
+
+    private func add(_ socket: consuming UnixSocket) throws(Errno) {
+        let connection = try ControlConnection(socket)
+        connection.token = try loop.watch(connection.socket.descriptor, for: .readable) {
+            [unowned self, unowned connection] _ in serve(connection)
+        }
+        connections.append(connection)
+    }
+
+    private func drop(_ connection: ControlConnection) {
+        if let token = connection.token { loop.unwatch(token) }
+        connections.removeAll { $0 === connection }
+    }
+
+    // MARK: Requests
+
+    private func serve(_ connection: ControlConnection) {
+        do throws(ControlConnection.Ended) {
+            if connection.isSending {
+                try connection.send()
+            } else if let request = try connection.receive() {
+                connections.removeAll { $0 === connection }
+                connections.append(connection)
+                try connection.send(reply(to: request))
+                if case .success(.stop) = request { delegate.stop() }
+            }
+            try watch(connection)
+        } catch {
+            drop(connection)
+        }
+    }
+
+    private func reply(to request: Result<ControlRequest, ControlError>) -> ControlReply {
+        do {
+            return try delegate.answer(request.get())
+        } catch let error as ControlError {
+            return ControlReply(error)
+        } catch {
+            return ControlReply(ControlError(.failed, "\(error)"))
+        }
+    }
+
+    /// A connection that still has a request in its buffer has its turn when it can take the reply.
+    private func watch(_ connection: ControlConnection) throws(ControlConnection.Ended) {
+        guard let token = connection.token else { return }
+        let events: EventLoop.Events = connection.isSending || connection.hasRequest ? .writable : .readable
+        do throws(Errno) { try loop.change(token, to: events) } catch { throw ControlConnection.Ended() }
+    }
+}

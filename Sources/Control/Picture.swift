@@ -1,0 +1,41 @@
+import Device
+import Linux
+
+/// The result of ``ControlRequest/screenshot(head:)``: how to read the pixels that come as a descriptor.
+struct Picture: Codable, Equatable {
+    /// In pixels.
+    var width: Int
+    var height: Int
+    /// Bytes from one line to the next.
+    var stride: Int
+    var format: PixelFormat
+    /// For a format with a palette: its colours as 0xRRGGBB.
+    var palette: [UInt32]
+
+    /// The bytes that the pixels take; nil when the numbers make no picture, or one of more than 1 GiB.
+    var size: Int? {
+        let edge = 1...65536
+        guard edge.contains(width), edge.contains(height), palette.count <= 256 else { return nil }
+        guard stride >= width * format.bytesPerPixel, stride <= 1 << 30 / height else { return nil }
+        return stride * height
+    }
+
+    /// The picture whose pixels are in `memory`, from its start.
+    func scanout(in memory: MemoryFile) -> Scanout {
+        Scanout(
+            width: width, height: height, stride: stride, format: format, memory: memory, offset: 0, palette: palette)
+    }
+}
+
+extension Scanout {
+    /// Copies the visible pixels, without what lies between the lines, so that they can be sent away
+    /// and read at leisure. One pass over the pixels.
+    func snapshot() throws(Errno) -> (picture: Picture, pixels: MemoryFile) {
+        let line = width * format.bytesPerPixel
+        let pixels = try MemoryFile(name: "screenshot", size: line * height)
+        for y in 0..<height {
+            pixels.replace(at: y * line, with: memory, at: offset + y * stride, count: line)
+        }
+        return (Picture(width: width, height: height, stride: line, format: format, palette: palette), pixels)
+    }
+}

@@ -1,0 +1,33 @@
+import Glibc
+
+extension Descriptor {
+    /// Opens a file for reading. `open(2)`
+    public init(reading path: String) throws(Errno) {
+        self.init(owning: try systemCall { open(path, O_RDONLY | O_CLOEXEC) })
+    }
+
+    /// The next bytes, at most `limit`; fewer only where the file ends. `read(2)`
+    public borrowing func readBytes(upTo limit: Int) throws(Errno) -> [UInt8] {
+        var result: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: max(0, min(limit, 1 << 20)))
+        while result.count < limit {
+            let wanted = min(piece.count, limit - result.count)
+            var span = piece.mutableSpan
+            let count = try span.withUnsafeMutableBytes { piece throws(Errno) in
+                try read(into: UnsafeMutableRawBufferPointer(rebasing: piece[..<wanted]))
+            }
+            if count == 0 { break }
+            result += piece[..<count]
+        }
+        return result
+    }
+
+    /// Writes all of `bytes`, however many calls it takes. `write(2)`
+    public borrowing func writeAll(_ bytes: RawSpan) throws(Errno) {
+        var left = bytes
+        while !left.isEmpty {
+            let written = try left.withUnsafeBytes { bytes throws(Errno) in try write(bytes) }
+            left = left.extracting(droppingFirst: written)
+        }
+    }
+}

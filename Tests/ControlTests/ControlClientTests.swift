@@ -1,0 +1,153 @@
+import Control
+import Device
+import Glibc
+import JSON
+import Linux
+import Synchronization
+import Testing
+
+@Suite struct ControlClientTests {
+    @Test func infoTellsWhoIsThere() throws {
+        try withDeviceProcess { process in
+            let info = try ControlClient(connectingTo: process.path).info()
+            let expected = ControlInfo(
+                type: "test", options: ["a=b"], process: getpid(), socket: "/run/x", clientConnected: false,
+                uptimeSeconds: 1.5)
+            #expect(info == expected)
+        }
+    }
+
+    @Test func aScreenshotHasTheVisiblePixelsOnly() throws {
+        try withDeviceProcess { process in
+            let scanout = try ControlClient(connectingTo: process.path).screenshot()
+            #expect((scanout.width, scanout.height) == (2, 2))
+            #expect(scanout.stride == 8)
+            #expect(scanout.format == .xrgb8888)
+            #expect(contents(of: scanout.memory, count: 16) == TestDevice.visible)
+        }
+    }
+
+    @Test func statisticsKeepAllTheirBits() throws {
+        try withDeviceProcess { process in
+            let statistics = try ControlClient(connectingTo: process.path).statistics()
+            #expect(statistics == ["reads": .init(UInt64.max)])
+        }
+    }
+
+    @Test func aSavedStateIsTheFunctionsStream() throws {
+        try withDeviceProcess { process in
+            let state = try ControlClient(connectingTo: process.path).save()
+            #expect(state.starts(with: Array("MEDIATED".utf8)))
+            #expect(String(decoding: state, as: UTF8.self).contains(#""device":{"value":7}"#))
+        }
+    }
+
+    @Test func stopIsAnsweredAndDone() throws {
+        try withDeviceProcess { process in
+            let client = try ControlClient(connectingTo: process.path)
+            try client.stop()
+            // The delegate is told right after the answer; one more answer proves that it was.
+            _ = try client.info()
+            let isStopped = process.isStopped.load(ordering: .acquiring)
+            #expect(isStopped)
+        }
+    }
+
+    @Test(arguments: [
+        (1, "Head 1 shows nothing: it is off, or in no valid mode."), (2, "The device has no head 2: it has 2."),
+    ])
+    func aHeadThatShowsNothingIsNamed(head: Int, message: String) throws {
+        try withDeviceProcess { process in
+            let client = try ControlClient(connectingTo: process.path)
+            let error = #expect(throws: ControlClientError.self) { try client.screenshot(head: head) }
+            #expect(error?.description == message)
+        }
+    }
+
+    @Test func nobodyThereIsSaidSo() throws {
+        let missing = #expect(throws: ControlClientError.self) {
+            try ControlClient(connectingTo: "/tmp/no/such.control")
+        }
+        #expect(
+            missing?.description
+                == "There is no control socket at '/tmp/no/such.control': no device process runs there.")
+        let tooLong = #expect(throws: ControlClientError.self) {
+            try ControlClient(connectingTo: String(repeating: "x", count: 108))
+        }
+        #expect(tooLong?.description.contains("too long") == true)
+    }
+
+    @Test(arguments: [
+        "", "x", "{}", #"{"version":1}"#, #"{"version":2,"result":{}}"#, #"{"version":1,"error":{}}"#,
+        #"{"version":1,"result":{}}"#, #"{"version":1,"result":[]}"#,
+        // No file comes with this one.
+        #"{"version":1,"result":{"width":2,"height":2,"stride":8,"format":"xrgb8888","palette":[]}}"#,
+    ])
+    func whatIsNoReplyIsRefused(reply: String) throws {
+        try withImpostor(reply: reply) { client in
+            let error = #expect(throws: ControlClientError.self) { try client.screenshot() }
+            #expect(error?.description.hasPrefix("The answer is not a device process's: ") == true)
+        }
+    }
+
+    @Test(arguments: [
+        (0, 2, 8, "xrgb8888"), (2, 0, 8, "xrgb8888"), (2, 2, 7, "xrgb8888"), (-1, 2, 8, "xrgb8888"),
+        (2, 2, 1 << 62, "xrgb8888"), (1 << 62, 1 << 62, 1 << 62, "xrgb8888"), (65536, 65536, 1 << 30, "xrgb8888"),
+        (2, 2, 8, "none"), (40, 40, 160, "xrgb8888"),
+    ])
+    func aPictureThatCannotBeIsRefused(width: Int, height: Int, stride: Int, format: String) throws {
+        let reply: JSON = [
+            "version": 1,
+            "result": [
+                "width": .init(width), "height": .init(height), "stride": .init(stride), "format": .string(format),
+                "palette": [],
+            ],
+        ]
+        let file = try MemoryFile(name: "small", size: 4096)
+        try withImpostor(reply: reply.text, file: file) { client in
+            let error = #expect(throws: ControlClientError.self) { try client.screenshot() }
+            #expect(error?.description.hasPrefix("The answer is not a device process's: ") == true)
+        }
+    }
+
+    @Test func aProcessThatDoesNotAnswerIsNotWaitedForForever() throws {
+        let listener = try UnixListener(path: temporaryPath())
+        let client = try ControlClient(connectingTo: listener.path, milliseconds: 20)
+        #expect(throws: ControlClientError.timedOut(milliseconds: 20)) { try client.info() }
+    }
+
+    @Test func aProcessThatDoesNotAcceptIsNotWaitedForForever() throws {
+        let listener = try UnixListener(path: temporaryPath(), backlog: 0)
+        let first = try UnixSocket(connectingTo: listener.path)
+        let error = #expect(throws: ControlClientError.self) {
+            try ControlClient(connectingTo: listener.path, milliseconds: 20)
+        }
+        #expect(error == .cannotConnect(path: listener.path, .resourceTemporarilyUnavailable))
+        first.shutDown()
+    }
+
+    @Test func aProcessThatHangsUpIsSaidSo() throws {
+        let listener = try UnixListener(path: temporaryPath())
+        let client = try ControlClient(connectingTo: listener.path)
+        let accepted = try listener.accept()
+        accepted?.shutDown()
+        #expect(throws: ControlClientError.closed) { try client.info() }
+    }
+
+    /// Runs `body` with a client of a process that answers with `reply`, whatever it is asked.
+    private func withImpostor(reply: String, file: MemoryFile? = nil, _ body: (ControlClient) throws -> Void) throws {
+        let listener = try UnixListener(path: temporaryPath())
+        let client = try ControlClient(connectingTo: listener.path)
+        guard let socket = try listener.accept() else { throw Errno.noSuchProcess }
+        try socket.send(Array((reply + "\n").utf8).span.bytes, descriptors: file.map { [$0.descriptor.raw] } ?? [])
+        try body(client)
+    }
+
+    private func contents(of memory: MemoryFile, count: Int) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        var span = bytes.mutableSpan
+        var raw = span.mutableBytes
+        memory.copy(at: 0, count: count, into: &raw)
+        return bytes
+    }
+}

@@ -1,0 +1,149 @@
+import Control
+import Device
+import Glibc
+import JSON
+import Linux
+import PCI
+import Synchronization
+import Testing
+
+/// A device with two heads: the first shows four pixels of a wider picture, the second is off.
+final class TestDevice: Device {
+    struct State: Codable { var value: Int }
+
+    static let type = DeviceType(name: "test", summary: "Two heads.")
+
+    let identity = PCIIdentity(vendor: 0x1234, device: 0x5678, class: .displayOther)
+    let bars = [BAR.memory(0, size: 4096)]
+    let framebuffers: [any Framebuffer]
+
+    init(options: DeviceOptions, host: Host) throws {
+        let memory = try MemoryFile(name: "pixels", size: 4096)
+        memory.replace(at: 100, with: Self.pixels.span.bytes)
+        framebuffers = [
+            Head(Scanout(width: 2, height: 2, stride: 12, format: .xrgb8888, memory: memory, offset: 100)), Head(nil),
+        ]
+    }
+
+    /// Two lines of two pixels, with four bytes between the lines.
+    static let pixels: [UInt8] = [1, 2, 3, 0, 4, 5, 6, 0, 99, 99, 99, 99, 7, 8, 9, 0, 10, 11, 12, 0]
+    static let visible: [UInt8] = [1, 2, 3, 0, 4, 5, 6, 0, 7, 8, 9, 0, 10, 11, 12, 0]
+
+    func read(_ bar: Int, at offset: UInt64, width: AccessWidth) -> UInt64 { 0 }
+    func write(_ bar: Int, at offset: UInt64, width: AccessWidth, value: UInt64) {}
+    func reset() {}
+    var state: State { State(value: 7) }
+    func restore(_ state: State) throws(StateError) {}
+
+    private final class Head: Framebuffer {
+        let scanout: Scanout?
+        init(_ scanout: Scanout?) { self.scanout = scanout }
+        func takeDamage() -> [Rectangle] { [] }
+    }
+}
+
+/// A thread that is to its control socket what a device process is.
+final class DeviceProcess: Sendable {
+    let path = temporaryPath()
+    /// Whether a client has asked it to stop.
+    let isStopped = Atomic<Bool>(false)
+    private let thread = Mutex<Linux.Thread?>(nil)
+    private let ending: EventFD
+
+    init() throws {
+        ending = try EventFD()
+        let ready = try EventFD()
+        let started = try Linux.Thread(name: "device") { [self] in
+            do { try run(ready) } catch { Issue.record(error) }
+            ready.signal()
+        }
+        thread.withLock { $0 = started }
+        try #require(ready.wait(milliseconds: 10_000) > 0)
+    }
+
+    /// Ends the thread, and with it the server.
+    func end() {
+        ending.signal()
+        thread.withLock { $0.take() }?.join()
+    }
+
+    private func run(_ ready: EventFD) throws {
+        let loop = try EventLoop()
+        let host = Host(loop: loop)
+        let device = try TestDevice(options: DeviceOptions(for: TestDevice.type), host: host)
+        let delegate = Delegate(try Function(device, host: host), self)
+        let server = try ControlServer(path: path, loop: loop, delegate: delegate)
+        var goesOn = true
+        let token = try loop.watch(ending.descriptor, for: .readable) { _ in goesOn = false }
+        ready.signal()
+        while goesOn { try loop.dispatch(milliseconds: -1) }
+        loop.unwatch(token)
+        withExtendedLifetime((server, delegate)) {}
+    }
+
+    private final class Delegate: ControlDelegate {
+        let function: Function
+        unowned let process: DeviceProcess
+
+        init(_ function: Function, _ process: DeviceProcess) {
+            self.function = function
+            self.process = process
+        }
+
+        var info: ControlInfo {
+            ControlInfo(
+                type: "test", options: ["a=b"], process: getpid(), socket: "/run/x", clientConnected: false,
+                uptimeSeconds: 1.5)
+        }
+        var statistics: JSON { ["reads": .init(UInt64.max)] }
+        func stop() { process.isStopped.store(true, ordering: .releasing) }
+    }
+}
+
+/// Runs `body` beside a device process.
+func withDeviceProcess(_ body: (DeviceProcess) throws -> Void) throws {
+    let process = try DeviceProcess()
+    defer { process.end() }
+    try body(process)
+}
+
+/// Where nothing is yet.
+func temporaryPath() -> String { "/tmp/control-\(getpid())-\(UInt64.random(in: 0 ... .max))" }
+
+/// A peer that may say anything.
+struct RawPeer: ~Copyable {
+    let socket: UnixSocket
+    private let buffer: PageBuffer
+
+    init(_ path: String) throws {
+        let buffer = try PageBuffer(count: 1 << 16)
+        socket = try UnixSocket(connectingTo: path)
+        self.buffer = buffer
+    }
+
+    func send(_ text: String) throws {
+        try socket.send(Array(text.utf8).span.bytes, milliseconds: 10_000)
+    }
+
+    /// The bytes that come next; nil when the process has closed the connection.
+    func receive() throws -> String? {
+        guard try socket.waitReadable(milliseconds: 10_000) else { throw Errno.timedOut }
+        var descriptors = ReceivedDescriptors()
+        switch try socket.receive(into: buffer, from: 0, descriptors: &descriptors, blocking: false) {
+        case .bytes(let count, _, _):
+            return buffer.bytes(0..<count).withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
+        case .endOfFile: return nil
+        case .nothing: return ""
+        }
+    }
+
+    /// The lines that come next, so many.
+    func lines(_ count: Int) throws -> [JSON] {
+        var text = ""
+        while text.utf8.count(where: { $0 == UInt8(ascii: "\n") }) < count {
+            guard let more = try receive() else { break }
+            text += more
+        }
+        return try text.split(separator: "\n").map { try JSON(parsing: String($0)) }
+    }
+}
