@@ -44,7 +44,7 @@ public final class BochsDisplay: Device {
         }
         videoMemory = try MemoryFile(name: "vram", size: size)
         bars = [
-            .memory(0, size: UInt64(size), prefetchable: true, mapped: [MappedArea(memory: videoMemory)]),
+            .memory(0, size: UInt64(size), prefetchable: true, memory: videoMemory),
             .memory(2, size: 4096),
         ]
         edid =
