@@ -27,6 +27,17 @@ let package = Package(
             name: "VFIOUser", dependencies: ["Linux", "VFIO", "GuestMemory", "PCI", "Device", "JSON"],
             swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
         .target(name: "Control", dependencies: ["Linux", "Device", "JSON"]),
+        .target(
+            name: "DeviceCatalog", dependencies: ["Device", "SerialCard", "BochsDisplay"],
+            path: "Sources/Devices/Catalog"),
+        .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+        .target(name: "PNG", dependencies: ["CPNG", "Linux", "Device"]),
+        .executableTarget(
+            name: "mediated",
+            dependencies: [
+                "Linux", "JSON", "Device", "DeviceCatalog", "Control", "PNG",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
 
         .testTarget(name: "LinuxTests", dependencies: ["Linux"]),
         .testTarget(name: "GuestMemoryTests", dependencies: ["GuestMemory", "Linux", "CLinux"]),

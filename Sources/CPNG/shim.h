@@ -1,0 +1,2 @@
+/// libpng's simplified interface, which reports errors without longjmp.
+#include <png.h>

@@ -1,0 +1,96 @@
+import ArgumentParser
+import Glibc
+import JSON
+
+/// `mediated attach-args`
+struct AttachArgs: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "attach-args",
+        abstract: "Print what gives a virtual machine the device: QEMU arguments or libvirt XML.",
+        discussion: """
+            QEMU's device shares the guest's memory with the device process, so the memory must be shareable: a memfd.
+            libvirt has no element for a vfio-user device; it hands QEMU's own arguments on. Merge the
+            printed elements into the domain.
+            """)
+
+    enum Form: String, EnumerableFlag {
+        case qemu, libvirt
+
+        static func help(for value: Form) -> ArgumentHelp? {
+            switch value {
+            case .qemu: "Arguments for QEMU, quoted for a shell."
+            case .libvirt: "Elements for a libvirt domain."
+            }
+        }
+    }
+
+    @Argument(help: "The vfio-user socket that a device process serves, or will serve.")
+    var socket: String
+
+    @Flag var form = Form.qemu
+
+    @Option(help: "The guest's memory, such as 512M or 4G.")
+    var memory = Size(1 << 30)
+
+    func validate() throws {
+        guard !socket.isEmpty else { throw ValidationError("The socket's path is empty.") }
+        guard memory.bytes >= 1 << 20, memory.bytes.isMultiple(of: 1 << 20) else {
+            throw ValidationError("The memory is \(memory) but must be a multiple of 1M, and at least that.")
+        }
+    }
+
+    func run() throws {
+        let path = try absolute(socket)
+        guard path.utf8.count <= 107 else {
+            throw Failure(.usage, "'\(path)' is \(path.utf8.count) bytes long, but a socket's path has at most 107.")
+        }
+        let device: JSON = ["driver": "vfio-user-pci", "socket": ["type": "unix", "path": .string(path)]]
+        switch form {
+        case .qemu: print(qemu(device))
+        case .libvirt: print(libvirt(device))
+        }
+    }
+
+    private func absolute(_ path: String) throws -> String {
+        if path.hasPrefix("/") { return path }
+        guard let folder = getcwd(nil, 0) else { throw Failure(.io, "The current folder doesn't exist any more.") }
+        defer { free(folder) }
+        return String(cString: folder) + "/" + path
+    }
+
+    private func qemu(_ device: JSON) -> String {
+        [
+            "-m \(memory)",
+            "-object memory-backend-memfd,id=mem,size=\(memory),share=on",
+            "-machine memory-backend=mem",
+            "-device \(Self.shellQuoted(device.text))",
+        ].joined(separator: " \\\n")
+    }
+
+    private func libvirt(_ device: JSON) -> String {
+        """
+        <domain xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0">
+          <memory unit="KiB">\(memory.bytes >> 10)</memory>
+          <memoryBacking>
+            <source type="memfd"/>
+            <access mode="shared"/>
+          </memoryBacking>
+          <qemu:commandline>
+            <qemu:arg value="-device"/>
+            <qemu:arg value="\(Self.xmlEscaped(device.text))"/>
+          </qemu:commandline>
+        </domain>
+        """
+    }
+
+    /// A POSIX shell reads it back as one word.
+    private static func shellQuoted(_ text: String) -> String {
+        "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+    }
+
+    /// The text as an attribute's value. XML 1.0, section 2.4
+    private static func xmlEscaped(_ text: String) -> String {
+        let entities: [Character: String] = ["&": "&amp;", "<": "&lt;", ">": "&gt;", "\"": "&quot;"]
+        return text.map { entities[$0] ?? String($0) }.joined()
+    }
+}

@@ -1,0 +1,123 @@
+import ArgumentParser
+import Control
+import JSON
+import Linux
+import PNG
+
+/// `mediated info`
+struct Info: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Tell who serves a socket.")
+
+    @OptionGroup var target: ControlOptions
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() throws {
+        let info = try target.withClient { client throws(ControlClientError) in try client.info() }
+        if json { return print(try JSON(encoding: info).prettyText) }
+        print(
+            """
+            type      \(info.type)
+            options   \(info.options.isEmpty ? "none" : info.options.joined(separator: " "))
+            socket    \(info.socket)
+            process   \(info.process)
+            client    \(info.clientConnected ? "connected" : "none")
+            uptime    \(Int(info.uptimeSeconds)) s
+            """)
+    }
+}
+
+/// `mediated screenshot`
+struct Screenshot: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Write what a display shows now to a PNG file.")
+
+    @OptionGroup var target: ControlOptions
+
+    @Argument(help: "Where to write the picture; a file that is there is replaced.")
+    var file: String
+
+    @Option(help: "Which of the device's heads, from 0.")
+    var head = 0
+
+    func validate() throws {
+        guard head >= 0 else { throw ValidationError("The head is \(head), but heads count from 0.") }
+    }
+
+    func run() throws {
+        let picture = try target.withClient { client throws(ControlClientError) in try client.screenshot(head: head) }
+        do throws(PNGError) {
+            try picture.writePNG(to: file)
+        } catch .system(let error) {
+            throw Failure(error, cannot: "write the picture to", file, otherwise: .cannotCreate)
+        } catch {
+            throw Failure(.io, "Can't write the picture to '\(file)': \(error).")
+        }
+    }
+}
+
+/// `mediated statistics`
+struct Statistics: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Print a device process's counters.")
+
+    @OptionGroup var target: ControlOptions
+
+    @Flag(help: "Print JSON: an object.")
+    var json = false
+
+    func run() throws {
+        let statistics = try target.withClient { client throws(ControlClientError) in try client.statistics() }
+        if json { return print(statistics.prettyText) }
+        for (name, value) in Self.lines(statistics) { print("\(name) \(value)") }
+    }
+
+    /// One line for each number, named by the way to it: `reads.0`.
+    private static func lines(_ value: JSON, path: String = "") -> [(String, String)] {
+        switch value {
+        case .object(let members):
+            members.flatMap { lines($0.value, path: path.isEmpty ? $0.name : "\(path).\($0.name)") }
+        case .array(let elements):
+            elements.enumerated().flatMap { lines($0.element, path: "\(path).\($0.offset)") }
+        default: [(path, value.text)]
+        }
+    }
+}
+
+/// `mediated save`
+struct Save: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Write a device's state to a file, for 'mediated run --state'.",
+        discussion: "The guest goes on running; stop it first if its memory is to fit the state.")
+
+    @OptionGroup var target: ControlOptions
+
+    @Argument(help: "Where to write the state; a file that is there is replaced.")
+    var file: String
+
+    func run() throws {
+        let state = try target.withClient { client throws(ControlClientError) in try client.save() }
+        do throws(Errno) {
+            // The state holds what the guest's screen shows: it is its owner's alone.
+            let replacement = try FileReplacement(path: file, mode: 0o600)
+            try replacement.descriptor.writeAll(state.span.bytes)
+            try replacement.commit()
+        } catch {
+            throw Failure(error, cannot: "write the state to", file, otherwise: .cannotCreate)
+        }
+    }
+}
+
+/// `mediated stop`
+struct Stop: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "End a device process.",
+        discussion: "The virtual machine that uses it, if any, loses the device.")
+
+    @OptionGroup var target: ControlOptions
+
+    func run() throws {
+        try target.withClient { client throws(ControlClientError) in try client.stop() }
+    }
+}

@@ -1,0 +1,26 @@
+import ArgumentParser
+import Glibc
+import Linux
+
+@main
+struct Mediated: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "mediated",
+        abstract: "Virtual GPUs and other PCI devices for virtual machines, served over vfio-user.",
+        discussion: ExitStatus.help,
+        subcommands: [
+            Types.self, Run.self, AttachArgs.self, Info.self, Screenshot.self, Statistics.self, Save.self, Stop.self,
+        ])
+
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch let failure as Failure {
+            StandardError.print("mediated: \(failure.message)")
+            Glibc.exit(failure.status.rawValue)
+        } catch {
+            exit(withError: error)
+        }
+    }
+}

@@ -1,0 +1,125 @@
+import ArgumentParser
+import Control
+import Device
+import DeviceCatalog
+import Glibc
+import Linux
+
+/// `mediated run`: checks the command line, and becomes the small program that serves the device.
+struct Run: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Serve a device on a vfio-user socket until it is stopped.",
+        discussion: "'mediated types' lists the types and their options. SIGTERM and SIGINT end the process in order.")
+
+    @Argument(help: "The device's type.")
+    var type: String
+
+    @Option(help: "Where to listen for the client, such as QEMU.")
+    var socket: String
+
+    @Option(
+        name: [.short, .long], help: ArgumentHelp("An option of the device; may be repeated.", valueName: "key=value"))
+    var option: [String] = []
+
+    @Option(help: "Where to listen for 'mediated screenshot' and the like. [default: SOCKET.control]")
+    var control: String?
+
+    @Option(help: ArgumentHelp("Go on from a state that 'mediated save' has written.", valueName: "file"))
+    var state: String?
+
+    @Option(help: ArgumentHelp("The permissions of both sockets, in octal. [default: 0600]", valueName: "octal"))
+    var mode: String?
+
+    @Flag(help: "Never sleep while a client is connected: faster answers for a whole processor.")
+    var poll = false
+
+    func run() throws {
+        do throws(OptionError) {
+            _ = try DeviceOptions(option, for: DeviceCatalog.type(named: type))
+        } catch {
+            throw Failure(.usage, error.description)
+        }
+        if let mode {
+            guard let bits = UInt32(mode, radix: 8), bits <= 0o777 else {
+                throw Failure(.usage, "The mode is '\(mode)' but must be octal, from 0 to 0777, such as 0660.")
+            }
+        }
+        let control = control ?? ControlClient.path(besides: socket)
+        guard control != socket else { throw Failure(.usage, "Both sockets have the path '\(socket)'.") }
+        try checkSocket(socket)
+        try checkSocket(control)
+        if let state {
+            do throws(Errno) {
+                _ = try Descriptor(reading: state)
+            } catch {
+                throw Failure(error, cannot: "read the state", state, otherwise: .noInput)
+            }
+        }
+        try execute(try program(), with: arguments(control: control))
+    }
+
+    /// What the program is told.
+    private func arguments(control: String) -> [String] {
+        var arguments = [type, "--socket", socket, "--control", control]
+        for word in option { arguments += ["--option", word] }
+        if let state { arguments += ["--restore", state] }
+        if let mode { arguments += ["--mode", mode] }
+        if poll { arguments.append("--poll") }
+        return arguments
+    }
+
+    // MARK: Checks
+
+    /// Whether a socket can be made at `path`, or else why not.
+    private func checkSocket(_ path: String) throws {
+        guard !path.isEmpty else { throw Failure(.usage, "The socket's path is empty.") }
+        guard path.utf8.count <= 107 else {
+            throw Failure(.usage, "'\(path)' is \(path.utf8.count) bytes long, but a socket's path has at most 107.")
+        }
+        let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+        var status = stat()
+        guard stat(folder, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+            throw Failure(.cannotCreate, "Can't create the socket '\(path)': there is no folder '\(folder)'.")
+        }
+        guard access(folder, W_OK | X_OK) == 0 else {
+            throw Failure(.noPermission, "Can't create the socket '\(path)': you may not write to '\(folder)'.")
+        }
+        guard lstat(path, &status) == 0 else { return }
+        guard status.st_mode & S_IFMT == S_IFSOCK else {
+            throw Failure(.cannotCreate, "Can't create the socket '\(path)': something that is no socket is there.")
+        }
+        guard (try? UnixSocket(connectingTo: path, milliseconds: 1000)) == nil else {
+            throw Failure(.unavailable, "Another process listens at '\(path)'; stop it or choose another path.")
+        }
+    }
+
+    // MARK: The program
+
+    private static let programName = "mediated-device"
+
+    /// Beside this program, or where a package puts programs that users don't call themselves.
+    private func program() throws -> String {
+        guard let executable = realpath("/proc/self/exe", nil) else {
+            throw Failure(.systemFile, "Can't tell where this program is: /proc is not there.")
+        }
+        defer { free(executable) }
+        let path = String(cString: executable)
+        let folder = path[..<(path.lastIndex(of: "/") ?? path.startIndex)]
+        let candidates = ["\(folder)/\(Self.programName)", "\(folder)/../libexec/\(Self.programName)"]
+        guard let program = candidates.first(where: { access($0, X_OK) == 0 }) else {
+            throw Failure(
+                .systemFile,
+                "The program \(Self.programName) is missing; it was looked for at \(candidates.joined(separator: " and "))."
+            )
+        }
+        return program
+    }
+
+    /// Replaces this process by the program. `execv(3)`
+    private func execute(_ program: String, with arguments: [String]) throws {
+        // Freed by the exec, or with the process right after.
+        let words = ([program] + arguments).map { strdup($0) }
+        execv(program, words + [nil])
+        throw Failure(.systemFile, "Can't start '\(program)': \(Errno(rawValue: errno)).")
+    }
+}
