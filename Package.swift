@@ -26,7 +26,13 @@ let package = Package(
         .target(
             name: "VFIOUser", dependencies: ["Linux", "VFIO", "GuestMemory", "PCI", "Device", "JSON"],
             swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
+        .target(
+            name: "DeviceCatalog", dependencies: ["Device", "BochsDisplay", "SerialCard", "Exerciser"],
+            path: "Sources/Devices/Catalog"),
         .target(name: "Control", dependencies: ["Linux", "Device", "JSON"]),
+        .executableTarget(
+            name: "mediated-device",
+            dependencies: ["Control", "Device", "DeviceCatalog", "JSON", "Linux", "VFIOUser"]),
 
         .testTarget(name: "LinuxTests", dependencies: ["Linux"]),
         .testTarget(name: "GuestMemoryTests", dependencies: ["GuestMemory", "Linux", "CLinux"]),
