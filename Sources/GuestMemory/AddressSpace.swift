@@ -1,6 +1,145 @@
 import Linux
 
-/// The guest's memory by I/O virtual address.
-public final class AddressSpace {
-    public init() {}
+/// The guest's memory by I/O virtual address, with the rules of the kernel's type1 driver and no IOMMU.
+/// `VFIO_IOMMU_MAP_DMA`, `VFIO_IOMMU_UNMAP_DMA`, VFIO_USER_DMA_MAP, VFIO_USER_DMA_UNMAP
+///
+/// A hypervisor maps and unmaps; a device reads, writes and pins. All on one thread.
+public final class AddressSpace: MappedMemory {
+    /// Announced as `max_dma_maps`.
+    public let maximumMaps: Int
+    private let files = FileMappings()
+    private var pinsMade: UInt64 = 0
+
+    /// Which pages the device has written.
+    public var dirtyLog: DirtyLog { log }
+    /// How many maps there are. Those that are unmapped but still pinned don't count.
+    public var mapCount: Int { maps.count }
+
+    public init(maximumMaps: Int = 65_535) {
+        self.maximumMaps = maximumMaps
+        super.init(log: DirtyLog())
+    }
+
+    /// Where the bytes of a map are.
+    public enum Backing: ~Copyable {
+        /// A file, from byte `offset` on, a multiple of 4096. The descriptor is closed as soon as it is mapped.
+        case file(Descriptor, offset: UInt64)
+        /// Elsewhere: the hypervisor moves them.
+        case remote(any RemoteMemory)
+    }
+
+    /// Makes guest memory available to the device.
+    ///
+    /// - Parameters:
+    ///   - address: a multiple of 4096.
+    ///   - size: in bytes, a multiple of 4096, at least one. The range may end at 2^64.
+    /// - Throws: ``MapError``; nothing is mapped then.
+    public func map(
+        address: UInt64, size: UInt64, access: DMAAccess, backing: consuming Backing
+    ) throws(MapError) {
+        guard size > 0, address % pageSize == 0, size % pageSize == 0, size - 1 <= UInt64.max - address else {
+            throw .invalidRange(address: address, size: size)
+        }
+        let access = access.intersection([.read, .write])
+        guard !access.isEmpty else { throw .noAccess }
+        let last = address + (size - 1)
+        guard !maps.overlaps(address, through: last) else { throw .overlap(address: address, size: size) }
+        guard maps.count < maximumMaps else { throw .full(maximum: maximumMaps) }
+        switch consume backing {
+        case .file(let descriptor, let offset):
+            let file = try files.mapping(of: descriptor, offset: offset, size: size, access: access)
+            maps.insert(
+                Window(start: address, last: last, access: access, host: file.pointer(at: offset)),
+                Region(.file(file)))
+        case .remote(let memory):
+            maps.insert(Window(start: address, last: last, access: access, host: nil), Region(.remote(memory)))
+        }
+    }
+
+    /// What ``unmap(address:size:onRelease:)`` came to.
+    public enum Unmapping: Equatable, Sendable {
+        /// Nothing refers to the memory any more.
+        case done
+        /// The memory is out of reach for new accesses, but pins hold it. Tell the client when they
+        /// are gone.
+        case held
+    }
+
+    /// Takes a map away. Pins of it that have a handler are invalidated before this returns.
+    ///
+    /// - Parameters:
+    ///   - address: where an earlier map begins.
+    ///   - size: that map's size.
+    ///   - onRelease: called once, after ``Unmapping/held`` was returned, when the last pin is gone. Never called
+    ///     after ``Unmapping/done``.
+    /// - Throws: ``MapError/notMapped(address:size:)`` when no map has exactly these bounds.
+    public func unmap(
+        address: UInt64, size: UInt64, onRelease: @escaping () -> Void
+    ) throws(MapError) -> Unmapping {
+        guard size > 0, size - 1 <= UInt64.max - address,
+            let region = maps.remove(address, through: address + (size - 1))
+        else { throw .notMapped(address: address, size: size) }
+        forgetRecent()
+        return withdraw([region], onRelease)
+    }
+
+    /// Takes all maps away, as when the client is gone. The addresses can be mapped again at once, even those
+    /// whose memory is held. `VFIO_DMA_UNMAP_FLAG_ALL`
+    ///
+    /// - Parameter onRelease: as for ``unmap(address:size:onRelease:)``, once for all.
+    @discardableResult
+    public func unmapAll(onRelease: @escaping () -> Void = {}) -> Unmapping {
+        var regions: [Region] = []
+        regions.reserveCapacity(maps.count)
+        maps.forEach { _, region in regions.append(region) }
+        maps = MapTable()
+        forgetRecent()
+        return withdraw(regions, onRelease)
+    }
+
+    private func withdraw(_ regions: [Region], _ onRelease: @escaping () -> Void) -> Unmapping {
+        for region in regions {
+            // A handler may release other pins, so each is looked up anew.
+            for serial in region.watchers.keys.sorted() { region.watchers[serial]?.pin.invalidate() }
+        }
+        let pending = PendingRelease(onRelease)
+        for region in regions where region.holds > 0 {
+            region.release = pending
+            pending.regions += 1
+        }
+        return pending.regions == 0 ? .done : .held
+    }
+
+    /// Keeps a range, which may run across maps that adjoin, usable until the pin is released.
+    ///
+    /// - Parameters:
+    ///   - address: need not be aligned.
+    ///   - size: in bytes, at least 1.
+    ///   - access: what the pin will be used for.
+    ///   - onInvalidation: with a handler, an unmap of any part of the range ends the pin: the handler is called, and
+    ///     the memory can be used until it returns. Without one, the unmap waits until the pin is released.
+    /// - Throws: ``DMAError`` when some of the range isn't mapped, or not for this access.
+    public func pin(
+        address: UInt64, size: UInt64, access: DMAAccess, onInvalidation: (() -> Void)? = nil
+    ) throws(DMAError) -> Pin {
+        guard size > 0, size - 1 <= UInt64.max - address else { throw .invalidRange(address: address, size: size) }
+        let last = address + (size - 1)
+        var pinned = MapTable()
+        var next = address
+        while true {
+            let window = try window(at: next, for: access)
+            guard let region = maps.region(at: next) else { throw .notMapped(address: next) }
+            let end = min(last, window.last)
+            pinned.insert(window.clipped(next, through: end), region)
+            if end == last { break }
+            next = end + 1
+        }
+        pinsMade += 1
+        return Pin(
+            address: address, size: size, access: access, maps: pinned, log: log, serial: pinsMade,
+            onInvalidation: onInvalidation)
+    }
 }
+
+/// The unit of maps. Announced as `pgsizes`.
+let pageSize: UInt64 = 4096

@@ -1,0 +1,29 @@
+import Glibc
+
+extension Descriptor {
+    /// What the kernel says about an open file.
+    public struct Status: Equatable, Sendable {
+        /// Together with ``inode`` the file's identity, for as long as anyone has it open or mapped.
+        public var device: UInt64
+        public var inode: UInt64
+        /// In bytes. Means something for regular files, memfds among them, only.
+        public var size: UInt64
+        public var isRegular: Bool
+        /// Whether this descriptor was opened for reading.
+        public var isReadable: Bool
+        /// Whether this descriptor was opened for writing.
+        public var isWritable: Bool
+    }
+
+    /// The file's identity, size and kind, and how it was opened. `fstat(2)`, `F_GETFL`
+    public borrowing func status() throws(Errno) -> Status {
+        var status = stat()
+        let raw = raw
+        try systemCall { fstat(raw, &status) }
+        let mode = try systemCall { fcntl(raw, F_GETFL) } & O_ACCMODE
+        return Status(
+            device: UInt64(status.st_dev), inode: UInt64(status.st_ino), size: UInt64(clamping: status.st_size),
+            isRegular: status.st_mode & S_IFMT == S_IFREG,
+            isReadable: mode == O_RDONLY || mode == O_RDWR, isWritable: mode == O_WRONLY || mode == O_RDWR)
+    }
+}
