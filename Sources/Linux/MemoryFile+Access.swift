@@ -1,0 +1,70 @@
+import Glibc
+
+/// Copies in, out and across. The bytes may change meanwhile, by the hand of whoever else maps the file:
+/// a copy then holds some bytes from before and some from after, and is checked as a copy.
+///
+/// The size is sealed, so no access can fault. A range that leaves the file is refused, and nothing is touched.
+extension MemoryFile {
+    /// Copies `count` bytes from `offset` on to the front of `bytes`.
+    ///
+    /// - Returns: false when they don't lie inside the file, or there is no room for them.
+    @discardableResult
+    public func copy(at offset: Int, count: Int, into bytes: inout MutableRawSpan) -> Bool {
+        guard contains(offset, count: count), count <= bytes.byteCount else { return false }
+        // SAFETY: both ranges are checked, and this process's own mapping overlaps no span.
+        bytes.withUnsafeMutableBytes { bytes in
+            guard let base = bytes.baseAddress else { return }
+            memcpy(base, mapping.base + offset, count)
+        }
+        return true
+    }
+
+    /// Replaces the bytes from `offset` on.
+    ///
+    /// - Returns: false when they don't lie inside the file.
+    @discardableResult
+    public func replace(at offset: Int, with bytes: RawSpan) -> Bool {
+        guard contains(offset, count: bytes.byteCount) else { return false }
+        // SAFETY: as above.
+        bytes.withUnsafeBytes { bytes in
+            guard let base = bytes.baseAddress else { return }
+            memcpy(mapping.base + offset, base, bytes.count)
+        }
+        return true
+    }
+
+    /// Replaces `count` bytes from `offset` on by those of another file.
+    ///
+    /// - Returns: false when they don't lie inside both files.
+    @discardableResult
+    public func replace(at offset: Int, with other: MemoryFile, at otherOffset: Int, count: Int) -> Bool {
+        guard contains(offset, count: count), other.contains(otherOffset, count: count) else { return false }
+        // SAFETY: both ranges are checked; memmove, for both may be the same file.
+        memmove(mapping.base + offset, other.mapping.base + otherOffset, count)
+        return true
+    }
+
+    /// Makes `count` bytes from `offset` on zero.
+    ///
+    /// - Returns: false when they don't lie inside the file.
+    @discardableResult
+    public func clear(at offset: Int, count: Int) -> Bool {
+        guard contains(offset, count: count) else { return false }
+        // SAFETY: the range is checked.
+        memset(mapping.base + offset, 0, count)
+        return true
+    }
+
+    /// Whether `count` bytes from `offset` on are those of another file.
+    ///
+    /// - Returns: false also when they don't lie inside both files.
+    public func equals(at offset: Int, _ other: MemoryFile, at otherOffset: Int, count: Int) -> Bool {
+        guard contains(offset, count: count), other.contains(otherOffset, count: count) else { return false }
+        // SAFETY: both ranges are checked.
+        return memcmp(mapping.base + offset, other.mapping.base + otherOffset, count) == 0
+    }
+
+    private func contains(_ offset: Int, count: Int) -> Bool {
+        offset >= 0 && offset <= size && count >= 0 && count <= size - offset
+    }
+}
