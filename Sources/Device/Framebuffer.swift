@@ -6,8 +6,24 @@ public protocol Framebuffer: AnyObject {
     var scanout: Scanout? { get }
 
     /// The rectangles in which pixels may have changed since the last call, clipped to the
-    /// scanout; everything after a change of mode. At most 64 rectangles; the cost is at most one pass over the visible pixels.
+    /// scanout; everything after a change of mode. At most 64 rectangles; the cost is at most one pass
+    /// over the visible pixels.
     func takeDamage() -> [Rectangle]
+
+    /// The picture that the last ``takeDamage()`` saw. Whoever repaints by rectangles reads the pixels
+    /// here: in ``scanout`` one may have changed since, and change back before the next call, which
+    /// then finds nothing.
+    var snapshot: Scanout? { get }
+
+    /// Frees what following changes takes, when nobody asks for them any more. The next
+    /// ``takeDamage()`` tells everything.
+    func forgetDamage()
+}
+
+extension Framebuffer {
+    /// For a device whose pixels change on its own thread alone.
+    public var snapshot: Scanout? { scanout }
+    public func forgetDamage() {}
 }
 
 /// A picture in memory: where its pixels are and how they are written down.
@@ -48,18 +64,24 @@ public enum PixelFormat: String, Codable, Sendable {
     case bgrx8888
     /// 24 bits, R:G:B 8:8:8.
     case rgb888
+    /// 24 bits big-endian, R:G:B in memory order.
+    case bgr888
     /// 16 bits, R:G:B 5:6:5.
     case rgb565
+    /// The same big-endian: DRM_FORMAT_BIG_ENDIAN is set.
+    case rgb565BigEndian
     /// 15 bits, x:R:G:B 1:5:5:5.
     case xrgb1555
+    /// The same big-endian.
+    case xrgb1555BigEndian
     /// 8 bits, an index into a palette.
     case indexed8
 
     public var bytesPerPixel: Int {
         switch self {
         case .xrgb8888, .bgrx8888: 4
-        case .rgb888: 3
-        case .rgb565, .xrgb1555: 2
+        case .rgb888, .bgr888: 3
+        case .rgb565, .rgb565BigEndian, .xrgb1555, .xrgb1555BigEndian: 2
         case .indexed8: 1
         }
     }
