@@ -52,8 +52,5 @@ let package = Package(
         .testTarget(name: "TutorialTests", dependencies: ["TutorialDevice", "Device", "Linux"]),
         .testTarget(name: "SerialCardTests", dependencies: ["SerialCard", "Device", "Linux"]),
         .testTarget(name: "ControlTests", dependencies: ["Control", "PCI"]),
-        .testTarget(
-            name: "CommandTests",
-            dependencies: ["mediated", "mediated-device", "Control", "JSON", "Linux", "VFIOUser"]),
     ]
 )

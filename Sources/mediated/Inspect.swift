@@ -108,7 +108,7 @@ private struct Findings {
     }
 
     private static func flags(_ flags: IRQInfo.Flags) -> [String] {
-        [(IRQInfo.Flags.eventfd, "eventfd"), (.maskable, "maskable"), (.autoMasked, "automasked"), (.noResize, "noresize")]
+        [(IRQInfo.Flags.eventfd, "eventfd"), (.maskable, "maskable"), (.automasked, "automasked"), (.noResize, "noresize")]
             .filter { flags.contains($0.0) }.map(\.1)
     }
 
