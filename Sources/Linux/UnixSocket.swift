@@ -73,6 +73,13 @@ public struct UnixSocket: ~Copyable, Sendable {
         shutdown(descriptor.raw, Int32(SHUT_RDWR))
     }
 
+    /// Whether the peer has closed its end; what it sent before may still be there to receive.
+    public borrowing func isHungUp() throws(Errno) -> Bool {
+        var entry = pollfd(fd: descriptor.raw, events: 0, revents: 0)
+        try systemCall { poll(&entry, 1, 0) }
+        return entry.revents & Int16(POLLHUP) != 0
+    }
+
     /// Waits until there is something to receive (or the peer is gone).
     ///
     /// - Parameter milliseconds: how long at most; negative: without end.

@@ -73,6 +73,11 @@ public final class RawClient {
         try call(.version, Self.bytes(UInt16(0)) + Self.bytes(UInt16(0)) + Array(offer.utf8) + [0])
     }
 
+    /// Closes the connection, as a client does that exits.
+    public func leave() throws {
+        socket.shutDown()
+    }
+
     // MARK: Receiving
 
     /// The next message that the server sends. Its descriptors are counted and closed.

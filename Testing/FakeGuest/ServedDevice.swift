@@ -89,6 +89,7 @@ public final class ServedDevice: Sendable {
         guard let thread = thread.withLock({ $0.take() }) else { return }
         parts.server?.stop()
         thread.join()
+        parts.server = nil
         rmdir(folder)
     }
 

@@ -87,6 +87,9 @@ public final class Server {
 
     private func acceptClients() {
         do throws(Errno) {
+            // A client that has left makes room as soon as its last messages are read. Whoever comes meanwhile waits
+            // in the backlog, so that a restarted VMM isn't refused for its own predecessor.
+            if let session, try session.isAbandoned() { return }
             while let socket = try listener.accept() {
                 if session == nil {
                     session = try Session(socket, function: function, configuration: configuration)

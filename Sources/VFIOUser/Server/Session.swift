@@ -100,12 +100,22 @@ final class Session {
         try answerAll()
     }
 
+    /// Whether the client has closed its end.
+    func isAbandoned() throws(Errno) -> Bool {
+        try stream.socket.isHungUp()
+    }
+
     private func dispatchOnly() throws(End) {
+        let loop = function.host.loop
         do throws(Errno) {
-            function.host.loop.endReceiving()
-            try function.host.loop.dispatch(milliseconds: -1)
+            loop.endReceiving()
+            // Nothing is received, but a client that leaves must be noticed.
+            let token = try loop.watch(stream.socket.descriptor, for: []) { _ in }
+            defer { loop.unwatch(token) }
+            try loop.dispatch(milliseconds: -1)
+            if held != nil, try isAbandoned() { throw Errno.connectionReset }
         } catch {
-            throw .stream(.system(error))
+            throw .stream(error == .connectionReset ? .endOfFile : .system(error))
         }
         if held == nil { try answerAll() }
     }
