@@ -26,16 +26,19 @@ let package = Package(
         .target(
             name: "VFIOUser", dependencies: ["Linux", "VFIO", "GuestMemory", "PCI", "Device", "JSON"],
             swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
-        .target(name: "Control", dependencies: ["Linux", "Device", "JSON"]),
         .target(
-            name: "DeviceCatalog", dependencies: ["Device", "SerialCard", "BochsDisplay"],
+            name: "DeviceCatalog", dependencies: ["Device", "BochsDisplay", "SerialCard", "Exerciser"],
             path: "Sources/Devices/Catalog"),
+        .target(name: "Control", dependencies: ["Linux", "Device", "JSON"]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .target(name: "PNG", dependencies: ["CPNG", "Linux", "Device"]),
         .executableTarget(
+            name: "mediated-device",
+            dependencies: ["Control", "Device", "DeviceCatalog", "JSON", "Linux", "VFIOUser"]),
+        .executableTarget(
             name: "mediated",
             dependencies: [
-                "Linux", "JSON", "Device", "DeviceCatalog", "Control", "PNG",
+                "Linux", "JSON", "VFIO", "PCI", "Device", "DeviceCatalog", "VFIOUser", "Control", "PNG",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
@@ -49,5 +52,8 @@ let package = Package(
         .testTarget(name: "TutorialTests", dependencies: ["TutorialDevice", "Device", "Linux"]),
         .testTarget(name: "SerialCardTests", dependencies: ["SerialCard", "Device", "Linux"]),
         .testTarget(name: "ControlTests", dependencies: ["Control", "PCI"]),
+        .testTarget(
+            name: "CommandTests",
+            dependencies: ["mediated", "mediated-device", "Control", "JSON", "Linux", "VFIOUser"]),
     ]
 )

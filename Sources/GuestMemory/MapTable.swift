@@ -144,17 +144,22 @@ struct MapTable {
         return Position(block: block, entry: entry)
     }
 
-    /// The index of the last key that is at most `address`. Halves a fixed number of times, with a
-    /// conditional move instead of a branch that a random address would make the CPU guess.
+    /// The index of the last key that is at most `address`. Each step adds half the distance or nothing,
+    /// by arithmetic: a branch on a random address would be guessed wrongly every other time.
     @inline(__always)
     private static func search(_ keys: borrowing [UInt64], _ address: UInt64) -> Int? {
         let keys = keys.span
-        guard var left = Optional(keys.count), left > 0, keys[0] <= address else { return nil }
+        guard !keys.isEmpty, keys[0] <= address else { return nil }
         var base = 0
+        var left = keys.count
         while left > 1 {
             let half = left >> 1
-            let middle = base &+ half
-            base = keys[middle] <= address ? middle : base
+            // SAFETY: base + left <= count holds throughout, and half < left.
+            let distance = UInt128(address) &- UInt128(keys[unchecked: base &+ half])
+            // All ones when the key is above the address: 128 bits, because the compiler turns a comparison
+            // back into a branch.
+            let isAbove = Int(truncatingIfNeeded: distance >> 64)
+            base &+= half & ~isAbove
             left &-= half
         }
         return base

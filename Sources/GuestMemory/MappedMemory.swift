@@ -7,9 +7,11 @@ import Linux
 /// the bytes before the failure, as on a bus. The guest can change any byte at any time: copy once, then check
 /// the copy. Nothing here allocates.
 public class MappedMemory {
-    final var maps = MapTable()
+    // One thread, and nothing calls out while it accesses either of these: the check at run time, a third of the
+    // cost of a short read, would find nothing.
+    @exclusivity(unchecked) final var maps = MapTable()
     /// The map of the last access: most are near the one before.
-    private final var recent = Window.none
+    @exclusivity(unchecked) private final var recent = Window.none
     final let log: DirtyLog
 
     init(log: DirtyLog) {

@@ -35,7 +35,7 @@ struct Run: ParsableCommand {
 
     func run() throws {
         do throws(OptionError) {
-            _ = try DeviceOptions(option, for: DeviceCatalog.type(named: type))
+            try DeviceCatalog.check(type, options: option)
         } catch {
             throw Failure(.usage, error.description)
         }

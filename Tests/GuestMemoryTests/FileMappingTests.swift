@@ -125,6 +125,8 @@ import Testing
         #expect(try memory.load(UInt8.self, at: 6 * page - 1) == 3)
         try memory.unmap(0, pages: 1)
         #expect(file.mappingCount == 1)
+        try memory.map(0, pages: 1, of: file)
+        #expect(file.mappingCount == 1, "the newer mapping serves on")
     }
 
     @Test func aClientCannotUseUpTheAddressesOfTheProcess() throws {

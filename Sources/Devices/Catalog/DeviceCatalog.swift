@@ -1,36 +1,38 @@
 import BochsDisplay
 import Device
+import Exerciser
 import SerialCard
 
-/// Every type of device that there is. A new device is added here, and nowhere else above its own folder.
+/// The devices that this program can make.
 public enum DeviceCatalog {
-    /// In the order in which users see them.
-    public static var devices: [any Device.Type] { [BochsDisplay.self, SerialCard.self] }
+    private static var devices: [any Device.Type] { [BochsDisplay.self, SerialCard.self] }
 
-    /// The types, as an administrator sees them.
+    /// In the order in which they are shown.
     public static var types: [DeviceType] { devices.map { $0.type } }
 
-    /// The type with a name.
-    ///
-    /// - Throws: ``OptionError`` that tells which there are.
-    public static func type(named name: String) throws(OptionError) -> DeviceType {
-        try device(named: name).type
-    }
-
-    /// Makes a device in its power-on state.
+    /// Checks options without making a device.
     ///
     /// - Parameters:
-    ///   - options: `KEY=VALUE` words.
-    /// - Throws: ``OptionError`` for an unknown name, and whatever the device's own initializer throws.
-    public static func make(_ name: String, options: [String], host: Host) throws -> any Device {
-        let device = try device(named: name)
-        return try device.init(options: DeviceOptions(options, for: device.type), host: host)
+    ///   - name: a type's name.
+    ///   - words: `KEY=VALUE` each.
+    /// - Throws: ``OptionError`` for an unknown name or options that don't fit.
+    public static func check(_ name: String, options words: [String]) throws(OptionError) {
+        _ = try DeviceOptions(words, for: find(name).type)
     }
 
-    private static func device(named name: String) throws(OptionError) -> any Device.Type {
+    /// Makes a device.
+    ///
+    /// - Parameters: as for ``check(_:options:)``.
+    /// - Throws: as ``check(_:options:)`` does, and what the device's `init` throws.
+    public static func make(_ name: String, options words: [String], host: Host) throws -> any Device {
+        let device = try find(name)
+        return try device.init(options: DeviceOptions(words, for: device.type), host: host)
+    }
+
+    private static func find(_ name: String) throws(OptionError) -> any Device.Type {
         guard let device = devices.first(where: { $0.type.name == name }) else {
-            throw OptionError(
-                "There is no device type '\(name)'. There are: \(types.map(\.name).joined(separator: ", ")).")
+            let names = devices.map { $0.type.name }.joined(separator: ", ")
+            throw OptionError("There is no device type '\(name)'. The types: \(names).")
         }
         return device
     }

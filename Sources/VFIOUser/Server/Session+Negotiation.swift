@@ -8,9 +8,10 @@ extension Session {
         let offer = try Capabilities.Message(payload)
         guard offer.major == Capabilities.major else { throw Errno.notSupported }
         var mine = Capabilities()
-        mine.maxMessageFDs = ReceivedDescriptors.capacity
-        mine.maxDataTransfer = Self.maximumTransfer
-        mine.maxDMAMaps = function.host.memory.maximumMaps
+        // QEMU takes an answer that exceeds its own offer for malformed.
+        mine.maxMessageFDs = min(offer.capabilities.maxMessageFDs, ReceivedDescriptors.capacity)
+        mine.maxDataTransfer = min(offer.capabilities.maxDataTransfer, Self.maximumTransfer)
+        mine.maxDMAMaps = min(offer.capabilities.maxDMAMaps, function.host.memory.maximumMaps)
         // Only what the client offered may be answered.
         mine.writeMultiple = offer.capabilities.writeMultiple
         mine.migrationPageSize = offer.capabilities.migrationPageSize == nil ? nil : 4096
