@@ -10,8 +10,6 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -168,26 +166,6 @@ void clinux_install_interrupting_signal(int signal) {
 }
 
 int clinux_realtime_signal(int offset) { return SIGRTMIN + offset; }
-
-int clinux_same_file(int a, int b) {
-    enum { kcmp_file = 0 };
-    pid_t self = getpid();
-    long order = syscall(SYS_kcmp, self, self, kcmp_file, (unsigned long)a, (unsigned long)b);
-    if (order == 0) return 1;
-    /* Not the same open file, or kcmp is not to be had: the same inode and rights will do,
-       because then a mapping of one shows the same bytes as a mapping of the other. */
-    struct stat x, y;
-    if (fstat(a, &x) < 0 || fstat(b, &y) < 0) return 0;
-    int x_flags = fcntl(a, F_GETFL), y_flags = fcntl(b, F_GETFL);
-    return x.st_dev == y.st_dev && x.st_ino == y.st_ino && (x_flags & O_ACCMODE) == (y_flags & O_ACCMODE);
-}
-
-int clinux_reopen_read_only(int descriptor) {
-    char path[32];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
-    int copy = open(path, O_RDONLY | O_CLOEXEC);
-    return copy < 0 ? -errno : copy;
-}
 
 int clinux_accept(int socket) {
     int connection = accept4(socket, NULL, NULL, SOCK_CLOEXEC);

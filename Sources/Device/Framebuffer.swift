@@ -6,11 +6,13 @@ public protocol Framebuffer: AnyObject {
     var scanout: Scanout? { get }
 
     /// The rectangles in which pixels may have changed since the last call, clipped to the
-    /// scanout; everything after a change of mode. At most 64 rectangles; the cost is at most one pass over the visible pixels.
+    /// scanout; everything after a change of mode. At most 64 rectangles; the cost is at most one pass
+    /// over the visible pixels.
     func takeDamage() -> [Rectangle]
 
     /// The picture that the last ``takeDamage()`` saw. Whoever repaints by rectangles reads the pixels
-    /// here: in ``scanout`` one may have changed since and change back before the next call, which then finds nothing.
+    /// here: in ``scanout`` one may have changed since, and change back before the next call, which
+    /// then finds nothing.
     var snapshot: Scanout? { get }
 
     /// Frees what following changes takes, when nobody asks for them any more. The next

@@ -101,9 +101,9 @@ public final class Function {
             configuration.read(at: Int(offset), into: &target)
         case Self.romRegion:
             try check(region, offset, target.byteCount, size: UInt64(romImage.count))
-            for index in 0..<target.byteCount {
-                target.storeBytes(of: romImage[Int(offset) + index], toByteOffset: index, as: UInt8.self)
-            }
+            let image = romImage
+            let start = Int(offset)
+            target.copy(image.span.bytes.extracting(start..<start + target.byteCount), to: 0)
         case 0..<Self.regionCount:
             try check(region, offset, target.byteCount, size: 0)
         default: throw .noSuchRegion(region)

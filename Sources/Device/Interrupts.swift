@@ -21,8 +21,16 @@ public protocol InterruptSink: AnyObject {
     ///   ``Interrupts/deliverPending()`` tries again.
     func send(_ kind: InterruptKind, vector: Int) -> Bool
 
+    /// Tells the hypervisor, not the guest, of ``InterruptKind/error`` or ``InterruptKind/request``. Nothing
+    /// happens under one that has no use for it.
+    func notify(_ kind: InterruptKind)
+
     /// The level of the pin has changed, as far as the guest lets it through.
     func setINTx(_ asserted: Bool)
+}
+
+extension InterruptSink {
+    public func notify(_ kind: InterruptKind) {}
 }
 
 /// A function's interrupts: what the device asked for, what the guest lets through, what waits.
@@ -85,6 +93,16 @@ public final class Interrupts {
     public func setINTx(_ asserted: Bool) {
         pinAsserted = asserted
         updatePin()
+    }
+
+    /// Tells the hypervisor that the device has failed beyond repair. `VFIO_PCI_ERR_IRQ_INDEX`
+    public func reportError() {
+        sink?.notify(.error)
+    }
+
+    /// Asks the hypervisor to unplug the device. `VFIO_PCI_REQ_IRQ_INDEX`
+    public func requestRemoval() {
+        sink?.notify(.request)
     }
 
     // MARK: For the shell and hypervisors

@@ -54,7 +54,10 @@ extension Scanout {
     }
 
     private static func from888(_ value: UInt32) -> Colour {
-        (UInt8(truncatingIfNeeded: value >> 16), UInt8(truncatingIfNeeded: value >> 8), UInt8(truncatingIfNeeded: value))
+        (
+            UInt8(truncatingIfNeeded: value >> 16), UInt8(truncatingIfNeeded: value >> 8),
+            UInt8(truncatingIfNeeded: value)
+        )
     }
 
     private static func from565(_ value: UInt16) -> Colour {

@@ -108,9 +108,8 @@ public final class StateReader {
         while done < target.byteCount {
             if position < ready.count {
                 let count = min(ready.count - position, target.byteCount - done)
-                for index in 0..<count {
-                    target.storeBytes(of: ready[position + index], toByteOffset: done + index, as: UInt8.self)
-                }
+                let ready = ready
+                target.copy(ready.span.bytes.extracting(position..<position + count), to: done)
                 position += count
                 done += count
             } else if let (bar, range) = current {

@@ -122,11 +122,13 @@ public class MappedMemory {
         guard case .remote(let remote) = maps.region(at: address)?.source else {
             throw .notMapped(address: address)
         }
+        // SAFETY: the caller's buffer is valid until the access is done.
         if direction == .read {
-            try remote.read(address, into: local)
+            var target = MutableRawSpan(_unsafeBytes: local)
+            try remote.read(address, into: &target)
         } else {
             log.mark(address, through: address + UInt64(local.count - 1))
-            try remote.write(address, from: UnsafeRawBufferPointer(local))
+            try remote.write(address, from: RawSpan(_unsafeBytes: UnsafeRawBufferPointer(local)))
         }
     }
 }

@@ -5,9 +5,9 @@
 /// implementation splits what is too long for one message. While it waits for the hypervisor it may map
 /// and unmap.
 public protocol RemoteMemory: AnyObject {
-    /// Fills `buffer`, which is not empty, from `address` on.
-    func read(_ address: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(DMAError)
+    /// Fills `target`, which is not empty, from `address` on.
+    func read(_ address: UInt64, into target: inout MutableRawSpan) throws(DMAError)
 
     /// Stores `bytes`, which are not empty, from `address` on.
-    func write(_ address: UInt64, from bytes: UnsafeRawBufferPointer) throws(DMAError)
+    func write(_ address: UInt64, from bytes: RawSpan) throws(DMAError)
 }

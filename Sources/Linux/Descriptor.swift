@@ -21,32 +21,6 @@ public struct Descriptor: ~Copyable, Sendable {
         return Descriptor(owning: try systemCall { fcntl(raw, F_DUPFD_CLOEXEC, 0) })
     }
 
-    /// Another open file description of the same file, for reading only, so that whoever gets
-    /// it can look but not touch.
-    public borrowing func reopenedReadOnly() throws(Errno) -> Descriptor {
-        Descriptor(owning: try shim(clinux_reopen_read_only(raw)))
-    }
-
-    /// Whether both are the same open file, so that a mapping of one serves for the other.
-    public borrowing func isSameFile(as other: borrowing Descriptor) -> Bool {
-        clinux_same_file(raw, other.raw) == 1
-    }
-
-    /// The size of the file in bytes. `fstat(2)`
-    public borrowing func fileSize() throws(Errno) -> UInt64 {
-        var status = stat()
-        let raw = raw
-        try systemCall { fstat(raw, &status) }
-        return UInt64(status.st_size)
-    }
-
-    /// Whether the file was opened for writing. `F_GETFL`
-    public borrowing func isWritable() throws(Errno) -> Bool {
-        let raw = raw
-        let flags = try systemCall { fcntl(raw, F_GETFL) }
-        return flags & O_ACCMODE != O_RDONLY
-    }
-
     /// Makes reads and writes return EAGAIN instead of blocking, or block again. `O_NONBLOCK`
     public borrowing func setNonblocking(_ nonblocking: Bool) throws(Errno) {
         let raw = raw

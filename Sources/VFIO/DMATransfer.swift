@@ -5,8 +5,6 @@ import CLinux
 public struct DMATransfer: Equatable, Sendable {
     /// The fixed part, in bytes; the data follows.
     public static let size = MemoryLayout<vfio_user_dma_access>.size
-    /// The reply to a write as the specification has it: its count takes 4 bytes.
-    public static let writeReplySize = 12
 
     /// The I/O virtual address.
     public var address: UInt64

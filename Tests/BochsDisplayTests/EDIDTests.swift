@@ -32,7 +32,9 @@ import Testing
         let bytes = EDID(width: 4096, height: 2160, refresh: 60).bytes
         #expect(bytes.count == 256)
         #expect(bytes[128] == 0x70)
-        let timing = bytes[133 + 3..<133 + 23].map(Int.init)
+        #expect(bytes[133] == 0, "product identification")
+        #expect(bytes[176] == 3, "a timing of type I")
+        let timing = bytes[179..<199].map(Int.init)
         #expect(timing[3] & 0x80 != 0, "preferred")
         #expect(timing[4] | timing[5] << 8 == 4095)
         #expect(timing[12] | timing[13] << 8 == 2159)

@@ -12,12 +12,12 @@ import Testing
             #expect(throws: MapError.fileAccess(access)) {
                 try memory.map(
                     address: 0, size: page, access: access,
-                    backing: .file(try file.descriptor.reopenedReadOnly(), offset: 0))
+                    backing: .file(try Descriptor(reading: "/proc/self/fd/\(file.descriptor.raw)"), offset: 0))
             }
         }
         #expect(MapError.fileAccess(.write).errno == .permissionDenied)
         try memory.map(
-            address: 0, size: page, access: .read, backing: .file(try file.descriptor.reopenedReadOnly(), offset: 0))
+            address: 0, size: page, access: .read, backing: .file(try Descriptor(reading: "/proc/self/fd/\(file.descriptor.raw)"), offset: 0))
         #expect(try memory.load(UInt32.self, at: 0) == 0)
     }
 
@@ -27,7 +27,7 @@ import Testing
         #expect(throws: MapError.fileAccess(.write)) {
             try memory.map(
                 address: page, size: page, access: .write,
-                backing: .file(try file.descriptor.reopenedReadOnly(), offset: 0))
+                backing: .file(try Descriptor(reading: "/proc/self/fd/\(file.descriptor.raw)"), offset: 0))
         }
     }
 

@@ -74,20 +74,23 @@ final class FakeRemote: RemoteMemory {
         bytes = [UInt8](repeating: 0, count: pages * Int(page))
     }
 
-    func read(_ address: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(DMAError) {
-        reads.append(Request(address: address, count: buffer.count))
+    func read(_ address: UInt64, into target: inout MutableRawSpan) throws(DMAError) {
+        let count = target.byteCount
+        reads.append(Request(address: address, count: count))
         whileWaiting?()
         if let failure { throw failure }
         let offset = Int(address - start)
-        buffer.copyBytes(from: bytes[offset..<offset + buffer.count])
+        let bytes = bytes
+        target.copy(bytes.span.bytes.extracting(offset..<offset + count), to: 0)
     }
 
-    func write(_ address: UInt64, from source: UnsafeRawBufferPointer) throws(DMAError) {
-        writes.append(Request(address: address, count: source.count))
+    func write(_ address: UInt64, from source: RawSpan) throws(DMAError) {
+        let count = source.byteCount
+        writes.append(Request(address: address, count: count))
         whileWaiting?()
         if let failure { throw failure }
         let offset = Int(address - start)
-        bytes.replaceSubrange(offset..<offset + source.count, with: source)
+        source.withUnsafeBytes { bytes.replaceSubrange(offset..<offset + count, with: $0) }
     }
 }
 

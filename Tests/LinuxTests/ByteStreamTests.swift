@@ -3,14 +3,8 @@ import Testing
 
 /// Both ends of a socket pair.
 private func ends() throws -> (ByteStream, ByteStream) {
-    var streams: [ByteStream] = []
-    try UnixSocket.pair().split { first, second in
-        for socket in [try? ByteStream(first), try? ByteStream(second)] {
-            if let socket { streams.append(socket) }
-        }
-    }
-    try #require(streams.count == 2)
-    return (streams[0], streams[1])
+    let pair = try UnixSocket.pair()
+    return (try ByteStream(pair.first), try ByteStream(pair.second))
 }
 
 private func receive(from stream: ByteStream, limit: Int = .max) -> (ByteStream.Transfer, [UInt8]) {

@@ -9,7 +9,7 @@ import Testing
         #expect(status.size == 8192)
         #expect(status.isRegular && status.isReadable && status.isWritable)
 
-        let readOnly = try file.descriptor.reopenedReadOnly().status()
+        let readOnly = try Descriptor(reading: "/proc/self/fd/\(file.descriptor.raw)").status()
         #expect(readOnly.isReadable && !readOnly.isWritable)
         #expect(readOnly.device == status.device && readOnly.inode == status.inode)
         #expect(try file.descriptor.duplicate().status() == status)

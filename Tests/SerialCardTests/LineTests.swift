@@ -19,6 +19,21 @@ import Testing
         return peer
     }
 
+    // MARK: Standing still
+
+    @Test func nothingIsTakenFromTheLineWhileTheCardStandsStill() throws {
+        let peer = try connect()
+        bench.open()
+        bench.card.setRunning(false)
+        #expect(peer.send([1, 2, 3]) == 3)
+        try bench.settle()
+        #expect(!bench.pin)
+        #expect(bench.drain() == [])
+        bench.card.setRunning(true)
+        try bench.settle()
+        #expect(bench.drain() == [1, 2, 3])
+    }
+
     // MARK: Options
 
     @Test(arguments: ["", "unix", "unix:", "pty:", "tcp:1", "none:x", "UNIX:/x"])

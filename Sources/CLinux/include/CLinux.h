@@ -55,14 +55,6 @@ void clinux_install_interrupting_signal(int signal);
 /// `SIGRTMIN` is a function in glibc, and so no constant for Swift.
 int clinux_realtime_signal(int offset);
 
-/// 1 when `descriptors` a and b refer to the same open file (kcmp(2) when permitted,
-/// else the same device, inode and access mode), 0 when not.
-int clinux_same_file(int a, int b);
-
-/// open(2) of /proc/self/fd/N with O_RDONLY | O_CLOEXEC: a second, read-only description
-/// of the same file. Returns the descriptor or -errno.
-int clinux_reopen_read_only(int descriptor);
-
 /// accept4(2) with SOCK_CLOEXEC. Returns the descriptor or -errno.
 int clinux_accept(int socket);
 

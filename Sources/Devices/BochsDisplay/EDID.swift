@@ -2,7 +2,7 @@
 /// VESA Enhanced Extended Display Identification Data Standard, release A, revision 2 (EDID 1.4).
 struct EDID {
     /// One block, or two.
-    private(set) var bytes: [UInt8]
+    let bytes: [UInt8]
 
     /// - Parameters:
     ///   - width: of the preferred mode in pixels, 640 to 8192.
@@ -15,17 +15,19 @@ struct EDID {
         } else {
             // The base block must have a timing all the same: one that any such screen can show.
             let first = CVTTiming(width: 640, height: 480, refresh: 60)
-            bytes = Self.baseBlock(of: preferred, first: first, extensions: 1)
-            bytes += Self.displayIDBlock(preferred)
+            bytes = Self.baseBlock(of: preferred, first: first, extensions: 1) + Self.displayIDBlock(preferred)
         }
     }
+
+    /// In the way of a Plug and Play vendor ID; one that nobody holds.
+    private static let manufacturer = "MVG"
 
     // MARK: The base block, section 3
 
     private static func baseBlock(of preferred: CVTTiming, first: CVTTiming, extensions: UInt8) -> [UInt8] {
         var block: [UInt8] = []
         block += [0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00]
-        block += manufacturer("MDV")
+        block += packed(manufacturer)
         block += [0x01, 0x00]  // product code
         block += [0x00, 0x00, 0x00, 0x00]  // no serial number but the descriptor's
         block += [0x00, 0x24]  // no week; 1990 + 36
@@ -33,7 +35,7 @@ struct EDID {
         block += [0xa0]  // digital, 8 bits per colour, by no named interface
         block += [centimetres(preferred.width), centimetres(preferred.height)]
         block += [0x78]  // gamma 2.2
-        block += [0x06]  // RGB 4:4:4, sRGB, the preferred timing is the native one
+        block += [first == preferred ? 0x06 : 0x04]  // RGB 4:4:4, sRGB; the first timing is the native one
         block += [0xee, 0x91, 0xa3, 0x54, 0x4c, 0x99, 0x26, 0x0f, 0x50, 0x54]  // sRGB's primaries and white
         block += establishedTimings(within: preferred)
         block += standardTimings(within: preferred)
@@ -46,7 +48,7 @@ struct EDID {
     }
 
     /// Three capital letters in five bits each, section 3.4.1.
-    private static func manufacturer(_ letters: String) -> [UInt8] {
+    private static func packed(_ letters: String) -> [UInt8] {
         let code = letters.utf8.reduce(UInt16(0)) { $0 << 5 | UInt16($1 & 0x1f) }
         return bigEndian(code)
     }
@@ -93,12 +95,15 @@ struct EDID {
     }
 
     /// Section 3.10.3.3.1: limits alone, with no formula for other timings. Generous enough for the
-    /// standard timings; the dummy descriptor, section 3.10.3.11, when the field can't hold what the largest timing needs.
+    /// standard timings; the dummy descriptor, section 3.10.3.11, where the fields can't hold what the
+    /// largest timing needs.
     private static func rangeLimits(_ largest: CVTTiming) -> [UInt8] {
         let refresh = max(largest.refreshRoundedUp, 75)
         let kilohertz = max(largest.horizontalKilohertz, 80)
         let tensOfMegahertz = max((largest.pixelClock + 999) / 1000, 20)
-        guard kilohertz <= 2 * 255, tensOfMegahertz <= 255 else { return [0, 0, 0, 0x10] + Array(repeating: 0, count: 14) }
+        guard kilohertz <= 2 * 255, tensOfMegahertz <= 255 else {
+            return [0, 0, 0, 0x10] + Array(repeating: 0, count: 14)
+        }
         // The flag adds 255 to the greatest line rate.
         let flag: UInt8 = kilohertz > 255 ? 0x08 : 0
         let limits = [20, refresh, 10, kilohertz > 255 ? kilohertz - 255 : kilohertz, tensOfMegahertz]
@@ -114,26 +119,43 @@ struct EDID {
 
     // MARK: The extension
 
-    /// A DisplayID section with the one timing that the base block can't hold.
-    /// VESA DisplayID Standard 1.3, sections 2.1 and 4.4.1.
+    /// A DisplayID section with the one timing that the base block can't hold, and the blocks that every
+    /// section of a display must have. VESA DisplayID Standard 1.3, sections 2 and 4.
     private static func displayIDBlock(_ timing: CVTTiming) -> [UInt8] {
-        let positive = 0x8000
-        var timingBlock: [UInt8] = [0x03, 0x00, 20]
-        timingBlock += littleEndian(timing.pixelClock - 1, 3)
-        timingBlock += [0x80 | timing.displayIDAspect]  // preferred
-        for (value, flag) in [
-            (timing.width, 0), (timing.horizontalBlank, 0), (timing.horizontalFrontPorch, positive),
-            (timing.horizontalSync, 0), (timing.height, 0), (timing.verticalBlank, 0),
-            (timing.verticalFrontPorch, 0), (timing.verticalSync, 0),
-        ] {
-            timingBlock += littleEndian(value - 1 | flag, 2)
-        }
-        var section: [UInt8] = [0x13, 121, 0x00, 0x00]
-        section += timingBlock
-        section += Array(repeating: 0, count: 121 - timingBlock.count)
+        let blocks = product + parameters(timing) + interface + typeITiming(timing)
+        let size: UInt8 = 121
+        var section = [0x13, size, 0x03, 0x00] + blocks  // version 1.3, a display of its own, no more sections
+        section += Array(repeating: 0, count: Int(size) - blocks.count)
         section.append(checksum(section))
         let block = [0x70] + section
         return block + [checksum(block)]
+    }
+
+    /// Product identification: no serial number, no week, 2000 + 26, no name.
+    private static let product: [UInt8] = [0x00, 0x00, 12] + manufacturer.utf8 + [0x01, 0x00, 0, 0, 0, 0, 0, 26, 0]
+
+    /// Display parameters: size in tenths of a millimetre and in pixels, gamma 2.2, aspect ratio, 8 bits per colour.
+    private static func parameters(_ timing: CVTTiming) -> [UInt8] {
+        let long = max(timing.width, timing.height)
+        let short = min(timing.width, timing.height)
+        let sizes = [millimetres(timing.width) * 10, millimetres(timing.height) * 10, timing.width, timing.height]
+        return [0x01, 0x00, 12] + sizes.flatMap { littleEndian($0, 2) }
+            + [0x00, 120, UInt8(clamping: long * 100 / short - 100), 0x77]
+    }
+
+    /// Display interface features: one link of no standard, RGB of 8 bits.
+    private static let interface: [UInt8] = [0x0f, 0x00, 10, 0xb1, 0x00, 0x02, 0, 0, 0, 0, 0, 0, 0]
+
+    /// A detailed timing of type I, preferred, with the horizontal sync positive and the vertical negative.
+    private static func typeITiming(_ timing: CVTTiming) -> [UInt8] {
+        let positive = 0x8000
+        let fields = [
+            timing.width - 1, timing.horizontalBlank - 1, timing.horizontalFrontPorch - 1 | positive,
+            timing.horizontalSync - 1,
+            timing.height - 1, timing.verticalBlank - 1, timing.verticalFrontPorch - 1, timing.verticalSync - 1,
+        ]
+        return [0x03, 0x00, 20] + littleEndian(timing.pixelClock - 1, 3) + [0x80 | timing.displayIDAspect]
+            + fields.flatMap { littleEndian($0, 2) }
     }
 
     // MARK: Numbers
@@ -156,9 +178,9 @@ struct EDID {
         [UInt8(truncatingIfNeeded: value >> 8), UInt8(truncatingIfNeeded: value)]
     }
 
-    /// The size of so many pixels at 96 to the inch.
+    /// The size of so many pixels at 96 to the inch; below 4096.
     private static func millimetres(_ pixels: Int) -> Int {
-        min(pixels * 254 / 960, 4095)
+        pixels * 254 / 960
     }
 
     private static func centimetres(_ pixels: Int) -> UInt8 {

@@ -16,7 +16,8 @@ struct Resolution: CustomStringConvertible {
         }
         guard Self.widths.contains(width), Self.heights.contains(height) else {
             throw OptionError(
-                "Option 'resolution' is '\(text)' but must be from \(Self.widths.lowerBound)x\(Self.heights.lowerBound) "
+                "Option 'resolution' is '\(text)' but must be from "
+                    + "\(Self.widths.lowerBound)x\(Self.heights.lowerBound) "
                     + "to \(Self.widths.upperBound)x\(Self.heights.upperBound).")
         }
         self.width = width

@@ -11,7 +11,8 @@ struct VGA: Codable, Equatable, Sendable {
 
     var isBlank: Bool { attributeIndex & 0x20 == 0 }
 
-    /// Index and data in turn. The attribute registers themselves have no effect on any mode there is, and are not kept.
+    /// Index and data in turn. The attribute registers themselves have no effect on any mode there
+    /// is, and are not kept.
     mutating func writeAttribute(_ value: UInt8) {
         if !attributeTakesData { attributeIndex = value & 0x3f }
         attributeTakesData.toggle()

@@ -5,7 +5,7 @@ import SerialCard
 
 /// The devices that this program can make.
 public enum DeviceCatalog {
-    private static var devices: [any Device.Type] { [BochsDisplay.self, SerialCard.self] }
+    private static var devices: [any Device.Type] { [BochsDisplay.self, SerialCard.self, Exerciser.self] }
 
     /// In the order in which they are shown.
     public static var types: [DeviceType] { devices.map { $0.type } }

@@ -1,1 +1,131 @@
 import Device
+import GuestMemory
+import Linux
+import PCI
+
+/// A device that does nothing but what every device may do: registers of each kind, INTx, MSI and MSI-X,
+/// DMA in every direction, mapped memory behind a trapped page, an I/O BAR and a doorbell.
+///
+/// For bringing up hypervisors, for guests that test their own drivers, and for this project's tests. Each part
+/// can be provoked from the guest, and counted.
+public final class Exerciser: Device {
+    public static let type = DeviceType(
+        name: "exerciser", summary: "A test device: registers, interrupts, DMA, mapped memory and a doorbell")
+
+    /// Emulators share vendor 0x1234, under which no hardware was ever sold; 0x11e8 is QEMU's `edu`, of the same
+    /// purpose but with other registers. No driver of Linux binds to this one, by identity or class.
+    public let identity = PCIIdentity(vendor: 0x1234, device: 0x11e9, class: .unclassified, revision: 1)
+    public let bars: [BAR]
+    public let capabilities: [Capability] = [
+        .powerManagement,
+        .msi(vectors: vectors, perVectorMasking: true),
+        .pciExpress,
+        .msix(vectors: vectors, tableBAR: 4, tableOffset: 0, pendingBAR: 4, pendingOffset: 0x800),
+    ]
+    public let interruptPin: InterruptPin? = .a
+
+    /// Message-signalled interrupts, of either kind.
+    static let vectors = 8
+    static let doorbell = Doorbell(at: 0x80)
+
+    public internal(set) var state = State()
+
+    let host: Host
+    /// Behind BAR 2. Its mapped part is the buffer that DMA goes to and comes from.
+    let memory: MemoryFile
+
+    public init(options: DeviceOptions, host: Host) throws {
+        self.host = host
+        memory = try MemoryFile(name: "exerciser", size: Self.bufferOffset + Self.bufferSize)
+        bars = [
+            .memory(0, size: 4096, doorbells: [Self.doorbell]),
+            .io(1, size: 16),
+            .memory(
+                2, size: 128 << 10, prefetchable: true, is64Bit: true,
+                memory: memory, mapped: [UInt64(Self.bufferOffset)..<UInt64(Self.bufferOffset + Self.bufferSize)]),
+            .memory(4, size: 4096),
+        ]
+    }
+
+    // MARK: Registers
+
+    public func read(_ bar: Int, at offset: UInt64, width: AccessWidth) -> UInt64 {
+        guard let map = Self.registers(of: bar) else { return 0 }
+        state.reads &+= 1
+        return map.read(at: offset, width: width) { value(of: $0) }
+    }
+
+    public func write(_ bar: Int, at offset: UInt64, width: AccessWidth, value: UInt64) {
+        guard let map = Self.registers(of: bar) else { return }
+        state.writes &+= 1
+        map.write(at: offset, width: width, value: value) { store($1, to: $0) }
+    }
+
+    private func value(of register: Register) -> UInt64 {
+        switch register {
+        case .identification: Self.identification
+        case .scratch: UInt64(state.scratch)
+        case .wideScratch: state.wideScratch
+        case .cause: UInt64(state.cause)
+        case .source: state.source
+        case .destination: state.destination
+        case .length: UInt64(state.length)
+        case .pattern: UInt64(state.pattern)
+        case .status: UInt64(state.status.rawValue)
+        case .faultAddress: state.faultAddress
+        case .reads: state.reads
+        case .writes: state.writes
+        case .commands: state.commands
+        case .rings: state.rings
+        case .bufferSize: UInt64(Self.bufferSize)
+        case .checksum: UInt64(checksum())
+        case .raise, .setCause, .command: 0
+        }
+    }
+
+    private func store(_ write: RegisterWrite, to register: Register) {
+        switch register {
+        case .scratch: state.scratch = write.merged(into: state.scratch)
+        case .wideScratch: state.wideScratch = write.merged(into: state.wideScratch)
+        case .raise: raise(write.value)
+        case .setCause: setCause(state.cause | UInt32(truncatingIfNeeded: write.value))
+        case .cause: setCause(write.merged(into: state.cause))
+        case .source: state.source = write.merged(into: state.source)
+        case .destination: state.destination = write.merged(into: state.destination)
+        case .length: state.length = write.merged(into: state.length)
+        case .pattern: state.pattern = write.merged(into: state.pattern)
+        case .command: run(Command(UInt32(truncatingIfNeeded: write.value)))
+        case .identification, .status, .faultAddress, .reads, .writes, .commands, .rings, .bufferSize, .checksum: break
+        }
+    }
+
+    public func ring(_ doorbell: Doorbell) {
+        state.rings &+= 1
+    }
+
+    // MARK: Interrupts
+
+    /// Sends a message, if there is such a vector.
+    func raise(_ vector: UInt64) {
+        guard vector < UInt64(Self.vectors) else { return }
+        host.interrupts.raise(Int(vector))
+    }
+
+    /// The pin is asserted as long as there is a cause.
+    func setCause(_ cause: UInt32) {
+        state.cause = cause
+        host.interrupts.setINTx(cause != 0)
+    }
+
+    // MARK: State
+
+    public func reset() {
+        state = State()
+        host.interrupts.setINTx(false)
+    }
+
+    public func restore(_ state: State) throws(StateError) {
+        self.state = state
+        host.interrupts.setINTx(state.cause != 0)
+    }
+}

@@ -110,6 +110,11 @@ final class Line {
 
     // MARK: Peers
 
+    /// Waits for nothing until ``wait(forRoom:)`` is called again.
+    func pause() {
+        unwatch()
+    }
+
     /// Gives the peer up, with whatever it sent that was not received.
     func disconnect() {
         unwatch()

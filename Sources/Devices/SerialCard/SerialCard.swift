@@ -23,6 +23,7 @@ public final class SerialCard: Device {
     private let host: Host
     private let line: Line
     private var uart = UART()
+    private var isRunning = true
 
     public init(options: DeviceOptions, host: Host) throws {
         self.host = host
@@ -54,6 +55,7 @@ public final class SerialCard: Device {
 
     /// Moves what can move between the FIFOs and the line, and brings the interrupt pin to its level.
     private func settle() {
+        guard isRunning else { return }
         if uart.isLoopedBack { uart.transmitToReceiver() } else { uart.transmit(line.send) }
         if uart.isListening, uart.receiver.isEmpty { uart.receive(line.receive(into:limit:)) }
         // Nobody will take what a peer sent that has left: make way for the next one.
@@ -64,6 +66,11 @@ public final class SerialCard: Device {
     }
 
     // MARK: Reset and state
+
+    public func setRunning(_ running: Bool) {
+        isRunning = running
+        if running { settle() } else { line.pause() }
+    }
 
     public func reset() {
         uart = UART()

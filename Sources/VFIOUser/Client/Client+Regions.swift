@@ -29,8 +29,7 @@ extension Client {
     public func read(region: Int, offset: UInt64, into target: inout MutableRawSpan) throws(ClientError) {
         let message = try readMessage(region, offset, target.byteCount)
         defer { finish(message) }
-        let data = payload(of: message).extracting(droppingFirst: RegionAccess.size)
-        target.withUnsafeMutableBytes { target in data.withUnsafeBytes { target.copyMemory(from: $0) } }
+        target.copy(payload(of: message).extracting(droppingFirst: RegionAccess.size), to: 0)
     }
 
     private func readMessage(

@@ -228,8 +228,7 @@ final class InterruptTable: InterruptSink {
         signal(trigger)
     }
 
-    /// Tells the client of an error of the device, or that the device would like to go.
-    func notify(_ index: IRQIndex) {
-        signal(lines[Int(index.rawValue)].vectors.first?.trigger)
+    func notify(_ kind: InterruptKind) {
+        signal(lines[kind.rawValue].vectors.first?.trigger)
     }
 }

@@ -44,9 +44,7 @@ final class MessageDMA: RemoteMemory {
 
     // MARK: RemoteMemory
 
-    func read(_ address: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(DMAError) {
-        // SAFETY: the caller's buffer is valid until this returns.
-        var target = MutableRawSpan(_unsafeBytes: buffer)
+    func read(_ address: UInt64, into target: inout MutableRawSpan) throws(DMAError) {
         var done = 0
         while done < target.byteCount {
             let count = min(target.byteCount - done, maximumTransfer)
@@ -59,17 +57,12 @@ final class MessageDMA: RemoteMemory {
                 throw .remote(address: transfer.address, .badMessage)
             }
             let data = payload.extracting(droppingFirst: DMATransfer.size)
-            for index in 0..<count {
-                target.storeBytes(
-                    of: data.unsafeLoad(fromByteOffset: index, as: UInt8.self), toByteOffset: done + index, as: UInt8.self)
-            }
+            target.copy(data, to: done)
             done += count
         }
     }
 
-    func write(_ address: UInt64, from buffer: UnsafeRawBufferPointer) throws(DMAError) {
-        // SAFETY: as above.
-        let source = RawSpan(_unsafeBytes: buffer)
+    func write(_ address: UInt64, from source: RawSpan) throws(DMAError) {
         var done = 0
         while done < source.byteCount {
             let count = min(source.byteCount - done, maximumTransfer)

@@ -89,10 +89,3 @@ extension Session {
         return 0
     }
 }
-
-extension MutableRawSpan {
-    /// Makes a part zero.
-    mutating func clear(_ range: Range<Int>) {
-        for index in range { storeBytes(of: 0, toByteOffset: index, as: UInt8.self) }
-    }
-}

@@ -1,0 +1,76 @@
+import Device
+
+extension Exerciser {
+    /// BAR 0.
+    static let registers: RegisterMap<Register> = [
+        .init(.identification, at: 0x00, width: .long, access: .readOnly),
+        .init(.scratch, at: 0x04, width: .long),
+        .init(.wideScratch, at: 0x08, width: .quad),
+
+        .init(.raise, at: 0x10, width: .long, access: .writeOnly),
+        .init(.setCause, at: 0x14, width: .long, access: .writeOnly),
+        .init(.cause, at: 0x18, width: .long, access: .writeOneToClear),
+
+        .init(.source, at: 0x20, width: .quad),
+        .init(.destination, at: 0x28, width: .quad),
+        .init(.length, at: 0x30, width: .long),
+        .init(.pattern, at: 0x34, width: .byte),
+        .init(.command, at: 0x38, width: .long, access: .writeOnly),
+        .init(.status, at: 0x3c, width: .long, access: .readOnly),
+        .init(.faultAddress, at: 0x40, width: .quad, access: .readOnly),
+
+        .init(.reads, at: 0x60, width: .quad, access: .readOnly),
+        .init(.writes, at: 0x68, width: .quad, access: .readOnly),
+        .init(.commands, at: 0x70, width: .quad, access: .readOnly),
+        .init(.rings, at: 0x78, width: .quad, access: .readOnly),
+        // The doorbell is at 0x80.
+    ]
+
+    /// BAR 1, in I/O space: some of the same registers.
+    static let ports: RegisterMap<Register> = [
+        .init(.identification, at: 0x0, width: .long, access: .readOnly),
+        .init(.scratch, at: 0x4, width: .long),
+        .init(.raise, at: 0x8, width: .long, access: .writeOnly),
+    ]
+
+    /// The first page of BAR 2, which is trapped; the buffer comes behind it.
+    static let bufferRegisters: RegisterMap<Register> = [
+        .init(.bufferSize, at: 0x0, width: .long, access: .readOnly),
+        .init(.checksum, at: 0x4, width: .long, access: .readOnly),
+    ]
+
+    /// In bytes.
+    static let bufferSize = 64 << 10
+    /// Where it begins in BAR 2.
+    static let bufferOffset = 4096
+    /// The device ID, and the version of the registers above it.
+    static let identification: UInt64 = 0x0001_11e9
+
+    static func registers(of bar: Int) -> RegisterMap<Register>? {
+        switch bar {
+        case 0: registers
+        case 1: ports
+        case 2: bufferRegisters
+        default: nil
+        }
+    }
+
+    enum Register {
+        case identification, scratch, wideScratch
+        /// The number of a vector to send.
+        case raise
+        /// Ones set bits of the cause, by which the pin is asserted.
+        case setCause
+        case cause
+        /// I/O virtual addresses.
+        case source, destination
+        /// In bytes.
+        case length
+        /// The byte that a fill writes.
+        case pattern
+        case command, status, faultAddress
+        /// How often a register was read and written, a command given, and the doorbell rung.
+        case reads, writes, commands, rings
+        case bufferSize, checksum
+    }
+}

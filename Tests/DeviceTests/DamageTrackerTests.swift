@@ -1,0 +1,187 @@
+import Device
+import Linux
+import Testing
+
+@Suite struct DamageTrackerTests {
+    /// A picture with unequal stride, in memory that someone else writes.
+    private struct Screen {
+        let scanout: Scanout
+
+        init(width: Int, height: Int, format: PixelFormat = .xrgb8888) throws {
+            let stride = width * format.bytesPerPixel + 12
+            let memory = try MemoryFile(name: "screen", size: 64 + stride * height)
+            scanout = Scanout(width: width, height: height, stride: stride, format: format, memory: memory, offset: 64)
+        }
+
+        func draw(_ x: Int, _ y: Int, _ value: UInt8) {
+            let place = scanout.offset + y * scanout.stride + x * scanout.format.bytesPerPixel
+            let bytes = [UInt8](repeating: value, count: scanout.format.bytesPerPixel)
+            scanout.memory.replace(at: place, with: bytes.span.bytes)
+        }
+
+        var whole: Rectangle { Rectangle(x: 0, y: 0, width: scanout.width, height: scanout.height) }
+    }
+
+    private func pixels(_ scanout: Scanout) -> [[UInt8]] {
+        (0..<scanout.height).map { y in
+            var row = [UInt8](repeating: 0, count: scanout.width * 3)
+            var span = row.mutableSpan
+            scanout.rgbRow(y, into: &span)
+            return row
+        }
+    }
+
+    @Test func theFirstLookTellsEverythingAndTheNextNothing() throws {
+        let screen = try Screen(width: 100, height: 50)
+        var tracker = DamageTracker()
+        #expect(tracker.snapshot == nil)
+        #expect(tracker.look(at: screen.scanout) == [screen.whole])
+        #expect(tracker.look(at: screen.scanout).isEmpty)
+    }
+
+    @Test func tilesAtTheEdgeAreCutToThePicture() throws {
+        let screen = try Screen(width: 100, height: 50)
+        var tracker = DamageTracker()
+        _ = tracker.look(at: screen.scanout)
+        screen.draw(99, 49, 1)
+        #expect(tracker.look(at: screen.scanout) == [Rectangle(x: 64, y: 48, width: 36, height: 2)])
+    }
+
+    @Test func whatIsNotVisibleIsNoDamage() throws {
+        let screen = try Screen(width: 100, height: 50)
+        var tracker = DamageTracker()
+        _ = tracker.look(at: screen.scanout)
+        screen.scanout.memory.replace(at: 63, with: [UInt8(1)].span.bytes)
+        screen.scanout.memory.replace(at: 64 + 400, with: [UInt8(1)].span.bytes)
+        #expect(tracker.look(at: screen.scanout).isEmpty)
+    }
+
+    @Test func adjacentTilesBecomeOneRectangle() throws {
+        let screen = try Screen(width: 256, height: 64)
+        var tracker = DamageTracker()
+        _ = tracker.look(at: screen.scanout)
+        for y in 16..<48 { for x in 64..<192 { screen.draw(x, y, 1) } }
+        #expect(tracker.look(at: screen.scanout) == [Rectangle(x: 64, y: 16, width: 128, height: 32)])
+    }
+
+    @Test func aChangeThatIsTakenBackAfterALookIsSeen() throws {
+        let screen = try Screen(width: 64, height: 16)
+        var tracker = DamageTracker()
+        _ = tracker.look(at: screen.scanout)
+        screen.draw(0, 0, 1)
+        #expect(tracker.look(at: screen.scanout).count == 1)
+        screen.draw(0, 0, 0)
+        #expect(tracker.look(at: screen.scanout).count == 1)
+    }
+
+    @Test func flippingToABufferThatShowsTheSameIsNoDamage() throws {
+        let front = try Screen(width: 100, height: 50)
+        let back = try Screen(width: 100, height: 50)
+        var tracker = DamageTracker()
+        _ = tracker.look(at: front.scanout)
+        #expect(tracker.look(at: back.scanout).isEmpty)
+        back.draw(0, 0, 1)
+        #expect(tracker.look(at: back.scanout) == [Rectangle(x: 0, y: 0, width: 64, height: 16)])
+    }
+
+    @Test func anotherShapeIsAllDamage() throws {
+        let screen = try Screen(width: 100, height: 50)
+        var others = [Scanout](repeating: screen.scanout, count: 4)
+        others[0].width = 99
+        others[1].height = 49
+        others[2].format = .bgrx8888
+        others[3].palette = [1]
+        for other in others {
+            var tracker = DamageTracker()
+            _ = tracker.look(at: screen.scanout)
+            #expect(tracker.look(at: other) == [Rectangle(x: 0, y: 0, width: other.width, height: other.height)])
+            #expect(tracker.look(at: other).isEmpty)
+        }
+    }
+
+    @Test func noPictureIsNoDamageAndFreesTheCopy() throws {
+        let screen = try Screen(width: 100, height: 50)
+        var tracker = DamageTracker()
+        _ = tracker.look(at: screen.scanout)
+        #expect(tracker.look(at: nil).isEmpty)
+        #expect(tracker.snapshot == nil)
+        #expect(tracker.look(at: screen.scanout) == [screen.whole])
+    }
+
+    @Test func theSnapshotKeepsWhatWasSeen() throws {
+        let screen = try Screen(width: 100, height: 50)
+        var tracker = DamageTracker()
+        _ = tracker.look(at: screen.scanout)
+        screen.draw(3, 4, 0xff)
+        let before = try #require(tracker.snapshot)
+        #expect(pixels(before)[4][9] == 0)
+        _ = tracker.look(at: screen.scanout)
+        #expect(try pixels(#require(tracker.snapshot)) == pixels(screen.scanout))
+    }
+
+    @Test func manySmallChangesStayWithinTheMostRectangles() throws {
+        let screen = try Screen(width: 1024, height: 129 * 16, format: .indexed8)
+        var tracker = DamageTracker()
+        _ = tracker.look(at: screen.scanout)
+        for band in 0..<129 {
+            for x in stride(from: band % 2 * 64, to: 1024, by: 128) { screen.draw(x, band * 16, 1) }
+        }
+        let rectangles = tracker.look(at: screen.scanout)
+        #expect(rectangles == (0..<43).map { Rectangle(x: 0, y: $0 * 48, width: 1024, height: 48) })
+    }
+
+    /// Against a model that keeps every pixel: nothing is missed, nothing told twice, nothing told without need.
+    @Test(arguments: [(64, 16), (65, 17), (200, 100), (1, 1), (1000, 300)], [1, 3, 40, 400])
+    func damageIsThatOfANaiveModel(size: (Int, Int), changes: Int) throws {
+        let screen = try Screen(width: size.0, height: size.1, format: .rgb565)
+        var tracker = DamageTracker()
+        var seed: UInt64 = 1
+        func random(_ bound: Int) -> Int {
+            seed = seed &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int(seed >> 33) % bound
+        }
+        _ = tracker.look(at: screen.scanout)
+        var before = pixels(screen.scanout)
+        for _ in 0..<4 {
+            for _ in 0..<changes { screen.draw(random(size.0), random(size.1), UInt8(random(4))) }
+            let now = pixels(screen.scanout)
+            let rectangles = tracker.look(at: screen.scanout)
+            #expect(rectangles.count <= DamageTracker.maximumRectangles)
+            var covered = Array(repeating: Array(repeating: 0, count: size.0), count: size.1)
+            for rectangle in rectangles {
+                try #require(rectangle.x >= 0 && rectangle.x + rectangle.width <= size.0 && rectangle.width > 0)
+                try #require(rectangle.y >= 0 && rectangle.y + rectangle.height <= size.1 && rectangle.height > 0)
+                for y in rectangle.y..<rectangle.y + rectangle.height {
+                    for x in rectangle.x..<rectangle.x + rectangle.width { covered[y][x] += 1 }
+                }
+            }
+            let tiles = changedTiles(before, now, size)
+            var missed = 0
+            var twice = 0
+            var needless = 0
+            for y in 0..<size.1 {
+                for x in 0..<size.0 {
+                    let changed = tiles.contains([x / 64, y / 16])
+                    if changed && covered[y][x] == 0 { missed += 1 }
+                    if covered[y][x] > 1 { twice += 1 }
+                    if !changed && covered[y][x] > 0 { needless += 1 }
+                }
+            }
+            #expect(missed == 0)
+            #expect(twice == 0)
+            // With too many runs for exact rectangles, strips are bounded roughly.
+            if tiles.count <= DamageTracker.maximumRectangles { #expect(needless == 0) }
+            before = now
+        }
+    }
+
+    private func changedTiles(_ before: [[UInt8]], _ now: [[UInt8]], _ size: (Int, Int)) -> Set<[Int]> {
+        var tiles: Set<[Int]> = []
+        for y in 0..<size.1 where before[y] != now[y] {
+            for x in 0..<size.0 where before[y][x * 3..<x * 3 + 3] != now[y][x * 3..<x * 3 + 3] {
+                tiles.insert([x / 64, y / 16])
+            }
+        }
+        return tiles
+    }
+}
