@@ -54,6 +54,6 @@ let package = Package(
         .testTarget(name: "ControlTests", dependencies: ["Control", "PCI"]),
         .testTarget(
             name: "CommandTests",
-            dependencies: ["mediated", "mediated-device", "Control", "JSON", "Linux", "VFIOUser"]),
+            dependencies: ["mediated", "mediated-device", "CPNG", "JSON", "Linux", "VFIOUser"]),
     ]
 )
