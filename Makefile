@@ -1,0 +1,50 @@
+# Everything that can be done here, one command each. `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+SWIFT ?= swift
+PREFIX ?= /usr/local
+SOURCES := Sources Tests Testing Examples Fuzz/Sources Benchmarks/Sources Package.swift
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+setup: ## Install the Debian packages that are missing
+	@Scripts/install-packages
+	@command -v $(SWIFT) >/dev/null || { echo "There is no '$(SWIFT)' here: install the Swift 6.3 toolchain (swift.org/install), or give SWIFT=PATH." >&2; exit 1; }
+
+lab: setup ## Bring QEMU 11, kernels and a guest into the cache folder
+	@Lab/setup
+
+build: setup ## Build everything, for debugging
+	$(SWIFT) build
+
+release: setup ## Build the two programs for use
+	$(SWIFT) build -c release --product mediated
+	$(SWIFT) build -c release --product mediated-device -Xswiftc -static-stdlib --scratch-path .build-device
+
+install: release ## Install the two programs below PREFIX
+	install -D -m 0755 .build/release/mediated $(DESTDIR)$(PREFIX)/bin/mediated
+	install -D -m 0755 .build-device/release/mediated-device $(DESTDIR)$(PREFIX)/libexec/mediated/mediated-device
+
+lint: ## Check the format of every source file
+	$(SWIFT) format lint --strict --recursive $(wildcard $(SOURCES))
+
+test: setup lint lab ## Set up, build, and run every test, guests included
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build
+
+demo: lab build ## Boot a guest on a virtual GPU and take its picture: demo.png
+	@Scripts/demo
+
+asan: setup ## Run the tests under AddressSanitizer (guests excepted)
+	$(SWIFT) test --sanitize address --scratch-path .build-asan --skip GuestTests --skip CommandTests
+
+tsan: setup ## Run the tests under ThreadSanitizer (guests excepted)
+	$(SWIFT) test --sanitize thread --scratch-path .build-tsan --skip GuestTests --skip CommandTests
+
+clean: ## Remove what was built here
+	rm -rf .build .build-device .build-asan .build-tsan demo.png
+
+.PHONY: help setup lab build release install lint test demo asan tsan clean
