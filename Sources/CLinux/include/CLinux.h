@@ -49,7 +49,7 @@ int clinux_copy(void *to, const void *from, size_t size);
 void clinux_install_fault_guard(void);
 
 /// Installs an empty handler without SA_RESTART, so that `signal` ends blocking calls
-/// with EINTR and does nothing else.
+/// with EINTR and does nothing else, and unblocks it in the calling thread.
 void clinux_install_interrupting_signal(int signal);
 
 /// `SIGRTMIN` is a function in glibc, and so no constant for Swift.
