@@ -58,5 +58,8 @@ let package = Package(
             name: "VFIOUserTests",
             dependencies: ["FakeGuest", "Device", "Exerciser", "GuestMemory", "Linux", "PCI", "VFIO", "VFIOUser"]),
         .testTarget(name: "ControlTests", dependencies: ["Control", "PCI"]),
+        .testTarget(
+            name: "CommandTests",
+            dependencies: ["mediated", "mediated-device", "CPNG", "JSON", "Linux", "VFIOUser"]),
     ]
 )

@@ -174,7 +174,7 @@ public enum ControlClientError: Error, Equatable, CustomStringConvertible {
         case .cannotConnect(let path, .noSuchFileOrDirectory):
             "There is no control socket at '\(path)': no device process runs there."
         case .cannotConnect(let path, .connectionRefused):
-            "Nobody listens at '\(path)': the device process that made it has ended."
+            "Nobody listens at '\(path)': it is no socket, or its device process has ended."
         case .cannotConnect(let path, .permissionDenied):
             "You may not connect to '\(path)': its permissions don't allow it."
         case .cannotConnect(let path, .resourceTemporarilyUnavailable):

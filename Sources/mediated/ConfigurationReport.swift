@@ -25,7 +25,7 @@ struct ConfigurationReport {
             "Control: \(flags(number(at: 0x04, count: 2), Self.commandBits))",
             "Status: \(flags(number(at: 0x06, count: 2), Self.statusBits))",
         ] + (1...4).filter { $0 == interruptPin }.map { "Interrupt: pin \(["A", "B", "C", "D"][$0 - 1])" }
-            + (0..<6).compactMap(baseAddress) + capabilities.map(\.line)
+            + capabilities.map(\.line)
     }
 
     private static let commandBits = [
@@ -40,17 +40,17 @@ struct ConfigurationReport {
         names.map { "\($0.name)\(value >> $0.bit & 1 == 1 ? "+" : "-")" }.joined(separator: " ")
     }
 
-    private func baseAddress(_ index: Int) -> String? {
+    /// What kind of BAR there is at `index`, 0 to 5, and where it is now.
+    func baseAddress(_ index: Int) -> String {
         let value = number(at: 0x10 + index * 4, count: 4)
-        // The upper half of a 64-bit BAR is no BAR of its own.
-        if index > 0, number(at: 0x10 + (index - 1) * 4, count: 4) & 0b111 == 0b100 { return nil }
-        guard value != 0 else { return nil }
-        if value & 1 == 1 { return "BAR \(index): I/O at \(hex(value & ~0b11, 4))" }
+        if value & 1 == 1 { return "I/O \(place(value & ~0b11))" }
         let is64Bit = value & 0b110 == 0b100
         let upper = is64Bit && index < 5 ? number(at: 0x14 + index * 4, count: 4) << 32 : 0
-        let kind = "\(is64Bit ? 64 : 32)-bit, \(value & 0b1000 == 0 ? "non-" : "")prefetchable"
-        return "BAR \(index): memory at \(hex(upper | value & ~0b1111, 8)) (\(kind))"
+        let kind = "\(is64Bit ? "64" : "32")-bit \(value & 0b1000 == 0 ? "non-" : "")prefetchable"
+        return "memory \(kind) \(place(upper | value & ~0b1111))"
     }
+
+    private func place(_ address: Int) -> String { address == 0 ? "unassigned" : "at \(hex(address, 8))" }
 
     // MARK: Capabilities
 

@@ -108,8 +108,11 @@ private struct Findings {
     }
 
     private static func flags(_ flags: IRQInfo.Flags) -> [String] {
-        [(IRQInfo.Flags.eventfd, "eventfd"), (.maskable, "maskable"), (.automasked, "automasked"), (.noResize, "noresize")]
-            .filter { flags.contains($0.0) }.map(\.1)
+        [
+            (IRQInfo.Flags.eventfd, "eventfd"), (.maskable, "maskable"), (.automasked, "automasked"),
+            (.noResize, "noresize"),
+        ]
+        .filter { flags.contains($0.0) }.map(\.1)
     }
 
     // MARK: For people
@@ -123,8 +126,11 @@ private struct Findings {
 
     private func lines(_ region: RegionInfo) -> [String] {
         let size = Int(exactly: region.length).map { Size($0).description } ?? hex(region.length, 1)
-        let head = "Region \(Self.name(region.index)): size \(size), \(Self.flags(region.flags).joined(separator: " "))"
-        return [head] + region.sparseAreas.map { "  mmap at \(hex($0.offset, 1)), size \(hex($0.size, 1))" }
+        let flags = Self.flags(region.flags).joined(separator: " ")
+        let index = Int(region.index)
+        let kind = index <= RegionIndex.bar5 ? ", \(ConfigurationReport(configuration).baseAddress(index))" : ""
+        return ["Region \(Self.name(region.index)): size \(size), \(flags)\(kind)"]
+            + region.sparseAreas.map { "  mmap at \(hex($0.offset, 1)), size \(hex($0.size, 1))" }
     }
 
     private func line(_ interrupt: IRQInfo) -> String {
