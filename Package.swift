@@ -54,6 +54,7 @@ let package = Package(
         .testTarget(name: "DeviceTests", dependencies: ["Device"]),
         .testTarget(name: "TutorialTests", dependencies: ["TutorialDevice", "Device", "Linux"]),
         .testTarget(name: "SerialCardTests", dependencies: ["SerialCard", "Device", "Linux"]),
+        .testTarget(name: "VFIOTests", dependencies: ["VFIO"]),
         .testTarget(
             name: "VFIOUserTests",
             dependencies: ["FakeGuest", "Device", "Exerciser", "GuestMemory", "Linux", "PCI", "VFIO", "VFIOUser"]),

@@ -38,6 +38,8 @@ public final class EventLoop {
     private var watches: [UInt64: Watch] = [:]
     private var nextNumber: UInt64 = 1
     private var polls = 0
+    /// Handlers wait for a receive that has nothing to hand over.
+    private var isDispatchDue = false
 
     public init() throws(Errno) {
         let epoll = Descriptor(owning: try systemCall { epoll_create1(Int32(EPOLL_CLOEXEC)) })
@@ -112,18 +114,26 @@ public final class EventLoop {
     /// Receives from `socket`, running handlers meanwhile. Returns at the latest after a handler ran,
     /// so that the caller can look whether it is to stop.
     ///
+    /// Handlers only run when it returns `.nothing`: one of them may receive from the same socket (a device's DMA
+    /// by message), behind bytes that the caller has noted.
+    ///
     /// - Parameter isPolling: ask again and again instead of sleeping.
     public func receive(
         from socket: borrowing UnixSocket, into buffer: PageBuffer, at position: Int,
         descriptors: inout ReceivedDescriptors, isPolling: Bool = false
     ) throws(Errno) -> UnixSocket.Received {
         if isPolling { return try poll(socket, into: buffer, at: position, descriptors: &descriptors) }
+        if isDispatchDue {
+            isDispatchDue = false
+            try dispatch(milliseconds: 0)
+            return .nothing
+        }
         try sentry.watch(over: socket.descriptor.raw)
         let received = try socket.receive(
             into: buffer, from: position, descriptors: &descriptors, blocking: true)
         if sentry.takeAlarm() {
             try socket.descriptor.setNonblocking(false)
-            try dispatch(milliseconds: 0)
+            if received == .nothing { try dispatch(milliseconds: 0) } else { isDispatchDue = true }
         }
         return received
     }

@@ -41,9 +41,12 @@ final class MessageStream {
     private final class Batch {
         var position: Int
         var descriptors = ReceivedDescriptors()
+        /// The kernel had to drop some.
+        let isIncomplete: Bool
 
-        init(position: Int) {
+        init(position: Int, isIncomplete: Bool) {
             self.position = position
+            self.isIncomplete = isIncomplete
         }
     }
 
@@ -57,7 +60,6 @@ final class MessageStream {
     private var inHand = 0
     /// In the order of their positions. Empty but for messages that carry descriptors.
     private var batches: [Batch] = []
-    private var lostDescriptors = false
 
     /// - Parameter maximumMessage: in bytes, header included. A longer one is an error.
     init(_ socket: consuming UnixSocket, maximumMessage: Int) throws(Errno) {
@@ -98,10 +100,9 @@ final class MessageStream {
         return taken
     }
 
-    /// Whether the kernel had to drop descriptors since last asked: this process has too many open.
-    func takeLostDescriptors() -> Bool {
-        defer { lostDescriptors = false }
-        return lostDescriptors
+    /// Whether the kernel had to drop descriptors of a message: it had too many, or this process has.
+    func lacksDescriptors(_ message: Message) -> Bool {
+        !batches.isEmpty && batches.contains { $0.position == message.range.lowerBound && $0.isIncomplete }
     }
 
     /// Gives up the message in hand; what is left of its descriptors is closed.
@@ -145,8 +146,7 @@ final class MessageStream {
         case .bytes(let count, let hasDescriptors, let lost):
             let chunk = end..<end + count
             end += count
-            if hasDescriptors { assign(&descriptors, arrivedIn: chunk) }
-            if lost { lostDescriptors = true }
+            if hasDescriptors || lost { assign(&descriptors, isIncomplete: lost, arrivedIn: chunk) }
             return true
         }
     }
@@ -186,7 +186,9 @@ final class MessageStream {
 
     /// Descriptors belong to the last message that begins in the bytes they came with: the kernel
     /// glues earlier messages without descriptors in front of them and stops behind them.
-    private func assign(_ descriptors: inout ReceivedDescriptors, arrivedIn chunk: Range<Int>) {
+    private func assign(
+        _ descriptors: inout ReceivedDescriptors, isIncomplete: Bool, arrivedIn chunk: Range<Int>
+    ) {
         var owner = start
         var position = start
         while position < chunk.upperBound {
@@ -196,7 +198,7 @@ final class MessageStream {
             guard size >= MessageHeader.size else { break }
             position += size
         }
-        let batch = Batch(position: owner)
+        let batch = Batch(position: owner, isIncomplete: isIncomplete)
         swap(&batch.descriptors, &descriptors)
         batches.append(batch)
     }
@@ -208,11 +210,12 @@ final class MessageStream {
     ///
     /// The reply lies behind the message in hand. ``discard(_:)`` takes it out again.
     func awaitReply(to id: UInt16, milliseconds: Int32) throws(Failure) -> Message {
-        var position = max(inHand, start)
+        // With no message in hand, receiving may move the bytes: what was passed over counts from the start.
+        var skipped = max(inHand, start) - start
         while true {
-            while let message = try message(at: position) {
+            while let message = try message(at: start + skipped) {
                 guard message.header.type == .reply else {
-                    position = message.range.upperBound
+                    skipped += message.range.count
                     continue
                 }
                 if message.header.id == id { return message }

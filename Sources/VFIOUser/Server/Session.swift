@@ -210,7 +210,7 @@ final class Session {
         guard header.type == .command else { throw Errno.invalidArgument }
         guard let command = Command(rawValue: header.command) else { throw Errno.inappropriateIOCTLForDevice }
         guard client != nil || command == .version else { throw Errno.invalidArgument }
-        if stream.takeLostDescriptors() { throw Errno.tooManyOpenFiles }
+        if stream.lacksDescriptors(message) { throw Errno.tooManyOpenFiles }
         guard command == .dmaMap || command == .deviceSetIRQs || !stream.hasDescriptors(message) else {
             throw Errno.invalidArgument
         }
