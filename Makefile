@@ -1,80 +1,50 @@
-# How to build, test and try Mediated. `make` alone lists what there is.
-#
-# Every target can be called again at any time, and sets up what it needs: Debian packages only when they are missing
-# (Lab/packages.txt), and the lab, QEMU with guests, in the user's cache (Lab/README.md).
+# Everything that can be done here, one command each. `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
 
-SHELL := /bin/bash
-.DELETE_ON_ERROR:
-.NOTPARALLEL:
-
+SWIFT ?= swift
 PREFIX ?= /usr/local
-# How long `make fuzz` runs each fuzzer.
-SECONDS ?= 60
-# Where `make demo` writes the picture of the guest's screen.
-PICTURE ?= demo.png
+SOURCES := Sources Tests Testing Examples Fuzz/Sources Benchmarks/Sources Package.swift
 
-SWIFT := swift
-# What the formatter looks at: folders of Swift sources, as far as there are such.
-SOURCES := $(wildcard Package.swift Sources Tests Testing Examples Fuzz Benchmarks)
-GUEST_TESTS := GuestTests
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
-.PHONY: help
-help: ## List the targets
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+setup: ## Install the Debian packages that are missing
+	@Scripts/install-packages
+	@command -v $(SWIFT) >/dev/null || { echo "There is no '$(SWIFT)' here: install the Swift 6.3 toolchain (swift.org/install), or give SWIFT=PATH." >&2; exit 1; }
 
-.PHONY: demo
-demo: packages lab release ## Start a vGPU, boot a guest with it, write its screen to demo.png
-	@Scripts/demo "$$($(SWIFT) build -c release --show-bin-path)" $(PICTURE)
+lab: setup ## Bring QEMU 11, kernels and a guest into the cache folder
+	@Lab/setup
 
-.PHONY: test
-test: packages lab lint ## Run every test, those with guests included
-	@Scripts/step 'Building the program and its tests (2 to 5 minutes the first time)' $(SWIFT) build --build-tests
-	@$(SWIFT) test --skip-build --disable-xctest
+build: setup ## Build everything, for debugging
+	$(SWIFT) build
 
-.PHONY: lint
-lint: ## Check the format of all Swift sources
-	@Scripts/step 'Checking the format of $(SOURCES)' $(SWIFT) format lint --strict --recursive --parallel $(SOURCES)
+release: setup ## Build the two programs for use
+	$(SWIFT) build -c release --product mediated
+	$(SWIFT) build -c release --product mediated-device -Xswiftc -static-stdlib --scratch-path .build-device
 
-.PHONY: build
-build: packages ## Build for debugging
-	@$(SWIFT) build
+install: release ## Install the two programs below PREFIX
+	install -D -m 0755 .build/release/mediated $(DESTDIR)$(PREFIX)/bin/mediated
+	install -D -m 0755 .build-device/release/mediated-device $(DESTDIR)$(PREFIX)/libexec/mediated/mediated-device
 
-.PHONY: release
-release: packages ## Build optimized
-	@Scripts/step 'Building Mediated, optimized (1 to 3 minutes the first time)' $(SWIFT) build -c release
+lint: ## Check the format of every source file
+	$(SWIFT) format lint --strict --recursive $(wildcard $(SOURCES))
 
-.PHONY: install
-install: release ## Install mediated and mediated-device below PREFIX (/usr/local)
-	@Scripts/install "$$($(SWIFT) build -c release --show-bin-path)" "$(DESTDIR)$(PREFIX)"
+test: setup lint lab ## Set up, build, and run every test, guests included
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build
 
-.PHONY: bench
-bench: packages ## Measure
-	@$(SWIFT) run -c release --package-path Benchmarks
+demo: lab build ## Boot a guest on a virtual GPU and take its picture: demo.png
+	@Scripts/demo
 
-.PHONY: fuzz
-fuzz: packages ## Run each fuzzer for SECONDS (60)
-	@Fuzz/run $(SECONDS)
+asan: setup ## Run the tests under AddressSanitizer (guests excepted)
+	$(SWIFT) test --sanitize address --scratch-path .build-asan --skip GuestTests --skip CommandTests
 
-.PHONY: asan
-asan: packages ## Run the tests, but for guests, under AddressSanitizer
-	@$(SWIFT) test --disable-xctest --sanitize=address --scratch-path .build-asan --skip '^$(GUEST_TESTS)'
+tsan: setup ## Run the tests under ThreadSanitizer (guests excepted)
+	$(SWIFT) test --sanitize thread --scratch-path .build-tsan --skip GuestTests --skip CommandTests
 
-.PHONY: tsan
-tsan: packages ## Run the tests, but for guests, under ThreadSanitizer
-	@$(SWIFT) test --disable-xctest --sanitize=thread --scratch-path .build-tsan --skip '^$(GUEST_TESTS)'
+clean: ## Remove what was built here
+	rm -rf .build .build-device .build-asan .build-tsan demo.png
 
-.PHONY: docs
-docs: packages ## Write the modules' documentation to docs/
-	@Scripts/docs docs
-
-.PHONY: lab
-lab: packages ## Bring QEMU, kernels and guest images into the cache
-	@Scripts/step 'Bringing the lab: QEMU, kernels and guest images (1 minute the first time)' Lab/setup
-
-.PHONY: packages
-packages: ## Install the Debian packages that are missing
-	@Scripts/packages Lab/packages.txt
-
-.PHONY: clean
-clean: ## Remove what was built here; the lab's cache stays
-	rm -rf .build .build-asan .build-tsan Benchmarks/.build docs demo.png
+.PHONY: help setup lab build release install lint test demo asan tsan clean

@@ -102,7 +102,7 @@ def run(*command, way_out, **options):
     try:
         result = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
     except FileNotFoundError as error:
-        raise LabError(f"'{command[0]}' is missing; install the packages of Lab/packages.txt") from error
+        raise LabError(f"'{command[0]}' is missing; install the packages of packages.txt") from error
     if result.returncode != 0:
         for line in result.stderr.decode(errors="replace").strip().splitlines()[-8:]:
             print(f"    {line}", file=sys.stderr)

@@ -17,7 +17,7 @@ def prepare_tools(cache):
         cache.say(f"building the guest tools: {', '.join(source.stem for source in sources)}")
         for source in sources:
             run("gcc", "-std=c17", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s", "-o", folder / source.stem, source,
-                way_out=f"correct {source.relative_to(LAB.parent)}, or install the packages of Lab/packages.txt")
+                way_out=f"correct {source.relative_to(LAB.parent)}, or install the packages of packages.txt")
 
     return cache.component("guests/tools", [pathlib.Path(__file__), *sources], build)
 
