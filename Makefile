@@ -54,6 +54,6 @@ docs: setup ## Write the modules' reference to docs/, for a browser
 	@SWIFT=$(SWIFT) Scripts/document docs
 
 clean: ## Remove what was built here
-	rm -rf .build .build-device .build-asan .build-tsan Benchmarks/.build docs demo.png
+	rm -rf .build .build-device .build-asan .build-tsan .build-docs Benchmarks/.build docs demo.png
 
 .PHONY: help setup lab build release install lint test demo asan tsan bench fuzz docs clean
