@@ -46,6 +46,9 @@ let package = Package(
                 "Linux", "JSON", "VFIO", "PCI", "Device", "DeviceCatalog", "VFIOUser", "Control", "PNG",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
+        .target(
+            name: "FakeGuest", dependencies: ["DeviceCatalog", "Device", "Linux", "VFIO", "VFIOUser"],
+            path: "Testing/FakeGuest"),
 
         .testTarget(name: "LinuxTests", dependencies: ["Linux"]),
         .testTarget(name: "GuestMemoryTests", dependencies: ["GuestMemory", "Linux", "CLinux"]),
@@ -56,6 +59,9 @@ let package = Package(
         .testTarget(name: "DeviceTests", dependencies: ["Device"]),
         .testTarget(name: "TutorialTests", dependencies: ["TutorialDevice", "Device", "Linux"]),
         .testTarget(name: "SerialCardTests", dependencies: ["SerialCard", "Device", "Linux"]),
+        .testTarget(
+            name: "VFIOUserTests",
+            dependencies: ["FakeGuest", "Device", "Exerciser", "GuestMemory", "Linux", "PCI", "VFIO", "VFIOUser"]),
         .testTarget(name: "ControlTests", dependencies: ["Control", "PCI"]),
     ]
 )

@@ -163,6 +163,11 @@ void clinux_install_interrupting_signal(int signal) {
     struct sigaction action = {.sa_handler = do_nothing};
     sigemptyset(&action.sa_mask);
     sigaction(signal, &action, NULL);
+    /* A thread that a dispatch queue has started inherits a mask that blocks nearly every signal. */
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, signal);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 int clinux_realtime_signal(int offset) { return SIGRTMIN + offset; }
