@@ -26,25 +26,34 @@ release: setup ## Build the two programs for use
 
 install: release ## Install the two programs below PREFIX
 	install -D -m 0755 .build/release/mediated $(DESTDIR)$(PREFIX)/bin/mediated
-	install -D -m 0755 .build-device/release/mediated-device $(DESTDIR)$(PREFIX)/libexec/mediated/mediated-device
+	install -D -m 0755 .build-device/release/mediated-device $(DESTDIR)$(PREFIX)/libexec/mediated-device
 
 lint: ## Check the format of every source file
 	$(SWIFT) format lint --strict --recursive $(wildcard $(SOURCES))
 
 test: setup lint lab ## Set up, build, and run every test, guests included
 	$(SWIFT) build --build-tests
-	$(SWIFT) test --skip-build
+	$(SWIFT) test --skip-build --disable-xctest
 
 demo: lab build ## Boot a guest on a virtual GPU and take its picture: demo.png
 	@Scripts/demo
 
 asan: setup ## Run the tests under AddressSanitizer (guests excepted)
-	$(SWIFT) test --sanitize address --scratch-path .build-asan --skip GuestTests --skip CommandTests
+	$(SWIFT) test --disable-xctest --sanitize address --scratch-path .build-asan --skip GuestTests --skip CommandTests
 
 tsan: setup ## Run the tests under ThreadSanitizer (guests excepted)
-	$(SWIFT) test --sanitize thread --scratch-path .build-tsan --skip GuestTests --skip CommandTests
+	$(SWIFT) test --disable-xctest --sanitize thread --scratch-path .build-tsan --skip GuestTests --skip CommandTests
+
+bench: setup ## Measure
+	$(SWIFT) run -c release --package-path Benchmarks
+
+fuzz: setup ## Run each fuzzer for SECONDS (60)
+	@Fuzz/run $(or $(SECONDS),60)
+
+docs: setup ## Write the modules' reference to docs/, for a browser
+	@SWIFT=$(SWIFT) Scripts/document docs
 
 clean: ## Remove what was built here
-	rm -rf .build .build-device .build-asan .build-tsan demo.png
+	rm -rf .build .build-device .build-asan .build-tsan .build-docs Benchmarks/.build docs demo.png
 
-.PHONY: help setup lab build release install lint test demo asan tsan clean
+.PHONY: help setup lab build release install lint test demo asan tsan bench fuzz docs clean

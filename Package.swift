@@ -4,6 +4,11 @@ import PackageDescription
 /// The layers, lowest first. A target may use what stands above it in this file, never below.
 let package = Package(
     name: "Mediated",
+    products: [
+        .executable(name: "mediated", targets: ["mediated"]),
+        .executable(name: "mediated-device", targets: ["mediated-device"]),
+        .library(name: "Mediated", targets: ["Linux", "VFIO", "GuestMemory", "PCI", "Device", "VFIOUser"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
