@@ -4,6 +4,11 @@ import PackageDescription
 /// The layers, lowest first. A target may use what stands above it in this file, never below.
 let package = Package(
     name: "Mediated",
+    products: [
+        .library(
+            name: "Mediated",
+            targets: ["Device", "DeviceCatalog", "Exerciser", "GuestMemory", "JSON", "Linux", "VFIO", "VFIOUser"])
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
