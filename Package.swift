@@ -7,7 +7,11 @@ let package = Package(
     products: [
         .executable(name: "mediated", targets: ["mediated"]),
         .executable(name: "mediated-device", targets: ["mediated-device"]),
-        .library(name: "Mediated", targets: ["Linux", "VFIO", "GuestMemory", "PCI", "Device", "VFIOUser"]),
+        .library(
+            name: "Mediated",
+            targets: [
+                "Linux", "JSON", "VFIO", "GuestMemory", "PCI", "Device", "Exerciser", "DeviceCatalog", "VFIOUser",
+            ]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),

@@ -1,0 +1,42 @@
+import CFloor
+import Glibc
+import Linux
+import VFIOUser
+
+/// A `mediated-device` process, and a connection to it on which the versions are agreed, and on which messages go
+/// out and come in as bare bytes.
+final class DeviceUnderTest {
+    let process: pid_t
+    let connection: Descriptor
+    private let client: Client
+    /// From before the process was made until it accepted a connection.
+    let startNanoseconds: Int64
+
+    init(_ type: String, program: String) throws {
+        let socket = "/tmp/mediated-bench.\(getpid()).sock"
+        var arguments: [UnsafeMutablePointer<CChar>?] = []
+        for word in [program, type, "--socket", socket] { arguments.append(strdup(word)) }
+        defer { for argument in arguments { free(argument) } }
+        arguments.append(nil)
+        var process: pid_t = 0
+        var connected: Int32 = -1
+        startNanoseconds = floor_start_device(program, &arguments, socket, &process, &connected)
+        guard startNanoseconds >= 0 else { throw Errno(rawValue: Int32(-startNanoseconds)) }
+        self.process = process
+        connection = Descriptor(owning: connected)
+        client = try Client(UnixSocket(owning: connection.duplicate()))
+    }
+
+    deinit {
+        kill(process, SIGTERM)
+        waitpid(process, nil, 0)
+    }
+
+    /// What the process occupies, in kilobytes: a field of `/proc/PID/smaps_rollup`.
+    func memory(_ field: String) throws -> Double {
+        let file = try Descriptor(reading: "/proc/\(process)/smaps_rollup")
+        let text = String(decoding: try file.readBytes(upTo: 1 << 16), as: UTF8.self)
+        let line = text.split(separator: "\n").first { $0.hasPrefix(field + ":") } ?? ""
+        return line.split(separator: " ").dropFirst().first.flatMap { Double($0) } ?? .nan
+    }
+}
