@@ -141,7 +141,8 @@ public final class Interrupts {
     /// Takes over what a saved function had pending and asserted.
     func restore(pinAsserted: Bool, pending saved: [UInt64]) throws(StateError) {
         guard saved.count <= pending.count else {
-            throw StateError("The state has \(saved.count) words of pending interrupts; there are at most \(pending.count).")
+            throw StateError(
+                "The state has \(saved.count) words of pending interrupts; there are at most \(pending.count).")
         }
         clearPending()
         for (index, word) in saved.enumerated() { pending[index] = word }

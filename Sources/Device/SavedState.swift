@@ -277,7 +277,8 @@ extension [UInt8] {
     }
 
     /// The number at `offset`, lowest byte first.
-    fileprivate func number<Number: FixedWidthInteger & UnsignedInteger>(at offset: Int, as type: Number.Type) -> Number {
+    fileprivate func number<Number: FixedWidthInteger & UnsignedInteger>(at offset: Int, as type: Number.Type) -> Number
+    {
         var number: Number = 0
         for index in (0..<Number.bitWidth / 8).reversed() { number = number << 8 | Number(self[offset + index]) }
         return number

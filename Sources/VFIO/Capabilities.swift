@@ -93,7 +93,8 @@ public struct Capabilities: Equatable, Sendable {
     ) throws(MalformedMessage) -> UInt64? {
         guard let value = list[name] else { return nil }
         guard let number = value.uint64, range.contains(number) else {
-            throw .capabilities("\(name) is \(value.text), not a number from \(range.lowerBound) to \(range.upperBound)")
+            throw .capabilities(
+                "\(name) is \(value.text), not a number from \(range.lowerBound) to \(range.upperBound)")
         }
         return number
     }

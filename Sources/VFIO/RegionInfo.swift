@@ -153,7 +153,8 @@ public struct RegionInfo: Equatable, Sendable {
         if let specific {
             end = bytes.store(
                 vfio_region_info_cap_type(
-                    header: vfio_info_cap_header(id: UInt16(VFIO_REGION_INFO_CAP_TYPE), version: 1, next: 0), type: specific.type,
+                    header: vfio_info_cap_header(id: UInt16(VFIO_REGION_INFO_CAP_TYPE), version: 1, next: 0),
+                    type: specific.type,
                     subtype: specific.subtype), at: end)
         }
         return (end, true)

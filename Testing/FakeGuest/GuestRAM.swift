@@ -32,7 +32,8 @@ public final class GuestRAM: ClientMemory {
         onRequest()
         transfers.append(count)
         if let failure { throw failure }
-        guard address >= start, address - start <= UInt64(bytes.count), count <= bytes.count - Int(address - start) else {
+        guard address >= start, address - start <= UInt64(bytes.count), count <= bytes.count - Int(address - start)
+        else {
             throw .badAddress
         }
         return Int(address - start)..<Int(address - start) + count

@@ -46,7 +46,8 @@ public final class RawClient {
     public static func message(
         _ command: UInt16, id: UInt16 = 1, flags: UInt32 = 0, payload: [UInt8] = [], size: UInt32? = nil
     ) -> [UInt8] {
-        bytes(id) + bytes(command) + bytes(size ?? UInt32(16 + payload.count)) + bytes(flags) + bytes(UInt32(0)) + payload
+        bytes(id) + bytes(command) + bytes(size ?? UInt32(16 + payload.count)) + bytes(flags) + bytes(UInt32(0))
+            + payload
     }
 
     /// A number as it stands in a message.

@@ -31,7 +31,8 @@ public final class ServedDevice: Sendable {
     ///   - type: a type's name.
     ///   - options: `KEY=VALUE` words.
     public convenience init(
-        _ type: String, options: [String] = [], configuration: @escaping @Sendable (inout Server.Configuration) -> Void = { _ in }
+        _ type: String, options: [String] = [],
+        configuration: @escaping @Sendable (inout Server.Configuration) -> Void = { _ in }
     ) throws {
         try self.init(configuration: configuration) { try DeviceCatalog.make(type, options: options, host: $0) }
     }
@@ -54,7 +55,9 @@ public final class ServedDevice: Sendable {
                 let function = try Function(try make(host), host: host)
                 let token = try loop.watch(parts.work.descriptor, for: .readable) { _ in
                     parts.work.consume()
-                    for job in parts.queue.withLock({ jobs in defer { jobs = [] }; return jobs }) { job(function) }
+                    for job in parts.queue.withLock({ jobs in
+                        defer { jobs = [] }; return jobs
+                    }) { job(function) }
                 }
                 var configuration = Server.Configuration()
                 configuration.patience = 2_000
@@ -98,11 +101,13 @@ public final class ServedDevice: Sendable {
         let done = try EventFD()
         let box = Mutex<Value?>(nil)
         let boxed = Box(box)
-        parts.queue.withLock { $0.append { function in
-            let value = body(function)
-            boxed.set(value)
-            done.signal()
-        } }
+        parts.queue.withLock {
+            $0.append { function in
+                let value = body(function)
+                boxed.set(value)
+                done.signal()
+            }
+        }
         parts.work.signal()
         guard done.wait(milliseconds: 10_000) > 0, let value = boxed.get() else { throw Errno.timedOut }
         return value

@@ -17,7 +17,8 @@ import Testing
         }
         #expect(MapError.fileAccess(.write).errno == .permissionDenied)
         try memory.map(
-            address: 0, size: page, access: .read, backing: .file(try Descriptor(reading: "/proc/self/fd/\(file.descriptor.raw)"), offset: 0))
+            address: 0, size: page, access: .read,
+            backing: .file(try Descriptor(reading: "/proc/self/fd/\(file.descriptor.raw)"), offset: 0))
         #expect(try memory.load(UInt32.self, at: 0) == 0)
     }
 

@@ -77,7 +77,8 @@ import VFIO
         let raw = file.descriptor.raw
         try connection.expect(.invalidArgument, .dmaMap, request(0), descriptors: [raw, raw], "two descriptors")
         try connection.expect(.invalidArgument, .dmaMap, request(0, 8192), descriptors: [raw], "beyond the file")
-        try connection.expect(.invalidArgument, .dmaMap, request(0, offset: 100), descriptors: [raw], "unaligned offset")
+        try connection.expect(
+            .invalidArgument, .dmaMap, request(0, offset: 100), descriptors: [raw], "unaligned offset")
         try connection.expect(
             .invalidArgument, .dmaMap, request(0, offset: UInt64.max - 4095), descriptors: [raw], "offset overflow")
         let event = try EventFD()

@@ -12,7 +12,9 @@ import VFIO
         fields(UInt32(32), UInt32(3), UInt64(0), address, size)
     }
 
-    private func unmap(_ address: UInt64, _ size: UInt64 = 4096, flags: UInt32 = 0, argumentSize: UInt32 = 24) -> [UInt8] {
+    private func unmap(_ address: UInt64, _ size: UInt64 = 4096, flags: UInt32 = 0, argumentSize: UInt32 = 24)
+        -> [UInt8]
+    {
         fields(argumentSize, flags, address, size)
     }
 
@@ -28,7 +30,9 @@ import VFIO
     @Test func onlyAnExactMapCanBeUnmapped() throws {
         let connection = try Connection()
         #expect(try connection.raw.call(.dmaMap, map(0x1000, 0x3000)).errno == nil)
-        for (address, size) in [(0, 0x1000), (0x1000, 0x1000), (0x2000, 0x2000), (0x1000, 0x4000), (0x8000, 0x1000), (0, 0)] {
+        for (address, size) in [
+            (0, 0x1000), (0x1000, 0x1000), (0x2000, 0x2000), (0x1000, 0x4000), (0x8000, 0x1000), (0, 0),
+        ] {
             try connection.expect(.noSuchFileOrDirectory, .dmaUnmap, unmap(UInt64(address), UInt64(size)))
         }
         try connection.expect(.noSuchFileOrDirectory, .dmaUnmap, unmap(UInt64.max, UInt64.max))

@@ -60,12 +60,13 @@ import VFIOUser
         }
     }
 
-    @Test(arguments: [
-        (.stop, .running, true), (.stop, .stopCopy, true), (.stop, .resuming, true), (.stop, .stop, true),
-        (.running, .stopCopy, true), (.running, .resuming, true), (.stopCopy, .resuming, true),
-        (.running, .preCopy, false), (.running, .error, false), (.running, .runningPeerToPeer, false),
-        (.stopCopy, .preCopy, false),
-    ] as [(MigrationState, MigrationState, Bool)])
+    @Test(
+        arguments: [
+            (.stop, .running, true), (.stop, .stopCopy, true), (.stop, .resuming, true), (.stop, .stop, true),
+            (.running, .stopCopy, true), (.running, .resuming, true), (.stopCopy, .resuming, true),
+            (.running, .preCopy, false), (.running, .error, false), (.running, .runningPeerToPeer, false),
+            (.stopCopy, .preCopy, false),
+        ] as [(MigrationState, MigrationState, Bool)])
     func theStateMachineHasTheseArcs(from: MigrationState, to: MigrationState, isAllowed: Bool) throws {
         let device = try ServedDevice("exerciser")
         let client = try device.client()
@@ -105,7 +106,9 @@ import VFIOUser
             try client.setMigrationState(.running)
         }
         #expect(try client.migrationState() == .error)
-        #expect(throws: ClientError.refused(.deviceFeature, .invalidArgument)) { try client.setMigrationState(.running) }
+        #expect(throws: ClientError.refused(.deviceFeature, .invalidArgument)) {
+            try client.setMigrationState(.running)
+        }
         try client.reset()
         #expect(try client.migrationState() == .running)
     }

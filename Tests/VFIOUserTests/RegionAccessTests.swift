@@ -38,10 +38,11 @@ import VFIOUser
         #expect(reply.payload == access(0, 0, 0))
     }
 
-    @Test(arguments: [
-        (0, 4096, 1), (0, 4095, 2), (0, 0, 4097), (0, .max, 1), (0, .max - 3, 4), (3, 0, 1), (5, 0, 1), (6, 0, 1),
-        (7, 4096, 1), (7, 4093, 4), (8, 0, 1), (9, 0, 1), (.max, 0, 1),
-    ] as [(UInt32, UInt64, UInt32)])
+    @Test(
+        arguments: [
+            (0, 4096, 1), (0, 4095, 2), (0, 0, 4097), (0, .max, 1), (0, .max - 3, 4), (3, 0, 1), (5, 0, 1), (6, 0, 1),
+            (7, 4096, 1), (7, 4093, 4), (8, 0, 1), (9, 0, 1), (.max, 0, 1),
+        ] as [(UInt32, UInt64, UInt32)])
     func outsideTheRegionIsInvalid(region: UInt32, offset: UInt64, count: UInt32) throws {
         let connection = try Connection()
         try connection.expect(.invalidArgument, .regionRead, access(region, offset, count))

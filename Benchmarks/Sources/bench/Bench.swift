@@ -47,7 +47,8 @@ struct Bench {
         for (place, processors) in [("one processor", (Int32(0), Int32(0))), ("two processors", (0, 1))] {
             add(
                 try Exchange.read(region: 0, offset: 4, count: 4).compare(
-                    "Register read, 4 bytes, \(place)", with: exerciser, times: 2000, processors: processors, aim: 1.05))
+                    "Register read, 4 bytes, \(place)", with: exerciser, times: 2000, processors: processors, aim: 1.05)
+            )
             add(
                 try Exchange.write(region: 0, offset: 4, count: 4).compare(
                     "Register write, 4 bytes, \(place)", with: exerciser, times: 2000, processors: processors,
@@ -80,7 +81,9 @@ struct Bench {
         for _ in 0..<40 {
             times.append(Double(try DeviceUnderTest("exerciser", program: program).startNanoseconds) / 1e6)
         }
-        add(Result(name: "Start of a device process, to its first connection", unit: "ms", value: median(times), aim: 5))
+        add(
+            Result(name: "Start of a device process, to its first connection", unit: "ms", value: median(times), aim: 5)
+        )
         let device = try DeviceUnderTest("exerciser", program: program)
         try addMemory(of: device, "with an idle client")
         _ = try Exchange.read(region: 0, offset: 4, count: 4).measure(device.connection.raw, times: 100_000)

@@ -29,7 +29,8 @@ extension Client {
             let areas = info.sparseAreas.isEmpty ? [.init(offset: 0, size: info.length)] : info.sparseAreas
             guard let file, size > 0,
                 areas.contains(where: {
-                    offset >= $0.offset && offset - $0.offset <= $0.size && UInt64(size) <= $0.size - (offset - $0.offset)
+                    offset >= $0.offset && offset - $0.offset <= $0.size
+                        && UInt64(size) <= $0.size - (offset - $0.offset)
                 })
             else { throw .unavailable("\(size) bytes at \(offset) of region \(info.index) can't be mapped.") }
             do throws(Errno) {

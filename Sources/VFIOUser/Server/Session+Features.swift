@@ -73,7 +73,8 @@ extension Session {
     /// VFIO_USER_MIG_DATA_READ
     func readMigrationData(_ payload: RawSpan) throws -> Int {
         let request = try MigrationData(read: payload)
-        guard request.count <= UInt32(Self.maximumTransfer), request.argumentSize - UInt32(MigrationData.size) >= request.count
+        guard request.count <= UInt32(Self.maximumTransfer),
+            request.argumentSize - UInt32(MigrationData.size) >= request.count
         else { throw Errno.invalidArgument }
         var reply = payloadBytes()
         var data = reply._mutatingExtracting(MigrationData.size..<MigrationData.size + Int(request.count))
