@@ -71,5 +71,7 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: ["mediated", "mediated-device", "CPNG", "JSON", "Linux", "VFIOUser"]),
+        .testTarget(
+            name: "GuestTests", dependencies: ["mediated-device", "Control", "Device", "JSON", "Linux"]),
     ]
 )

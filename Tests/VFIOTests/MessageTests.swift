@@ -147,7 +147,7 @@ import Testing
         #expect(try DMATransfer(read: fixed.span.bytes) == transfer)
         #expect(try DMATransfer(withData: (fixed + [1, 2]).span.bytes) == transfer)
         #expect(try DMATransfer(writeReply: fixed.span.bytes) == transfer)
-        let short = Array(fixed.prefix(DMATransfer.writeReplySize))
+        let short = Array(fixed.prefix(12))
         #expect(try DMATransfer(writeReply: short.span.bytes) == transfer)
         #expect(throws: MalformedMessage.self) { try DMATransfer(writeReply: Array(fixed.prefix(11)).span.bytes) }
     }

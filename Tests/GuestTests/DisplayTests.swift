@@ -1,0 +1,116 @@
+import Testing
+
+/// Every test that boots a guest: one after the other, for two at a time are slower.
+@Suite(.serialized, .enabled(if: Lab.isReady, "there is no lab; 'make lab' brings it")) struct GuestTests {}
+
+extension GuestTests {
+    /// The display in real guests.
+    @Suite(.serialized) struct DisplayTests {
+        /// What the guest's `fbpattern` draws, as 3 bytes for each pixel of a line.
+        private func pattern(_ y: Int, width: Int) -> [UInt8] {
+            var row: [UInt8] = []
+            for x in 0..<width {
+                for channel in [7 * x + 3 * y, 3 * x + 11 * y, x ^ y] { row.append(UInt8(truncatingIfNeeded: channel)) }
+            }
+            return row
+        }
+
+        private func expectPattern(
+            on display: VirtualDevice, width: Int, height: Int, sourceLocation: SourceLocation = #_sourceLocation
+        ) throws {
+            let picture = try display.picture()
+            #expect(picture.width == width && picture.height == height, sourceLocation: sourceLocation)
+            let wrong = picture.rows.indices.filter { picture.rows[$0] != pattern($0, width: width) }
+            #expect(wrong.isEmpty, "lines that differ: \(wrong.prefix(8))", sourceLocation: sourceLocation)
+        }
+
+        @Test(arguments: ["6.1", "6.12"])
+        func theStockDriverShowsEveryPixel(kernel: String) throws {
+            let display = try VirtualDevice("bochs-display")
+            let machine = try Machine(devices: [display.argument()], boot: Lab.boot(kernel))
+            try machine.awaitReady()
+            #expect(try machine.run("cat /proc/fb").output.contains("bochs"))
+            #expect(try machine.run("fbpattern").output == "fb 1024x768 stride 4096 bpp 32 done")
+            try expectPattern(on: display, width: 1024, height: 768)
+            #expect(try machine.run("fbpattern --mode 800x600").status == 0)
+            try expectPattern(on: display, width: 800, height: 600)
+        }
+
+        @Test func theChosenResolutionIsTheOneThatTheGuestPrefers() throws {
+            let display = try VirtualDevice("bochs-display", options: ["resolution=1280x720"])
+            let machine = try Machine(devices: [display.argument()], boot: Lab.boot("6.12"))
+            try machine.awaitReady()
+            #expect(try machine.run("fbpattern").output == "fb 1280x720 stride 5120 bpp 32 done")
+            try expectPattern(on: display, width: 1280, height: 720)
+        }
+
+        @Test func rebootsResetsAndNewMachinesFindTheDisplayAgain() throws {
+            let display = try VirtualDevice("bochs-display")
+            var machine = try Machine(devices: [display.argument()], boot: Lab.boot("6.1"))
+            try machine.awaitReady()
+            try machine.start("reboot -f")
+            try machine.awaitReady()
+            #expect(try machine.run("fbpattern").status == 0)
+            try expectPattern(on: display, width: 1024, height: 768)
+            try machine.execute("system_reset")
+            try machine.awaitReady()
+            #expect(try machine.run("fbpattern --mode 640x480").status == 0)
+            try expectPattern(on: display, width: 640, height: 480)
+
+            machine.end()
+            #expect(try display.control.info().clientConnected == false)
+            machine = try Machine(devices: [display.argument()], boot: Lab.boot("6.1"))
+            try machine.awaitReady()
+            #expect(try machine.run("fbpattern").status == 0)
+            try expectPattern(on: display, width: 1024, height: 768)
+        }
+
+        @Test func firmwareTextAppears() throws {
+            let display = try VirtualDevice("bochs-display")
+            let rom = ",\"romfile\":\"\(Lab.value("VGABIOS_BOCHS"))\""
+            // Without anything to boot, SeaBIOS says so and waits.
+            let machine = try Machine(devices: [display.argument(rom)], boot: [])
+            let text = try machine.retry { () -> Int? in
+                guard let picture = try? display.picture() else { return nil }
+                let lit = picture.rows.joined().count { $0 > 0x80 }
+                return lit > 3000 ? lit : nil
+            }
+            #expect(text != nil, "letters, on a screen that is black at first")
+            let picture = try display.picture()
+            var colours: Set<[UInt8]> = []
+            for row in picture.rows {
+                for x in 0..<picture.width { colours.insert(Array(row[3 * x..<3 * x + 3])) }
+            }
+            #expect(colours.count == 2, "text in one colour on black: \(colours)")
+        }
+
+        @Test func aDisplayCanBePluggedAndUnplugged() throws {
+            let display = try VirtualDevice("bochs-display")
+            let machine = try Machine(
+                devices: ["pcie-root-port,id=port,slot=1,chassis=1,pref32-reserve=32M"], boot: Lab.boot("6.1"))
+            try machine.awaitReady()
+            try machine.execute("device_add", display.argument(",\"id\":\"vgpu\",\"bus\":\"port\""))
+            let found = "until grep -q bochs /proc/fb; do sleep 0.1; done; cat /proc/fb"
+            #expect(try machine.run("timeout 60 sh -c '\(found)'").output.contains("bochs"))
+            #expect(try machine.run("fbpattern").status == 0)
+            try expectPattern(on: display, width: 1024, height: 768)
+            try machine.execute("device_del", "{\"id\":\"vgpu\"}")
+            try machine.awaitEvent("DEVICE_DELETED")
+            #expect(try machine.run("timeout 60 sh -c 'while grep -q bochs /proc/fb; do sleep 0.1; done'").status == 0)
+            #expect(try display.control.info().clientConnected == false)
+        }
+    }
+}
+
+extension Machine {
+    /// Asks until there is an answer, for what no event tells.
+    ///
+    /// - Returns: nil when there was none in the time that a guest has.
+    func retry<Answer>(_ question: () throws -> Answer?) throws -> Answer? {
+        for _ in 0..<600 {
+            if let answer = try question() { return answer }
+            try pause()
+        }
+        return nil
+    }
+}

@@ -1,0 +1,72 @@
+import Control
+import Device
+import Foundation
+import Testing
+
+/// A device process, as `mediated run` starts it.
+final class VirtualDevice {
+    private let process = Process()
+    private let folder: Scratch
+    private let errors = Pipe()
+
+    var socket: String { folder.path("vgpu") }
+
+    /// Starts a device and waits until it serves.
+    init(_ type: String, options: [String] = []) throws {
+        folder = try Scratch()
+        let program = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        process.executableURL = URL(fileURLWithPath: program).deletingLastPathComponent()
+            .appendingPathComponent("mediated-device")
+        process.arguments =
+            [type, "--socket", socket] + options.flatMap { ["--option", $0.replacingOccurrences(of: "@", with: folder.path("")) ] }
+        process.standardError = errors
+        try process.run()
+        let text = String(decoding: errors.fileHandleForReading.availableData, as: UTF8.self)
+        guard text.contains("Serving") else { throw GuestError("The device process said: \(text)") }
+    }
+
+    deinit {
+        process.terminate()
+        process.waitUntilExit()
+    }
+
+    /// A path in the device's own folder; options name it as `@NAME`.
+    func path(_ name: String) -> String { folder.path(name) }
+
+    /// The `-device` argument for QEMU.
+    func argument(_ more: String = "") -> String {
+        "{\"driver\":\"vfio-user-pci\",\"socket\":{\"path\":\"\(socket)\",\"type\":\"unix\"}\(more)}"
+    }
+
+    var control: ControlClient {
+        get throws { try ControlClient(connectingTo: ControlClient.path(besides: socket)) }
+    }
+
+    /// The picture on the device's screen, 3 bytes for each pixel.
+    func picture() throws -> (width: Int, height: Int, rows: [[UInt8]]) {
+        let scanout = try control.screenshot()
+        let rows = (0..<scanout.height).map { y in
+            var row = [UInt8](repeating: 0, count: scanout.width * 3)
+            var span = row.mutableSpan
+            scanout.rgbRow(y, into: &span)
+            return row
+        }
+        return (scanout.width, scanout.height, rows)
+    }
+}
+
+/// A folder of a test's own, with a short path: a socket's has at most 107 bytes.
+final class Scratch {
+    private let url: URL
+
+    init() throws {
+        url = URL(fileURLWithPath: "/tmp/mediated-\(getpid())-\(UInt32.random(in: 0 ... .max))")
+        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: false)
+    }
+
+    deinit {
+        try? FileManager.default.removeItem(at: url)
+    }
+
+    func path(_ name: String) -> String { url.path + "/" + name }
+}
