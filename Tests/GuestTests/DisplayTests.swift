@@ -87,9 +87,9 @@ extension GuestTests {
         @Test func aDisplayCanBePluggedAndUnplugged() throws {
             let display = try VirtualDevice("bochs-display")
             let machine = try Machine(
-                devices: ["pcie-root-port,id=port,slot=1,chassis=1,pref32-reserve=32M"], boot: Lab.boot("6.1"))
+                devices: ["pcie-root-port,id=rp,pref32-reserve=32M"], boot: Lab.boot("6.1"))
             try machine.awaitReady()
-            try machine.execute("device_add", display.argument(",\"id\":\"vgpu\",\"bus\":\"port\""))
+            try machine.execute("device_add", display.argument(",\"id\":\"vgpu\",\"bus\":\"rp\""))
             let found = "until grep -q bochs /proc/fb; do sleep 0.1; done; cat /proc/fb"
             #expect(try machine.run("timeout 60 sh -c '\(found)'").output.contains("bochs"))
             #expect(try machine.run("fbpattern").status == 0)

@@ -30,6 +30,7 @@ final class Machine {
             ] + extra + devices.flatMap { ["-device", $0] } + boot
         process.standardInput = input
         process.standardOutput = output
+        process.standardError = output
         try process.run()
     }
 
@@ -132,10 +133,19 @@ private final class Monitor {
     private var text = ""
 
     init(path: String) throws {
-        socket = try UnixSocket(connectingTo: path)
+        socket = try Self.connect(to: path)
         buffer = try PageBuffer(count: 1 << 16)
         _ = try line { $0.contains("\"QMP\"") }
         try execute("qmp_capabilities", "{}")
+    }
+
+    /// QEMU makes its socket a moment after it was started, and tells nobody.
+    private static func connect(to path: String) throws -> UnixSocket {
+        for _ in 0..<100 {
+            if let socket = try? UnixSocket(connectingTo: path) { return socket }
+            _ = poll(nil, 0, 100)
+        }
+        throw GuestError("QEMU made no monitor at '\(path)'.")
     }
 
     func execute(_ command: String, _ arguments: String) throws {

@@ -18,6 +18,8 @@ extension GuestTests {
             try machine.awaitReady()
             let port = try machine.run("ttyof 00:04.0").output
             #expect(port.hasPrefix("/dev/ttyS"))
+            // A terminal begins with echo on: the driver's settings are made before anything is sent.
+            #expect(try machine.run("serial \(port) lines").status == 0)
             let line = try Peer(path: card.path("line"))
 
             let stream = (0..<Self.count).map(Self.byte)

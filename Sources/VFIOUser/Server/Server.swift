@@ -27,8 +27,8 @@ public final class Server {
     private var refusals: [Refused] = []
     private let isStopping = Atomic<Bool>(false)
 
-    /// What the server has done since it began.
-    public private(set) var statistics = Statistics()
+    /// What was done for clients that have left, and for none.
+    private var past = Statistics()
 
     public init(
         _ function: Function, listener: UnixListener, configuration: Configuration = Configuration()
@@ -36,6 +36,14 @@ public final class Server {
         self.function = function
         self.listener = listener
         self.configuration = configuration
+    }
+
+    /// What the server has done since it began.
+    public var statistics: Statistics {
+        guard let session else { return past }
+        var all = past
+        all.add(session.statistics)
+        return all
     }
 
     /// Whether a client is connected.
@@ -79,7 +87,7 @@ public final class Server {
     private func endSession() {
         guard let session else { return }
         session.close()
-        statistics.add(session.statistics)
+        past.add(session.statistics)
         self.session = nil
     }
 
@@ -93,7 +101,7 @@ public final class Server {
             while let socket = try listener.accept() {
                 if session == nil {
                     session = try Session(socket, function: function, configuration: configuration)
-                    statistics.sessions += 1
+                    past.sessions += 1
                     configuration.log("A client connected.")
                 } else {
                     try refuse(socket)
@@ -106,7 +114,7 @@ public final class Server {
 
     /// Waits for the second client's first message, so that the refusal can answer it.
     private func refuse(_ socket: consuming UnixSocket) throws(Errno) {
-        statistics.refusedClients += 1
+        past.refusedClients += 1
         configuration.log("A second client was refused: one is connected.")
         refusals.removeAll(where: \.isDone)
         // Whoever connects and stays silent is cut off when others come.
