@@ -51,7 +51,7 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .target(
-            name: "FakeGuest", dependencies: ["DeviceCatalog", "Device", "Linux", "VFIO", "VFIOUser"],
+            name: "FakeGuest", dependencies: ["CLinux", "Linux", "VFIO", "Device", "DeviceCatalog", "VFIOUser"],
             path: "Testing/FakeGuest"),
 
         .testTarget(name: "LinuxTests", dependencies: ["Linux"]),
@@ -66,7 +66,8 @@ let package = Package(
         .testTarget(name: "VFIOTests", dependencies: ["VFIO"]),
         .testTarget(
             name: "VFIOUserTests",
-            dependencies: ["FakeGuest", "Device", "Exerciser", "GuestMemory", "Linux", "PCI", "VFIO", "VFIOUser"]),
+            dependencies: ["FakeGuest", "VFIOUser", "VFIO", "Device", "PCI", "GuestMemory", "Linux"]),
+        .testTarget(name: "ClientTests", dependencies: ["FakeGuest", "VFIOUser", "VFIO", "Device", "Linux"]),
         .testTarget(name: "ControlTests", dependencies: ["Control", "PCI"]),
         .testTarget(
             name: "CommandTests",

@@ -1,41 +1,44 @@
 import Linux
 import VFIOUser
 
-/// Memory of a client that has no file: what the server reaches by messages.
+/// A guest's memory: a memfd that can be handed to the device, and the same bytes by message.
 public final class GuestRAM: ClientMemory {
-    public let start: UInt64
-    public var bytes: [UInt8]
-    /// The size of each transfer that the server asked for.
-    public private(set) var transfers: [Int] = []
-    /// Called before each answer.
-    public var onRequest: () -> Void = {}
-    /// What to answer instead.
-    public var failure: Errno?
+    /// The I/O virtual address of its first byte.
+    public let address: UInt64
+    public let file: MemoryFile
 
-    public init(start: UInt64, count: Int) {
-        self.start = start
-        bytes = [UInt8](repeating: 0, count: count)
+    /// - Parameter size: in bytes.
+    public init(at address: UInt64, size: Int) throws(Errno) {
+        self.address = address
+        file = try MemoryFile(name: "guest RAM", size: size)
     }
+
+    /// Bytes from an offset into the memory on.
+    public func bytes(at offset: Int, count: Int) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        var span = bytes.mutableSpan
+        var raw = span.mutableBytes
+        file.copy(at: offset, count: count, into: &raw)
+        return bytes
+    }
+
+    public func store(_ bytes: [UInt8], at offset: Int) {
+        file.replace(at: offset, with: bytes.span.bytes)
+    }
+
+    // MARK: ClientMemory
 
     public func read(at address: UInt64, into target: inout MutableRawSpan) throws(Errno) {
-        let range = try range(address, target.byteCount)
-        let bytes = bytes
-        target.copy(bytes.span.bytes.extracting(range), to: 0)
-    }
-
-    public func write(at address: UInt64, from source: RawSpan) throws(Errno) {
-        let range = try range(address, source.byteCount)
-        source.withUnsafeBytes { bytes.replaceSubrange(range, with: $0) }
-    }
-
-    private func range(_ address: UInt64, _ count: Int) throws(Errno) -> Range<Int> {
-        onRequest()
-        transfers.append(count)
-        if let failure { throw failure }
-        guard address >= start, address - start <= UInt64(bytes.count), count <= bytes.count - Int(address - start)
-        else {
+        guard let offset = offset(of: address), file.copy(at: offset, count: target.byteCount, into: &target) else {
             throw .badAddress
         }
-        return Int(address - start)..<Int(address - start) + count
+    }
+
+    public func write(at address: UInt64, from bytes: RawSpan) throws(Errno) {
+        guard let offset = offset(of: address), file.replace(at: offset, with: bytes) else { throw .badAddress }
+    }
+
+    private func offset(of address: UInt64) -> Int? {
+        address < self.address ? nil : Int(exactly: address - self.address)
     }
 }

@@ -5,133 +5,121 @@ import Linux
 import Synchronization
 import VFIOUser
 
-/// A device served on a thread of its own, at a socket in a temporary folder, as a device process does it.
+/// A device behind a vfio-user server of its own: a thread of this process and a socket in the folder for
+/// temporary files.
 public final class ServedDevice: Sendable {
-    /// Where clients connect.
+    /// Where the server listens.
     public let path: String
-    private let folder: String
-    private let parts: Parts
-    private let thread: Mutex<Linux.Thread?>
+    private let core: Core
+    private let thread: Thread
+    private let isStopped = Atomic<Bool>(false)
 
-    /// What belongs to the device's thread. It is made there, and used elsewhere only to wake it.
-    private final class Parts: @unchecked Sendable {
-        let queue = Mutex<[@Sendable (Function) -> Void]>([])
-        let work: EventFD
-        var server: Server?
-        var failure: (any Error)?
+    private static let made = Atomic<Int>(0)
 
-        init() throws(Errno) {
-            work = try EventFD()
-        }
-    }
-
-    /// Serves a device of the catalog.
+    /// Serves a device of ``DeviceCatalog``.
     ///
     /// - Parameters:
-    ///   - type: a type's name.
-    ///   - options: `KEY=VALUE` words.
+    ///   - type: its name.
+    ///   - options: `KEY=VALUE` each.
     public convenience init(
-        _ type: String, options: [String] = [],
-        configuration: @escaping @Sendable (inout Server.Configuration) -> Void = { _ in }
+        _ type: String, options: [String] = [], configuration: Server.Configuration = Server.Configuration()
     ) throws {
-        try self.init(configuration: configuration) { try DeviceCatalog.make(type, options: options, host: $0) }
+        try self.init(configuration: configuration) { host in
+            try DeviceCatalog.make(type, options: options, host: host)
+        }
     }
 
-    /// Serves the device that `make` returns, on the device's thread.
+    /// Serves the device that `make` makes.
     public init(
-        configuration configure: @escaping @Sendable (inout Server.Configuration) -> Void = { _ in },
-        make: @escaping @Sendable (Host) throws -> any Device
+        configuration: Server.Configuration = Server.Configuration(), make: (Host) throws -> any Device
     ) throws {
-        var template = Array("/tmp/mediated-XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw Errno.ioError }
-        let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        let path = folder + "/socket"
-        let parts = try Parts()
-        let ready = try EventFD()
-        let thread = try Linux.Thread(name: "device") {
-            do {
-                let loop = try EventLoop()
-                let host = Host(loop: loop)
-                let function = try Function(try make(host), host: host)
-                let token = try loop.watch(parts.work.descriptor, for: .readable) { _ in
-                    parts.work.consume()
-                    for job in parts.queue.withLock({ jobs in
-                        defer { jobs = [] }; return jobs
-                    }) { job(function) }
-                }
-                var configuration = Server.Configuration()
-                configuration.patience = 2_000
-                configure(&configuration)
-                let server = Server(function, listener: try UnixListener(path: path), configuration: configuration)
-                parts.server = server
-                ready.signal()
-                try server.run()
-                loop.unwatch(token)
-            } catch {
-                parts.failure = error
-                ready.signal()
-            }
-        }
-        _ = ready.wait(milliseconds: 10_000)
-        if let failure = parts.failure {
-            thread.join()
-            throw failure
-        }
-        self.path = path
-        self.folder = folder
-        self.parts = parts
-        self.thread = Mutex(thread)
+        let number = Self.made.add(1, ordering: .relaxed).newValue
+        path = "/tmp/fake-guest-\(getpid())-\(number).sock"
+        let host = Host(loop: try EventLoop())
+        let function = try Function(make(host), host: host)
+        let server = Server(function, listener: try UnixListener(path: path), configuration: configuration)
+        core = try Core(function, server)
+        thread = try Thread(name: "served device") { [core] in core.run() }
     }
 
     deinit {
         stop()
     }
 
-    /// Stops serving and waits for the thread. Harmless the second time.
+    /// Ends the server and waits until its thread has ended. Does nothing the second time.
     public func stop() {
-        guard let thread = thread.withLock({ $0.take() }) else { return }
-        parts.server?.stop()
+        guard !isStopped.exchange(true, ordering: .relaxed) else { return }
+        core.server.stop()
         thread.join()
-        parts.server = nil
-        rmdir(folder)
     }
 
-    /// Runs `body` on the device's thread and returns what it returns.
-    public func onThread<Value: Sendable>(_ body: @escaping @Sendable (Function) -> Value) throws -> Value {
-        let done = try EventFD()
-        let box = Mutex<Value?>(nil)
-        let boxed = Box(box)
-        parts.queue.withLock {
-            $0.append { function in
-                let value = body(function)
-                boxed.set(value)
-                done.signal()
+    /// Runs `body` on the device's thread, between two messages, and waits for what it returns.
+    ///
+    /// Only while the server runs and waits for messages or events: not while a reply of the client's is awaited.
+    public func onThread<Result: Sendable>(_ body: @escaping @Sendable (Function, Server) -> Result) -> Result {
+        let answer = Answer<Result>()
+        core.perform { function, server in
+            let result = body(function, server)
+            answer.value.withLock { $0 = result }
+        }
+        return answer.value.withLock { $0! }
+    }
+
+    private final class Answer<Value: Sendable>: Sendable {
+        let value = Mutex<Value?>(nil)
+    }
+
+    /// What the device's thread owns while it runs.
+    ///
+    /// Unchecked: `function` and `server` are used by the thread that made them before the device's thread starts, and
+    /// by that one alone after. `server.stop()` may be called from anywhere.
+    private final class Core: @unchecked Sendable {
+        let function: Function
+        let server: Server
+        private let arrived: EventFD
+        private let jobs = Mutex<[Job]>([])
+
+        private struct Job: Sendable {
+            let done: EventFD
+            let body: @Sendable (Function, Server) -> Void
+        }
+
+        init(_ function: Function, _ server: Server) throws {
+            self.function = function
+            self.server = server
+            arrived = try EventFD()
+        }
+
+        func run() {
+            do throws(Errno) {
+                let token = try function.host.loop.watch(arrived.descriptor, for: .readable) { [unowned self] _ in
+                    arrived.consume()
+                    runJobs()
+                }
+                try server.run()
+                function.host.loop.unwatch(token)
+            } catch {
+                StandardError.print("The served device ended: \(error).")
+            }
+            runJobs()
+        }
+
+        private func runJobs() {
+            let waiting = jobs.withLock { jobs in
+                defer { jobs = [] }
+                return jobs
+            }
+            for job in waiting {
+                job.body(function, server)
+                job.done.signal()
             }
         }
-        parts.work.signal()
-        guard done.wait(milliseconds: 10_000) > 0, let value = boxed.get() else { throw Errno.timedOut }
-        return value
-    }
 
-    private final class Box<Value: Sendable>: Sendable {
-        private let value: Mutex<Value?>
-
-        init(_ value: consuming Mutex<Value?>) { self.value = value }
-
-        func set(_ new: Value) { value.withLock { $0 = new } }
-        func get() -> Value? { value.withLock { $0 } }
-    }
-
-    /// A typed client.
-    public func client(configure: (inout Client.Configuration) -> Void = { _ in }) throws -> Client {
-        var configuration = Client.Configuration()
-        configuration.patience = 10_000
-        configure(&configuration)
-        return try Client(path: path, configuration: configuration)
-    }
-
-    /// A client that sends any bytes.
-    public func rawClient() throws -> RawClient {
-        try RawClient(path: path, server: self)
+        func perform(_ body: @escaping @Sendable (Function, Server) -> Void) {
+            guard let done = try? EventFD() else { return }
+            jobs.withLock { $0.append(Job(done: done, body: body)) }
+            arrived.signal()
+            _ = done.wait(milliseconds: -1)
+        }
     }
 }

@@ -18,7 +18,8 @@ final class VirtualDevice {
         process.executableURL = URL(fileURLWithPath: program).deletingLastPathComponent()
             .appendingPathComponent("mediated-device")
         process.arguments =
-            [type, "--socket", socket] + options.flatMap { ["--option", $0.replacingOccurrences(of: "@", with: folder.path("")) ] }
+            [type, "--socket", socket]
+            + options.flatMap { ["--option", $0.replacingOccurrences(of: "@", with: folder.path(""))] }
         process.standardError = errors
         try process.run()
         let text = String(decoding: errors.fileHandleForReading.availableData, as: UTF8.self)

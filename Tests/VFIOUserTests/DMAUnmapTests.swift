@@ -1,150 +1,104 @@
-import Device
 import FakeGuest
-import GuestMemory
 import Linux
-import PCI
 import Testing
 import VFIO
 
 /// VFIO_USER_DMA_UNMAP
 @Suite struct DMAUnmapTests {
-    private func map(_ address: UInt64, _ size: UInt64 = 4096) -> [UInt8] {
-        fields(UInt32(32), UInt32(3), UInt64(0), address, size)
+    private let bench: Bench
+    private let memory: GuestRAM
+
+    init() throws {
+        bench = try Bench()
+        memory = try GuestRAM(at: 0x10000, size: 0x4000)
+        try bench.map(memory)
     }
 
-    private func unmap(_ address: UInt64, _ size: UInt64 = 4096, flags: UInt32 = 0, argumentSize: UInt32 = 24)
-        -> [UInt8]
-    {
-        fields(argumentSize, flags, address, size)
+    private func unmap(
+        argsz: UInt32 = 24, flags: UInt32 = 0, address: UInt64 = 0x10000, size: UInt64 = 0x4000
+    ) -> [UInt8] {
+        wire(argsz, flags, address, size)
     }
 
-    @Test func theReplyRepeatsTheRequest() throws {
-        let connection = try Connection()
-        #expect(try connection.raw.call(.dmaMap, map(0x1000)).errno == nil)
-        let reply = try connection.raw.call(.dmaUnmap, unmap(0x1000))
-        #expect(reply.errno == nil)
-        #expect(reply.payload == unmap(0x1000))
-        #expect(try connection.raw.call(.dmaMap, map(0x1000)).errno == nil, "the range is free again")
+    private func bitmap(
+        argsz: UInt32 = 48, flags: UInt32 = 1, address: UInt64 = 0x10000, size: UInt64 = 0x4000,
+        pageSize: UInt64 = 4096, bytes: UInt64 = 8
+    ) -> [UInt8] {
+        unmap(argsz: argsz, flags: flags, address: address, size: size) + wire(pageSize, bytes)
     }
 
-    @Test func onlyAnExactMapCanBeUnmapped() throws {
-        let connection = try Connection()
-        #expect(try connection.raw.call(.dmaMap, map(0x1000, 0x3000)).errno == nil)
-        for (address, size) in [
-            (0, 0x1000), (0x1000, 0x1000), (0x2000, 0x2000), (0x1000, 0x4000), (0x8000, 0x1000), (0, 0),
-        ] {
-            try connection.expect(.noSuchFileOrDirectory, .dmaUnmap, unmap(UInt64(address), UInt64(size)))
+    private func startLog() throws {
+        let start = wire(UInt32(24), UInt32(0x2_0006), UInt64(4096), UInt32(0), UInt32(0))
+        try bench.call(.deviceFeature, start)
+    }
+
+    @Test func theReplyRepeatsTheRequestAndTheMemoryIsGone() throws {
+        let reply = try bench.call(.dmaUnmap, unmap())
+        #expect(reply.payload == unmap())
+        #expect(try bench.transfer(Bench.fill, to: 0x10000, length: 1) == 3)
+        try bench.expectRefusal(.noSuchFileOrDirectory, of: .dmaUnmap, unmap())
+        try bench.map(memory)
+    }
+
+    @Test func onlyTheWholeMapCanGo() throws {
+        for (address, size) in [(0x10000, 0x3000), (0x11000, 0x3000), (0xf000, 0x5000), (0x10000, 0x5000), (0, 0)] {
+            let payload = unmap(address: UInt64(address), size: UInt64(size))
+            try bench.expectRefusal(.noSuchFileOrDirectory, of: .dmaUnmap, payload)
         }
-        try connection.expect(.noSuchFileOrDirectory, .dmaUnmap, unmap(UInt64.max, UInt64.max))
-        #expect(try connection.raw.call(.dmaUnmap, unmap(0x1000, 0x3000)).errno == nil)
-        try connection.expect(.noSuchFileOrDirectory, .dmaUnmap, unmap(0x1000, 0x3000), "twice")
-    }
-
-    @Test func allAtOnce() throws {
-        let connection = try Connection()
-        for page in 0..<8 as Range<UInt64> { #expect(try connection.raw.call(.dmaMap, map(page * 8192)).errno == nil) }
-        #expect(try connection.raw.call(.dmaUnmap, unmap(0, 0, flags: 2)).errno == nil)
-        #expect(try connection.raw.call(.dmaMap, map(0, 16 * 8192)).errno == nil)
+        try bench.expectRefusal(.noSuchFileOrDirectory, of: .dmaUnmap, unmap(size: .max))
+        try bench.call(.dmaUnmap, unmap())
     }
 
     @Test func wrongRequestsAreInvalid() throws {
-        let connection = try Connection()
-        #expect(try connection.raw.call(.dmaMap, map(0)).errno == nil)
-        try connection.expectOnlyThisLength(.dmaUnmap, unmap(0))
-        try connection.expect(.invalidArgument, .dmaUnmap, unmap(0, flags: 4), "an unknown flag")
-        try connection.expect(.invalidArgument, .dmaUnmap, unmap(0, argumentSize: 23))
-        try connection.expect(.invalidArgument, .dmaUnmap, unmap(0, 4096, flags: 2), "all, with a range")
-        try connection.expect(.invalidArgument, .dmaUnmap, unmap(0, 0, flags: 3), "all, with a bitmap")
-        try connection.expect(.invalidArgument, .dmaUnmap, unmap(0, flags: 1), "a bitmap without its description")
-        #expect(try connection.raw.call(.dmaUnmap, unmap(0)).errno == nil)
-    }
-
-    @Test func memoryIsOutOfReachAfterwards() throws {
-        let device = try ServedDevice("exerciser")
-        let client = try device.client()
-        let memory = try MemoryFile(name: "guest", size: 4096)
-        try client.map(address: 0, size: 4096, file: memory.descriptor)
-        try client.unmap(address: 0, size: 4096)
-        try fill(client, 0, 8, with: 1)
-        #expect(try client.read(UInt32.self, region: 0, offset: 0x3c) == 3)
-        #expect(memory.mapping.base.load(as: UInt64.self) == 0)
-    }
-
-    @Test func theDirtyBitmapComesWithTheReply() throws {
-        let device = try ServedDevice("exerciser")
-        let client = try device.client()
-        let memory = try MemoryFile(name: "guest", size: 16 << 12)
-        try client.map(address: 0x10_0000, size: 16 << 12, file: memory.descriptor)
-        try client.startDirtyLog(pageSize: 4096)
-        try fill(client, 0x10_0000 + 3 * 4096, 1, with: 1)
-        try fill(client, 0x10_0000 + 9 * 4096 - 1, 2, with: 1)
-        let bitmap = try client.unmap(address: 0x10_0000, size: 16 << 12, dirtyPageSize: 4096)
-        #expect(bitmap == [0b0000_1000, 0b0000_0011, 0, 0, 0, 0, 0, 0])
-    }
-
-    @Test func aBitmapThatIsTooSmallIsInvalidAndNothingIsUnmapped() throws {
-        let connection = try Connection()
-        #expect(try connection.raw.call(.dmaMap, map(0, 65 * 4096)).errno == nil)
-        let start = fields(UInt32(24), UInt32(6 | 1 << 17), UInt64(4096), UInt32(0), UInt32(0))
-        #expect(try connection.raw.call(.deviceFeature, start).errno == nil)
-        func request(_ pageSize: UInt64, _ size: UInt64, argumentSize: UInt32 = 1000) -> [UInt8] {
-            unmap(0, 65 * 4096, flags: 1, argumentSize: argumentSize) + fields(pageSize, size)
+        for payload in [unmap(argsz: 23), unmap(flags: 4), unmap(flags: 2), unmap(flags: 0x8000_0000), unmap(flags: 1)]
+            + wrongLengths(of: unmap())
+        {
+            try bench.expectRefusal(.invalidArgument, of: .dmaUnmap, payload)
         }
-        try connection.expect(.invalidArgument, .dmaUnmap, request(4096, 8))
-        try connection.expect(.invalidArgument, .dmaUnmap, request(0, 16))
-        try connection.expect(.invalidArgument, .dmaUnmap, request(4097, 16))
-        try connection.expect(.invalidArgument, .dmaUnmap, request(4096, 16, argumentSize: 40))
-        #expect(try connection.raw.call(.dmaUnmap, request(4096, 16)).payload.count == 56)
+        try bench.call(.dmaUnmap, unmap())
     }
 
-    /// A device that pins a page when it is written to, and lets it go when it is written to again.
-    private final class Pinner: Device {
-        static let type = DeviceType(name: "pinner", summary: "Holds memory.")
-        let identity = PCIIdentity(vendor: 0x1234, device: 1, class: .unclassified)
-        let bars: [BAR] = [.memory(0, size: 4096)]
-        private let host: Host
-        private var pin: Pin?
+    @Test func allMapsGoAtOnce() throws {
+        try bench.mapRemote(address: 0x100000, size: 0x1000)
+        try bench.expectRefusal(.invalidArgument, of: .dmaUnmap, unmap(flags: 2, address: 0x1000, size: 0))
+        try bench.expectRefusal(.invalidArgument, of: .dmaUnmap, unmap(flags: 2, address: 0, size: 0x1000))
+        try bench.expectRefusal(.invalidArgument, of: .dmaUnmap, bitmap(flags: 3, address: 0, size: 0))
+        try bench.call(.dmaUnmap, unmap(flags: 2, address: 0, size: 0))
+        #expect(try bench.transfer(Bench.fill, to: 0x10000, length: 1) == 3)
+        #expect(try bench.transfer(Bench.fill, to: 0x100000, length: 1) == 3)
+        // None at all is fine, too.
+        try bench.call(.dmaUnmap, unmap(flags: 2, address: 0, size: 0))
+        try bench.map(memory)
+    }
 
-        init(options: DeviceOptions, host: Host) { self.host = host }
-        func read(_ bar: Int, at offset: UInt64, width: AccessWidth) -> UInt64 { pin == nil ? 0 : 1 }
-        func write(_ bar: Int, at offset: UInt64, width: AccessWidth, value: UInt64) {
-            if pin == nil { pin = try? host.memory.pin(address: value, size: 4096, access: .write) } else { letGo() }
+    @Test func theBitmapTellsWhatWasWritten() throws {
+        try startLog()
+        #expect(try bench.transfer(Bench.fill, to: 0x11fff, length: 2) == 0)
+        let reply = try bench.call(.dmaUnmap, bitmap(argsz: 4096, bytes: 4000))
+        // The answer says how much of it is used.
+        #expect(reply.payload == bitmap() + wire(UInt64(0b0110)))
+        try bench.expectRefusal(.noSuchFileOrDirectory, of: .dmaUnmap, unmap())
+    }
+
+    @Test func wrongBitmapsAreInvalidAndTheMapStays() throws {
+        try startLog()
+        for payload in [
+            bitmap(argsz: 47), bitmap(argsz: 40), bitmap(bytes: 7), bitmap(bytes: 0), bitmap(pageSize: 0),
+            bitmap(pageSize: 3000), bitmap(pageSize: 1), bitmap() + [0], Array(bitmap().dropLast()),
+        ] {
+            try bench.expectRefusal(.invalidArgument, of: .dmaUnmap, payload)
         }
-        func letGo() {
-            pin?.release()
-            pin = nil
-        }
-        func reset() { letGo() }
-        struct State: Codable {}
-        var state: State { State() }
-        func restore(_ state: State) throws(StateError) {}
+        try bench.expectRefusal(.noSuchFileOrDirectory, of: .dmaUnmap, bitmap(size: 0x3000))
+        try bench.call(.dmaUnmap, bitmap())
     }
 
-    private func pinner() throws -> (ServedDevice, RawClient) {
-        let device = try ServedDevice { try Pinner(options: DeviceOptions(for: Pinner.type), host: $0) }
-        let raw = try device.rawClient()
-        try raw.negotiate()
-        #expect(try raw.call(.dmaMap, map(0x1000)).errno == nil)
-        #expect(try raw.call(.regionWrite, fields(UInt64(0), UInt32(0), UInt32(8), UInt64(0x1000))).errno == nil)
-        return (device, raw)
+    @Test func withoutALogThereIsNoBitmap() throws {
+        try bench.expectRefusal(.invalidArgument, of: .dmaUnmap, bitmap())
+        try bench.call(.dmaUnmap, unmap())
     }
 
-    @Test func theReplyWaitsUntilTheDeviceLetsGoAndNothingOvertakesIt() throws {
-        let (device, raw) = try pinner()
-        try raw.send(RawClient.message(3, id: 70, payload: unmap(0x1000)))
-        try raw.send(RawClient.message(4, id: 71, payload: fields(UInt32(16), UInt32(0), UInt32(0), UInt32(0))))
-        // The closure runs on the device's thread, behind the unmap or before it: in both cases the pin goes.
-        _ = try device.onThread { function in (function.device as? Pinner)?.letGo() }
-        #expect(try raw.receive().id == 70)
-        #expect(try raw.receive().id == 71)
-    }
-
-    @Test func aClientMayLeaveWhileTheReplyWaits() throws {
-        let (device, raw) = try pinner()
-        try raw.send(RawClient.message(3, id: 70, payload: unmap(0x1000)))
-        try raw.leave()
-        let next = try device.rawClient()
-        #expect(try next.negotiate().errno == nil)
-        #expect(try next.call(.dmaMap, map(0x1000)).errno == nil)
+    @Test func anUnmapThatWantsNoReplyIsCarriedOut() throws {
+        try bench.post(.dmaUnmap, unmap())
+        #expect(try bench.transfer(Bench.fill, to: 0x10000, length: 1) == 3)
     }
 }

@@ -2,207 +2,173 @@ import FakeGuest
 import Linux
 import Testing
 import VFIO
-import VFIOUser
 
-/// VFIO_USER_DEVICE_FEATURE, VFIO_USER_MIG_DATA_READ, VFIO_USER_MIG_DATA_WRITE
+/// VFIO_USER_DEVICE_FEATURE
 @Suite struct DeviceFeatureTests {
+    private let bench: Bench
     private static let get: UInt32 = 1 << 16
     private static let set: UInt32 = 1 << 17
     private static let probe: UInt32 = 1 << 18
 
-    private func save(_ client: Client) throws -> [UInt8] {
-        try client.setMigrationState(.stop)
-        try client.setMigrationState(.stopCopy)
-        var state: [UInt8] = []
-        while true {
-            let piece = try client.readMigrationData(count: 100_000)
-            state += piece
-            if piece.count < 100_000 { break }
-        }
-        try client.setMigrationState(.running)
-        return state
+    init() throws {
+        bench = try Bench()
     }
 
-    // MARK: Migration
+    private func feature(_ index: UInt32, _ operation: UInt32, argsz: UInt32 = 4096, _ data: [UInt8] = []) -> [UInt8] {
+        wire(argsz, index | operation) + data
+    }
 
-    @Test(arguments: ["exerciser", "bochs-display", "serial"])
-    func aSavedStateMakesTheSameDevice(type: String) throws {
-        let first = try ServedDevice(type)
-        let client = try first.client()
-        if type == "exerciser" { try client.write(UInt32(0x5eed), region: 0, offset: 4) }
-        if type == "serial" { try client.write(UInt8(0x5e), region: 0, offset: 7) }
-        if type == "bochs-display" {
-            try client.write(UInt32(0xfeed), region: 0, offset: 0x12_3456)
-            try client.write(UInt16(800), region: 2, offset: 0x502)
+    @Test func whatCanBeDoneCanBeProbed() throws {
+        let possible: [(UInt32, UInt32)] = [
+            (1, Self.get), (2, Self.get), (2, Self.set), (2, Self.get | Self.set), (6, Self.set), (7, Self.set),
+            (8, Self.get), (1, 0),
+        ]
+        for (index, operations) in possible {
+            let reply = try bench.call(.deviceFeature, feature(index, operations | Self.probe, argsz: 8))
+            #expect(reply.payload == feature(index, operations | Self.probe, argsz: 8))
         }
-        try client.write(UInt16(0x0007), region: 7, offset: 4)
-        let state = try save(client)
-
-        let second = try ServedDevice(type)
-        let other = try second.client()
-        try other.setMigrationState(.resuming)
-        for start in stride(from: 0, to: state.count, by: 777) {
-            try other.writeMigrationData(state[start..<min(start + 777, state.count)].span.bytes)
-        }
-        try other.setMigrationState(.running)
-        #expect(try other.migrationState() == .running)
-        for region in [0, 2, 7] {
-            let size = Int(try client.region(region).info.length)
-            guard size > 0 else { continue }
-            // The exerciser counts the reads of its registers, so only what a driver set is compared.
-            let (offset, count) = region == 0 && type == "exerciser" ? (4, 12) : (0, min(size, 2 << 20))
-            for start in stride(from: offset, to: offset + count, by: 1 << 20) {
-                let piece = min(1 << 20, offset + count - start)
-                #expect(
-                    try client.read(region: region, offset: UInt64(start), count: piece)
-                        == other.read(region: region, offset: UInt64(start), count: piece), "region \(region)")
+        let impossible: [(UInt32, UInt32)] = [
+            (1, Self.set), (6, Self.get), (7, Self.get), (8, Self.set), (0, Self.get), (3, Self.get), (4, Self.set),
+            (5, Self.set), (9, Self.get), (0xffff, 0),
+        ]
+        for (index, operations) in impossible {
+            let payload = feature(index, operations | Self.probe)
+            try bench.expectRefusal(.inappropriateIOCTLForDevice, of: .deviceFeature, payload)
+            if operations != 0 {
+                let payload = feature(index, operations)
+                try bench.expectRefusal(.inappropriateIOCTLForDevice, of: .deviceFeature, payload)
             }
         }
     }
 
-    @Test(
-        arguments: [
-            (.stop, .running, true), (.stop, .stopCopy, true), (.stop, .resuming, true), (.stop, .stop, true),
-            (.running, .stopCopy, true), (.running, .resuming, true), (.stopCopy, .resuming, true),
-            (.running, .preCopy, false), (.running, .error, false), (.running, .runningPeerToPeer, false),
-            (.stopCopy, .preCopy, false),
-        ] as [(MigrationState, MigrationState, Bool)])
-    func theStateMachineHasTheseArcs(from: MigrationState, to: MigrationState, isAllowed: Bool) throws {
-        let device = try ServedDevice("exerciser")
-        let client = try device.client()
-        try client.setMigrationState(from)
-        if isAllowed {
-            try client.setMigrationState(to)
-            #expect(try client.migrationState() == to)
-        } else {
-            #expect(throws: ClientError.refused(.deviceFeature, .invalidArgument)) { try client.setMigrationState(to) }
-            #expect(try client.migrationState() == from)
+    @Test func wrongRequestsAreInvalid() throws {
+        for payload in [
+            [], Array(feature(1, Self.get).dropLast()), feature(1, 0), feature(2, Self.get | Self.set),
+            feature(1, Self.get, argsz: 7), feature(1, Self.get, argsz: 15), feature(1, Self.get | 1 << 19),
+            feature(2, Self.set), feature(2, Self.set, [0, 0, 0, 0]), feature(2, Self.set, argsz: 15, wire(UInt64(1))),
+            feature(7, Self.set, [0]),
+        ] {
+            try bench.expectRefusal(.invalidArgument, of: .deviceFeature, payload)
         }
     }
 
-    @Test func aStoppedDeviceAnswersQueriesAndDoesNotChange() throws {
-        let device = try ServedDevice("exerciser")
-        let client = try device.client()
-        try client.write(UInt32(5), region: 0, offset: 4)
-        try client.setMigrationState(.stop)
-        #expect(try client.deviceInfo().regionCount == 9)
-        #expect(try client.read(UInt32.self, region: 0, offset: 4) == 5)
-        #expect(throws: ClientError.refused(.regionWrite, .resourceBusy)) {
-            try client.write(UInt32(6), region: 0, offset: 4)
-        }
-        try client.reset()
-        #expect(try client.migrationState() == .running)
-        try client.write(UInt32(6), region: 0, offset: 4)
-        #expect(try client.read(UInt32.self, region: 0, offset: 4) == 6)
+    @Test func theDeviceOffersStopCopy() throws {
+        let reply = try bench.call(.deviceFeature, feature(1, Self.get))
+        #expect(reply.payload == feature(1, Self.get, argsz: 16) + wire(UInt64(1)))
     }
 
-    @Test(arguments: ["", "MEDIATED", "garbage that is long enough for a header", "MEDIATED\u{1}\0\0\0\u{4}\0\0\0null"])
-    func whatIsNoStateIsRefusedAndAResetRecovers(text: String) throws {
-        let device = try ServedDevice("exerciser")
-        let client = try device.client()
-        try client.setMigrationState(.resuming)
-        #expect(throws: (any Error).self) {
-            try client.writeMigrationData(Array(text.utf8).span.bytes)
-            try client.setMigrationState(.running)
-        }
-        #expect(try client.migrationState() == .error)
-        #expect(throws: ClientError.refused(.deviceFeature, .invalidArgument)) {
-            try client.setMigrationState(.running)
-        }
-        try client.reset()
-        #expect(try client.migrationState() == .running)
-    }
-
-    @Test func aStateOfAnotherDeviceIsRefused() throws {
-        let display = try ServedDevice("bochs-display")
-        let state = try save(try display.client())
-        let device = try ServedDevice("exerciser")
-        let client = try device.client()
-        try client.setMigrationState(.resuming)
-        #expect(throws: ClientError.refused(.migrationDataWrite, .invalidArgument)) {
-            try client.writeMigrationData(state.span.bytes)
+    @Test func everyArcBetweenTheOfferedStatesIsTaken() throws {
+        let states: [MigrationState] = [.running, .stop, .stopCopy, .resuming]
+        for from in states {
+            for to in states {
+                try bench.call(.deviceReset)
+                try bench.go(to: from)
+                if from == .resuming, to != .resuming {
+                    // Nothing has come: that is no state of a device.
+                    try bench.expectRefusal(.invalidArgument, of: .deviceFeature, Bench.goPayload(to.rawValue))
+                    #expect(try bench.migrationState() == .error)
+                } else {
+                    try bench.go(to: to)
+                    #expect(try bench.migrationState() == to)
+                }
+            }
         }
     }
 
-    @Test func dataMovesOnlyInItsStates() throws {
-        let connection = try Connection()
-        try connection.expect(.invalidArgument, .migrationDataRead, fields(UInt32(108), UInt32(100)))
-        try connection.expect(.invalidArgument, .migrationDataWrite, fields(UInt32(9), UInt32(1)) + [1])
-        try connection.expect(.invalidArgument, .migrationDataRead, fields(UInt32(108)))
-        try connection.expect(.invalidArgument, .migrationDataWrite, fields(UInt32(9), UInt32(2)) + [1])
-        try connection.expect(.invalidArgument, .migrationDataRead, fields(UInt32(8), UInt32.max))
+    @Test(arguments: [0, 5, 6, 7, 8, .max] as [UInt32])
+    func otherStatesAreInvalidAndNothingChanges(_ number: UInt32) throws {
+        for state in [MigrationState.running, .stop, .stopCopy] {
+            try bench.go(to: state)
+            try bench.expectRefusal(.invalidArgument, of: .deviceFeature, Bench.goPayload(number))
+            #expect(try bench.migrationState() == state)
+        }
     }
 
-    // MARK: Probing
-
-    @Test func featuresSayWhatTheyCan() throws {
-        let device = try ServedDevice("exerciser")
-        let client = try device.client()
-        #expect(try client.migrationFlags() == .stopCopy)
-        #expect(try client.probe(.migration, .get))
-        #expect(try client.probe(.migrationState, [.get, .set]))
-        #expect(try client.probe(.dmaLoggingStart, .set))
-        #expect(try client.probe(.dmaLoggingStop, .set))
-        #expect(try client.probe(.dmaLoggingReport, .get))
-        #expect(try !client.probe(.migration, .set))
-        #expect(try !client.probe(.dmaLoggingReport, .set))
-    }
-
-    @Test func wrongRequestsAreRefused() throws {
-        let connection = try Connection()
-        func request(_ flags: UInt32, argumentSize: UInt32 = 64, _ data: [UInt8] = []) -> [UInt8] {
-            fields(argumentSize, flags) + data
-        }
-        try connection.expect(.invalidArgument, .deviceFeature, fields(UInt32(8)))
-        try connection.expect(.invalidArgument, .deviceFeature, request(1), "no operation")
-        try connection.expect(.invalidArgument, .deviceFeature, request(1 | Self.get | Self.set), "two operations")
-        try connection.expect(.invalidArgument, .deviceFeature, request(1 | Self.get | 1 << 19), "an unknown flag")
-        try connection.expect(.invalidArgument, .deviceFeature, request(1 | Self.get, argumentSize: 7))
-        try connection.expect(.invalidArgument, .deviceFeature, request(1 | Self.get, argumentSize: 15), "no room")
-        for feature in [0, 3, 4, 5, 9, 0xffff] as [UInt32] {
-            try connection.expect(.inappropriateIOCTLForDevice, .deviceFeature, request(feature | Self.get))
-        }
-        try connection.expect(.inappropriateIOCTLForDevice, .deviceFeature, request(1 | Self.set))
-        try connection.expect(.invalidArgument, .deviceFeature, request(2 | Self.set), "no state")
-        try connection.expect(.invalidArgument, .deviceFeature, request(2 | Self.set, fields(UInt32(99), UInt32(0))))
+    @Test func aStoppedDeviceTakesNoRegisterWrites() throws {
+        try bench.go(to: .stop)
+        try bench.expectRefusal(
+            .resourceBusy, of: .regionWrite, wire(UInt64(4), UInt32(0), UInt32(4), UInt32(1)))
+        try bench.write(UInt16(4), region: 7, at: 4)
+        try bench.go(to: .running)
+        try bench.write(UInt32(1), at: 4)
     }
 
     // MARK: Dirty log
 
-    @Test func whatTheDeviceWritesIsLogged() throws {
-        let device = try ServedDevice("exerciser")
-        let client = try device.client()
-        let memory = try MemoryFile(name: "guest", size: 128 << 12)
-        try client.map(address: 0, size: 128 << 12, file: memory.descriptor)
-        try client.startDirtyLog(pageSize: 4096)
-        try fill(client, 70 << 12, 1, with: 1)
-        try command(client, .load, source: 5 << 12, length: 16)
-        let report = DMALoggingReport(address: 0, length: 128 << 12, pageSize: 4096)
-        var expected = [UInt8](repeating: 0, count: 16)
-        expected[8] = 0b0100_0000
-        #expect(try client.dirtyPages(report) == expected)
-        #expect(try client.dirtyPages(report) == [UInt8](repeating: 0, count: 16), "read and cleared")
-        try client.stopDirtyLog()
-        #expect(throws: ClientError.refused(.deviceFeature, .invalidArgument)) { try client.dirtyPages(report) }
+    private func start(_ pageSize: UInt64 = 4096, _ ranges: [(UInt64, UInt64)] = [], count: UInt32? = nil) -> [UInt8] {
+        ranges.reduce(feature(6, Self.set, wire(pageSize, count ?? UInt32(ranges.count), UInt32(0)))) {
+            $0 + wire($1.0, $1.1)
+        }
     }
 
-    @Test func wrongDirtyLogsAreInvalid() throws {
-        let connection = try Connection()
-        func start(_ pageSize: UInt64, _ ranges: UInt32, _ data: [UInt8] = []) -> [UInt8] {
-            fields(UInt32(4096), UInt32(6) | Self.set, pageSize, ranges, UInt32(0)) + data
+    private func report(
+        argsz: UInt32 = 4096, _ address: UInt64 = 0, _ size: UInt64 = 0x4000, _ pageSize: UInt64 = 4096
+    ) -> [UInt8] {
+        feature(8, Self.get, argsz: argsz, wire(address, size, pageSize))
+    }
+
+    @Test func writtenPagesAreReportedOnce() throws {
+        let memory = try GuestRAM(at: 0, size: 0x4000)
+        try bench.map(memory)
+        #expect(try bench.transfer(Bench.fill, to: 0x3000, length: 1) == 0)
+        try bench.call(.deviceFeature, start())
+        #expect(try bench.transfer(Bench.fill, to: 0xfff, length: 2) == 0)
+        #expect(try bench.transfer(Bench.load, from: 0x2000, length: 2) == 0)
+        let reply = try bench.call(.deviceFeature, report(argsz: 40))
+        #expect(reply.payload == report(argsz: 40) + wire(UInt64(0b0011)))
+        #expect(try bench.call(.deviceFeature, report(argsz: 40)).payload == report(argsz: 40) + wire(UInt64(0)))
+        try bench.call(.deviceFeature, feature(7, Self.set))
+        try bench.expectRefusal(.invalidArgument, of: .deviceFeature, report())
+    }
+
+    @Test func onlyTheRangesAreWatched() throws {
+        let memory = try GuestRAM(at: 0, size: 0x4000)
+        try bench.map(memory)
+        let reply = try bench.call(.deviceFeature, start(4096, [(0x1000, 0x1000), (0x3000, 0x1000)]))
+        #expect(reply.payload.dropFirst(4) == start(4096, [(0x1000, 0x1000), (0x3000, 0x1000)]).dropFirst(4))
+        #expect(try bench.transfer(Bench.fill, to: 0, length: 0x4000) == 0)
+        #expect(try bench.call(.deviceFeature, report()).field(UInt64.self, at: 32) == 0b1010)
+    }
+
+    @Test func aLogThatCanNotStartDoesNot() throws {
+        for payload in [
+            start(5000), start(4096, [(1, 4096)]), start(4096, [(0, 0)]), start(4096, [(0, 4095)]),
+            start(4096, [(0, 8192), (4096, 4096)]), start(4096, [], count: 1), start(4096, [(0, 4096)], count: 0),
+            start(4096, [], count: .max), start() + [0], feature(6, Self.set),
+            feature(6, Self.set, wire(UInt64(4096), UInt32(0), UInt32(1))),
+        ] {
+            try bench.expectRefusal(.invalidArgument, of: .deviceFeature, payload)
         }
-        try connection.expect(.invalidArgument, .deviceFeature, start(4096, 1), "a range that is missing")
-        try connection.expect(.invalidArgument, .deviceFeature, start(4096, .max), "too many ranges")
-        try connection.expect(.invalidArgument, .deviceFeature, start(4097, 0), "no power of two")
-        let overlapping = fields(UInt64(0), UInt64(8192), UInt64(4096), UInt64(4096))
-        try connection.expect(.invalidArgument, .deviceFeature, start(4096, 2, overlapping))
-        func report(_ length: UInt64, _ pageSize: UInt64, argumentSize: UInt32 = 4096) -> [UInt8] {
-            fields(argumentSize, UInt32(8) | Self.get, UInt64(0), length, pageSize)
+        try bench.expectRefusal(.overflow, of: .deviceFeature, start(4096, [(.max - 4095, 8192)]))
+        try bench.call(.deviceFeature, start(1))
+        try bench.expectRefusal(.invalidArgument, of: .deviceFeature, start())
+    }
+
+    @Test func wrongReportsAreInvalid() throws {
+        try bench.expectRefusal(.invalidArgument, of: .deviceFeature, report())
+        try bench.call(.deviceFeature, start())
+        for payload in [
+            report(argsz: 39), report(0, 0), report(0, 0x4000, 0), report(0, 0x4000, 3), report(0, .max, 4096),
+            Array(report().dropLast()), report(argsz: .max, 0, 1 << 62, 4096),
+        ] {
+            let reply = try bench.client.call(.deviceFeature, payload)
+            #expect(reply.errno == .invalidArgument || reply.errno == .overflow)
         }
-        try connection.expect(.invalidArgument, .deviceFeature, report(4096, 4096), "not started")
-        #expect(try connection.raw.call(.deviceFeature, start(4096, 0)).errno == nil)
-        try connection.expect(.invalidArgument, .deviceFeature, report(4096, 0))
-        try connection.expect(.invalidArgument, .deviceFeature, report(.max, 4096), "a bitmap without end")
-        try connection.expect(.invalidArgument, .deviceFeature, report(4096, 4096, argumentSize: 32), "no room")
+        try bench.call(.deviceFeature, report())
+    }
+}
+
+extension Bench {
+    static func goPayload(_ state: UInt32) -> [UInt8] {
+        wire(UInt32(16), UInt32(2 | 1 << 17), state, UInt32(0))
+    }
+
+    func go(to state: MigrationState, sourceLocation: SourceLocation = #_sourceLocation) throws {
+        try call(.deviceFeature, Self.goPayload(state.rawValue), sourceLocation: sourceLocation)
+    }
+
+    func migrationState() throws -> MigrationState? {
+        let reply = try call(.deviceFeature, wire(UInt32(16), UInt32(2 | 1 << 16)))
+        return reply.field(UInt32.self, at: 8).flatMap(MigrationState.init)
     }
 }

@@ -5,50 +5,65 @@ import VFIO
 
 /// VFIO_USER_DEVICE_GET_REGION_IO_FDS
 @Suite struct RegionIOFDsTests {
-    private func request(_ index: UInt32, argumentSize: UInt32 = 56, flags: UInt32 = 0, count: UInt32 = 0) -> [UInt8] {
-        fields(argumentSize, flags, index, count)
+    private let bench: Bench
+
+    init() throws {
+        bench = try Bench()
     }
 
-    @Test func aDoorbellIsAnEventFD() throws {
-        let connection = try Connection()
-        let reply = try connection.raw.call(.deviceGetRegionIOFDs, request(0))
-        #expect(reply.payload.number(UInt32.self, at: 12) == 1)
-        #expect(
-            Array(reply.payload[16...])
-                == fields(UInt64(0x80), UInt64(4), UInt32(0), UInt32(0), UInt32(0), UInt32(0), UInt64(0)))
-        #expect(reply.descriptorCount == 1)
+    private func request(_ index: UInt32, argsz: UInt32 = 16, flags: UInt32 = 0, count: UInt32 = 0) -> [UInt8] {
+        wire(argsz, flags, index, count)
     }
 
-    @Test func aDoorbellRingsByEventFDAndByMessage() throws {
-        let device = try ServedDevice("exerciser")
-        let client = try device.client()
-        let bells = try client.doorbells(ofRegion: 0)
-        #expect(bells.count == 1)
-        bells.first?.eventFD.signal()
-        // The device's thread takes the ring before it gets to the closure.
-        _ = try device.onThread { _ in true }
-        #expect(try client.read(UInt64.self, region: 0, offset: 0x78) == 1)
-        try client.write(UInt32(1), region: 0, offset: 0x80)
-        #expect(try client.read(UInt64.self, region: 0, offset: 0x78) == 2)
+    @Test func theAnswerTakesTwoSteps() throws {
+        for argsz in [16, 55] as [UInt32] {
+            let first = try bench.call(.deviceGetRegionIOFDs, request(0, argsz: argsz))
+            #expect(first.payload == wire(UInt32(56), UInt32(0), UInt32(0), UInt32(0)) && first.files.isEmpty)
+        }
+        let second = try bench.call(.deviceGetRegionIOFDs, request(0, argsz: 56))
+        #expect(second.files.count == 1 && second.payload.count == 56)
+        let entry = try #require(try RegionIOFDs.Reply(second.payload.span.bytes).info.entries.first)
+        #expect(entry == .init(offset: 0x80, size: 4, descriptorIndex: 0, kind: .ioeventfd))
     }
 
-    @Test func aSmallAnswerTellsHowMuchIsNeeded() throws {
-        let reply = try Connection().raw.call(.deviceGetRegionIOFDs, request(0, argumentSize: 16))
-        #expect(reply.payload == fields(UInt32(56), UInt32(0), UInt32(0), UInt32(0)))
-        #expect(reply.descriptorCount == 0)
+    @Test func theDescriptorRingsTheDoorbell() throws {
+        let reply = try bench.call(.deviceGetRegionIOFDs, request(0, argsz: 56))
+        let file = try #require(reply.files.first)
+        let bell = try EventFD(adopting: try file.descriptor.duplicate())
+        bell.signal()
+        // A job for the device's thread comes behind the doorbell, which was ready before it.
+        bench.device.onThread { _, _ in }
+        #expect(try bench.read(UInt64.self, at: 0x78) == 1)
+        try bench.write(UInt32(1), at: 0x80)
+        #expect(try bench.read(UInt64.self, at: 0x78) == 2)
+    }
+
+    @Test func theDescriptorsOfAnEarlierAnswerStillRing() throws {
+        let replies = try (0..<2).map { _ in try bench.call(.deviceGetRegionIOFDs, request(0, argsz: 56)) }
+        for (number, reply) in replies.enumerated() {
+            let file = try #require(reply.files.first)
+            try EventFD(adopting: file.descriptor.duplicate()).signal()
+            bench.device.onThread { _, _ in }
+            #expect(try bench.read(UInt64.self, at: 0x78) == UInt64(number + 1))
+        }
     }
 
     @Test func aRegionWithoutDoorbellsHasNone() throws {
-        let reply = try Connection().raw.call(.deviceGetRegionIOFDs, request(2))
-        #expect(reply.payload == fields(UInt32(16), UInt32(0), UInt32(2), UInt32(0)))
+        for index in [1, 2, 3, 7, 8] as [UInt32] {
+            let reply = try bench.call(.deviceGetRegionIOFDs, request(index, argsz: 4096))
+            #expect(reply.payload == wire(UInt32(16), UInt32(0), index, UInt32(0)) && reply.files.isEmpty)
+        }
     }
 
     @Test func wrongRequestsAreInvalid() throws {
-        let connection = try Connection()
-        try connection.expectOnlyThisLength(.deviceGetRegionIOFDs, request(0))
-        try connection.expect(.invalidArgument, .deviceGetRegionIOFDs, request(9))
-        try connection.expect(.invalidArgument, .deviceGetRegionIOFDs, request(0, argumentSize: 15))
-        try connection.expect(.invalidArgument, .deviceGetRegionIOFDs, request(0, flags: 1))
-        try connection.expect(.invalidArgument, .deviceGetRegionIOFDs, request(0, count: 1))
+        for payload in wrongLengths(of: request(0)) + [
+            request(9), request(.max), request(0, argsz: 15), request(0, flags: 1), request(0, count: 1),
+        ] {
+            try bench.expectRefusal(.invalidArgument, of: .deviceGetRegionIOFDs, payload)
+        }
+    }
+
+    @Test func anUnwantedReplyIsNone() throws {
+        try bench.post(.deviceGetRegionIOFDs, request(0, argsz: 56))
     }
 }

@@ -5,91 +5,79 @@ import VFIO
 
 /// VFIO_USER_DEVICE_GET_REGION_INFO
 @Suite struct RegionInfoTests {
-    private func request(_ index: UInt32, argumentSize: UInt32 = 32) -> [UInt8] {
-        fields(argumentSize, UInt32(0), index, UInt32(0), UInt64(0), UInt64(0))
+    private func request(_ index: UInt32, argsz: UInt32 = 32) -> [UInt8] {
+        wire(argsz, UInt32(0), index, UInt32(0), UInt64(0), UInt64(0))
     }
 
-    @Test func aTrappedRegionHasSizeAndRights() throws {
-        let connection = try Connection()
-        let reply = try connection.raw.call(.deviceGetRegionInfo, request(0))
-        #expect(reply.payload == fields(UInt32(32), UInt32(3), UInt32(0), UInt32(0), UInt64(4096), UInt64(0)))
-        #expect(reply.descriptorCount == 0)
+    private func info(_ bench: Bench, _ index: UInt32, argsz: UInt32 = 4096) throws -> (RegionInfo.Reply, files: Int) {
+        let reply = try bench.call(.deviceGetRegionInfo, request(index, argsz: argsz))
+        return (try RegionInfo.Reply(reply.payload.span.bytes), reply.files.count)
     }
 
-    @Test func aWhollyMappedRegionNeedsNoList() throws {
-        let connection = try Connection("bochs-display")
-        let reply = try connection.raw.call(.deviceGetRegionInfo, request(0))
-        #expect(reply.payload.number(UInt32.self, at: 4) == 7)
-        #expect(reply.payload.number(UInt64.self, at: 16) == 16 << 20)
-        #expect(reply.descriptorCount == 1)
+    @Test func theRegionsAreThoseOfAPCIDevice() throws {
+        let bench = try Bench()
+        let sizes = try (0..<9 as Range<UInt32>).map { try info(bench, $0).0.info.length }
+        #expect(sizes == [4096, 16, 128 << 10, 0, 4096, 0, 0, 4096, 0])
+        #expect(try info(bench, 7).0.info.flags == [.read, .write])
+        #expect(try info(bench, 3).0.info.flags == [])
     }
 
-    @Test func sparseAreasComeInTheSecondStep() throws {
-        let connection = try Connection()
-        let first = try connection.raw.call(.deviceGetRegionInfo, request(2))
-        #expect(first.payload.count == 32)
-        #expect(first.payload.number(UInt32.self, at: 0) == 64)
-        #expect(first.payload.number(UInt32.self, at: 4) == 3, "neither MMAP nor CAPS before the list is told")
-        #expect(first.descriptorCount == 0)
-
-        let second = try connection.raw.call(.deviceGetRegionInfo, request(2, argumentSize: 64))
-        #expect(second.payload.number(UInt32.self, at: 4) == 15)
-        #expect(second.payload.number(UInt32.self, at: 12) == 32)
-        #expect(
-            Array(second.payload[32...])
-                == fields(
-                    UInt16(1), UInt16(1), UInt32(0), UInt32(1), UInt32(0), UInt64(4096), UInt64(64 << 10)))
-        #expect(second.descriptorCount == 1)
+    @Test func aRegionThatIsMappedInPartTakesTwoSteps() throws {
+        let bench = try Bench()
+        for argsz in [32, 63] as [UInt32] {
+            let (first, files) = try info(bench, 2, argsz: argsz)
+            #expect(first.argumentSize == 64 && files == 0)
+            #expect(first.info.flags == [.read, .write] && first.info.sparseAreas.isEmpty)
+        }
+        let (second, files) = try info(bench, 2, argsz: 64)
+        #expect(files == 1)
+        #expect(second.info.flags == [.read, .write, .mmap])
+        #expect(second.info.sparseAreas == [.init(offset: 4096, size: 64 << 10)])
     }
 
-    @Test func theMappedPartIsWhatMessagesReadAndWrite() throws {
-        let device = try ServedDevice("exerciser")
-        let client = try device.client()
-        let mapping = try client.region(2).map(at: 4096, size: 4096)
-        mapping.base.storeBytes(of: 0x1234_5678, as: UInt32.self)
-        #expect(try client.read(UInt32.self, region: 2, offset: 4096) == 0x1234_5678)
-        try client.write(UInt32(0x9abc_def0), region: 2, offset: 4100)
-        #expect(mapping.base.load(fromByteOffset: 4, as: UInt32.self) == 0x9abc_def0)
+    @Test func theDescriptorShowsTheRegion() throws {
+        let bench = try Bench("bochs-display")
+        let reply = try bench.call(.deviceGetRegionInfo, request(0))
+        let answer = try RegionInfo.Reply(reply.payload.span.bytes)
+        #expect(answer.info.flags == [.read, .write, .mmap] && answer.info.sparseAreas.isEmpty)
+        #expect(reply.files.count == 1)
+        let mapping = try Mapping(
+            of: try #require(reply.files.first).descriptor, at: answer.info.offset, size: Int(answer.info.length))
+        try bench.write(UInt32(0x1234_5678), at: 0x8000)
+        #expect(mapping.base.load(fromByteOffset: 0x8000, as: UInt32.self) == 0x1234_5678)
     }
 
-    @Test func theTrappedPartCannotBeMapped() throws {
-        let device = try ServedDevice("exerciser")
-        let client = try device.client()
-        let region = try client.region(2)
-        #expect(throws: (any Error).self) { try region.map(at: 0, size: 4096) }
+    @Test func onlyRegionsThatCanBeMappedHaveADescriptor() throws {
+        let bench = try Bench("serial")
+        for index in 0..<9 as Range<UInt32> {
+            let (answer, files) = try info(bench, index)
+            #expect(files == 0 && !answer.info.flags.contains(.mmap))
+        }
     }
 
-    @Test(arguments: [3, 5, 6, 8] as [UInt32])
-    func aRegionThatIsNotThereHasSizeZero(index: UInt32) throws {
-        let connection = try Connection()
-        let reply = try connection.raw.call(.deviceGetRegionInfo, request(index))
-        #expect(reply.errno == nil)
-        #expect(reply.payload.number(UInt64.self, at: 16) == 0)
-        #expect(reply.payload.number(UInt32.self, at: 4) == 0)
+    @Test func aRequestAsLongAsItsAnswerIsFine() throws {
+        let bench = try Bench()
+        let payload = request(2, argsz: 64) + Array(repeating: 0, count: 32)
+        #expect(try bench.call(.deviceGetRegionInfo, payload).payload.count == 64)
+        try bench.expectRefusal(.invalidArgument, of: .deviceGetRegionInfo, payload + [0])
     }
 
-    @Test func expressFunctionsHaveExtendedConfigurationSpace() throws {
-        #expect(try Connection().raw.call(.deviceGetRegionInfo, request(7)).payload.number(UInt64.self, at: 16) == 4096)
-        #expect(
-            try Connection("serial").raw.call(.deviceGetRegionInfo, request(7)).payload.number(UInt64.self, at: 16)
-                == 256)
+    @Test(arguments: [9, 10, 0x7fff_ffff, .max] as [UInt32])
+    func noOtherRegionExists(_ index: UInt32) throws {
+        try Bench().expectRefusal(.invalidArgument, of: .deviceGetRegionInfo, request(index))
     }
 
-    @Test(arguments: [9, 10, UInt32.max])
-    func anIndexBeyondTheLastIsInvalid(index: UInt32) throws {
-        try Connection().expect(.invalidArgument, .deviceGetRegionInfo, request(index))
+    @Test func wrongRequestsAreInvalid() throws {
+        let bench = try Bench()
+        for payload in wrongLengths(of: request(0)) + [request(0, argsz: 31), request(0, argsz: 0)] {
+            try bench.expectRefusal(.invalidArgument, of: .deviceGetRegionInfo, payload)
+        }
     }
 
-    @Test func wrongSizesAreInvalid() throws {
-        let connection = try Connection()
-        try connection.expectOnlyThisLength(.deviceGetRegionInfo, request(0))
-        try connection.expect(.invalidArgument, .deviceGetRegionInfo, request(0, argumentSize: 31))
-        try connection.expect(.invalidArgument, .deviceGetRegionInfo, request(0, argumentSize: 0))
-    }
-
-    @Test func aHugeArgumentSizeIsNoHarm() throws {
-        let reply = try Connection().raw.call(.deviceGetRegionInfo, request(2, argumentSize: .max))
-        #expect(reply.errno == nil)
-        #expect(reply.payload.count == 64)
+    @Test func anUnwantedReplySendsNoDescriptorEither() throws {
+        let bench = try Bench("bochs-display")
+        try bench.client.send(.deviceGetRegionInfo, request(0), flags: .noReply)
+        let reply = try bench.call(.deviceGetInfo, wire(UInt32(16), UInt32(0), UInt32(0), UInt32(0)))
+        #expect(reply.files.isEmpty)
     }
 }

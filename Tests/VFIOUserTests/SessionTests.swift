@@ -1,96 +1,236 @@
+import Device
 import FakeGuest
+import GuestMemory
+import Glibc
 import Linux
+import Synchronization
 import Testing
 import VFIO
 import VFIOUser
 
-/// Clients that come, go, and meet.
+/// What holds for a connection as a whole.
 @Suite struct SessionTests {
-    @Test func theDeviceKeepsItsStateAndDropsWhatWasTheClients() throws {
-        let device = try ServedDevice("exerciser")
-        let memory = try MemoryFile(name: "left-behind", size: 4096)
+    private let bench: Bench
+    private var client: RawClient { bench.client }
+
+    init() throws {
+        bench = try Bench()
+    }
+
+    private func read(_ offset: UInt64 = 4) -> [UInt8] { wire(offset, UInt32(0), UInt32(4)) }
+    private func write(_ value: UInt32) -> [UInt8] { read() + wire(value) }
+
+    /// Connects when the server has noticed that the last client left.
+    private func reconnect() throws -> Bench {
+        while true {
+            let next = try RawClient(path: bench.device.path)
+            if try next.negotiate().errno != .resourceBusy { return Bench(bench.device, next) }
+        }
+    }
+
+    @Test func messagesMayComeInAnyPieces() throws {
+        let bytes = message(.regionWrite, id: 1, write(7)) + message(.regionRead, id: 2, read())
+        for split in 1..<bytes.count {
+            try client.send(Array(bytes.prefix(split)))
+            // The server has seen the first piece before the second is sent.
+            bench.device.onThread { _, _ in }
+            try client.send(Array(bytes.dropFirst(split)))
+            #expect(try client.receive()?.header.id == 1)
+            #expect(try client.receive()?.payload.number(UInt32.self, at: 16) == 7)
+        }
+    }
+
+    @Test func gluedMessagesAreAnsweredInOrder() throws {
+        var bytes: [UInt8] = []
+        for number in 0..<100 as Range<UInt16> {
+            bytes += message(.regionWrite, id: number, write(UInt32(number)))
+            bytes += message(.regionRead, id: number, read())
+        }
+        try client.send(bytes)
+        for number in 0..<100 as Range<UInt16> {
+            #expect(try client.receive()?.header.command == Command.regionWrite.rawValue)
+            let reply = try #require(try client.receive())
+            #expect(reply.header.id == number && reply.payload.number(UInt32.self, at: 16) == UInt32(number))
+        }
+    }
+
+    @Test func descriptorsStayWithTheirMessages() throws {
+        let memories = try (0..<8).map { try GuestRAM(at: UInt64($0) << 20, size: 4096) }
+        for memory in memories {
+            try client.send(.regionRead, read())
+            let map = DMAMap(flags: [.read, .write], address: memory.address, length: 4096)
+            try client.send(.dmaMap, wire(map.write), descriptors: [memory.file.descriptor.raw])
+        }
+        for _ in 0..<16 { #expect(try client.receive()?.errno == nil) }
+        for (number, memory) in memories.enumerated() {
+            try bench.write(UInt8(number + 1), at: 0x34)
+            #expect(try bench.transfer(Bench.fill, to: memory.address, length: 1) == 0)
+            #expect(memory.bytes(at: 0, count: 1) == [UInt8(number + 1)])
+        }
+    }
+
+    @Test func aSecondClientIsTurnedAwayAndTheFirstGoesOn() throws {
+        for _ in 0..<20 {
+            let second = try RawClient(path: bench.device.path)
+            #expect(try second.negotiate().errno == .resourceBusy)
+            #expect(try second.receive() == nil)
+            try bench.expectAlive()
+        }
+    }
+
+    @Test(arguments: [1, 15, 16, 17, 35])
+    func aClientMayLeaveInTheMiddleOfAMessage(_ count: Int) throws {
+        try client.send(Array(message(.regionWrite, write(1)).prefix(count)))
+        client.socket.shutDown()
+        let next = try reconnect()
+        #expect(try next.read(UInt32.self, at: 4) == 0)
+    }
+
+    @Test func theDeviceKeepsItsStateButNothingOfTheClients() throws {
+        let memory = try GuestRAM(at: 0, size: 4096)
+        try bench.map(memory)
         let event = try EventFD()
-        let first = try device.rawClient()
-        try first.negotiate()
-        _ = try first.call(.regionWrite, fields(UInt64(4), UInt32(0), UInt32(4), UInt32(0xabcd)))
-        _ = try first.call(
-            .dmaMap, fields(UInt32(32), UInt32(3), UInt64(0), UInt64(0), UInt64(4096)),
-            descriptors: [memory.descriptor.raw])
-        _ = try first.call(
-            .deviceSetIRQs, fields(UInt32(24), UInt32(0x24), UInt32(2), UInt32(0), UInt32(1)),
-            descriptors: [event.descriptor.raw])
-        try first.leave()
-
-        let second = try device.client()
-        #expect(try second.read(UInt32.self, region: 0, offset: 4) == 0xabcd)
-        #expect(try openDescriptors(ofMemoryFile: "left-behind") == 1)
-        try second.write(UInt32(0), region: 0, offset: 0x10)
+        let set = IRQSet(index: .msix, count: 1, data: .eventfd, action: .trigger)
+        try bench.call(.deviceSetIRQs, wire(set.write), descriptors: [event.descriptor.raw])
+        try bench.write(UInt32(0xabcd), at: 4)
+        client.socket.shutDown()
+        let next = try reconnect()
+        #expect(try next.read(UInt32.self, at: 4) == 0xabcd)
+        #expect(try next.transfer(Bench.fill, to: 0, length: 1) == 3)
+        try next.write(UInt32(0), at: 0x10)
         #expect(event.consume() == 0)
-        try fill(second, 0, 8, with: 1)
-        #expect(try second.read(UInt32.self, region: 0, offset: 0x3c) == 3)
-    }
-
-    @Test func aSecondClientIsRefusedAndTheFirstGoesOn() throws {
-        let connection = try Connection()
-        let second = try connection.device.rawClient()
-        let refusal = try second.negotiate()
-        #expect(refusal.errno == .resourceBusy)
-        #expect(try second.isClosedByServer())
-        #expect(try connection.raw.call(.deviceReset).errno == nil)
-        #expect(throws: ClientError.refused(.version, .resourceBusy)) { try connection.device.client() }
-    }
-
-    @Test func silentClientsDoNotKeepTheDoor() throws {
-        let connection = try Connection()
-        let silent = try (0..<40).map { _ in try connection.device.rawClient() }
-        #expect(try connection.device.rawClient().negotiate().errno == .resourceBusy)
-        #expect(try silent[0].isClosedByServer())
-        #expect(try connection.raw.call(.deviceReset).errno == nil)
-    }
-
-    @Test(arguments: [1, 15, 16, 20])
-    func aClientMayLeaveInTheMiddleOfAMessage(count: Int) throws {
-        let device = try ServedDevice("exerciser")
-        let first = try device.rawClient()
-        try first.negotiate()
-        try first.send(Array(RawClient.message(9, payload: fields(UInt64(0), UInt32(0), UInt32(4))).prefix(count)))
-        try first.leave()
-        #expect(try device.rawClient().negotiate().errno == nil)
-    }
-
-    @Test func theServerStopsWithAClientConnected() throws {
-        let connection = try Connection()
-        connection.device.stop()
-        #expect(try connection.raw.isClosedByServer())
-        #expect(throws: Errno.noSuchFileOrDirectory) { try RawClient(path: connection.device.path) }
+        try next.map(memory)
+        #expect(memory.file.descriptor.openCount() == 1)
     }
 
     @Test func aPollingServerAnswersAndStops() throws {
-        let device = try ServedDevice("exerciser") { $0.isPolling = true }
-        let client = try device.client()
-        for number in 0..<100 as Range<UInt32> {
-            try client.write(number, region: 0, offset: 4)
-            #expect(try client.read(UInt32.self, region: 0, offset: 4) == number)
-        }
-        #expect(try device.onThread { _ in 7 } == 7)
-        device.stop()
+        var configuration = Server.Configuration()
+        configuration.isPolling = true
+        let bench = try Bench(configuration: configuration)
+        try bench.write(UInt32(3), at: 4)
+        #expect(try bench.read(UInt32.self, at: 4) == 3)
+        bench.device.onThread { _, _ in }
+        try bench.expectAlive()
+        bench.device.stop()
+        #expect(try bench.client.receive() == nil)
     }
 
-    @Test func otherEventsReachTheDeviceBetweenMessages() throws {
-        let device = try ServedDevice("exerciser")
-        let client = try device.client()
-        for number in 0..<200 as Range<UInt32> {
-            #expect(try device.onThread { _ in number } == number)
-            #expect(try client.read(UInt32.self, region: 0, offset: 0) == 0x0001_11e9)
+    @Test func aServerThatStopsClosesTheConnection() throws {
+        try client.send(.regionRead, Array(read().dropLast()))
+        bench.device.stop()
+        while try client.receive() != nil {}
+        bench.device.stop()
+    }
+
+    @Test func anEventOfTheDevicesMayUseTheClientsMemoryWhileMessagesArrive() throws {
+        try bench.mapRemote(address: 0x10000, size: 0x1000)
+        let device = bench.device
+        let result = Shared<[UInt8]>([])
+        for round in 0..<200 as Range<UInt32> {
+            let event = try Linux.Thread(name: "event") {
+                let bytes = device.onThread { function, _ in
+                    var bytes = [UInt8](repeating: 0, count: 4)
+                    var span = bytes.mutableSpan
+                    var raw = span.mutableBytes
+                    try? function.host.memory.read(at: 0x10000, into: &raw)
+                    return bytes
+                }
+                result.value.withLock { $0 = bytes }
+            }
+            try client.send(.regionWrite, write(round))
+            try client.send(.regionRead, read())
+            var replies: [RawClient.Message] = []
+            for _ in 0..<3 {
+                let received = try #require(try client.receive())
+                if received.header.type == .command {
+                    let answer = received.payload + wire(~round)
+                    try client.send(message(.dmaRead, id: received.header.id, answer, flags: .reply))
+                } else {
+                    replies.append(received)
+                }
+            }
+            event.join()
+            #expect(result.value.withLock { $0 } == wire(~round))
+            #expect(replies.count == 2 && replies.last?.payload.number(UInt32.self, at: 16) == round)
         }
     }
 
-    @Test func devicesOfOneProcessAreApart() throws {
-        let devices = try (0..<4).map { _ in try ServedDevice("exerciser") }
-        let clients = try devices.map { try $0.client() }
-        for (number, client) in clients.enumerated() { try client.write(UInt32(number), region: 0, offset: 4) }
-        for (number, client) in clients.enumerated() {
-            #expect(try client.read(UInt32.self, region: 0, offset: 4) == UInt32(number))
+    private final class Shared<Value: Sendable>: Sendable {
+        let value: Mutex<Value>
+
+        init(_ value: Value) {
+            self.value = Mutex(value)
         }
+    }
+
+    // MARK: Memory that the device holds
+
+    /// A pin, kept for the device's thread, which alone uses it.
+    private final class Held: @unchecked Sendable {
+        var pin: Pin?
+    }
+
+    private func hold(_ memory: GuestRAM) throws -> Held {
+        try bench.map(memory)
+        let held = Held()
+        let address = memory.address
+        bench.device.onThread { function, _ in
+            held.pin = try? function.host.memory.pin(address: address, size: 4096, access: .read)
+        }
+        return held
+    }
+
+    private let unmap = wire(UInt32(24), UInt32(0), UInt64(0), UInt64(4096))
+
+    @Test func anUnmapWaitsForTheDeviceAndNothingOvertakesIt() throws {
+        let held = try hold(GuestRAM(at: 0, size: 4096))
+        try client.send(.dmaUnmap, unmap)
+        try client.send(.regionWrite, write(9))
+        bench.device.onThread { _, _ in }
+        #expect(try !client.socket.waitReadable(milliseconds: 0))
+        bench.device.onThread { _, _ in held.pin = nil }
+        #expect(try client.receive()?.header.command == Command.dmaUnmap.rawValue)
+        #expect(try client.receive()?.header.command == Command.regionWrite.rawValue)
+        #expect(try bench.read(UInt32.self, at: 4) == 9)
+    }
+
+    @Test func aClientMayLeaveWhileItsUnmapWaits() throws {
+        let held = try hold(GuestRAM(at: 0, size: 4096))
+        try client.send(.dmaUnmap, unmap)
+        bench.device.onThread { _, _ in }
+        client.socket.shutDown()
+        let next = try reconnect()
+        try next.expectAlive()
+        bench.device.onThread { _, _ in held.pin = nil }
+        try next.expectAlive()
+    }
+
+    @Test func thereAreAsManyMapsAsAnnounced() throws {
+        let memory = try GuestRAM(at: 0, size: 4096)
+        let count: UInt64 = 65_535
+        for number in 0..<count {
+            let map = DMAMap(flags: .read, address: number * 8192, length: 4096)
+            let descriptors = number % 1024 == 0 ? [memory.file.descriptor.raw] : []
+            try client.send(.dmaMap, wire(room: 32, map.write), descriptors: descriptors, flags: .noReply)
+        }
+        let more = DMAMap(flags: .read, address: count * 8192, length: 4096)
+        try bench.expectRefusal(.noSpace, of: .dmaMap, wire(more.write))
+        try bench.call(.dmaUnmap, unmap)
+        try bench.call(.dmaMap, wire(more.write))
+    }
+
+    @Test func aFileThatShrinksFailsTheAccessAlone() throws {
+        let path = "/tmp/fake-guest-\(getpid())-shrinking"
+        let raw = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        try #require(raw >= 0)
+        unlink(path)
+        let file = Descriptor(owning: raw)
+        #expect(ftruncate(file.raw, 8192) == 0)
+        let map = DMAMap(flags: [.read, .write], address: 0, length: 8192)
+        try bench.call(.dmaMap, wire(map.write), descriptors: [file.raw])
+        #expect(try bench.transfer(Bench.fill, to: 0, length: 8192) == 0)
+        #expect(ftruncate(file.raw, 4096) == 0)
+        #expect(try bench.transfer(Bench.fill, to: 4096, length: 1) == 5)
+        #expect(try bench.transfer(Bench.fill, to: 0, length: 4096) == 0)
     }
 }

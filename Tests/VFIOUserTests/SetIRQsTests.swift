@@ -2,278 +2,314 @@ import FakeGuest
 import Linux
 import Testing
 import VFIO
-import VFIOUser
 
-/// VFIO_USER_DEVICE_SET_IRQS
+/// VFIO_USER_DEVICE_SET_IRQS, by the rules of the kernel's `vfio_pci_intrs.c`.
 @Suite struct SetIRQsTests {
-    private let device: ServedDevice
-    private let client: Client
+    private let bench: Bench
 
     init() throws {
-        device = try ServedDevice("exerciser")
-        client = try device.client()
+        bench = try Bench()
     }
 
-    private func eventFDs(_ count: Int) throws -> [EventFD] {
-        try (0..<count).map { _ in try EventFD() }
+    private func set(
+        _ index: IRQIndex, start: UInt32 = 0, count: UInt32 = 1, _ data: IRQSet.DataType, _ action: IRQSet.Action,
+        bools: [UInt8] = []
+    ) -> [UInt8] {
+        wire(IRQSet(index: index, start: start, count: count, data: data, action: action).write) + bools
     }
 
-    private func raise(_ vector: UInt32) throws {
-        try client.write(vector, region: 0, offset: 0x10)
+    /// Assigns an eventfd to each of the vectors.
+    private func assign(_ index: IRQIndex, start: UInt32 = 0, count: Int = 1, _ action: IRQSet.Action = .trigger)
+        throws -> [EventFD]
+    {
+        let events = try (0..<count).map { _ in try EventFD() }
+        try bench.call(
+            .deviceSetIRQs, set(index, start: start, count: UInt32(count), .eventfd, action),
+            descriptors: events.map { $0.descriptor.raw })
+        return events
     }
 
-    /// Sets or clears the cause by which the exerciser asserts its pin.
-    private func setPin(_ asserted: Bool) throws {
-        try client.write(UInt32(1), region: 0, offset: asserted ? 0x14 : 0x18)
-    }
-
-    // MARK: Messages
+    private func raise(_ vector: UInt32) throws { try bench.write(vector, at: 0x10) }
+    private func setCause() throws { try bench.write(UInt32(1), at: 0x14) }
+    private func clearCause() throws { try bench.write(UInt32.max, at: 0x18) }
 
     @Test(arguments: [IRQIndex.msi, .msix])
-    func eachVectorHasItsEventFD(index: IRQIndex) throws {
-        let events = try eventFDs(8)
-        try client.setEventFDs(events, index: index)
-        try raise(3)
-        try raise(3)
+    func eachVectorHasItsEventFD(_ index: IRQIndex) throws {
+        let events = try assign(index, count: 8)
+        for vector in 0..<8 {
+            try raise(UInt32(vector))
+            #expect(events.map { $0.consume() } == (0..<8).map { $0 == vector ? 1 : 0 })
+        }
+    }
+
+    @Test func aRangeNeedNotBeginAtZero() throws {
+        let high = try assign(.msix, start: 6, count: 2)
         try raise(7)
-        try raise(8)
-        #expect(events.map { $0.consume() } == [0, 0, 0, 2, 0, 0, 0, 1])
+        #expect(high[0].consume() == 0 && high[1].consume() == 1)
+        let low = try assign(.msix, start: 0, count: 1)
+        try raise(0)
+        try raise(6)
+        #expect(low[0].consume() == 1 && high[0].consume() == 1)
     }
 
-    @Test func aRangeThatDoesNotBeginAtZeroCanBeTakenAway() throws {
-        let events = try eventFDs(8)
-        try client.setEventFDs(events, index: .msix)
-        try client.removeEventFDs(index: .msix, start: 5, count: 2)
+    @Test func takingAwayARangeLeavesTheOthers() throws {
+        let events = try assign(.msix, count: 8)
+        let reply = try bench.call(.deviceSetIRQs, set(.msix, start: 2, count: 3, .eventfd, .trigger))
+        #expect(reply.payload.isEmpty)
         for vector in 0..<8 as Range<UInt32> { try raise(vector) }
-        #expect(events.map { $0.consume() } == [1, 1, 1, 1, 1, 0, 0, 1])
+        #expect(events.map { $0.consume() } == [1, 1, 0, 0, 0, 1, 1, 1])
+        // What could not be sent waits for its new way.
+        let again = try assign(.msix, start: 3)
+        #expect(again[0].consume() == 1)
     }
 
-    @Test func anEventFDThatComesLaterGetsWhatIsPending() throws {
-        // As QEMU begins: the type is on, but vector 0 has no eventfd.
-        try client.removeEventFDs(index: .msix, start: 0, count: 1)
-        try raise(2)
-        let event = try EventFD()
-        try client.setEventFDs([event], index: .msix, start: 2)
+    @Test func onlyOneOfTheKindsIsOnAtATime() throws {
+        let kinds: [IRQIndex] = [.intx, .msi, .msix]
+        for index in kinds {
+            _ = try assign(index)
+            for other in kinds where other != index {
+                let event = try EventFD()
+                try bench.expectRefusal(
+                    .invalidArgument, of: .deviceSetIRQs, set(other, .eventfd, .trigger),
+                    descriptors: [event.descriptor.raw])
+            }
+            try bench.call(.deviceSetIRQs, set(index, count: 0, .none, .trigger))
+        }
+    }
+
+    @Test(arguments: IRQIndex.allCases)
+    func theClientTriggersForATest(_ index: IRQIndex) throws {
+        let event = try assign(index)[0]
+        try bench.call(.deviceSetIRQs, set(index, .none, .trigger))
+        #expect(event.consume() == 1)
+        if index == .intx { try bench.call(.deviceSetIRQs, set(index, .none, .unmask)) }
+        try bench.call(.deviceSetIRQs, set(index, .bool, .trigger, bools: [0]))
+        #expect(event.consume() == 0)
+        try bench.call(.deviceSetIRQs, set(index, .bool, .trigger, bools: [1]))
         #expect(event.consume() == 1)
     }
 
-    @Test func maskedVectorsWait() throws {
-        let events = try eventFDs(2)
-        try client.setEventFDs(events, index: .msix)
-        try client.act(.mask, index: .msix, start: 0, where: [true, false])
-        try raise(0)
+    @Test func boolsChooseVectors() throws {
+        let events = try assign(.msix, count: 8)
+        try bench.call(.deviceSetIRQs, set(.msix, start: 1, count: 4, .bool, .trigger, bools: [1, 0, 0, 255]))
+        #expect(events.map { $0.consume() } == [0, 1, 0, 0, 1, 0, 0, 0])
+    }
+
+    @Test(arguments: [IRQIndex.msi, .msix])
+    func maskedMessagesComeWithTheUnmask(_ index: IRQIndex) throws {
+        let events = try assign(index, count: 2)
+        try bench.call(.deviceSetIRQs, set(index, count: 2, .bool, .mask, bools: [0, 1]))
         try raise(0)
         try raise(1)
-        #expect(events.map { $0.consume() } == [0, 1])
-        #expect(try client.read(UInt64.self, region: 4, offset: 0x800) == 1, "the pending-bit array")
-        try client.act(.unmask, index: .msix, start: 0)
         #expect(events.map { $0.consume() } == [1, 0])
-        #expect(try client.read(UInt64.self, region: 4, offset: 0x800) == 0)
-    }
-
-    @Test func theFunctionMaskHoldsEverythingBack() throws {
-        let events = try eventFDs(2)
-        try client.setEventFDs(events, index: .msix)
-        let control = try #require(try capability(0x11)) + 2
-        try client.write(UInt16(0xc000), region: 7, offset: control)
-        try raise(1)
-        #expect(events.map { $0.consume() } == [0, 0])
-        try client.write(UInt16(0x8000), region: 7, offset: control)
+        try bench.call(.deviceSetIRQs, set(index, start: 1, .none, .unmask))
         #expect(events.map { $0.consume() } == [0, 1])
     }
 
-    private func capability(_ id: UInt8) throws -> UInt64? {
-        var offset = try client.read(UInt8.self, region: 7, offset: 0x34)
-        while offset != 0 {
-            let header = try client.read(UInt16.self, region: 7, offset: UInt64(offset))
-            if UInt8(truncatingIfNeeded: header) == id { return UInt64(offset) }
-            offset = UInt8(header >> 8)
-        }
-        return nil
-    }
-
-    @Test func aSwitchedOffTypeForgetsWhatIsPending() throws {
-        try client.removeEventFDs(index: .msix, start: 0, count: 1)
-        try raise(1)
-        try client.disableInterrupts(.msix)
-        let events = try eventFDs(8)
-        try client.setEventFDs(events, index: .msix)
-        #expect(events.map { $0.consume() } == [0, 0, 0, 0, 0, 0, 0, 0])
-    }
-
-    @Test func oneTypeAtATime() throws {
-        let event = try EventFD()
-        try client.setEventFDs([event], index: .intx)
-        #expect(throws: ClientError.refused(.deviceSetIRQs, .invalidArgument)) {
-            try client.setEventFDs([event], index: .msi)
-        }
-        try client.disableInterrupts(.intx)
-        try client.setEventFDs([event], index: .msi)
-        #expect(throws: ClientError.refused(.deviceSetIRQs, .invalidArgument)) {
-            try client.setEventFDs([event], index: .msix)
-        }
-        try client.disableInterrupts(.msi)
-        try client.setEventFDs([event], index: .msix)
+    @Test func switchingOffForgetsWhatIsPending() throws {
+        _ = try assign(.msix)
+        try bench.call(.deviceSetIRQs, set(.msix, .none, .mask))
         try raise(0)
-        #expect(event.consume() == 1)
-    }
-
-    @Test func clientsMayTriggerThemselves() throws {
-        let events = try eventFDs(3)
-        try client.setEventFDs(events, index: .msix)
-        try client.act(.trigger, index: .msix, start: 0, count: 2)
-        try client.act(.trigger, index: .msix, start: 0, where: [true, false, true])
-        #expect(events.map { $0.consume() } == [2, 1, 1])
+        try bench.call(.deviceSetIRQs, set(.msix, count: 0, .none, .trigger))
+        #expect(try assign(.msix)[0].consume() == 0)
+        try bench.call(.deviceSetIRQs, set(.msix, count: 0, .none, .trigger))
+        try bench.call(.deviceSetIRQs, set(.msix, count: 0, .none, .trigger))
     }
 
     // MARK: INTx
 
-    @Test func theePinMasksItselfAndIsToldAgainAfterAnUnmask() throws {
-        let event = try EventFD()
-        try client.setEventFDs([event], index: .intx)
-        try setPin(true)
+    @Test func thePinMasksItselfUntilItIsUnmasked() throws {
+        let event = try assign(.intx)[0]
+        try setCause()
+        try setCause()
         #expect(event.consume() == 1)
-        try setPin(true)
-        #expect(event.consume() == 0, "masked until the client unmasks it")
-        try client.act(.unmask, index: .intx)
-        #expect(event.consume() == 1, "the level is still high")
-        try setPin(false)
-        try client.act(.unmask, index: .intx)
+        // Still asserted: the unmask tells at once.
+        try bench.call(.deviceSetIRQs, set(.intx, .none, .unmask))
+        #expect(event.consume() == 1)
+        try clearCause()
+        try bench.call(.deviceSetIRQs, set(.intx, .none, .unmask))
         #expect(event.consume() == 0)
-        try setPin(true)
-        #expect(event.consume() == 1)
     }
 
-    @Test func aMaskedPinIsSilent() throws {
-        let event = try EventFD()
-        try client.setEventFDs([event], index: .intx)
-        try client.act(.mask, index: .intx)
-        try setPin(true)
-        #expect(event.consume() == 0)
-        try client.act(.unmask, index: .intx)
-        #expect(event.consume() == 1)
+    @Test func aPinThatIsAssertedAlreadyIsToldAtOnce() throws {
+        try setCause()
+        #expect(try assign(.intx)[0].consume() == 1)
     }
 
-    @Test func anEventFDUnmasks() throws {
-        let event = try EventFD()
-        let resample = try EventFD()
-        try client.setEventFDs([event], index: .intx)
-        try client.setEventFDs([resample], index: .intx, action: .unmask)
-        try setPin(true)
+    @Test func theResampleEventFDUnmasks() throws {
+        let event = try assign(.intx)[0]
+        let resample = try assign(.intx, .unmask)[0]
+        try setCause()
         #expect(event.consume() == 1)
         resample.signal()
-        #expect(event.wait(milliseconds: 10_000) == 1)
-        try client.removeEventFDs(index: .intx, count: 1, action: .unmask)
+        bench.device.onThread { _, _ in }
+        #expect(event.consume() == 1)
+        try clearCause()
         resample.signal()
-        _ = try client.deviceInfo()
+        bench.device.onThread { _, _ in }
         #expect(event.consume() == 0)
     }
 
-    @Test func interruptDisableHoldsThePinBack() throws {
-        let event = try EventFD()
-        try client.setEventFDs([event], index: .intx)
-        try client.write(UInt16(0x0400), region: 7, offset: 4)
-        try setPin(true)
+    @Test func aMaskEventFDMasks() throws {
+        let event = try assign(.intx)[0]
+        let mask = try assign(.intx, .mask)[0]
+        mask.signal()
+        bench.device.onThread { _, _ in }
+        try setCause()
         #expect(event.consume() == 0)
-        #expect(try client.read(UInt16.self, region: 7, offset: 6) & 8 == 8, "interrupt status")
-        try client.write(UInt16(0), region: 7, offset: 4)
+        try bench.call(.deviceSetIRQs, set(.intx, .none, .unmask))
+        #expect(event.consume() == 1)
+        // Taken away, it does nothing any more.
+        try bench.call(.deviceSetIRQs, set(.intx, .eventfd, .mask))
+        try clearCause()
+        try bench.call(.deviceSetIRQs, set(.intx, .none, .unmask))
+        mask.signal()
+        bench.device.onThread { _, _ in }
+        try setCause()
         #expect(event.consume() == 1)
     }
 
-    @Test func theLevelIsKnownToWhoComesLater() throws {
-        try setPin(true)
-        let event = try EventFD()
-        try client.setEventFDs([event], index: .intx)
+    @Test func theCommandRegisterHoldsThePinBack() throws {
+        let event = try assign(.intx)[0]
+        try bench.write(UInt16(1 << 10), region: 7, at: 4)
+        try setCause()
+        #expect(event.consume() == 0)
+        #expect(try bench.read(UInt16.self, region: 7, at: 6) & 8 != 0)
+        try bench.write(UInt16(0), region: 7, at: 4)
         #expect(event.consume() == 1)
     }
 
-    // MARK: Error and request
+    // MARK: MSI-X in configuration space
 
-    @Test func theDeviceReportsErrorsAndAsksToGo() throws {
-        let error = try EventFD()
-        let request = try EventFD()
-        try client.setEventFDs([error], index: .error)
-        try client.setEventFDs([request], index: .request)
-        _ = try device.onThread { function in
-            function.host.interrupts.reportError()
-            function.host.interrupts.requestRemoval()
-        }
-        #expect(error.consume() == 1)
-        #expect(request.consume() == 1)
+    @Test func theFunctionMaskHoldsBackAndThePendingBitsTell() throws {
+        let events = try assign(.msix, count: 8)
+        let control = try bench.capability(0x11) + 2
+        let value = try bench.read(UInt16.self, region: 7, at: control)
+        try bench.write(value | 0xc000, region: 7, at: control)
+        try raise(3)
+        try raise(7)
+        #expect(events.allSatisfy { $0.consume() == 0 })
+        #expect(try bench.read(UInt64.self, region: 4, at: 0x800) == 0x88)
+        try bench.write(value | 0x8000, region: 7, at: control)
+        #expect(events.map { $0.consume() } == [0, 0, 0, 1, 0, 0, 0, 1])
+        #expect(try bench.read(UInt64.self, region: 4, at: 0x800) == 0)
     }
 
     // MARK: Wrong ways
 
-    private static func set(
-        _ index: UInt32, _ flags: UInt32, start: UInt32 = 0, count: UInt32 = 1, argumentSize: UInt32 = 20
-    ) -> [UInt8] {
-        fields(argumentSize, flags, index, start, count)
-    }
-
-    private static let wrong: [([UInt8], String)] = [
-        (set(5, 0x21), "an index that is not there"),
-        (set(2, 0x21, start: 8), "a start beyond the last"),
-        (set(2, 0x21, start: 0, count: 9), "a count beyond the last"),
-        (set(2, 0x21, start: 7, count: 2), "a range beyond the last"),
-        (set(2, 0x21, start: 1, count: .max), "a range that overflows"),
-        (set(2, 0x21, start: .max, count: 1), "a start that overflows"),
-        (set(2, 0x20), "no data type"),
-        (set(2, 0x23), "two data types"),
-        (set(2, 0x01), "no action"),
-        (set(2, 0x31), "two actions"),
-        (set(2, 0x61), "an unknown flag"),
-        (set(2, 0x21, argumentSize: 19), "a short argsz"),
-        (set(2, 0x21), "a trigger while the type is off"),
-        (set(2, 0x11), "an unmask while the type is off"),
-        (set(2, 0x22), "booleans that are missing"),
-        (set(2, 0x22) + [1, 1], "a boolean too many"),
-        (set(2, 0x21) + [0], "data where none belongs"),
-        (set(2, 0x24, count: 0), "no eventfds at all"),
-        (set(2, 0x09, count: 0), "nothing to mask"),
-    ]
-
-    @Test(arguments: wrong)
-    func aWrongRequestIsInvalid(payload: [UInt8], what: String) throws {
-        try Connection().expect(.invalidArgument, .deviceSetIRQs, payload, "\(what)")
-    }
-
-    @Test func actionsThatATypeLacks() throws {
-        let connection = try Connection()
+    @Test func aFullBlockingEventFDStopsNobody() throws {
         let event = try EventFD()
-        try connection.expect(.inappropriateIOCTLForDevice, .deviceSetIRQs, Self.set(3, 0x09))
-        try connection.expect(
-            .inappropriateIOCTLForDevice, .deviceSetIRQs, Self.set(2, 0x14), descriptors: [event.descriptor.raw])
-    }
-
-    @Test func descriptorsAreChecked() throws {
-        let connection = try Connection()
-        let event = try EventFD()
-        let file = try MemoryFile(name: "no-eventfd", size: 4096)
-        let raw = event.descriptor.raw
-        try connection.expect(.invalidArgument, .deviceSetIRQs, Self.set(2, 0x24), descriptors: [raw, raw], "too many")
-        try connection.expect(
-            .invalidArgument, .deviceSetIRQs, Self.set(2, 0x24, count: 2), descriptors: [raw], "too few")
-        try connection.expect(.invalidArgument, .deviceSetIRQs, Self.set(2, 0x21), descriptors: [raw], "not asked for")
-        try connection.expect(
-            .invalidArgument, .deviceSetIRQs, Self.set(2, 0x24), descriptors: [file.descriptor.raw], "no eventfd")
-        #expect(try openDescriptors(ofMemoryFile: "no-eventfd") == 1)
-    }
-
-    @Test func aFullEventFDDoesNotHangTheServer() throws {
-        let event = try EventFD()
-        // Blocking, and one short of the most that its counter holds.
         try event.descriptor.setNonblocking(false)
-        let most = RawClient.bytes(UInt64.max - 1)
-        _ = try most.withUnsafeBytes { bytes throws(Errno) in try event.descriptor.write(bytes) }
-        try client.setEventFDs([event], index: .msix)
+        let full = wire(UInt64.max - 1)
+        #expect(try full.withUnsafeBytes { try event.descriptor.write($0) } == 8)
+        try bench.call(.deviceSetIRQs, set(.msix, .eventfd, .trigger), descriptors: [event.descriptor.raw])
         try raise(0)
-        #expect(try client.read(UInt32.self, region: 0, offset: 0) == 0x0001_11e9)
-        #expect(event.consume() == UInt64.max - 1)
+        try bench.expectAlive()
     }
 
-    @Test func aTypeThatTheDeviceLacksCannotBeSet() throws {
+    @Test(arguments: IRQIndex.allCases)
+    func rangesOutsideAreInvalid(_ index: IRQIndex) throws {
+        let available: UInt32 = index == .msi || index == .msix ? 8 : 1
+        for (start, count) in [(available, 1), (0, available + 1), (available, 0), (1, .max), (.max, 1), (.max, .max)] {
+            try bench.expectRefusal(
+                .invalidArgument, of: .deviceSetIRQs, set(index, start: start, count: count, .none, .trigger))
+            try bench.expectRefusal(
+                .invalidArgument, of: .deviceSetIRQs, set(index, start: start, count: count, .eventfd, .trigger))
+        }
+    }
+
+    @Test func noOtherTypeExists() throws {
+        for index in [5, .max] as [UInt32] {
+            let payload = set(.intx, .none, .trigger).replacing(at: 8, with: index)
+            try bench.expectRefusal(.invalidArgument, of: .deviceSetIRQs, payload)
+        }
+    }
+
+    @Test(arguments: [0, 1, 8, 3 | 8, 7 | 32, 1 | 24, 1 | 56, 2 | 4 | 32, 1 | 32 | 64, 0x8000_0021] as [UInt32])
+    func flagsNameOneDataTypeAndOneAction(_ flags: UInt32) throws {
+        let payload = set(.msix, .none, .trigger).replacing(at: 4, with: flags)
+        try bench.expectRefusal(.invalidArgument, of: .deviceSetIRQs, payload)
+    }
+
+    @Test func wrongLengthsAreInvalid() throws {
+        _ = try assign(.msix, count: 8)
+        for payload in wrongLengths(of: set(.msix, .none, .mask))
+            + wrongLengths(
+                of: set(.msix, count: 3, .bool, .mask, bools: [1, 1, 1]))
+            + [set(.msix, .none, .mask).replacing(at: 0, with: UInt32(19))]
+        {
+            try bench.expectRefusal(.invalidArgument, of: .deviceSetIRQs, payload)
+        }
+    }
+
+    @Test func theNumberOfDescriptorsMustFit() throws {
         let event = try EventFD()
-        try Connection("bochs-display").expect(
-            .invalidArgument, .deviceSetIRQs, Self.set(0, 0x24), descriptors: [event.descriptor.raw])
+        let raw = event.descriptor.raw
+        for (payload, count) in [
+            (set(.msix, count: 2, .eventfd, .trigger), 1), (set(.msix, count: 2, .eventfd, .trigger), 3),
+            (set(.msix, .none, .trigger), 1), (set(.msix, .bool, .trigger, bools: [1]), 1),
+            (set(.msix, count: 0, .none, .trigger), 1),
+        ] {
+            try bench.expectRefusal(
+                .invalidArgument, of: .deviceSetIRQs, payload, descriptors: Array(repeating: raw, count: count))
+        }
+    }
+
+    @Test func whatIsNoEventFDIsInvalidAndChangesNothing() throws {
+        let events = try assign(.msix, count: 2)
+        let file = try MemoryFile(name: "no eventfd", size: 4096)
+        let fresh = try EventFD()
+        try bench.expectRefusal(
+            .invalidArgument, of: .deviceSetIRQs, set(.msix, count: 2, .eventfd, .trigger),
+            descriptors: [fresh.descriptor.raw, file.descriptor.raw])
+        #expect(file.descriptor.openCount() == 1)
+        try raise(0)
+        #expect(events[0].consume() == 1 && fresh.consume() == 0)
+    }
+
+    @Test func aTypeThatIsOffCanNotBeMaskedOrTriggered() throws {
+        for index in [IRQIndex.intx, .msi, .msix] {
+            for action in [IRQSet.Action.mask, .unmask, .trigger] {
+                try bench.expectRefusal(.invalidArgument, of: .deviceSetIRQs, set(index, .none, action))
+            }
+        }
+    }
+
+    @Test(arguments: [IRQIndex.error, .request])
+    func errorAndRequestCanOnlyBeTriggered(_ index: IRQIndex) throws {
+        let event = try assign(index)[0]
+        for action in [IRQSet.Action.mask, .unmask] {
+            try bench.expectRefusal(.inappropriateIOCTLForDevice, of: .deviceSetIRQs, set(index, .none, action))
+            try bench.expectRefusal(
+                .inappropriateIOCTLForDevice, of: .deviceSetIRQs, set(index, .eventfd, action),
+                descriptors: [event.descriptor.raw])
+        }
+    }
+
+    @Test func messagesAreNotMaskedByEventFD() throws {
+        let event = try assign(.msix)[0]
+        for action in [IRQSet.Action.mask, .unmask] {
+            try bench.expectRefusal(
+                .inappropriateIOCTLForDevice, of: .deviceSetIRQs, set(.msix, .eventfd, action),
+                descriptors: [event.descriptor.raw])
+        }
+    }
+
+    @Test func onlyNoDataAndTriggerSwitchOff() throws {
+        let event = try assign(.msix)[0]
+        for (data, action) in [
+            (.none, .mask), (.none, .unmask), (.bool, .trigger), (.eventfd, .trigger),
+        ] as [(IRQSet.DataType, IRQSet.Action)] {
+            try bench.expectRefusal(.invalidArgument, of: .deviceSetIRQs, set(.msix, count: 0, data, action))
+        }
+        try raise(0)
+        #expect(event.consume() == 1)
+    }
+
+    @Test func anUnwantedReplyIsNone() throws {
+        let event = try EventFD()
+        try bench.post(.deviceSetIRQs, set(.msix, .eventfd, .trigger), descriptors: [event.descriptor.raw])
+        try raise(0)
+        #expect(event.consume() == 1)
     }
 }

@@ -250,6 +250,7 @@ final class Session {
 
     private func writeRegion(_ payload: RawSpan) throws -> Int {
         let access = try RegionAccess(withData: payload)
+        guard access.count <= UInt32(Self.maximumTransfer) else { throw Errno.invalidArgument }
         try write(
             region: access.region, offset: access.offset, payload.extracting(droppingFirst: RegionAccess.size))
         var reply = payloadBytes()

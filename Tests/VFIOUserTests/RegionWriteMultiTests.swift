@@ -1,0 +1,61 @@
+import FakeGuest
+import Linux
+import Testing
+import VFIO
+
+/// VFIO_USER_REGION_WRITE_MULTI
+@Suite struct RegionWriteMultiTests {
+    private let bench: Bench
+
+    init() throws {
+        bench = try Bench()
+    }
+
+    private func request(_ writes: [(region: UInt32, offset: UInt64, count: UInt32, data: UInt64)]) -> [UInt8] {
+        writes.reduce(wire(UInt64(writes.count))) { $0 + wire($1.offset, $1.region, $1.count, $1.data) }
+    }
+
+    @Test func allAreWrittenInOrder() throws {
+        let reply = try bench.call(
+            .regionWriteMulti, request([(0, 4, 4, 1), (0, 4, 4, 2), (0, 8, 8, .max), (0, 8, 1, 0)]))
+        #expect(reply.payload == wire(UInt64(4)))
+        #expect(try bench.read(UInt32.self, at: 4) == 2)
+        #expect(try bench.read(UInt64.self, at: 8) == .max - 255)
+    }
+
+    @Test func noneIsFine() throws {
+        #expect(try bench.call(.regionWriteMulti, request([])).payload == wire(UInt64(0)))
+    }
+
+    @Test func theFirstThatFailsEndsIt() throws {
+        for wrong in [(9, 0, 4, 0), (0, 4096, 1, 0), (0, 4, 9, 0), (0, 4, 0, 0), (0, .max, 8, 0)]
+            as [(region: UInt32, offset: UInt64, count: UInt32, data: UInt64)]
+        {
+            try bench.write(UInt32(0), at: 4)
+            try bench.expectRefusal(
+                .invalidArgument, of: .regionWriteMulti, request([(0, 4, 4, 1), wrong, (0, 4, 4, 2)]))
+            #expect(try bench.read(UInt32.self, at: 4) == 1)
+        }
+    }
+
+    @Test func countAndLengthMustAgree() throws {
+        let right = request([(0, 4, 4, 1), (0, 8, 4, 1)])
+        for count in [0, 1, 3, .max, 1 << 60] as [UInt64] {
+            try bench.expectRefusal(.invalidArgument, of: .regionWriteMulti, right.replacing(at: 0, with: count))
+        }
+        for payload in wrongLengths(of: right) + [Array(right.prefix(7))] {
+            try bench.expectRefusal(.invalidArgument, of: .regionWriteMulti, payload)
+        }
+        #expect(try bench.read(UInt32.self, at: 4) == 0)
+    }
+
+    @Test func itMustHaveBeenOffered() throws {
+        let bench = try Bench(offer: "{}")
+        try bench.expectRefusal(.inappropriateIOCTLForDevice, of: .regionWriteMulti, request([(0, 4, 4, 1)]))
+    }
+
+    @Test func anUnwantedReplyIsNone() throws {
+        try bench.post(.regionWriteMulti, request([(0, 4, 4, 3)]))
+        #expect(try bench.read(UInt32.self, at: 4) == 3)
+    }
+}
