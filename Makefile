@@ -39,7 +39,7 @@ demo: lab build ## Boot a guest on a virtual GPU and take its picture: demo.png
 	@Scripts/demo
 
 asan: setup ## Run the tests under AddressSanitizer (guests excepted)
-	$(SWIFT) test --disable-xctest --sanitize address --scratch-path .build-asan --skip GuestTests --skip CommandTests
+	LSAN_OPTIONS=suppressions=$(CURDIR)/Scripts/leaks.supp:print_suppressions=0 $(SWIFT) test --disable-xctest --sanitize address --scratch-path .build-asan --skip GuestTests --skip CommandTests
 
 tsan: setup ## Run the tests under ThreadSanitizer (guests excepted)
 	$(SWIFT) test --disable-xctest --sanitize thread --scratch-path .build-tsan --skip GuestTests --skip CommandTests
