@@ -50,14 +50,19 @@ final class MessageStream {
     let socket: UnixSocket
     private let buffer: PageBuffer
     private let maximumMessage: Int
+
+    // One thread, and what is called during an access to one of these knows nothing of this stream: checks at
+    // run time, several for each message, would find nothing.
     /// The first byte that is not consumed, and the end of what has arrived.
-    private var start = 0
-    private var end = 0
+    @exclusivity(unchecked) private var start = 0
+    @exclusivity(unchecked) private var end = 0
     /// The end of the message in hand; ``start`` while there is none.
-    private var inHand = 0
+    @exclusivity(unchecked) private var inHand = 0
     /// In the order of their positions. Empty but for messages that carry descriptors.
-    private var batches: [Batch] = []
-    private var lostDescriptors = false
+    @exclusivity(unchecked) private var batches: [Batch] = []
+    @exclusivity(unchecked) private var lostDescriptors = false
+    /// What a receive fills; empty between receives.
+    @exclusivity(unchecked) private var arriving = ReceivedDescriptors()
 
     /// - Parameter maximumMessage: in bytes, header included. A longer one is an error.
     init(_ socket: consuming UnixSocket, maximumMessage: Int) throws(Errno) {
@@ -132,10 +137,9 @@ final class MessageStream {
     ) throws(Failure) -> Bool {
         makeRoom()
         guard end < buffer.count else { throw .overrun }
-        var descriptors = ReceivedDescriptors()
         let received: UnixSocket.Received
         do throws(Errno) {
-            received = try receive(buffer, end, &descriptors)
+            received = try receive(buffer, end, &arriving)
         } catch {
             throw .system(error)
         }
@@ -145,7 +149,7 @@ final class MessageStream {
         case .bytes(let count, let hasDescriptors, let lost):
             let chunk = end..<end + count
             end += count
-            if hasDescriptors { assign(&descriptors, arrivedIn: chunk) }
+            if hasDescriptors { assignArrived(in: chunk) }
             if lost { lostDescriptors = true }
             return true
         }
@@ -186,7 +190,7 @@ final class MessageStream {
 
     /// Descriptors belong to the last message that begins in the bytes they came with: the kernel
     /// glues earlier messages without descriptors in front of them and stops behind them.
-    private func assign(_ descriptors: inout ReceivedDescriptors, arrivedIn chunk: Range<Int>) {
+    private func assignArrived(in chunk: Range<Int>) {
         var owner = start
         var position = start
         while position < chunk.upperBound {
@@ -197,7 +201,7 @@ final class MessageStream {
             position += size
         }
         let batch = Batch(position: owner)
-        swap(&batch.descriptors, &descriptors)
+        swap(&batch.descriptors, &arriving)
         batches.append(batch)
     }
 
