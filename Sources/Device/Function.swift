@@ -10,9 +10,10 @@ import PCI
 public final class Function {
     public let device: any Device
     public let host: Host
+    // One thread, and neither calls out while it is accessed: checks at run time would find nothing.
     /// What a guest reads and writes at region ``configurationRegion``.
-    public private(set) var configuration: ConfigurationSpace
-    private var msixTable: MSIXTable?
+    @exclusivity(unchecked) public private(set) var configuration: ConfigurationSpace
+    @exclusivity(unchecked) private var msixTable: MSIXTable?
     private let slots: [BARSlot?]
     private let romImage: [UInt8]
 

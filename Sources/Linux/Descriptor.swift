@@ -73,6 +73,16 @@ public struct ReceivedDescriptors: ~Copyable {
         count = 0
     }
 
+    /// Closes what is left, and takes ownership of the descriptors that a system call stores, which gets room for
+    /// ``capacity`` of them and sets their number.
+    mutating func replace<Result>(
+        _ receive: (UnsafeMutablePointer<Int32>, UnsafeMutablePointer<Int>) -> Result
+    ) -> Result {
+        if count > 0 { removeAll() }
+        var span = raw.mutableSpan
+        return span.withUnsafeMutableBufferPointer { receive($0.baseAddress!, &count) }
+    }
+
     /// Takes ownership of one more.
     ///
     /// - Returns: false, and the descriptor is closed, when there is no room.

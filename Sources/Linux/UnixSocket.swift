@@ -132,23 +132,21 @@ public struct UnixSocket: ~Copyable, Sendable {
     ///
     /// - Parameters:
     ///   - position: where in `buffer` the bytes go; there must be room for 1.
+    ///   - descriptors: whatever was in it is closed.
     ///   - blocking: whether to wait when nothing is there.
     public borrowing func receive(
         into buffer: PageBuffer, from position: Int, descriptors: inout ReceivedDescriptors,
         blocking: Bool
     ) throws(Errno) -> Received {
         precondition(position < buffer.count)
-        var count = 0
         var lost: Int32 = 0
-        var raw = InlineArray<64, Int32>(repeating: -1)
         // SAFETY: the pointers are used during the call only; `buffer` has room for the size given.
-        let got = raw.withReceivingPointer { raw in
+        let got = descriptors.replace { raw, count in
             clinux_receive(
                 descriptor.raw, buffer.address(of: position), buffer.count - position,
-                blocking ? 0 : Int32(MSG_DONTWAIT), raw, ReceivedDescriptors.capacity, &count, &lost)
+                blocking ? 0 : Int32(MSG_DONTWAIT), raw, ReceivedDescriptors.capacity, count, &lost)
         }
-        for index in 0..<count { descriptors.append(Descriptor(owning: raw[index])) }
-        if got > 0 { return .bytes(got, descriptors: count > 0, lost: lost != 0) }
+        if got > 0 { return .bytes(got, descriptors: descriptors.count > 0, lost: lost != 0) }
         if got == 0 { return .endOfFile }
         switch Errno(rawValue: Int32(-got)) {
         case .interrupted, .resourceTemporarilyUnavailable: return .nothing
@@ -198,14 +196,6 @@ public struct UnixSocket: ~Copyable, Sendable {
     /// A send with a time limit must not block in the kernel.
     private static func flags(_ milliseconds: Int32) -> Int32 {
         milliseconds < 0 ? 0 : Int32(MSG_DONTWAIT)
-    }
-}
-
-extension InlineArray where Element == Int32 {
-    /// The elements' address, for a system call that fills them.
-    fileprivate mutating func withReceivingPointer<Result>(_ body: (UnsafeMutablePointer<Int32>) -> Result) -> Result {
-        var span = mutableSpan
-        return span.withUnsafeMutableBufferPointer { body($0.baseAddress!) }
     }
 }
 

@@ -53,13 +53,16 @@ final class MessageStream {
     let socket: UnixSocket
     private let buffer: PageBuffer
     private let maximumMessage: Int
+
+    // One thread, and what is called during an access to one of these knows nothing of this stream: checks at
+    // run time, several for each message, would find nothing.
     /// The first byte that is not consumed, and the end of what has arrived.
-    private var start = 0
-    private var end = 0
+    @exclusivity(unchecked) private var start = 0
+    @exclusivity(unchecked) private var end = 0
     /// The end of the message in hand; ``start`` while there is none.
-    private var inHand = 0
+    @exclusivity(unchecked) private var inHand = 0
     /// In the order of their positions. Empty but for messages that carry descriptors.
-    private var batches: [Batch] = []
+    @exclusivity(unchecked) private var batches: [Batch] = []
 
     /// - Parameter maximumMessage: in bytes, header included. A longer one is an error.
     init(_ socket: consuming UnixSocket, maximumMessage: Int) throws(Errno) {

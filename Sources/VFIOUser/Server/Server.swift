@@ -77,7 +77,7 @@ public final class Server {
 
     private func serve(_ session: Session) {
         do throws(Session.End) {
-            try session.serve(isPolling: configuration.isPolling)
+            while !isStopping.load(ordering: .relaxed) { try session.serve(isPolling: configuration.isPolling) }
         } catch {
             configuration.log("The client's session ended: \(error).")
             endSession()

@@ -33,16 +33,19 @@ final class Session {
     let interrupts: InterruptTable
     let doorbells: DoorbellTable
     let dma: MessageDMA
-    var migration: Migration
     let configuration: Server.Configuration
-    /// What the client can do; nil before its version message.
-    var client: Capabilities?
-    /// Descriptors to go with the reply that is being made.
-    var replyDescriptors: [Int32] = []
-    /// The header of a command whose reply waits until the device lets go of memory.
-    private var held: MessageHeader?
     private let replyBuffer: PageBuffer
-    private var counters = Statistics()
+
+    // One thread, and no access to any of these lasts longer than a statement: checks at run time, several for
+    // each message, would find nothing.
+    @exclusivity(unchecked) var migration: Migration
+    /// What the client can do; nil before its version message.
+    @exclusivity(unchecked) var client: Capabilities?
+    /// Descriptors to go with the reply that is being made.
+    @exclusivity(unchecked) var replyDescriptors: [Int32] = []
+    /// The header of a command whose reply waits until the device lets go of memory.
+    @exclusivity(unchecked) private var held: MessageHeader?
+    @exclusivity(unchecked) private var counters = Statistics()
 
     init(
         _ socket: consuming UnixSocket, function: Function, configuration: Server.Configuration
