@@ -12,6 +12,7 @@ let package = Package(
             targets: [
                 "Linux", "JSON", "VFIO", "GuestMemory", "PCI", "Device", "Exerciser", "DeviceCatalog", "VFIOUser",
             ]),
+        .library(name: "FakeGuest", targets: ["FakeGuest"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
