@@ -165,6 +165,10 @@ void clinux_install_interrupting_signal(int signal) {
     struct sigaction action = {.sa_handler = do_nothing};
     sigemptyset(&action.sa_mask);
     sigaction(signal, &action, NULL);
+    sigset_t unblocked;
+    sigemptyset(&unblocked);
+    sigaddset(&unblocked, signal);
+    pthread_sigmask(SIG_UNBLOCK, &unblocked, NULL);
 }
 
 int clinux_realtime_signal(int offset) { return SIGRTMIN + offset; }

@@ -48,8 +48,9 @@ int clinux_copy(void *to, const void *from, size_t size);
 /// clinux_copy goes to the handler that was there before.
 void clinux_install_fault_guard(void);
 
-/// Installs an empty handler without SA_RESTART, so that `signal` ends blocking calls
-/// with EINTR and does nothing else.
+/// Installs an empty handler without SA_RESTART, so that `signal` ends blocking calls of the
+/// calling thread with EINTR and does nothing else. The thread may have been born with the
+/// signal blocked: those of libdispatch block nearly all, and hand that on.
 void clinux_install_interrupting_signal(int signal);
 
 /// `SIGRTMIN` is a function in glibc, and so no constant for Swift.
