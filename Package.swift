@@ -49,5 +49,8 @@ let package = Package(
         .testTarget(name: "TutorialTests", dependencies: ["TutorialDevice", "Device", "Linux"]),
         .testTarget(name: "SerialCardTests", dependencies: ["SerialCard", "Device", "Linux"]),
         .testTarget(name: "ControlTests", dependencies: ["Control", "PCI"]),
+        .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
+        .testTarget(
+            name: "AllocationTests", dependencies: ["CAllocationCounter", "Device", "Exerciser", "Linux", "VFIOUser"]),
     ]
 )
