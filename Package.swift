@@ -75,5 +75,8 @@ let package = Package(
             dependencies: ["mediated", "mediated-device", "CPNG", "JSON", "Linux", "VFIOUser"]),
         .testTarget(
             name: "GuestTests", dependencies: ["mediated-device", "Control", "Device", "JSON", "Linux"]),
+        .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
+        .testTarget(
+            name: "AllocationTests", dependencies: ["CAllocationCounter", "Device", "Exerciser", "Linux", "VFIOUser"]),
     ]
 )

@@ -70,7 +70,9 @@ public struct RegisterMap<Name: Equatable & Sendable>: Sendable, ExpressibleByAr
     public func read(at offset: UInt64, width: AccessWidth, _ value: (Name) -> UInt64) -> UInt64 {
         let end = offset &+ UInt64(width.rawValue)
         var result: UInt64 = 0
-        for register in readable[Self.firstIndex(in: readable, endingAfter: offset)...] {
+        let table = readable.span
+        for index in Self.firstIndex(in: table, endingAfter: offset)..<table.count {
+            let register = table[index]
             guard register.offset < end else { break }
             let whole = value(register.name) & register.width.mask
             // Shifts by 64 and more give 0; a negative distance shifts the other way.
@@ -87,7 +89,9 @@ public struct RegisterMap<Name: Equatable & Sendable>: Sendable, ExpressibleByAr
         at offset: UInt64, width: AccessWidth, value: UInt64, _ store: (Name, RegisterWrite) -> Void
     ) {
         let end = offset &+ UInt64(width.rawValue)
-        for register in writable[Self.firstIndex(in: writable, endingAfter: offset)...] {
+        let table = writable.span
+        for index in Self.firstIndex(in: table, endingAfter: offset)..<table.count {
+            let register = table[index]
             guard register.offset < end else { break }
             let distance = Self.bits(from: offset, to: register.offset)
             let mask = (width.mask >> distance) & register.width.mask
@@ -105,7 +109,7 @@ public struct RegisterMap<Name: Equatable & Sendable>: Sendable, ExpressibleByAr
     }
 
     /// Where the registers begin that an access at `offset` can touch.
-    @inlinable static func firstIndex(in table: [Register], endingAfter offset: UInt64) -> Int {
+    @inlinable static func firstIndex(in table: Span<Register>, endingAfter offset: UInt64) -> Int {
         var low = 0
         var high = table.count
         while low < high {

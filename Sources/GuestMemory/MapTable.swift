@@ -52,9 +52,18 @@ struct MapTable {
     /// None is empty.
     private var blocks: [Block] = []
     private(set) var count = 0
+    private var cache = WindowCache()
 
     /// The map that contains `address`.
-    func window(at address: UInt64) -> Window? {
+    mutating func window(at address: UInt64) -> Window? {
+        guard !cache.isEmpty else { return search(for: address) }
+        if let found = cache.window(at: address) { return found }
+        guard let found = search(for: address) else { return nil }
+        cache.keep(found, at: address)
+        return found
+    }
+
+    private func search(for address: UInt64) -> Window? {
         guard let position = last(startingUpTo: address) else { return nil }
         let window = blocks[position.block].windows[position.entry]
         return address <= window.last ? window : nil
@@ -84,6 +93,7 @@ struct MapTable {
     /// - Precondition: it overlaps no other map.
     mutating func insert(_ window: Window, _ region: Region) {
         count += 1
+        cache.grow(for: count)
         guard !blocks.isEmpty else {
             blocks.append(Block(starts: [window.start], windows: [window], regions: [region]))
             firsts.append(window.start)
@@ -116,6 +126,7 @@ struct MapTable {
         let window = blocks[position.block].windows[position.entry]
         guard window.start == start, window.last == last else { return nil }
         let region = blocks[position.block].remove(at: position.entry)
+        cache.forget(window)
         count -= 1
         if blocks[position.block].count == 0 {
             blocks.remove(at: position.block)
