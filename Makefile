@@ -44,8 +44,9 @@ asan: setup ## Run the tests under AddressSanitizer (guests excepted)
 tsan: setup ## Run the tests under ThreadSanitizer (guests excepted)
 	$(SWIFT) test --disable-xctest --sanitize thread --scratch-path .build-tsan --skip GuestTests --skip CommandTests
 
-bench: setup ## Measure
-	$(SWIFT) run -c release --package-path Benchmarks
+bench: setup ## Measure against the floor, a bare socket; takes minutes and wants a quiet machine
+	$(SWIFT) build -c release --product mediated-device --static-swift-stdlib
+	$(SWIFT) run -c release --package-path Benchmarks bench
 
 fuzz: setup ## Run each fuzzer for SECONDS (60)
 	@Fuzz/run $(or $(SECONDS),60)

@@ -2,7 +2,7 @@ import Glibc
 import JSON
 import Linux
 
-/// Measures what this project adds to what the kernel costs anyway.
+/// Measures what this project adds to what the kernel costs anyway. See RESULTS.md for how to read the table.
 @main
 struct Bench {
     /// How many stand before the read that closes them. They fit into the socket's buffer.
