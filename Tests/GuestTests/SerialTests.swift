@@ -33,13 +33,14 @@ extension GuestTests {
             #expect(try line.receive(Self.count) == stream)
             #expect(try machine.finish().status == 0)
 
-            // No interrupt is stuck: many came, and the next byte still brings one.
+            // No interrupt is lost or stuck: the next bytes still bring theirs. A driver that has to poll causes none.
+            let before = try card.control.statistics()["interrupts"]?.int ?? 0
+            #expect(before > 0)
             try machine.start("serial \(port) echo 100")
             try line.send(Array(stream.prefix(100)))
             #expect(try line.receive(100) == Array(stream.prefix(100)))
             #expect(try machine.finish().status == 0)
-            let statistics = try card.control.statistics()
-            #expect((statistics["interrupts"]?.int ?? 0) > 1000, "it works by interrupts")
+            #expect(try card.control.statistics()["interrupts"]?.int ?? 0 > before)
         }
     }
 }
