@@ -131,8 +131,8 @@ static void install_fault_guard_once(void) {
 }
 
 void clinux_install_fault_guard(void) {
-    static int installed;
-    if (!__atomic_exchange_n(&installed, 1, __ATOMIC_ACQ_REL)) install_fault_guard_once();
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, install_fault_guard_once);
 }
 
 int clinux_copy(void *to, const void *from, size_t size) {
