@@ -11,6 +11,7 @@
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <termios.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 /* The kernel passes at most this many descriptors in one message (SCM_MAX_FD). */
@@ -112,7 +113,12 @@ static _Thread_local sigjmp_buf *volatile way_out;
 static struct sigaction previous_bus_action;
 
 static void on_bus_error(int signal, siginfo_t *info, void *context) {
-    if (way_out) siglongjmp(*way_out, 1);
+    if (way_out) {
+        /* The jump out of the handler must leave no more signals blocked than the fault found: a sanitizer, which
+           installs handlers of its own in front, blocks them all. */
+        pthread_sigmask(SIG_SETMASK, &((ucontext_t *)context)->uc_sigmask, NULL);
+        siglongjmp(*way_out, 1);
+    }
     if (previous_bus_action.sa_flags & SA_SIGINFO) {
         previous_bus_action.sa_sigaction(signal, info, context);
     } else if (previous_bus_action.sa_handler != SIG_DFL && previous_bus_action.sa_handler != SIG_IGN) {
@@ -124,8 +130,7 @@ static void on_bus_error(int signal, siginfo_t *info, void *context) {
 }
 
 static void install_fault_guard_once(void) {
-    /* SA_NODEFER: the jump out of the handler leaves no signal blocked behind it. */
-    struct sigaction action = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_NODEFER};
+    struct sigaction action = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};
     sigemptyset(&action.sa_mask);
     sigaction(SIGBUS, &action, &previous_bus_action);
 }

@@ -63,6 +63,8 @@ final class MessageStream {
     @exclusivity(unchecked) private var inHand = 0
     /// In the order of their positions. Empty but for messages that carry descriptors.
     @exclusivity(unchecked) private var batches: [Batch] = []
+    /// Where an event loop puts descriptors. Not for what its handlers receive.
+    @exclusivity(unchecked) private var arriving = ReceivedDescriptors()
 
     /// - Parameter maximumMessage: in bytes, header included. A longer one is an error.
     init(_ socket: consuming UnixSocket, maximumMessage: Int) throws(Errno) {
@@ -128,29 +130,15 @@ final class MessageStream {
 
     // MARK: Receiving
 
-    /// Receives what is there by `receive`, which gets the buffer and where to put the bytes.
-    ///
-    /// - Returns: whether anything came.
-    func fill(
-        _ receive: (PageBuffer, Int, inout ReceivedDescriptors) throws(Errno) -> UnixSocket.Received
-    ) throws(Failure) -> Bool {
-        makeRoom()
-        guard end < buffer.count else { throw .overrun }
-        var descriptors = ReceivedDescriptors()
-        let received: UnixSocket.Received
+    /// Receives what is there by an event loop, which runs handlers when nothing is.
+    func fill(in loop: EventLoop, isPolling: Bool) throws(Failure) {
+        try makeRoom()
         do throws(Errno) {
-            received = try receive(buffer, end, &descriptors)
+            let received = try loop.receive(
+                from: socket, into: buffer, at: end, descriptors: &arriving, isPolling: isPolling)
+            try note(received, &arriving)
         } catch {
-            throw .system(error)
-        }
-        switch received {
-        case .endOfFile: throw .endOfFile
-        case .nothing: return false
-        case .bytes(let count, let hasDescriptors, let lost):
-            let chunk = end..<end + count
-            end += count
-            if hasDescriptors || lost { assign(&descriptors, isIncomplete: lost, arrivedIn: chunk) }
-            return true
+            throw error == .connectionReset ? .endOfFile : .system(error)
         }
     }
 
@@ -173,18 +161,42 @@ final class MessageStream {
         return isReady.0 || isReady.1
     }
 
+    /// Receives what is there, also from a handler that an event loop runs amid ``fill(in:isPolling:)``.
     private func fillNow() throws(Failure) {
-        _ = try fill { buffer, position, descriptors throws(Errno) in
-            try socket.receive(into: buffer, from: position, descriptors: &descriptors, blocking: false)
+        try makeRoom()
+        var descriptors = ReceivedDescriptors()
+        do throws(Errno) {
+            let received = try socket.receive(into: buffer, from: end, descriptors: &descriptors, blocking: false)
+            try note(received, &descriptors)
+        } catch {
+            throw error == .connectionReset ? .endOfFile : .system(error)
         }
     }
 
     /// With no message in hand, moves an incomplete one to the front when it would not fit behind.
-    private func makeRoom() {
-        guard start > 0, inHand == start, buffer.count - start < maximumMessage else { return }
-        buffer.move(start..<end, to: 0)
-        for batch in batches { batch.position -= start }
-        (start, end, inHand) = (0, end - start, 0)
+    private func makeRoom() throws(Failure) {
+        if start > 0, inHand == start, buffer.count - start < maximumMessage {
+            buffer.move(start..<end, to: 0)
+            for batch in batches { batch.position -= start }
+            (start, end, inHand) = (0, end - start, 0)
+        }
+        guard end < buffer.count else { throw .overrun }
+    }
+
+    /// Takes account of what was received at ``end``.
+    ///
+    /// - Throws: `.connectionReset` when the peer has closed the connection.
+    private func note(
+        _ received: UnixSocket.Received, _ descriptors: inout ReceivedDescriptors
+    ) throws(Errno) {
+        switch received {
+        case .endOfFile: throw .connectionReset
+        case .nothing: break
+        case .bytes(let count, let hasDescriptors, let lost):
+            let chunk = end..<end + count
+            end += count
+            if hasDescriptors || lost { assign(&descriptors, isIncomplete: lost, arrivedIn: chunk) }
+        }
     }
 
     /// Descriptors belong to the last message that begins in the bytes they came with: the kernel

@@ -50,15 +50,23 @@ public final class Exerciser: Device {
     // MARK: Registers
 
     public func read(_ bar: Int, at offset: UInt64, width: AccessWidth) -> UInt64 {
-        guard let map = Self.registers(of: bar) else { return 0 }
         state.reads &+= 1
-        return map.read(at: offset, width: width) { value(of: $0) }
+        return switch bar {
+        case 0: Self.registers.read(at: offset, width: width) { value(of: $0) }
+        case 1: Self.ports.read(at: offset, width: width) { value(of: $0) }
+        case 2: Self.bufferRegisters.read(at: offset, width: width) { value(of: $0) }
+        default: 0
+        }
     }
 
     public func write(_ bar: Int, at offset: UInt64, width: AccessWidth, value: UInt64) {
-        guard let map = Self.registers(of: bar) else { return }
         state.writes &+= 1
-        map.write(at: offset, width: width, value: value) { store($1, to: $0) }
+        switch bar {
+        case 0: Self.registers.write(at: offset, width: width, value: value) { store($1, to: $0) }
+        case 1: Self.ports.write(at: offset, width: width, value: value) { store($1, to: $0) }
+        case 2: Self.bufferRegisters.write(at: offset, width: width, value: value) { store($1, to: $0) }
+        default: break
+        }
     }
 
     private func value(of register: Register) -> UInt64 {

@@ -46,15 +46,6 @@ extension Exerciser {
     /// The device ID, and the version of the registers above it.
     static let identification: UInt64 = 0x0001_11e9
 
-    static func registers(of bar: Int) -> RegisterMap<Register>? {
-        switch bar {
-        case 0: registers
-        case 1: ports
-        case 2: bufferRegisters
-        default: nil
-        }
-    }
-
     enum Register {
         case identification, scratch, wideScratch
         /// The number of a vector to send.

@@ -92,11 +92,7 @@ final class Session {
         // While a reply is held back no later command may overtake it: only the device's events go on.
         if held != nil { return try dispatchOnly() }
         do throws(MessageStream.Failure) {
-            let loop = function.host.loop
-            _ = try stream.fill { buffer, position, descriptors throws(Errno) in
-                try loop.receive(
-                    from: stream.socket, into: buffer, at: position, descriptors: &descriptors, isPolling: isPolling)
-            }
+            try stream.fill(in: function.host.loop, isPolling: isPolling)
         } catch {
             throw .stream(error)
         }
