@@ -5,6 +5,7 @@ SHELL := bash
 
 SWIFT ?= swift
 PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 60
 SOURCES := Sources Tests Testing Examples Fuzz/Sources Benchmarks/Sources Package.swift
 
 help: ## List the commands
@@ -31,7 +32,8 @@ install: release ## Install the two programs below PREFIX
 lint: ## Check the format of every source file
 	$(SWIFT) format lint --strict --recursive $(wildcard $(SOURCES))
 
-test: setup lint lab ## Set up, build, and run every test, guests included
+test: setup lint lab ## Set up, build, fuzz for a while, and run every test, guests included
+	@Fuzz/run $(FUZZ_SECONDS)
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build --disable-xctest
 
@@ -48,13 +50,13 @@ bench: setup ## Measure against the floor, a bare socket; takes minutes and want
 	$(SWIFT) build -c release --product mediated-device --static-swift-stdlib
 	$(SWIFT) run -c release --package-path Benchmarks bench
 
-fuzz: setup ## Run each fuzzer for SECONDS (60)
-	@Fuzz/run $(or $(SECONDS),60)
+fuzz: setup ## Run each fuzzer for FUZZ_SECONDS (60)
+	@Fuzz/run $(FUZZ_SECONDS)
 
 docs: setup ## Write the modules' reference to docs/, for a browser
 	@SWIFT=$(SWIFT) Scripts/document docs
 
 clean: ## Remove what was built here
-	rm -rf .build .build-device .build-asan .build-tsan .build-docs Benchmarks/.build docs demo.png
+	rm -rf .build .build-device .build-asan .build-tsan .build-docs Benchmarks/.build Fuzz/.build docs demo.png
 
 .PHONY: help setup lab build release install lint test demo asan tsan bench fuzz docs clean
