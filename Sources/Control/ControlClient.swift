@@ -44,7 +44,7 @@ public final class ControlClient {
             throw .malformedReply(
                 "\(picture.width) by \(picture.height) pixels, \(picture.stride) bytes a line, is no picture")
         }
-        let bytes = try reply.attachedBytes(size)
+        let bytes = try reply.attachedFile(size).bytes()
         do throws(Errno) {
             let memory = try MemoryFile(name: "screenshot", size: size)
             memory.replace(at: 0, with: bytes.span.bytes)
@@ -59,14 +59,14 @@ public final class ControlClient {
         try request(.statistics).result
     }
 
-    /// The device's state.
-    public func save() throws(ControlClientError) -> [UInt8] {
+    /// The device's state, in a file of the device process.
+    public func save() throws(ControlClientError) -> AttachedFile {
         let reply = try request(.save)
         let saved: SavedSize = try decode(reply.result)
         guard (0...Self.stateLimit).contains(saved.size) else {
             throw .malformedReply("a state of \(saved.size) bytes is too large")
         }
-        return try reply.attachedBytes(saved.size)
+        return try reply.attachedFile(saved.size)
     }
 
     /// Asks the process to end. It is still there when this returns.
@@ -88,15 +88,10 @@ public final class ControlClient {
         let result: JSON
         var descriptors: ReceivedDescriptors
 
-        /// The first `size` bytes of the file that came with the reply.
-        consuming func attachedBytes(_ size: Int) throws(ControlClientError) -> [UInt8] {
+        /// The file that came with the reply.
+        consuming func attachedFile(_ size: Int) throws(ControlClientError) -> AttachedFile {
             guard let file = descriptors.take(0) else { throw .malformedReply("its file is missing") }
-            // Read, not mapped: whoever sent the file may make it shorter at any time.
-            let bytes = try connected { () throws(Errno) in try file.readBytes(upTo: size) }
-            guard bytes.count == size else {
-                throw .malformedReply("its file has \(bytes.count) of \(size) bytes")
-            }
-            return bytes
+            return AttachedFile(descriptor: file, size: size)
         }
     }
 

@@ -25,11 +25,7 @@ extension ControlDelegate {
         case .statistics: return ControlReply(statistics)
         case .stop: return ControlReply([:])
         case .screenshot(let head): return try screenshot(of: head)
-        case .save:
-            let state = try savedState()
-            let file = try MemoryFile(name: "state", size: state.count)
-            file.replace(at: 0, with: state.span.bytes)
-            return ControlReply(try JSON(encoding: SavedSize(size: state.count)), attachment: file)
+        case .save: return try save()
         }
     }
 
@@ -46,16 +42,18 @@ extension ControlDelegate {
         return ControlReply(try JSON(encoding: picture), attachment: pixels)
     }
 
-    private func savedState() throws -> [UInt8] {
+    private func save() throws -> ControlReply {
         let reader = try StateReader(function)
-        var state: [UInt8] = []
+        let file = try MemoryFile(name: "state", size: reader.size)
         var piece = [UInt8](repeating: 0, count: 1 << 16)
-        while true {
+        var end = 0
+        while end < reader.size {
             var span = piece.mutableSpan
             var bytes = span.mutableBytes
             let count = reader.read(into: &bytes)
-            state += piece[..<count]
-            if count < piece.count { return state }
+            file.replace(at: end, with: piece.span.bytes.extracting(first: count))
+            end += count
         }
+        return ControlReply(try JSON(encoding: SavedSize(size: end)), attachment: file)
     }
 }

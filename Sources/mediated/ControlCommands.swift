@@ -98,12 +98,14 @@ struct Save: ParsableCommand {
 
     func run() throws {
         let state = try target.withClient { client throws(ControlClientError) in try client.save() }
-        do throws(Errno) {
+        do {
             // The state holds what the guest's screen shows: it is its owner's alone.
             let replacement = try FileReplacement(path: file, mode: 0o600)
-            try replacement.descriptor.writeAll(state.span.bytes)
+            try state.copy(to: replacement.descriptor)
             try replacement.commit()
-        } catch {
+        } catch let error as ControlClientError {
+            throw Failure(error)
+        } catch let error as Errno {
             throw Failure(error, cannot: "write the state to", file, otherwise: .cannotCreate)
         }
     }

@@ -10,7 +10,9 @@ struct ControlOptions: ParsableArguments {
     var control: String?
 
     /// Connects to the device process and does something with it.
-    func withClient<Result>(_ body: (ControlClient) throws(ControlClientError) -> Result) throws -> Result {
+    func withClient<Result: ~Copyable>(
+        _ body: (ControlClient) throws(ControlClientError) -> Result
+    ) throws -> Result {
         do throws(ControlClientError) {
             return try body(ControlClient(connectingTo: control ?? ControlClient.path(besides: socket)))
         } catch {

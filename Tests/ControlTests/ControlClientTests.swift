@@ -36,7 +36,7 @@ import Testing
 
     @Test func aSavedStateIsTheFunctionsStream() throws {
         try withDeviceProcess { process in
-            let state = try ControlClient(connectingTo: process.path).save()
+            let state = try ControlClient(connectingTo: process.path).save().bytes()
             #expect(state.starts(with: Array("MEDIATED".utf8)))
             #expect(String(decoding: state, as: UTF8.self).contains(#""device":{"value":7}"#))
         }

@@ -1,0 +1,80 @@
+import JSON
+import Linux
+
+/// Gives out a function's state piece by piece. The device must stand still from the first piece to the last.
+public final class StateReader {
+    private let memory: [Int: MemoryFile]
+    /// Bytes that are ready to go out, from ``position`` on.
+    private var ready: [UInt8]
+    private var position = 0
+    /// Extents that are still to come, in order.
+    private var extents: [(bar: Int, range: Range<Int>)] = []
+    /// The extent whose bytes go out once ``ready`` is empty.
+    private var current: (bar: Int, range: Range<Int>)?
+    private var isEnded = false
+    /// How long the whole state is, in bytes.
+    public let size: Int
+
+    /// Takes the registers' state now; memory is read as it is given out.
+    ///
+    /// - Throws: `JSONError` when the device's state can't be encoded, `Errno` for its memory.
+    public init(_ function: Function) throws {
+        memory = function.memoryByBAR
+        let text = Array(try function.document().text.utf8)
+        ready = SavedState.magic
+        ready.append(SavedState.version)
+        ready.append(UInt32(text.count))
+        ready += text
+        for (bar, file) in memory.sorted(by: { $0.key < $1.key }) {
+            extents += try file.dataExtents().map { (bar, $0) }
+        }
+        let ends = (extents.count + 1) * SavedState.extentHeaderSize
+        size = extents.reduce(ready.count + ends) { $0 + $1.range.count }
+    }
+
+    /// Fills `target` with the next bytes.
+    ///
+    /// - Returns: how many there are; fewer than `target` has only at the end.
+    public func read(into target: inout MutableRawSpan) -> Int {
+        var done = 0
+        while done < target.byteCount {
+            if position < ready.count {
+                let count = min(ready.count - position, target.byteCount - done)
+                let ready = ready
+                target.copy(ready.span.bytes.extracting(position..<position + count), to: done)
+                position += count
+                done += count
+            } else if let (bar, range) = current {
+                let count = min(range.count, target.byteCount - done)
+                var part = target._mutatingExtracting(done..<done + count)
+                memory[bar]?.copy(at: range.lowerBound, count: count, into: &part)
+                current = count == range.count ? nil : (bar, range.lowerBound + count..<range.upperBound)
+                done += count
+            } else if !isEnded {
+                nextExtent()
+            } else {
+                break
+            }
+        }
+        return done
+    }
+
+    private func nextExtent() {
+        ready.removeAll(keepingCapacity: true)
+        position = 0
+        let extent = extents.isEmpty ? nil : extents.removeFirst()
+        ready.append(UInt32(extent?.bar ?? 0))
+        ready.append(UInt32(0))
+        ready.append(UInt64(extent?.range.lowerBound ?? 0))
+        ready.append(UInt64(extent?.range.count ?? 0))
+        current = extent
+        isEnded = extent == nil
+    }
+}
+
+extension [UInt8] {
+    /// Appends a number, lowest byte first.
+    fileprivate mutating func append<Number: FixedWidthInteger & UnsignedInteger>(_ number: Number) {
+        for shift in stride(from: 0, to: Number.bitWidth, by: 8) { append(UInt8(truncatingIfNeeded: number >> shift)) }
+    }
+}

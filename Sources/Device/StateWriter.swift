@@ -1,0 +1,142 @@
+import JSON
+import Linux
+
+/// Takes a function's state in, piece by piece. Registers change at the very end, when all of it is known to fit;
+/// the memory behind BARs is cleared and filled on the way.
+public final class StateWriter {
+    private enum Expecting {
+        case header
+        case document(count: Int)
+        case extentHeader
+        case extent(bar: Int, offset: Int, left: Int)
+        case end
+    }
+
+    private let function: Function
+    private let memory: [Int: MemoryFile]
+    private var expecting = Expecting.header
+    private var collected: [UInt8] = []
+    private var document: SavedState.Document?
+    private var deviceState = JSON.null
+
+    public init(_ function: Function) {
+        self.function = function
+        memory = function.memoryByBAR
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// - Throws: ``StateError`` when they can't be part of a state of this device; the memory behind its BARs
+    ///   has lost its content then.
+    public func write(_ bytes: RawSpan) throws(StateError) {
+        var rest = bytes
+        while rest.byteCount > 0 {
+            switch expecting {
+            case .header:
+                guard collect(SavedState.headerSize, from: &rest) else { return }
+                try readHeader()
+            case .document(let count):
+                guard collect(count, from: &rest) else { return }
+                try readDocument()
+            case .extentHeader:
+                guard collect(SavedState.extentHeaderSize, from: &rest) else { return }
+                try readExtentHeader()
+            case .extent(let bar, let offset, let left):
+                let count = min(left, rest.byteCount)
+                memory[bar]?.replace(at: offset, with: rest.extracting(first: count))
+                rest = rest.extracting(droppingFirst: count)
+                expecting =
+                    count == left
+                    ? .extentHeader : .extent(bar: bar, offset: offset + count, left: left - count)
+            case .end: throw StateError("\(rest.byteCount) bytes follow the end of the state.")
+            }
+        }
+    }
+
+    /// Puts the function into the state, which must have come to its end.
+    ///
+    /// - Throws: ``StateError`` when something is missing or doesn't fit.
+    public func finish() throws(StateError) {
+        guard case .end = expecting, let document else { throw StateError("The state is cut off.") }
+        // Two parts that both may refuse: the old state of the first comes back when the second does.
+        let before = function.state
+        try function.restore(document.function)
+        do throws(StateError) {
+            try function.device.restore(encoded: deviceState)
+        } catch {
+            try function.restore(before)
+            throw error
+        }
+    }
+
+    /// Moves bytes from `rest` until `count` are collected.
+    private func collect(_ count: Int, from rest: inout RawSpan) -> Bool {
+        let wanted = min(count - collected.count, rest.byteCount)
+        for index in 0..<wanted {
+            collected.append(rest.unsafeLoad(fromByteOffset: index, as: UInt8.self))
+        }
+        rest = rest.extracting(droppingFirst: wanted)
+        return collected.count == count
+    }
+
+    private func readHeader() throws(StateError) {
+        guard Array(collected.prefix(8)) == SavedState.magic else { throw StateError("This is no saved state.") }
+        let version = collected.number(at: 8, as: UInt32.self)
+        guard version == SavedState.version else {
+            throw StateError("The state has version \(version); this program reads version \(SavedState.version).")
+        }
+        let count = Int(collected.number(at: 12, as: UInt32.self))
+        guard count > 0, count <= SavedState.maximumJSON else {
+            throw StateError("The state's document has \(count) bytes; at most \(SavedState.maximumJSON) are taken.")
+        }
+        collected.removeAll()
+        expecting = .document(count: count)
+    }
+
+    private func readDocument() throws(StateError) {
+        let document: SavedState.Document
+        do throws(JSONError) {
+            let tree = try JSON(parsing: collected)
+            document = try tree.decode(SavedState.Document.self)
+            deviceState = tree[SavedState.deviceMember] ?? .null
+        } catch {
+            throw StateError("The state's document can't be read: \(error)")
+        }
+        try function.check(document)
+        for file in memory.values {
+            do throws(Errno) {
+                try file.clear()
+            } catch {
+                throw StateError("The device's memory can't be cleared: \(error)")
+            }
+        }
+        self.document = document
+        collected.removeAll()
+        expecting = .extentHeader
+    }
+
+    private func readExtentHeader() throws(StateError) {
+        let bar = Int(collected.number(at: 0, as: UInt32.self))
+        let offset = collected.number(at: 8, as: UInt64.self)
+        let length = collected.number(at: 16, as: UInt64.self)
+        collected.removeAll()
+        guard length > 0 else {
+            expecting = .end
+            return
+        }
+        guard let file = memory[bar], offset <= UInt64(file.size), length <= UInt64(file.size) - offset else {
+            throw StateError("The state has \(length) bytes at \(offset) of BAR \(bar), where there is no memory.")
+        }
+        expecting = .extent(bar: bar, offset: Int(offset), left: Int(length))
+    }
+}
+
+extension [UInt8] {
+    /// The number at `offset`, lowest byte first.
+    fileprivate func number<Number: FixedWidthInteger & UnsignedInteger>(at offset: Int, as type: Number.Type) -> Number
+    {
+        var number: Number = 0
+        for index in (0..<Number.bitWidth / 8).reversed() { number = number << 8 | Number(self[offset + index]) }
+        return number
+    }
+}

@@ -1,0 +1,70 @@
+import CLinux
+import Glibc
+
+/// A listening AF_UNIX stream socket; its path is removed when it goes away.
+public final class UnixListener: Sendable {
+    public let descriptor: Descriptor
+    public let path: String
+    /// Device and inode of the path, so that only our own socket is removed.
+    private let identity: (dev_t, ino_t)
+
+    /// Binds and listens at `path`. A dead socket that an earlier process left there is replaced.
+    ///
+    /// - Parameters:
+    ///   - mode: the permissions of the socket file. Whoever may write to it may connect.
+    ///   - backlog: how many connections may wait to be accepted.
+    /// - Throws: `.addressInUse` when another process listens there, `.fileExists` when there is
+    ///   something that is no socket, `bind(2)`'s error else.
+    public init(path: String, mode: mode_t = 0o600, backlog: Int32 = 16) throws(Errno) {
+        let descriptor = try UnixSocket.create()
+        let raw = descriptor.raw
+        try Self.removeDeadSocket(at: path)
+        // The umask decides over the file's mode from its first moment; fchmod comes too late.
+        let before = umask(~mode & 0o777)
+        defer { umask(before) }
+        try withSocketAddress(of: path) { address, size throws(Errno) in
+            try systemCall { bind(raw, address, size) }
+        }
+        var status = stat()
+        try systemCall { lstat(path, &status) }
+        try systemCall { listen(raw, backlog) }
+        self.identity = (status.st_dev, status.st_ino)
+        self.descriptor = descriptor
+        self.path = path
+    }
+
+    deinit {
+        var status = stat()
+        if lstat(path, &status) == 0, status.st_dev == identity.0, status.st_ino == identity.1 { unlink(path) }
+    }
+
+    private static func removeDeadSocket(at path: String) throws(Errno) {
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return }
+        guard status.st_mode & S_IFMT == S_IFSOCK else { throw .fileExists }
+        do throws(Errno) {
+            _ = try UnixSocket(connectingTo: path)
+            throw Errno.addressInUse
+        } catch {
+            guard error == .connectionRefused else { throw .addressInUse }
+            unlink(path)
+        }
+    }
+
+    /// The next connection that waits. `accept4(2)`
+    ///
+    /// - Returns: nil when none waits any more.
+    /// - Throws: `.tooManyOpenFiles` and the like; the connection goes on waiting then.
+    public func accept() throws(Errno) -> UnixSocket? {
+        var entry = pollfd(fd: descriptor.raw, events: Int16(POLLIN), revents: 0)
+        guard try systemCall({ poll(&entry, 1, 0) }) > 0 else { return nil }
+        let raw = descriptor.raw
+        do throws(Errno) {
+            return UnixSocket(
+                owning: Descriptor(owning: try shim(clinux_accept(raw))))
+        } catch {
+            if error == .connectionAbort || error == .resourceTemporarilyUnavailable { return nil }
+            throw error
+        }
+    }
+}
