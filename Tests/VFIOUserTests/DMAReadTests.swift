@@ -62,7 +62,8 @@ import VFIOUser
         let right = wire(UInt64(0x10000), UInt64(4), UInt32(7))
         for payload in wrongLengths(of: right) + [
             right.replacing(at: 0, with: UInt64(0x11000)), right.replacing(at: 8, with: UInt64(5)),
-            right.replacing(at: 8, with: UInt64.max), Array(right.prefix(16)),
+            right.replacing(at: 8, with: UInt64.max), right.replacing(at: 8, with: UInt64(Int64.max)),
+            Array(right.prefix(16)),
         ] {
             let request = try startLoad(4)
             try client.send(message(.dmaRead, id: request.header.id, payload, flags: .reply))
