@@ -4,7 +4,7 @@ import VFIO
 /// Takes the bytes that arrive on a socket apart into messages, whatever pieces they come in.
 ///
 /// One receive takes all that is there, so that a busy peer costs less than one system call a message.
-/// The message in hand stays where it is until ``consume(_:)``, also while ``awaitReply(to:milliseconds:)``
+/// The message in hand stays where it is until ``consume(_:)``, also while ``awaitReply(to:until:)``
 /// receives more behind it.
 final class MessageStream {
     /// Why no further message can be had.
@@ -212,7 +212,9 @@ final class MessageStream {
     /// order for ``next()``; other replies are dropped.
     ///
     /// The reply lies behind the message in hand. ``discard(_:)`` takes it out again.
-    func awaitReply(to id: UInt16, milliseconds: Int32) throws(Failure) -> Message {
+    ///
+    /// - Parameter deadline: holds for the whole reply, whatever else the peer sends.
+    func awaitReply(to id: UInt16, until deadline: Deadline) throws(Failure) -> Message {
         // With no message in hand, receiving may move the bytes: what was passed over counts from the start.
         var skipped = max(inHand, start) - start
         while true {
@@ -225,7 +227,8 @@ final class MessageStream {
                 discard(message)
             }
             do throws(Errno) {
-                guard try socket.waitReadable(milliseconds: milliseconds) else { throw Errno.timedOut }
+                let left = deadline.millisecondsLeft
+                guard left != 0, try socket.waitReadable(milliseconds: left) else { throw Errno.timedOut }
             } catch {
                 throw error == .timedOut ? .timedOut : .system(error)
             }

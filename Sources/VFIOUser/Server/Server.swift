@@ -11,8 +11,9 @@ public final class Server {
     public struct Configuration {
         /// Never sleep while a client is connected: faster answers for a whole processor.
         public var isPolling = false
-        /// How long a client may take to answer a DMA message or to make room for a reply, in milliseconds. It is
-        /// disconnected, or the access fails, then.
+        /// How long a client may take to answer the DMA messages that one message or event gives rise to, in
+        /// milliseconds; the device's accesses fail then. And how long to make room for a message: it is disconnected
+        /// then.
         public var patience: Int32 = 5_000
         /// Called on the server's thread when something happens that an administrator may want to know.
         public var log: (String) -> Void = { _ in }
