@@ -13,7 +13,7 @@ final class MessageStream {
         case endOfFile
         /// A header says that its message has `size` bytes. Where the next one begins can't be known.
         case messageSize(MessageHeader, maximum: Int)
-        /// More than the buffer holds arrived while a reply was awaited.
+        /// More than the buffer holds, or more descriptors than may wait, arrived while a reply was awaited.
         case overrun
         /// The peer did not answer in time.
         case timedOut
@@ -41,14 +41,18 @@ final class MessageStream {
     private final class Batch {
         var position: Int
         var descriptors = ReceivedDescriptors()
-        /// The kernel had to drop some.
-        let isIncomplete: Bool
+        /// Some had to be dropped.
+        var isIncomplete: Bool
 
         init(position: Int, isIncomplete: Bool) {
             self.position = position
             self.isIncomplete = isIncomplete
         }
     }
+
+    /// How many descriptors may wait with messages: half of what a process has, unless it was given more. So many
+    /// only come while a reply is awaited.
+    private static let maximumWaiting = 512
 
     let socket: UnixSocket
     private let buffer: PageBuffer
@@ -103,7 +107,7 @@ final class MessageStream {
         return taken
     }
 
-    /// Whether the kernel had to drop descriptors of a message: it had too many, or this process has.
+    /// Whether descriptors of a message had to be dropped: it had too many, or this process has.
     func lacksDescriptors(_ message: Message) -> Bool {
         !batches.isEmpty && batches.contains { $0.position == message.range.lowerBound && $0.isIncomplete }
     }
@@ -135,7 +139,7 @@ final class MessageStream {
         _ receive: (PageBuffer, Int, inout ReceivedDescriptors) throws(Errno) -> UnixSocket.Received
     ) throws(Failure) -> Bool {
         makeRoom()
-        guard end < buffer.count else { throw .overrun }
+        guard end < buffer.count, hasRoomForDescriptors else { throw .overrun }
         var descriptors = ReceivedDescriptors()
         let received: UnixSocket.Received
         do throws(Errno) {
@@ -201,9 +205,21 @@ final class MessageStream {
             guard size >= MessageHeader.size else { break }
             position += size
         }
+        // A message has its descriptors at one of its bytes. More at others, in a message that never ends, would take
+        // every descriptor that this process may have.
+        if let batch = batches.last, batch.position == owner {
+            batch.isIncomplete = true
+            return
+        }
         let batch = Batch(position: owner, isIncomplete: isIncomplete)
         swap(&batch.descriptors, &descriptors)
         batches.append(batch)
+    }
+
+    private var hasRoomForDescriptors: Bool {
+        batches.isEmpty
+            || batches.reduce(0) { $0 + max($1.descriptors.count, 1) } <= Self.maximumWaiting
+                - ReceivedDescriptors.capacity
     }
 
     // MARK: Replies
