@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <termios.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -229,6 +231,19 @@ void clinux_name_thread(const char *name) {
     char cut[16];
     snprintf(cut, sizeof cut, "%s", name);
     pthread_setname_np(pthread_self(), cut);
+}
+
+ssize_t clinux_read_available(int descriptor, void *buffer, size_t size) {
+    struct iovec piece = {buffer, size};
+    /* An offset of -1 is the file's own position. */
+    ssize_t got = preadv2(descriptor, &piece, 1, -1, RWF_NOWAIT);
+    if (got < 0 && errno == EOPNOTSUPP) {
+        /* A kernel before 5.8 can't promise it for an eventfd. */
+        struct pollfd readable = {.fd = descriptor, .events = POLLIN};
+        if (poll(&readable, 1, 0) != 1 || !(readable.revents & POLLIN)) return -EAGAIN;
+        got = read(descriptor, buffer, size);
+    }
+    return got < 0 ? -errno : got;
 }
 
 int clinux_is_eventfd(int descriptor) {

@@ -16,9 +16,10 @@ public final class EventFD: Sendable {
     /// A peer may send a blocking one whose counter is full. Changing its flags would change the
     /// peer's too, so ``signal()`` asks first whether a write can block.
     ///
-    /// - Throws: `.invalidArgument` when it is no eventfd: a write to it might block or do anything.
+    /// - Throws: `.invalidArgument` when it is no eventfd: a write to it might block or do anything. `readlink(2)`'s
+    ///   error when that can't be told, as where /proc is not mounted.
     public init(adopting descriptor: consuming Descriptor) throws(Errno) {
-        guard clinux_is_eventfd(descriptor.raw) != 0 else { throw .invalidArgument }
+        guard try shim(clinux_is_eventfd(descriptor.raw)) != 0 else { throw .invalidArgument }
         self.descriptor = descriptor
     }
 
@@ -38,10 +39,9 @@ public final class EventFD: Sendable {
     /// - Returns: 0 when nothing was signalled, or when there is nothing to read.
     @discardableResult
     public func consume() -> UInt64 {
-        var readable = pollfd(fd: descriptor.raw, events: Int16(POLLIN), revents: 0)
-        guard poll(&readable, 1, 0) == 1, readable.revents & Int16(POLLIN) != 0 else { return 0 }
+        // Never blocks, whatever flags a peer gives the file that it shares, and if it reads at the same moment.
         var value: UInt64 = 0
-        return read(descriptor.raw, &value, 8) == 8 ? value : 0
+        return clinux_read_available(descriptor.raw, &value, 8) == 8 ? value : 0
     }
 
     /// Waits until the counter is not 0, and takes it.

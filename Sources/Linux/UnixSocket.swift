@@ -157,12 +157,27 @@ public struct UnixSocket: ~Copyable, Sendable {
 
     /// Sends `head`, then `body`, with descriptors, in one message; blocks until all is sent.
     ///
-    /// - Throws: `.brokenPipe` or `.connectionReset` when the peer is gone.
+    /// - Parameter milliseconds: how long to wait for room at most, in all; negative: without end.
+    /// - Throws: `.brokenPipe` or `.connectionReset` when the peer is gone, `.timedOut` when it made no room in
+    ///   time. When a part has gone the connection is shut down: what followed would be taken for the rest.
     public borrowing func send(
         _ head: RawSpan, _ body: RawSpan = RawSpan(), descriptors: [Int32] = [],
         milliseconds: Int32 = -1
     ) throws(Errno) {
         var skipped = 0
+        do throws(Errno) {
+            try send(head, body, descriptors: descriptors, milliseconds: milliseconds, sent: &skipped)
+        } catch {
+            if skipped > 0 { shutDown() }
+            throw error
+        }
+    }
+
+    /// - Parameter skipped: how many bytes have gone.
+    private borrowing func send(
+        _ head: RawSpan, _ body: RawSpan, descriptors: [Int32], milliseconds: Int32, sent skipped: inout Int
+    ) throws(Errno) {
+        var deadline: Deadline?
         let total = head.byteCount + body.byteCount
         while skipped < total {
             let headLeft = skipped < head.byteCount ? head.extracting(skipped..<head.byteCount) : RawSpan()
@@ -186,8 +201,11 @@ public struct UnixSocket: ~Copyable, Sendable {
             case .interrupted: continue
             case .resourceTemporarilyUnavailable:
                 // The socket may be non-blocking (see EventLoop): wait for room, not for ever when
-                // the caller set a limit.
-                guard try waitWritable(milliseconds: milliseconds) else { throw .timedOut }
+                // the caller set a limit. A peer that makes a little now and then doesn't extend it.
+                let limit = deadline ?? Deadline(milliseconds: milliseconds)
+                deadline = limit
+                let left = limit.millisecondsLeft
+                guard left != 0, try waitWritable(milliseconds: left) else { throw .timedOut }
             case let error: throw error
             }
         }

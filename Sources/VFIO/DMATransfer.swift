@@ -27,7 +27,8 @@ public struct DMATransfer: Equatable, Sendable {
         let wire = try payload.load(vfio_user_dma_access.self)
         self.init(address: wire.address, count: wire.count)
         guard UInt64(payload.byteCount - Self.size) == count else {
-            throw .wrongSize(size: payload.byteCount, expected: Self.size + Int(truncatingIfNeeded: count))
+            // The count is the peer's, of 64 bits: the sum may be more than an Int holds.
+            throw .wrongSize(size: payload.byteCount, expected: Self.size &+ Int(truncatingIfNeeded: count))
         }
     }
 

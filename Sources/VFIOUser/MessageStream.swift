@@ -4,7 +4,7 @@ import VFIO
 /// Takes the bytes that arrive on a socket apart into messages, whatever pieces they come in.
 ///
 /// One receive takes all that is there, so that a busy peer costs less than one system call a message.
-/// The message in hand stays where it is until ``consume(_:)``, also while ``awaitReply(to:milliseconds:)``
+/// The message in hand stays where it is until ``consume(_:)``, also while ``awaitReply(to:until:)``
 /// receives more behind it.
 final class MessageStream {
     /// Why no further message can be had.
@@ -13,7 +13,7 @@ final class MessageStream {
         case endOfFile
         /// A header says that its message has `size` bytes. Where the next one begins can't be known.
         case messageSize(MessageHeader, maximum: Int)
-        /// More than the buffer holds arrived while a reply was awaited.
+        /// More than the buffer holds, or more descriptors than may wait, arrived while a reply was awaited.
         case overrun
         /// The peer did not answer in time.
         case timedOut
@@ -41,14 +41,18 @@ final class MessageStream {
     private final class Batch {
         var position: Int
         var descriptors = ReceivedDescriptors()
-        /// The kernel had to drop some.
-        let isIncomplete: Bool
+        /// Some had to be dropped.
+        var isIncomplete: Bool
 
         init(position: Int, isIncomplete: Bool) {
             self.position = position
             self.isIncomplete = isIncomplete
         }
     }
+
+    /// How many descriptors may wait with messages: half of what a process has, unless it was given more. So many
+    /// only come while a reply is awaited.
+    private static let maximumWaiting = 512
 
     let socket: UnixSocket
     private let buffer: PageBuffer
@@ -105,7 +109,7 @@ final class MessageStream {
         return taken
     }
 
-    /// Whether the kernel had to drop descriptors of a message: it had too many, or this process has.
+    /// Whether descriptors of a message had to be dropped: it had too many, or this process has.
     func lacksDescriptors(_ message: Message) -> Bool {
         !batches.isEmpty && batches.contains { $0.position == message.range.lowerBound && $0.isIncomplete }
     }
@@ -180,7 +184,7 @@ final class MessageStream {
             for batch in batches { batch.position -= start }
             (start, end, inHand) = (0, end - start, 0)
         }
-        guard end < buffer.count else { throw .overrun }
+        guard end < buffer.count, hasRoomForDescriptors else { throw .overrun }
     }
 
     /// Takes account of what was received at ``end``.
@@ -213,9 +217,22 @@ final class MessageStream {
             guard size >= MessageHeader.size else { break }
             position += size
         }
+        // A message has its descriptors at one of its bytes. More at others, in a message that never ends, would take
+        // every descriptor that this process may have.
+        if let batch = batches.last, batch.position == owner {
+            batch.isIncomplete = true
+            descriptors.removeAll()
+            return
+        }
         let batch = Batch(position: owner, isIncomplete: isIncomplete)
         swap(&batch.descriptors, &descriptors)
         batches.append(batch)
+    }
+
+    private var hasRoomForDescriptors: Bool {
+        batches.isEmpty
+            || batches.reduce(0) { $0 + max($1.descriptors.count, 1) } <= Self.maximumWaiting
+                - ReceivedDescriptors.capacity
     }
 
     // MARK: Replies
@@ -224,7 +241,9 @@ final class MessageStream {
     /// order for ``next()``; other replies are dropped.
     ///
     /// The reply lies behind the message in hand. ``discard(_:)`` takes it out again.
-    func awaitReply(to id: UInt16, milliseconds: Int32) throws(Failure) -> Message {
+    ///
+    /// - Parameter deadline: holds for the whole reply, whatever else the peer sends.
+    func awaitReply(to id: UInt16, until deadline: Deadline) throws(Failure) -> Message {
         // With no message in hand, receiving may move the bytes: what was passed over counts from the start.
         var skipped = max(inHand, start) - start
         while true {
@@ -237,7 +256,8 @@ final class MessageStream {
                 discard(message)
             }
             do throws(Errno) {
-                guard try socket.waitReadable(milliseconds: milliseconds) else { throw Errno.timedOut }
+                let left = deadline.millisecondsLeft
+                guard left != 0, try socket.waitReadable(milliseconds: left) else { throw Errno.timedOut }
             } catch {
                 throw error == .timedOut ? .timedOut : .system(error)
             }

@@ -141,6 +141,12 @@ import Testing
         }
     }
 
+    @Test(arguments: [0, 1, 3, 1 << 63, UInt64(Int64.max), .max] as [UInt64])
+    func aDMATransferHasAsManyBytesAsItSays(_ count: UInt64) {
+        let bytes = bytes(DMATransfer(address: 0, count: count).write) + [1, 2]
+        #expect(throws: MalformedMessage.self) { try DMATransfer(withData: bytes.span.bytes) }
+    }
+
     @Test func aDMATransferComesBack() throws {
         let transfer = DMATransfer(address: 1 << 63, count: 2)
         let fixed = bytes { transfer.write(into: &$0) }

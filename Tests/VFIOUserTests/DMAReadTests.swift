@@ -62,7 +62,8 @@ import VFIOUser
         let right = wire(UInt64(0x10000), UInt64(4), UInt32(7))
         for payload in wrongLengths(of: right) + [
             right.replacing(at: 0, with: UInt64(0x11000)), right.replacing(at: 8, with: UInt64(5)),
-            right.replacing(at: 8, with: UInt64.max), Array(right.prefix(16)),
+            right.replacing(at: 8, with: UInt64.max), right.replacing(at: 8, with: UInt64(Int64.max)),
+            Array(right.prefix(16)),
         ] {
             let request = try startLoad(4)
             try client.send(message(.dmaRead, id: request.header.id, payload, flags: .reply))
@@ -123,6 +124,46 @@ import VFIOUser
         try bench.client.send(
             message(.dmaRead, id: request.header.id, request.payload + [1, 2, 3, 4], flags: .reply))
         try bench.expectAlive()
+    }
+
+    @Test func whatElseTheClientSendsDoesNotExtendItsTime() throws {
+        var configuration = Server.Configuration()
+        configuration.patience = 20
+        let bench = try Bench(configuration: configuration)
+        try bench.mapRemote(address: 0x10000, size: 0x1000)
+        try bench.startTransfer(Bench.load, from: 0x10000, length: 4)
+        let request = try #require(try bench.client.receive())
+        let other = message(.dmaRead, id: request.header.id &+ 1, request.payload + [1, 2, 3, 4], flags: .reply)
+        var sent = 0
+        while try sent < 2_000_000 && !bench.client.socket.waitReadable(milliseconds: 0) {
+            try bench.client.send(other)
+            sent += 1
+        }
+        #expect(sent < 2_000_000)
+        #expect(try bench.client.receive()?.header.command == Command.regionWrite.rawValue)
+        #expect(try bench.read(UInt32.self, at: 0x3c) == Self.unreachable)
+    }
+
+    @Test func oneEventOrMessageHasNoMoreTimeThanOneAccess() throws {
+        var configuration = Server.Configuration()
+        configuration.patience = 20
+        let bench = try Bench(configuration: configuration)
+        try bench.mapRemote(address: 0x10000, size: 0x1000)
+        let failures = bench.device.onThread { function, _ in
+            (0..<3).filter { _ in
+                var bytes = [UInt8](repeating: 0, count: 4)
+                var span = bytes.mutableSpan
+                var raw = span.mutableBytes
+                return (try? function.host.memory.read(at: 0x10000, into: &raw)) == nil
+            }.count
+        }
+        #expect(failures == 3)
+        // Once the time is over nothing more is asked; the next message has its time again.
+        #expect(try bench.client.receive()?.header.command == Command.dmaRead.rawValue)
+        try bench.expectAlive()
+        try bench.startTransfer(Bench.load, from: 0x10000, length: 4)
+        #expect(try bench.client.receive()?.header.command == Command.dmaRead.rawValue)
+        #expect(try bench.client.receive()?.header.command == Command.regionWrite.rawValue)
     }
 
     @Test func aClientThatLeavesMeanwhileIsNoHarm() throws {

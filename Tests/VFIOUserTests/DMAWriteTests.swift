@@ -2,6 +2,7 @@ import FakeGuest
 import Linux
 import Testing
 import VFIO
+import VFIOUser
 
 /// VFIO_USER_DMA_WRITE: the server asks, the client answers.
 @Suite struct DMAWriteTests {
@@ -51,6 +52,21 @@ import VFIO
         let request = try startFill()
         #expect(try status(after: message(.dmaWrite, id: request.header.id, flags: [.reply, .error])) == 5)
         try bench.expectAlive()
+    }
+
+    @Test func aClientThatTakesOnlyAPartIsDisconnected() throws {
+        var configuration = Server.Configuration()
+        configuration.patience = 20
+        let bench = try Bench(configuration: configuration)
+        try bench.mapRemote(address: 0, size: 1 << 20)
+        let isWritten = bench.device.onThread { function, _ in
+            let bytes = [UInt8](repeating: 1, count: 1 << 20)
+            return (try? function.host.memory.write(at: 0, from: bytes.span.bytes)) != nil
+        }
+        #expect(!isWritten)
+        // Nothing but the part: what came behind it would be taken for guest memory.
+        #expect(try bench.client.receive() == nil)
+        try Bench(bench.device).expectAlive()
     }
 
     @Test func memoryThatMayNotBeWrittenIsNotAskedFor() throws {

@@ -69,6 +69,36 @@ import VFIOUser
         }
     }
 
+    @Test func aMessageHoldsNoMoreDescriptorsThanOneMayHave() throws {
+        let file = try MemoryFile(name: "hoarded", size: 4096)
+        let raw = Array(repeating: file.descriptor.raw, count: 64)
+        let bytes = message(.deviceSetIRQs, [UInt8](repeating: 0, count: 40))
+        for byte in bytes.dropLast() {
+            try client.send([byte], descriptors: raw)
+            // Received on its own: the kernel stops behind a message with descriptors.
+            bench.device.onThread { _, _ in }
+        }
+        #expect(file.descriptor.openCount() <= 65)
+        try client.send(Array(bytes.suffix(1)))
+        #expect(try client.receive()?.errno == .tooManyOpenFiles)
+        #expect(file.descriptor.openCount() == 1)
+        try bench.expectAlive()
+    }
+
+    @Test func descriptorsThatWaitForAReplyAreBounded() throws {
+        try bench.mapRemote(address: 0x10000, size: 0x1000)
+        try bench.startTransfer(Bench.load, from: 0x10000, length: 4)
+        #expect(try client.receive()?.header.command == Command.dmaRead.rawValue)
+        let file = try MemoryFile(name: "hoarded", size: 4096)
+        let raw = Array(repeating: file.descriptor.raw, count: 64)
+        for _ in 0..<100 { try client.send(.deviceReset, descriptors: raw) }
+        // The access fails before its time is over, and each message is refused.
+        #expect(try client.receive()?.header.command == Command.regionWrite.rawValue)
+        for _ in 0..<100 { #expect(try client.receive()?.errno == .invalidArgument) }
+        #expect(try bench.read(UInt32.self, at: 0x3c) == 5)
+        #expect(file.descriptor.openCount() == 1)
+    }
+
     @Test func aSecondClientIsTurnedAwayAndTheFirstGoesOn() throws {
         for _ in 0..<20 {
             let second = try RawClient(path: bench.device.path)

@@ -218,6 +218,15 @@ import VFIO
         }
     }
 
+    @Test func aTypeThatTheDeviceLacksCanNotBeSwitchedOff() throws {
+        let serial = try Bench("serial")
+        for index in [IRQIndex.msi, .msix] {
+            let reply = try serial.client.call(.deviceSetIRQs, set(index, count: 0, .none, .trigger))
+            #expect(reply.errno == .invalidArgument)
+        }
+        try serial.call(.deviceSetIRQs, set(.intx, count: 0, .none, .trigger))
+    }
+
     @Test func noOtherTypeExists() throws {
         for index in [5, .max] as [UInt32] {
             let payload = set(.intx, .none, .trigger).replacing(at: 8, with: index)

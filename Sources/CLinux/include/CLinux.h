@@ -76,6 +76,10 @@ int clinux_watch_openings(const char *path);
 /// pthread_setname_np(3) of the calling thread, cut to the 15 bytes that fit.
 void clinux_name_thread(const char *name);
 
+/// Reads what is there and never waits, whether the file is O_NONBLOCK or not. -EAGAIN when there is nothing.
+/// RWF_NOWAIT
+ssize_t clinux_read_available(int descriptor, void *buffer, size_t size);
+
 /// 1 when the descriptor is an eventfd, 0 when it is something else, -errno when the kernel does not tell
 /// (no /proc).
 int clinux_is_eventfd(int descriptor);

@@ -96,6 +96,7 @@ public final class Client {
     func call(
         _ command: Command, payload: Int = 0, data: RawSpan = RawSpan(), descriptors: [Int32] = []
     ) throws(ClientError) -> MessageStream.Message {
+        let deadline = Deadline(milliseconds: configuration.patience)
         let id = try send(command, payload: payload, data: data, descriptors: descriptors)
         while true {
             while let message = try nextMessage(stream, command) {
@@ -110,7 +111,7 @@ public final class Client {
                 serve(message, on: stream)
                 stream.consume(message)
             }
-            try receive(command)
+            try receive(command, until: deadline)
         }
     }
 
@@ -143,9 +144,10 @@ public final class Client {
     }
 
     /// Waits for something on either socket, and answers what comes on the twin.
-    private func receive(_ command: Command) throws(ClientError) {
+    private func receive(_ command: Command, until deadline: Deadline) throws(ClientError) {
+        let left = deadline.millisecondsLeft
         do throws(MessageStream.Failure) {
-            guard try stream.fill(alongside: twin, milliseconds: configuration.patience) else {
+            guard left != 0, try stream.fill(alongside: twin, milliseconds: left) else {
                 throw MessageStream.Failure.timedOut
             }
         } catch {

@@ -14,6 +14,8 @@ final class MessageDMA: RemoteMemory {
     private var theirEnd: UnixSocket?
     private var nextID: UInt16 = 0
     private let patience: Int32
+    /// Until when the client has time for all that is asked of it in this turn; nil while nothing was asked.
+    private var deadline: Deadline?
     private var isClosed = false
     /// The command that is sent, but for its data.
     private let request: PageBuffer
@@ -33,6 +35,11 @@ final class MessageDMA: RemoteMemory {
         twin = try MessageStream(pair.first, maximumMessage: Session.maximumMessage)
         theirEnd = consume pair.second
         return raw
+    }
+
+    /// Gives the client its time anew: what made the device ask, a message or an event, is done with.
+    func endTurn() {
+        deadline = nil
     }
 
     /// No message goes out any more: accesses fail.
@@ -85,6 +92,10 @@ final class MessageDMA: RemoteMemory {
         _ command: Command, _ transfer: DMATransfer, data: RawSpan, on stream: MessageStream
     ) throws(DMAError) -> MessageStream.Message {
         guard !isClosed else { throw .remote(address: transfer.address, .socketNotConnected) }
+        let deadline = deadline ?? Deadline(milliseconds: patience)
+        self.deadline = deadline
+        let left = deadline.millisecondsLeft
+        guard left != 0 else { throw .remote(address: transfer.address, .timedOut) }
         nextID &+= 1
         let size = MessageHeader.size + DMATransfer.size
         var head = request.mutableBytes(0..<size)
@@ -93,12 +104,14 @@ final class MessageDMA: RemoteMemory {
         transfer.write(into: &body)
         let reply: MessageStream.Message
         do throws(Errno) {
-            try stream.socket.send(request.bytes(0..<size), data, milliseconds: patience)
+            try stream.socket.send(request.bytes(0..<size), data, milliseconds: left)
         } catch {
+            // Whoever takes no commands can't be served.
+            main.socket.shutDown()
             throw .remote(address: transfer.address, error)
         }
         do throws(MessageStream.Failure) {
-            reply = try stream.awaitReply(to: nextID, milliseconds: patience)
+            reply = try stream.awaitReply(to: nextID, until: deadline)
         } catch {
             throw .remote(address: transfer.address, error.errno)
         }

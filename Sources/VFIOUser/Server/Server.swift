@@ -11,8 +11,9 @@ public final class Server {
     public struct Configuration {
         /// Never sleep while a client is connected: faster answers for a whole processor.
         public var isPolling = false
-        /// How long a client may take to answer a DMA message or to make room for a reply, in milliseconds. It is
-        /// disconnected, or the access fails, then.
+        /// How long a client may take to answer the DMA messages that one message or event gives rise to, in
+        /// milliseconds; the device's accesses fail then. And how long to make room for a message: it is disconnected
+        /// then.
         public var patience: Int32 = 5_000
         /// Called on the server's thread when something happens that an administrator may want to know.
         public var log: (String) -> Void = { _ in }
@@ -25,6 +26,8 @@ public final class Server {
     private let configuration: Configuration
     private var session: Session?
     private var refusals: [Refused] = []
+    /// The watch over the listener, while the server runs.
+    private var accepting: EventLoop.Token?
     private let isStopping = Atomic<Bool>(false)
 
     /// What was done for clients that have left, and for none.
@@ -54,9 +57,16 @@ public final class Server {
     /// - Throws: `Errno` when the system refuses to wait. A client's errors end only its session.
     public func run() throws(Errno) {
         let loop = function.host.loop
-        let token = try loop.watch(listener.descriptor, for: .readable) { [unowned self] _ in acceptClients() }
+        let retry = try TimerFD()
+        let accepting = try loop.watch(listener.descriptor, for: .readable) { [unowned self] _ in accept(retry) }
+        let retrying = try loop.watch(retry.descriptor, for: .readable) { _ in
+            retry.consume()
+            try? loop.change(accepting, to: .readable)
+        }
+        self.accepting = accepting
         defer {
-            loop.unwatch(token)
+            loop.unwatch(accepting)
+            loop.unwatch(retrying)
             endSession()
             refusals.removeAll()
         }
@@ -93,22 +103,25 @@ public final class Server {
 
     // MARK: Clients
 
-    private func acceptClients() {
+    /// Takes one connection: whoever connects again and again doesn't keep the present client waiting.
+    private func accept(_ retry: TimerFD) {
         do throws(Errno) {
             // A client that has left makes room as soon as its last messages are read. Whoever comes meanwhile waits
             // in the backlog, so that a restarted VMM isn't refused for its own predecessor.
             if let session, try session.isAbandoned() { return }
-            while let socket = try listener.accept() {
-                if session == nil {
-                    session = try Session(socket, function: function, configuration: configuration)
-                    past.sessions += 1
-                    configuration.log("A client connected.")
-                } else {
-                    try refuse(socket)
-                }
+            guard let socket = try listener.accept() else { return }
+            if session == nil {
+                session = try Session(socket, function: function, configuration: configuration)
+                past.sessions += 1
+                configuration.log("A client connected.")
+            } else {
+                try refuse(socket)
             }
         } catch {
             configuration.log("A connection could not be taken: \(error).")
+            // No descriptors or no memory. The listener stays readable: look away for a second.
+            if let accepting { try? function.host.loop.change(accepting, to: []) }
+            retry.set(nanoseconds: 1_000_000_000)
         }
     }
 

@@ -89,6 +89,7 @@ final class Session {
     ///
     /// - Throws: the reason why the session is over.
     func serve(isPolling: Bool) throws(End) {
+        dma.endTurn()
         // While a reply is held back no later command may overtake it: only the device's events go on.
         if held != nil { return try dispatchOnly() }
         do throws(MessageStream.Failure) {
@@ -123,6 +124,7 @@ final class Session {
         while held == nil, let message = try nextMessage() {
             try answer(message)
             stream.consume(message)
+            dma.endTurn()
         }
     }
 
@@ -173,6 +175,8 @@ final class Session {
             try stream.socket.send(
                 replyBuffer.bytes(0..<size), descriptors: replyDescriptors, milliseconds: configuration.patience)
         } catch {
+            // Also when the reply was held back, and nobody hears of the error.
+            stream.socket.shutDown()
             throw .sending(error)
         }
     }

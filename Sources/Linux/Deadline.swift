@@ -1,0 +1,23 @@
+import Glibc
+
+/// Until when something may take, however often it waits. `CLOCK_MONOTONIC`
+public struct Deadline: Sendable {
+    /// On the monotonic clock, in milliseconds; the greatest number: never.
+    private let time: Int
+
+    /// - Parameter milliseconds: from now on; negative: without end.
+    public init(milliseconds: Int32) {
+        time = milliseconds < 0 ? .max : Self.now + Int(milliseconds)
+    }
+
+    /// How long `poll(2)` may wait still, in milliseconds: 0 when the time is over, negative when there is no end.
+    public var millisecondsLeft: Int32 {
+        time == .max ? -1 : Int32(clamping: max(0, time - Self.now))
+    }
+
+    private static var now: Int {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+    }
+}
