@@ -29,6 +29,17 @@ public final class MemoryFile: Sendable {
         self.descriptor = descriptor
     }
 
+    /// Takes over a file that somebody else has made, and maps its first `size` bytes.
+    ///
+    /// - Throws: `.invalidArgument` when it has fewer, or nothing keeps its maker from cutting it off.
+    public init(adopting descriptor: consuming Descriptor, size: Int) throws(Errno) {
+        guard size > 0, clinux_cannot_shrink(descriptor.raw) == 1, try descriptor.status().size >= size else {
+            throw .invalidArgument
+        }
+        self.mapping = try Mapping(of: descriptor, size: size)
+        self.descriptor = descriptor
+    }
+
     /// The extents that hold data, in order; all else reads as zeros and takes no memory.
     /// `SEEK_DATA`, `SEEK_HOLE`
     public func dataExtents() throws(Errno) -> [Range<Int>] {

@@ -88,20 +88,6 @@ public struct UnixSocket: ~Copyable, Sendable {
         try wait(for: Int16(POLLIN), milliseconds: milliseconds)
     }
 
-    /// Waits until there is something to receive on either of two sockets.
-    ///
-    /// - Returns: which of them; neither when the time ran out.
-    public static func waitReadable(
-        _ first: borrowing UnixSocket, _ second: borrowing UnixSocket, milliseconds: Int32
-    ) throws(Errno) -> (Bool, Bool) {
-        var entries = [
-            pollfd(fd: first.descriptor.raw, events: Int16(POLLIN), revents: 0),
-            pollfd(fd: second.descriptor.raw, events: Int16(POLLIN), revents: 0),
-        ]
-        try systemCall { poll(&entries, 2, milliseconds) }
-        return (entries[0].revents != 0, entries[1].revents != 0)
-    }
-
     /// Waits until something can be sent (or the peer is gone).
     ///
     /// - Returns: false when the time ran out.

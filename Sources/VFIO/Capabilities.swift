@@ -23,6 +23,9 @@ public struct Capabilities: Equatable, Sendable {
     /// Commands from the server to the client go over a socket of their own. In a reply: the index of
     /// that socket's descriptor.
     public var twinSocket: TwinSocket?
+    /// Region accesses may go through shared memory, an extension of this project's: Documentation/AccessRing.md. In a
+    /// reply: where its three descriptors are.
+    public var accessRing: AccessRing?
     /// VFIO_USER_REGION_WRITE_MULTI is understood.
     public var writeMultiple = false
     /// The granularity of dirty logs; nil when the sender says nothing of migration.
@@ -33,6 +36,16 @@ public struct Capabilities: Equatable, Sendable {
         case supported
         /// The server's reply: descriptor number `index` of the message.
         case descriptor(index: Int)
+    }
+
+    public enum AccessRing: Equatable, Sendable {
+        /// The version that is spoken here.
+        public static let version = 1
+        /// The client supports it.
+        case supported
+        /// The server's reply: descriptors number `index` to `index` + 2 of the message are the ring's memory, the eventfd
+        /// that wakes the server and the eventfd that wakes the client.
+        case descriptors(index: Int)
     }
 
     /// What a sender has that says nothing.
@@ -82,6 +95,14 @@ public struct Capabilities: Equatable, Sendable {
                 twinSocket = index.map { .descriptor(index: Int($0)) } ?? .supported
             }
         }
+        if let ring = list["access_ring"] {
+            guard ring.object != nil else { throw .capabilities("access_ring is no object") }
+            // Another version is another extension: not offered here.
+            if ring["version"]?.int == AccessRing.version {
+                let index = try Self.number("fd_index", of: ring, 0...250)
+                accessRing = index.map { .descriptors(index: Int($0)) } ?? .supported
+            }
+        }
         if let migration = list["migration"] {
             guard migration.object != nil else { throw .capabilities("migration is no object") }
             migrationPageSize = try Self.number("pgsize", of: migration, 1...UInt64.max)
@@ -111,6 +132,12 @@ public struct Capabilities: Equatable, Sendable {
         switch twinSocket {
         case .supported: list["twin_socket"] = ["supported": true]
         case .descriptor(let index): list["twin_socket"] = ["supported": true, "fd_index": JSON(index)]
+        case nil: break
+        }
+        switch accessRing {
+        case .supported: list["access_ring"] = ["version": JSON(AccessRing.version)]
+        case .descriptors(let index):
+            list["access_ring"] = ["version": JSON(AccessRing.version), "fd_index": JSON(index)]
         case nil: break
         }
         if let migrationPageSize { list["migration"] = ["pgsize": JSON(migrationPageSize)] }

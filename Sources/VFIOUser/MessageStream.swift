@@ -146,32 +146,38 @@ final class MessageStream {
         }
     }
 
-    /// Waits until something arrives here or on another stream, and takes what is there on both.
+    /// Waits until something arrives here or on another stream, and takes what is there on both; or until an eventfd is
+    /// signalled.
     ///
     /// - Returns: false when the time ran out.
-    func fill(alongside other: MessageStream?, milliseconds: Int32) throws(Failure) -> Bool {
-        let isReady: (Bool, Bool)
+    func fill(
+        alongside other: MessageStream?, or eventFD: EventFD? = nil, milliseconds: Int32
+    ) throws(Failure) -> Bool {
+        var descriptors = [socket.descriptor.raw]
+        if let other { descriptors.append(other.socket.descriptor.raw) }
+        if let eventFD { descriptors.append(eventFD.descriptor.raw) }
+        let isReady: [Bool]
         do throws(Errno) {
-            if let other {
-                isReady = try UnixSocket.waitReadable(socket, other.socket, milliseconds: milliseconds)
-            } else {
-                isReady = (try socket.waitReadable(milliseconds: milliseconds), false)
-            }
+            isReady = try waitReadable(descriptors, milliseconds: milliseconds)
         } catch {
             throw .system(error)
         }
-        if isReady.0 { try fillNow() }
-        if isReady.1 { try other?.fillNow() }
-        return isReady.0 || isReady.1
+        if isReady[0] { try fillAvailable() }
+        if let other, isReady[1] { try other.fillAvailable() }
+        return isReady.contains(true)
     }
 
     /// Receives what is there, also from a handler that an event loop runs amid ``fill(in:isPolling:)``.
-    private func fillNow() throws(Failure) {
+    ///
+    /// - Returns: whether anything was.
+    @discardableResult
+    func fillAvailable() throws(Failure) -> Bool {
         try makeRoom()
         var descriptors = ReceivedDescriptors()
         do throws(Errno) {
             let received = try socket.receive(into: buffer, from: end, descriptors: &descriptors, blocking: false)
             try note(received, &descriptors)
+            return received != .nothing
         } catch {
             throw error == .connectionReset ? .endOfFile : .system(error)
         }
@@ -261,7 +267,7 @@ final class MessageStream {
             } catch {
                 throw error == .timedOut ? .timedOut : .system(error)
             }
-            try fillNow()
+            try fillAvailable()
         }
     }
 

@@ -10,6 +10,7 @@ extension Statistics {
         }
         return [
             "messages": JSON(messages),
+            "ringAccesses": JSON(ringAccesses),
             "reads": byRegion(reads),
             "writes": byRegion(writes),
             "errors": JSON(errors),

@@ -36,6 +36,18 @@ int clinux_memfd(const char *name);
 /// F_ADD_SEALS of F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL. Returns 0 or -errno.
 int clinux_seal_size(int descriptor);
 
+/// 1 when the file's size can only grow (F_GET_SEALS has F_SEAL_SHRINK), 0 when not, -errno when it can't be sealed.
+int clinux_cannot_shrink(int descriptor);
+
+/// Tells the processor that this is a loop that waits for memory to change.
+static inline void clinux_relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 /// SO_PEERCRED of a connected AF_UNIX socket. Returns 0 or -errno.
 int clinux_peer_credentials(int socket, pid_t *pid, uid_t *uid, gid_t *gid);
 

@@ -1,7 +1,7 @@
 import Linux
 import VFIO
 
-/// Reading and writing a device's regions by message.
+/// Reading and writing a device's regions: by the access ring where there is one and the data fits into it, else by message.
 extension Client {
     /// Reads `count` bytes. VFIO_USER_REGION_READ
     ///
@@ -20,6 +20,10 @@ extension Client {
     public func read<Value: FixedWidthInteger & BitwiseCopyable>(
         _ type: Value.Type, region: Int, offset: UInt64
     ) throws(ClientError) -> Value {
+        if let ring = freeRing {
+            let entry = RingEntry(.read, region: region, offset: offset, count: MemoryLayout<Value>.size)
+            return Value(truncatingIfNeeded: try carryOut(entry, by: ring, .regionRead).number)
+        }
         let message = try readMessage(region, offset, MemoryLayout<Value>.size)
         defer { finish(message) }
         return payload(of: message).unsafeLoadUnaligned(fromByteOffset: RegionAccess.size, as: Value.self)
@@ -27,6 +31,11 @@ extension Client {
 
     /// Reads as many bytes as `target` has.
     public func read(region: Int, offset: UInt64, into target: inout MutableRawSpan) throws(ClientError) {
+        let entry = RingEntry(.read, region: region, offset: offset, count: target.byteCount)
+        if let ring = freeRing, let range = entry.dataRange {
+            let answer = try carryOut(entry, by: ring, .regionRead)
+            return target.copy(answer.words.span.bytes.extracting(range), to: 0)
+        }
         let message = try readMessage(region, offset, target.byteCount)
         defer { finish(message) }
         target.copy(payload(of: message).extracting(droppingFirst: RegionAccess.size), to: 0)
@@ -54,6 +63,13 @@ extension Client {
     public func write(
         region: Int, offset: UInt64, bytes: RawSpan, isPosted: Bool = false
     ) throws(ClientError) {
+        var entry = RingEntry(.write, region: region, offset: offset, count: bytes.byteCount)
+        if let ring = freeRing, let range = entry.dataRange {
+            var words = entry.words.mutableSpan
+            var all = words.mutableBytes
+            all.copy(bytes, to: range.lowerBound)
+            return try write(entry, by: ring, isPosted: isPosted)
+        }
         let access = RegionAccess(
             region: UInt32(truncatingIfNeeded: region), offset: offset, count: UInt32(bytes.byteCount))
         let size = prepare { access.write(into: &$0) }
@@ -65,6 +81,11 @@ extension Client {
     public func write<Value: FixedWidthInteger & BitwiseCopyable>(
         _ value: Value, region: Int, offset: UInt64, isPosted: Bool = false
     ) throws(ClientError) {
+        if let ring = freeRing {
+            var entry = RingEntry(.write, region: region, offset: offset, count: MemoryLayout<Value>.size)
+            entry.number = UInt64(truncatingIfNeeded: value)
+            return try write(entry, by: ring, isPosted: isPosted)
+        }
         let access = RegionAccess(
             region: UInt32(truncatingIfNeeded: region), offset: offset, count: UInt32(MemoryLayout<Value>.size))
         let size = prepare { bytes in
@@ -74,6 +95,14 @@ extension Client {
         }
         if isPosted { return try post(.regionWrite, payload: size) }
         finish(try call(.regionWrite, payload: size))
+    }
+
+    private func write(_ entry: RingEntry, by ring: RingProducer, isPosted: Bool) throws(ClientError) {
+        if isPosted {
+            try put(entry, into: ring, .regionWrite)
+        } else {
+            _ = try carryOut(entry, by: ring, .regionWrite)
+        }
     }
 
     /// Writes several small values with one message. VFIO_USER_REGION_WRITE_MULTI

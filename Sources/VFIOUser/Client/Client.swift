@@ -18,6 +18,7 @@ public final class Client {
             capabilities.maxMessageFDs = ReceivedDescriptors.capacity
             capabilities.writeMultiple = true
             capabilities.migrationPageSize = 4096
+            capabilities.accessRing = .supported
         }
     }
 
@@ -28,6 +29,11 @@ public final class Client {
     let configuration: Configuration
     private let stream: MessageStream
     private var twin: MessageStream?
+    /// Region accesses by shared memory, when the server offers it.
+    private var ring: RingProducer?
+    /// A message that gets no answer may still be on its way.
+    private var hasPosted = false
+    var spin = SpinBudget()
     private let request: PageBuffer
     private var nextID: UInt16 = 0
 
@@ -65,12 +71,26 @@ public final class Client {
             throw .version(major: answer.major, minor: answer.minor)
         }
         server = answer.capabilities
-        guard case .descriptor(let index) = server.twinSocket else { return }
+        if case .descriptor(let index) = server.twinSocket { try openTwin(index, &descriptors) }
+        if case .descriptors(let index) = server.accessRing { try openRing(index, &descriptors) }
+    }
+
+    private func openTwin(_ index: Int, _ descriptors: inout ReceivedDescriptors) throws(ClientError) {
         guard let descriptor = descriptors.take(index) else {
             throw .malformed(.version, .field("fd_index", value: UInt64(index)))
         }
         do throws(Errno) {
             twin = try MessageStream(UnixSocket(owning: descriptor), maximumMessage: Self.maximumMessage)
+        } catch {
+            throw .system(error)
+        }
+    }
+
+    private func openRing(_ index: Int, _ descriptors: inout ReceivedDescriptors) throws(ClientError) {
+        do throws(Errno) {
+            ring = try RingProducer(&descriptors, at: index)
+        } catch .invalidArgument {
+            throw .malformed(.version, .field("fd_index", value: UInt64(index)))
         } catch {
             throw .system(error)
         }
@@ -101,6 +121,7 @@ public final class Client {
         while true {
             while let message = try nextMessage(stream, command) {
                 if message.header.type == .reply, message.header.id == id {
+                    hasPosted = false
                     guard !message.header.flags.contains(.error) else {
                         let errno = Errno(rawValue: Int32(truncatingIfNeeded: message.header.error))
                         stream.consume(message)
@@ -115,8 +136,12 @@ public final class Client {
         }
     }
 
+    /// The ring, unless an access through it could overtake a message.
+    var freeRing: RingProducer? { hasPosted ? nil : ring }
+
     /// Sends a command that wants no answer.
     func post(_ command: Command, payload: Int, data: RawSpan = RawSpan()) throws(ClientError) {
+        hasPosted = true
         _ = try send(command, payload: payload, data: data, flags: .noReply)
     }
 
@@ -143,17 +168,32 @@ public final class Client {
         do throws(MessageStream.Failure) { return try stream.next() } catch { throw ClientError(error, command) }
     }
 
-    /// Waits for something on either socket, and answers what comes on the twin.
-    private func receive(_ command: Command, until deadline: Deadline) throws(ClientError) {
+    /// Waits for something on the main socket, while traffic is dense without sleeping, else on either or for an eventfd;
+    /// answers what comes on the twin.
+    private func receive(_ command: Command, or eventFD: EventFD? = nil, until deadline: Deadline) throws(ClientError) {
         let left = deadline.millisecondsLeft
         do throws(MessageStream.Failure) {
-            guard left != 0, try stream.fill(alongside: twin, milliseconds: left) else {
+            guard left != 0, try stream.fill(alongside: twin, or: eventFD, milliseconds: left) else {
                 throw MessageStream.Failure.timedOut
             }
         } catch {
             throw ClientError(error, command)
         }
         try serveTwin()
+    }
+
+    /// Sleeps until the server rings the eventfd, answering its commands meanwhile.
+    func sleep(until eventFD: EventFD, _ command: Command, _ deadline: Deadline) throws(ClientError) {
+        try receive(command, or: eventFD, until: deadline)
+        try serveAll()
+    }
+
+    /// Answers the commands that have arrived on the main socket. Replies among them come for nobody.
+    private func serveAll() throws(ClientError) {
+        while let message = try nextMessage(stream, .dmaRead) {
+            serve(message, on: stream)
+            stream.consume(message)
+        }
     }
 
     private func serveTwin() throws(ClientError) {
@@ -198,10 +238,7 @@ public final class Client {
     public func serveRequests(milliseconds: Int32) throws(ClientError) {
         repeat {
             try serveTwin()
-            while let message = try nextMessage(stream, .dmaRead) {
-                serve(message, on: stream)
-                stream.consume(message)
-            }
+            try serveAll()
             do throws(MessageStream.Failure) {
                 guard try stream.fill(alongside: twin, milliseconds: milliseconds) else { return }
             } catch {

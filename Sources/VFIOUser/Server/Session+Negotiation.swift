@@ -20,6 +20,12 @@ extension Session {
             replyDescriptors = [theirEnd]
             mine.twinSocket = .descriptor(index: 0)
         }
+        // Its descriptors come behind the twin socket's.
+        if offer.capabilities.accessRing == .supported, replyDescriptors.count + 3 <= mine.maxMessageFDs {
+            let ring = try openRing()
+            mine.accessRing = .descriptors(index: replyDescriptors.count)
+            replyDescriptors += ring.descriptors
+        }
         client = offer.capabilities
         dma.maximumTransfer = min(offer.capabilities.maxDataTransfer, Self.maximumTransfer)
         var reply = payloadBytes()

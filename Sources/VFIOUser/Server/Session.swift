@@ -45,7 +45,15 @@ final class Session {
     @exclusivity(unchecked) var replyDescriptors: [Int32] = []
     /// The header of a command whose reply waits until the device lets go of memory.
     @exclusivity(unchecked) private var held: MessageHeader?
-    @exclusivity(unchecked) private var counters = Statistics()
+    @exclusivity(unchecked) var counters = Statistics()
+    /// Region accesses by shared memory, if the client asked for it.
+    @exclusivity(unchecked) var ring: RingConsumer?
+    /// With a ring: what tells of the socket and the ring's doorbell, and whether something is there to receive.
+    var socketWatch: EventLoop.Token?
+    var ringWatch: EventLoop.Token?
+    var hasArrivals = false
+    @exclusivity(unchecked) var spin = SpinBudget()
+    @exclusivity(unchecked) var turns = 0
 
     init(
         _ socket: consuming UnixSocket, function: Function, configuration: Server.Configuration
@@ -66,6 +74,7 @@ final class Session {
     /// Drops all that was the client's: its maps, eventfds and connection. The device keeps its state.
     func close() {
         function.host.loop.endReceiving()
+        closeRing()
         function.host.interrupts.sink = nil
         interrupts.reset()
         doorbells.reset()
@@ -92,6 +101,7 @@ final class Session {
         dma.endTurn()
         // While a reply is held back no later command may overtake it: only the device's events go on.
         if held != nil { return try dispatchOnly() }
+        if let ring { return try serve(ring, isPolling: isPolling) }
         do throws(MessageStream.Failure) {
             try stream.fill(in: function.host.loop, isPolling: isPolling)
         } catch {
@@ -108,11 +118,17 @@ final class Session {
     private func dispatchOnly() throws(End) {
         let loop = function.host.loop
         do throws(Errno) {
-            loop.endReceiving()
             // Nothing is received, but a client that leaves must be noticed.
-            let token = try loop.watch(stream.socket.descriptor, for: []) { _ in }
-            defer { loop.unwatch(token) }
-            try loop.dispatch(milliseconds: -1)
+            if let socketWatch {
+                try loop.change(socketWatch, to: [])
+                defer { try? loop.change(socketWatch, to: .readable) }
+                try loop.dispatch(milliseconds: -1)
+            } else {
+                loop.endReceiving()
+                let token = try loop.watch(stream.socket.descriptor, for: []) { _ in }
+                defer { loop.unwatch(token) }
+                try loop.dispatch(milliseconds: -1)
+            }
             if held != nil, try isAbandoned() { throw Errno.connectionReset }
         } catch {
             throw .stream(error == .connectionReset ? .endOfFile : .system(error))
@@ -120,8 +136,10 @@ final class Session {
         if held == nil { try answerAll() }
     }
 
-    private func answerAll() throws(End) {
+    func answerAll() throws(End) {
         while held == nil, let message = try nextMessage() {
+            // What the client put into its ring before it sent the message comes before the message.
+            try carryOutRing()
             try answer(message)
             stream.consume(message)
             dma.endTurn()
@@ -156,7 +174,7 @@ final class Session {
             throw end
         } catch {
             counters.errors &+= 1
-            let errno = (error as? any Refusal)?.errno ?? .ioError
+            let errno = Self.errno(for: error)
             if !header.flags.contains(.noReply) {
                 replyDescriptors = []
                 try send(header.reply(error: errno.rawValue), payload: 0)
@@ -164,6 +182,10 @@ final class Session {
             if client == nil { throw .refused("the versions could not be agreed on: \(error)") }
         }
         replyDescriptors = []
+    }
+
+    static func errno(for error: any Error) -> Errno {
+        (error as? any Refusal)?.errno ?? .ioError
     }
 
     /// Sends a reply whose payload stands in ``payloadBytes()``.
@@ -246,8 +268,7 @@ final class Session {
         access.write(into: &reply)
         let end = RegionAccess.size + Int(access.count)
         var data = reply._mutatingExtracting(RegionAccess.size..<end)
-        try function.read(region: Int(access.region), offset: access.offset, into: &data)
-        counters.reads[Int(access.region)] &+= 1
+        try read(region: Int(access.region), offset: access.offset, into: &data)
         return end
     }
 
@@ -255,16 +276,21 @@ final class Session {
         let access = try RegionAccess(withData: payload)
         guard access.count <= UInt32(Self.maximumTransfer) else { throw Errno.invalidArgument }
         try write(
-            region: access.region, offset: access.offset, payload.extracting(droppingFirst: RegionAccess.size))
+            region: Int(access.region), offset: access.offset, payload.extracting(droppingFirst: RegionAccess.size))
         var reply = payloadBytes()
         return access.write(into: &reply)
     }
 
-    private func write(region: UInt32, offset: UInt64, _ data: RawSpan) throws {
+    func read(region: Int, offset: UInt64, into data: inout MutableRawSpan) throws {
+        try function.read(region: region, offset: offset, into: &data)
+        counters.reads[region] &+= 1
+    }
+
+    func write(region: Int, offset: UInt64, _ data: RawSpan) throws {
         // Writes would change a device that was told to stand still.
-        guard migration.isRunning || Int(region) == Function.configurationRegion else { throw Errno.resourceBusy }
-        try function.write(region: Int(region), offset: offset, from: data)
-        counters.writes[Int(region)] &+= 1
+        guard migration.isRunning || region == Function.configurationRegion else { throw Errno.resourceBusy }
+        try function.write(region: region, offset: offset, from: data)
+        counters.writes[region] &+= 1
     }
 
     /// Carries out the writes in their order; the first that fails ends it.
@@ -275,7 +301,7 @@ final class Session {
             let item = try SmallRegionWrite(number: number, of: payload)
             let start = SmallRegionWrite.dataOffset(number: number)
             try write(
-                region: item.region, offset: item.offset, payload.extracting(start..<start + Int(item.count)))
+                region: Int(item.region), offset: item.offset, payload.extracting(start..<start + Int(item.count)))
         }
         var reply = payloadBytes()
         reply.storeBytes(of: UInt64(count), toByteOffset: 0, as: UInt64.self)

@@ -2,10 +2,12 @@
 public struct Statistics: Sendable {
     /// Messages of any kind.
     public var messages: UInt64 = 0
+    /// Accesses that came through an access ring, by no message.
+    public var ringAccesses: UInt64 = 0
     /// Region reads and writes, by region.
     public var reads = InlineArray<9, UInt64>(repeating: 0)
     public var writes = InlineArray<9, UInt64>(repeating: 0)
-    /// Messages that were answered with an error, or would have been.
+    /// Messages and ring accesses that were answered with an error, or would have been.
     public var errors: UInt64 = 0
     /// Eventfds signalled.
     public var interrupts: UInt64 = 0
@@ -21,6 +23,7 @@ public struct Statistics: Sendable {
 
     mutating func add(_ other: Statistics) {
         messages &+= other.messages
+        ringAccesses &+= other.ringAccesses
         for index in reads.indices {
             reads[index] &+= other.reads[index]
             writes[index] &+= other.writes[index]

@@ -1,0 +1,76 @@
+import CLinux
+import Glibc
+
+/// How long to wait for something by asking for it again and again before sleeping, from experience: like KVM's halt
+/// polling.
+///
+/// Waking a sleeper on another processor costs far more than a few microseconds of asking. But where nothing comes soon,
+/// or the other side needs this very processor, asking only takes time away. So whoever asked in vain sleeps at once
+/// the next time, and twice as often each time it is in vain again; a success makes up for all failures.
+public struct SpinBudget: Sendable {
+    /// How long one attempt lasts, in nanoseconds: more than a peer needs for its next message in dense traffic, far less
+    /// than a time slice.
+    public static let nanoseconds: UInt64 = 20_000
+    /// Attempts in vain cost at most one part in so many waits.
+    private static let longestPause = 1024
+    /// How often to ask before looking at the clock.
+    private static let stride = 16
+
+    /// How many waits go by before the next attempt.
+    private var pause = 0
+    /// What ``pause`` becomes after an attempt in vain.
+    private var nextPause = 1
+
+    public init() {}
+
+    /// Asks until the answer is yes or the attempt has lasted long enough, if an attempt is due at all.
+    ///
+    /// - Returns: whether the answer was yes.
+    @inlinable
+    public mutating func wait<Failure: Error>(until isThere: () throws(Failure) -> Bool) throws(Failure) -> Bool {
+        guard isDue() else { return false }
+        let end = Self.now() &+ Self.nanoseconds
+        repeat {
+            if try ask(isThere) {
+                succeeded()
+                return true
+            }
+        } while Self.now() < end
+        failed()
+        return false
+    }
+
+    @usableFromInline
+    func ask<Failure: Error>(_ isThere: () throws(Failure) -> Bool) throws(Failure) -> Bool {
+        for _ in 0..<Self.stride {
+            if try isThere() { return true }
+            clinux_relax()
+        }
+        return false
+    }
+
+    @usableFromInline
+    mutating func isDue() -> Bool {
+        guard pause > 0 else { return true }
+        pause -= 1
+        return false
+    }
+
+    @usableFromInline
+    mutating func succeeded() {
+        nextPause = 1
+    }
+
+    @usableFromInline
+    mutating func failed() {
+        pause = nextPause
+        nextPause = min(2 * nextPause, Self.longestPause)
+    }
+
+    @usableFromInline
+    static func now() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
+    }
+}
