@@ -133,8 +133,8 @@ static void install_fault_guard_once(void) {
 }
 
 void clinux_install_fault_guard(void) {
-    static int installed;
-    if (!__atomic_exchange_n(&installed, 1, __ATOMIC_ACQ_REL)) install_fault_guard_once();
+    static pthread_once_t installed = PTHREAD_ONCE_INIT;
+    pthread_once(&installed, install_fault_guard_once);
 }
 
 int clinux_copy(void *to, const void *from, size_t size) {
@@ -144,6 +144,8 @@ int clinux_copy(void *to, const void *from, size_t size) {
         return -EFAULT;
     }
     way_out = &here;
+    /* The guard must be there before the copy begins. */
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     uintptr_t alignment = (uintptr_t)to | (uintptr_t)from;
     if (size == 4 && !(alignment & 3))
         __atomic_store_n((uint32_t *)to, __atomic_load_n((const uint32_t *)from, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
