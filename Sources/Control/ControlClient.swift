@@ -1,5 +1,4 @@
 import Device
-import Glibc
 import JSON
 import Linux
 
@@ -91,6 +90,10 @@ public final class ControlClient {
         /// The first `size` bytes of the file that came with the reply.
         consuming func attachedBytes(_ size: Int) throws(ControlClientError) -> [UInt8] {
             guard let file = descriptors.take(0) else { throw .malformedReply("its file is missing") }
+            // What is no file, such as a pipe, might never have so many bytes, nor an end.
+            guard try connected({ () throws(Errno) in try file.status().isRegular }) else {
+                throw .malformedReply("what comes with it is no file")
+            }
             // Read, not mapped: whoever sent the file may make it shorter at any time.
             let bytes = try connected { () throws(Errno) in try file.readBytes(upTo: size) }
             guard bytes.count == size else {
@@ -101,10 +104,10 @@ public final class ControlClient {
     }
 
     private func request(_ request: ControlRequest) throws(ControlClientError) -> Reply {
-        let deadline = now() + milliseconds
+        let deadline = Deadline(milliseconds: Int32(clamping: milliseconds))
         let line = Array(request.json.text.utf8) + [UInt8(ascii: "\n")]
         try connected { () throws(Errno) in
-            try socket.send(line.span.bytes, milliseconds: Int32(clamping: milliseconds))
+            try socket.send(line.span.bytes, milliseconds: deadline.millisecondsLeft)
         }
         var descriptors = ReceivedDescriptors()
         let answer = try receiveLine(until: deadline, &descriptors)
@@ -112,12 +115,12 @@ public final class ControlClient {
     }
 
     private func receiveLine(
-        until deadline: Int, _ descriptors: inout ReceivedDescriptors
+        until deadline: Deadline, _ descriptors: inout ReceivedDescriptors
     ) throws(ControlClientError) -> [UInt8] {
         while !incoming.isFull {
             if let line = incoming.takeLine() { return line }
-            let left = Int32(clamping: max(0, deadline - now()))
-            guard try connected({ () throws(Errno) in try socket.waitReadable(milliseconds: left) }) else {
+            let left = deadline.millisecondsLeft
+            guard left != 0, try connected({ () throws(Errno) in try socket.waitReadable(milliseconds: left) }) else {
                 throw .timedOut(milliseconds: milliseconds)
             }
             do throws(Errno) {
@@ -130,13 +133,6 @@ public final class ControlClient {
         }
         throw .malformedReply("it is longer than \(incoming.limit) bytes")
     }
-}
-
-/// Milliseconds on a clock that only goes forward.
-private func now() -> Int {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
 }
 
 /// Runs a system call on the connection.
