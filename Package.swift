@@ -67,7 +67,7 @@ let package = Package(
         .testTarget(name: "VFIOTests", dependencies: ["VFIO"]),
         .testTarget(
             name: "VFIOUserTests",
-            dependencies: ["FakeGuest", "VFIOUser", "VFIO", "Device", "PCI", "GuestMemory", "Linux"]),
+            dependencies: ["CLinux", "FakeGuest", "VFIOUser", "VFIO", "Device", "PCI", "GuestMemory", "Linux"]),
         .testTarget(name: "ClientTests", dependencies: ["FakeGuest", "VFIOUser", "VFIO", "Device", "Linux"]),
         .testTarget(name: "ControlTests", dependencies: ["Control", "PCI"]),
         .testTarget(

@@ -154,6 +154,8 @@ int clinux_copy(void *to, const void *from, size_t size) {
         return -EFAULT;
     }
     way_out = &here;
+    /* The guard must be there before the copy begins. */
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     uintptr_t alignment = (uintptr_t)to | (uintptr_t)from;
     if (size == 4 && !(alignment & 3))
         __atomic_store_n((uint32_t *)to, __atomic_load_n((const uint32_t *)from, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);

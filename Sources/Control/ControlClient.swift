@@ -1,5 +1,4 @@
 import Device
-import Glibc
 import JSON
 import Linux
 
@@ -91,15 +90,19 @@ public final class ControlClient {
         /// The file that came with the reply.
         consuming func attachedFile(_ size: Int) throws(ControlClientError) -> AttachedFile {
             guard let file = descriptors.take(0) else { throw .malformedReply("its file is missing") }
+            // What is no file, such as a pipe, might never have so many bytes, nor an end.
+            guard try connected({ () throws(Errno) in try file.status().isRegular }) else {
+                throw .malformedReply("what comes with it is no file")
+            }
             return AttachedFile(descriptor: file, size: size)
         }
     }
 
     private func request(_ request: ControlRequest) throws(ControlClientError) -> Reply {
-        let deadline = now() + milliseconds
+        let deadline = Deadline(milliseconds: Int32(clamping: milliseconds))
         let line = Array(request.json.text.utf8) + [UInt8(ascii: "\n")]
         try connected { () throws(Errno) in
-            try socket.send(line.span.bytes, milliseconds: Int32(clamping: milliseconds))
+            try socket.send(line.span.bytes, milliseconds: deadline.millisecondsLeft)
         }
         var descriptors = ReceivedDescriptors()
         let answer = try receiveLine(until: deadline, &descriptors)
@@ -107,12 +110,12 @@ public final class ControlClient {
     }
 
     private func receiveLine(
-        until deadline: Int, _ descriptors: inout ReceivedDescriptors
+        until deadline: Deadline, _ descriptors: inout ReceivedDescriptors
     ) throws(ControlClientError) -> [UInt8] {
         while !incoming.isFull {
             if let line = incoming.takeLine() { return line }
-            let left = Int32(clamping: max(0, deadline - now()))
-            guard try connected({ () throws(Errno) in try socket.waitReadable(milliseconds: left) }) else {
+            let left = deadline.millisecondsLeft
+            guard left != 0, try connected({ () throws(Errno) in try socket.waitReadable(milliseconds: left) }) else {
                 throw .timedOut(milliseconds: milliseconds)
             }
             do throws(Errno) {
@@ -125,13 +128,6 @@ public final class ControlClient {
         }
         throw .malformedReply("it is longer than \(incoming.limit) bytes")
     }
-}
-
-/// Milliseconds on a clock that only goes forward.
-private func now() -> Int {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
 }
 
 /// Runs a system call on the connection.

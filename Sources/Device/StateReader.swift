@@ -8,7 +8,7 @@ public final class StateReader {
     private var ready: [UInt8]
     private var position = 0
     /// Extents that are still to come, in order.
-    private var extents: [(bar: Int, range: Range<Int>)] = []
+    private var extents: ArraySlice<(bar: Int, range: Range<Int>)> = []
     /// The extent whose bytes go out once ``ready`` is empty.
     private var current: (bar: Int, range: Range<Int>)?
     private var isEnded = false
@@ -62,7 +62,7 @@ public final class StateReader {
     private func nextExtent() {
         ready.removeAll(keepingCapacity: true)
         position = 0
-        let extent = extents.isEmpty ? nil : extents.removeFirst()
+        let extent = extents.popFirst()
         ready.append(UInt32(extent?.bar ?? 0))
         ready.append(UInt32(0))
         ready.append(UInt64(extent?.range.lowerBound ?? 0))

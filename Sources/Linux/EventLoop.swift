@@ -18,6 +18,8 @@ public final class EventLoop {
         public init(rawValue: UInt32) { self.rawValue = rawValue }
         public static let readable = Events(rawValue: EPOLLIN.rawValue)
         public static let writable = Events(rawValue: EPOLLOUT.rawValue)
+        /// Tells of each change once, whether the handler takes all that is there or not. `EPOLLET`
+        public static let onceEach = Events(rawValue: EPOLLET.rawValue)
         /// The peer hung up or the descriptor failed; reported whether asked for or not.
         public static let hangUp = Events(rawValue: EPOLLHUP.rawValue | EPOLLERR.rawValue)
     }
@@ -56,7 +58,8 @@ public final class EventLoop {
 
     // MARK: What to wait for
 
-    /// Calls `handler` on the loop's thread whenever `descriptor` is ready (level-triggered).
+    /// Calls `handler` on the loop's thread whenever `descriptor` is ready: level-triggered, unless asked for
+    /// ``Events/onceEach``.
     /// The descriptor must stay open until ``unwatch(_:)``.
     public func watch(
         _ descriptor: borrowing Descriptor, for events: Events, handler: @escaping (Events) -> Void

@@ -49,6 +49,11 @@ public final class MemoryFile: Sendable {
             var start: off_t = 0
             var end: off_t = 0
             guard try shim(clinux_next_data(descriptor.raw, position, &start, &end)) == 1 else { break }
+            // Whoever else has the file may have made a hole here in between.
+            guard end > start else {
+                position = start + 1
+                continue
+            }
             extents.append(start..<end)
             position = end
         }

@@ -43,7 +43,8 @@ public final class UnixListener: Sendable {
         guard lstat(path, &status) == 0 else { return }
         guard status.st_mode & S_IFMT == S_IFSOCK else { throw .fileExists }
         do throws(Errno) {
-            _ = try UnixSocket(connectingTo: path)
+            // One that hangs has a full backlog, and would never be connected to.
+            _ = try UnixSocket(connectingTo: path, milliseconds: 1000)
             throw Errno.addressInUse
         } catch {
             guard error == .connectionRefused else { throw .addressInUse }

@@ -114,8 +114,9 @@ public struct Capabilities: Equatable, Sendable {
     ) throws(MalformedMessage) -> UInt64? {
         guard let value = list[name] else { return nil }
         guard let number = value.uint64, range.contains(number) else {
+            // The peer's text may be as long as a message.
             throw .capabilities(
-                "\(name) is \(value.text), not a number from \(range.lowerBound) to \(range.upperBound)")
+                "\(name) is \(value.text.prefix(40)), not a number from \(range.lowerBound) to \(range.upperBound)")
         }
         return number
     }

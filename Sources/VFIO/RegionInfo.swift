@@ -180,7 +180,8 @@ public struct RegionInfo: Equatable, Sendable {
                 switch Int32(header.id) {
                 case VFIO_REGION_INFO_CAP_SPARSE_MMAP:
                     let sparse = try payload.load(vfio_user_sparse_header.self, at: position)
-                    guard sparse.nr_areas <= UInt32(RegionInfo.maximumAreas) else {
+                    // In all: many short capabilities could otherwise name the same bytes again and again.
+                    guard Int(sparse.nr_areas) <= RegionInfo.maximumAreas - info.sparseAreas.count else {
                         throw .field("nr_areas", value: UInt64(sparse.nr_areas))
                     }
                     for number in 0..<Int(sparse.nr_areas) {

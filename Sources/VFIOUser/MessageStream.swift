@@ -88,6 +88,11 @@ final class MessageStream {
         return message
     }
 
+    /// Whether bytes have arrived behind a message.
+    func hasMore(behind message: Message) -> Bool {
+        end > message.range.upperBound
+    }
+
     /// What follows the message's header. Valid until the message is consumed: bytes in hand are never moved.
     @_lifetime(immortal)
     func payload(of message: Message) -> RawSpan {

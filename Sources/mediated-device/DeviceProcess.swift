@@ -19,6 +19,8 @@ final class DeviceProcess: ControlDelegate {
     }
 
     static func main() {
+        // Whoever reads what is said here may leave; the guest keeps its device.
+        signal(SIGPIPE, SIG_IGN)
         let arguments: Arguments
         do throws(Arguments.Problem) {
             arguments = try Arguments(CommandLine.arguments.dropFirst())

@@ -104,10 +104,20 @@ import Testing
             ],
         ]
         let file = try MemoryFile(name: "small", size: 4096)
-        try withImpostor(reply: reply.text, file: file) { client in
+        try withImpostor(reply: reply.text, descriptor: file.descriptor.raw) { client in
             let error = #expect(throws: ControlClientError.self) { try client.screenshot() }
             #expect(error?.description.hasPrefix("The answer is not a device process's: ") == true)
         }
+    }
+
+    @Test func whatIsNoFileIsNotReadFor() throws {
+        let pair = try UnixSocket.pair()
+        try withImpostor(
+            reply: #"{"version":1,"result":{"size":8}}"#, descriptor: pair.first.descriptor.raw
+        ) { client in
+            #expect(throws: ControlClientError.malformedReply("what comes with it is no file")) { try client.save() }
+        }
+        pair.second.shutDown()
     }
 
     @Test func aProcessThatDoesNotAnswerIsNotWaitedForForever() throws {
@@ -135,11 +145,11 @@ import Testing
     }
 
     /// Runs `body` with a client of a process that answers with `reply`, whatever it is asked.
-    private func withImpostor(reply: String, file: MemoryFile? = nil, _ body: (ControlClient) throws -> Void) throws {
+    private func withImpostor(reply: String, descriptor: Int32? = nil, _ body: (ControlClient) throws -> Void) throws {
         let listener = try UnixListener(path: temporaryPath())
         let client = try ControlClient(connectingTo: listener.path)
         guard let socket = try listener.accept() else { throw Errno.noSuchProcess }
-        try socket.send(Array((reply + "\n").utf8).span.bytes, descriptors: file.map { [$0.descriptor.raw] } ?? [])
+        try socket.send(Array((reply + "\n").utf8).span.bytes, descriptors: descriptor.map { [$0] } ?? [])
         try body(client)
     }
 

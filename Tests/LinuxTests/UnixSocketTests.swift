@@ -15,6 +15,15 @@ import Testing
         reader.join()
     }
 
+    @Test func aListenerThatHangsStillHasItsPath() throws {
+        let path = "/tmp/hanging-listener-\(getpid()).sock"
+        let listener = try UnixListener(path: path, backlog: 0)
+        let first = try UnixSocket(connectingTo: path)
+        #expect(throws: Errno.addressInUse) { try UnixListener(path: path) }
+        first.shutDown()
+        #expect(listener.path == path)
+    }
+
     @Test func nothingFollowsAMessageOfWhichAPartHasGone() throws {
         let pair = try UnixSocket.pair()
         #expect(throws: Errno.timedOut) { try pair.first.send(bytes.span.bytes, milliseconds: 1) }

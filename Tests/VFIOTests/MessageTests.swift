@@ -86,6 +86,27 @@ import Testing
         #expect(throws: MalformedMessage.self) { try RegionInfo.Reply(bytes.span.bytes) }
     }
 
+    @Test func thereAreNoMoreSparseAreasThanOneAnswerDescribes() throws {
+        let areas = [RegionInfo.Area](repeating: .init(offset: 0, size: 4096), count: RegionInfo.maximumAreas)
+        let info = RegionInfo(index: 0, sparseAreas: areas)
+        var most = [UInt8](repeating: 0, count: info.fullSize)
+        var span = most.mutableSpan
+        var raw = span.mutableBytes
+        _ = info.write(into: &raw, argumentSize: .max)
+        #expect(try RegionInfo.Reply(most.span.bytes).info == info)
+        // The first capability again, behind itself.
+        let again = Array(most[RegionInfo.size...])
+        most.replaceSubrange(RegionInfo.size + 4..<RegionInfo.size + 8, with: bytes { $0.store(UInt32(info.fullSize)) })
+        #expect(throws: MalformedMessage.self) { try RegionInfo.Reply((most + again).span.bytes) }
+    }
+
+    @Test func whatAPeerWritesIsQuotedInPartOnly() throws {
+        let text = #"{"capabilities":{"max_msg_fds":""# + String(repeating: "x", count: 100_000) + #""}}"#
+        let payload = [0, 0, 0, 0] + Array(text.utf8) + [0]
+        let error = #expect(throws: MalformedMessage.self) { try Capabilities.Message(payload.span.bytes) }
+        #expect(error.map { $0.description.count < 200 } == true)
+    }
+
     @Test func regionIOFDsComeBack() throws {
         let request = RegionIOFDs.Request(index: 3, argumentSize: 96)
         #expect(try RegionIOFDs.Request(bytes(request.write).span.bytes) == request)

@@ -54,6 +54,33 @@ import VFIOUser
         }
     }
 
+    /// Messages that have arrived don't keep the server's other work waiting.
+    @Test func eventsHaveTheirTurnBetweenMessagesThatTakeLong() throws {
+        var configuration = Server.Configuration()
+        configuration.patience = 30
+        let bench = try Bench(configuration: configuration)
+        try bench.mapRemote(address: 0, size: 4096)
+        try bench.write(UInt32(1), at: 0x30)
+        let command = message(.regionWrite, wire(UInt64(0x38), UInt32(0), UInt32(4), Bench.load))
+        let rest = message(.regionWrite, wire(UInt64(4), UInt32(0), UInt32(4), UInt32(7)))
+        let count = 20
+        try bench.client.send(repeatElement(command, count: count).flatMap { $0 } + rest)
+        // Each load waits in vain, longer than a turn is.
+        let scratch = bench.device.onThread { function, _ in
+            var bytes = [UInt8](repeating: 0, count: 4)
+            var span = bytes.mutableSpan
+            var raw = span.mutableBytes
+            try? function.read(region: 0, offset: 4, into: &raw)
+            return bytes.number(UInt32.self, at: 0)
+        }
+        #expect(scratch == 0)
+        var replies = 0
+        while replies <= count {
+            if try #require(try bench.client.receive()).header.type == .reply { replies += 1 }
+        }
+        #expect(try bench.read(UInt32.self, at: 4) == 7)
+    }
+
     @Test func descriptorsStayWithTheirMessages() throws {
         let memories = try (0..<8).map { try GuestRAM(at: UInt64($0) << 20, size: 4096) }
         for memory in memories {
@@ -81,8 +108,9 @@ import VFIOUser
         #expect(file.descriptor.openCount() <= 65)
         try client.send(Array(bytes.suffix(1)))
         #expect(try client.receive()?.errno == .tooManyOpenFiles)
-        #expect(file.descriptor.openCount() == 1)
+        // The next answer comes when the message is done with.
         try bench.expectAlive()
+        #expect(file.descriptor.openCount() == 1)
     }
 
     @Test func descriptorsThatWaitForAReplyAreBounded() throws {

@@ -23,6 +23,7 @@ extension Client {
         /// - Parameters:
         ///   - offset: in bytes from the region's beginning, a multiple of the page size.
         ///   - size: in bytes.
+        /// - Returns: memory that the server can take away: `GuardedCopy` throws then.
         /// - Throws: ``ClientError/unavailable(_:)`` when this part can't be mapped.
         public func map(at offset: UInt64 = 0, size: Int? = nil) throws(ClientError) -> Mapping {
             let size = size ?? Int(truncatingIfNeeded: info.length)
@@ -33,6 +34,7 @@ extension Client {
                         && UInt64(size) <= $0.size - (offset - $0.offset)
                 })
             else { throw .unavailable("\(size) bytes at \(offset) of region \(info.index) can't be mapped.") }
+            GuardedCopy.install()
             do throws(Errno) {
                 return try Mapping(of: file.descriptor, at: info.offset &+ offset, size: size)
             } catch {

@@ -176,7 +176,8 @@ final class InterruptTable: InterruptSink {
     private func setControl(_ action: IRQSet.Action, _ eventFD: EventFD?) throws(Errno) {
         var control: Control?
         if let eventFD {
-            let token = try loop.watch(eventFD.descriptor, for: .readable) { [unowned self] _ in
+            // A client's eventfd may give its value away one by one (EFD_SEMAPHORE), and stay readable for ever.
+            let token = try loop.watch(eventFD.descriptor, for: [.readable, .onceEach]) { [unowned self] _ in
                 eventFD.consume()
                 guard lines[0].isOn else { return }
                 if action == .mask { lines[0].vectors[0].masked = true } else { unmask(.intx, 0) }

@@ -37,8 +37,8 @@ final class MessageDMA: RemoteMemory {
         return raw
     }
 
-    /// Gives the client its time anew: what made the device ask, a message or an event, is done with.
-    func endTurn() {
+    /// Gives the client its time anew: a message, or an event, is about to make the device ask.
+    func beginTurn() {
         deadline = nil
     }
 

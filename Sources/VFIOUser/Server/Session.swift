@@ -43,6 +43,8 @@ final class Session {
     @exclusivity(unchecked) var client: Capabilities?
     /// Descriptors to go with the reply that is being made.
     @exclusivity(unchecked) var replyDescriptors: [Int32] = []
+    /// Messages were left in the stream when the turn was over.
+    @exclusivity(unchecked) private var isBehind = false
     /// The header of a command whose reply waits until the device lets go of memory.
     @exclusivity(unchecked) private var held: MessageHeader?
     @exclusivity(unchecked) var counters = Statistics()
@@ -94,13 +96,22 @@ final class Session {
 
     // MARK: The loop
 
-    /// Receives once and answers all that has arrived.
+    /// For how long messages that have arrived together are answered before all else has its turn, in milliseconds.
+    private static let turn: Int32 = 10
+
+    /// Receives once and answers what has arrived: all of it, unless that takes long.
     ///
     /// - Throws: the reason why the session is over.
     func serve(isPolling: Bool) throws(End) {
-        dma.endTurn()
+        dma.beginTurn()
         // While a reply is held back no later command may overtake it: only the device's events go on.
         if held != nil { return try dispatchOnly() }
+        if isBehind {
+            do throws(Errno) { try function.host.loop.dispatch(milliseconds: 0) } catch {
+                throw .stream(.system(error))
+            }
+            return try answerAll()
+        }
         if let ring { return try serve(ring, isPolling: isPolling) }
         do throws(MessageStream.Failure) {
             try stream.fill(in: function.host.loop, isPolling: isPolling)
@@ -137,12 +148,21 @@ final class Session {
     }
 
     func answerAll() throws(End) {
-        while held == nil, let message = try nextMessage() {
+        var end: Deadline?
+        isBehind = false
+        while held == nil {
+            if let end, end.millisecondsLeft == 0 {
+                isBehind = true
+                return
+            }
+            guard let message = try nextMessage() else { return }
+            // The clock is read only where messages have come together.
+            if end == nil, stream.hasMore(behind: message) { end = Deadline(milliseconds: Self.turn) }
+            dma.beginTurn()
             // What the client put into its ring before it sent the message comes before the message.
             try carryOutRing()
             try answer(message)
             stream.consume(message)
-            dma.endTurn()
         }
     }
 
