@@ -13,3 +13,17 @@ extension ServedDevice {
         return try Client(path: path, configuration: configuration)
     }
 }
+
+/// How a client's region accesses get to the server.
+enum Way: CaseIterable {
+    case messages, accessRing
+}
+
+extension ServedDevice {
+    /// A typed client whose accesses go one way.
+    func client(by way: Way) throws -> Client {
+        let client = try client { if way == .messages { $0.capabilities.accessRing = nil } }
+        #expect((client.server.accessRing != nil) == (way == .accessRing))
+        return client
+    }
+}

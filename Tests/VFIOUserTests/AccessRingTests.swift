@@ -1,0 +1,169 @@
+import FakeGuest
+import Linux
+import Testing
+import VFIO
+import VFIOUser
+
+/// Region accesses through shared memory, by a client that keeps the ring's rules and by one that doesn't.
+@Suite struct AccessRingTests {
+    private static let read: UInt32 = 1
+    private static let write: UInt32 = 2
+
+    let bench: Bench
+    let ring: RawRing
+    var client: RawClient { bench.client }
+
+    init() throws {
+        let device = try ServedDevice("exerciser")
+        let client = try RawClient(path: device.path)
+        ring = try RawRing(client)
+        bench = Bench(device, client)
+    }
+
+    // MARK: Offer and answer
+
+    @Test(arguments: [
+        #"{"capabilities":{"max_msg_fds":8}}"#,
+        #"{"capabilities":{"max_msg_fds":8,"access_ring":{"version":2}}}"#,
+        #"{"capabilities":{"max_msg_fds":2,"access_ring":{"version":1}}}"#,
+        #"{"capabilities":{"max_msg_fds":3,"twin_socket":{"supported":true},"access_ring":{"version":1}}}"#,
+        RawClient.offer,
+    ])
+    func whoDoesNotOfferItOrCannotTakeItGetsNone(offer: String) throws {
+        let device = try ServedDevice("exerciser")
+        let client = try RawClient(path: device.path)
+        let reply = try client.negotiate(offer)
+        #expect(reply.errno == nil)
+        #expect(!String(decoding: reply.payload, as: UTF8.self).contains("access_ring"))
+        #expect(reply.files.count <= 1)
+    }
+
+    @Test(arguments: [#"{"capabilities":{"access_ring":7}}"#])
+    func anOfferThatIsNoObjectIsRefused(offer: String) throws {
+        let device = try ServedDevice("exerciser")
+        let client = try RawClient(path: device.path)
+        #expect(try client.negotiate(offer).errno == .invalidArgument)
+    }
+
+    @Test func withATwinSocketItsDescriptorsComeBehind() throws {
+        let device = try ServedDevice("exerciser")
+        let client = try RawClient(path: device.path)
+        let reply = try client.negotiate(
+            #"{"capabilities":{"max_msg_fds":8,"twin_socket":{"supported":true},"access_ring":{"version":1}}}"#)
+        #expect(reply.files.count == 4)
+        let answer = try Capabilities.Message(reply.payload.span.bytes).capabilities
+        #expect(answer.twinSocket == .descriptor(index: 0))
+        #expect(answer.accessRing == .descriptors(index: 1))
+    }
+
+    // MARK: Accesses
+
+    @Test func writesAndReadsReachTheDeviceInTheirOrder() throws {
+        for number in 1...1000 as ClosedRange<UInt32> {
+            ring.put(kind: Self.write, data: number)
+            let entry = ring.put(kind: Self.read)
+            #expect(ring.status(of: entry) == 0)
+            #expect(ring[entry, 6] == number)
+        }
+    }
+
+    @Test func aSleepingServerIsWokenAndAnIdleOneSleeps() throws {
+        let entry = ring.put(kind: Self.read, offset: 0)
+        #expect(ring.status(of: entry) == 0)
+        #expect(ring[entry, 6] == 0x0001_11e9)
+        // The second one finds the server asleep again.
+        try bench.expectAlive()
+        #expect(ring.status(of: ring.put(kind: Self.read, offset: 0)) == 0)
+    }
+
+    @Test func configurationSpaceIsReadThroughItToo() throws {
+        let entry = ring.put(kind: Self.read, region: 7, offset: 0, count: 40)
+        #expect(ring.status(of: entry) == 0)
+        #expect(ring[entry, 6] == 0x11e9_1234)
+    }
+
+    @Test func whatWasPutInBeforeAMessageComesBeforeIt() throws {
+        for number in 1...200 as ClosedRange<UInt32> {
+            ring.put(kind: Self.write, data: number)
+            #expect(try bench.read(UInt32.self, at: 4) == number)
+        }
+    }
+
+    @Test func accessesAreCounted() throws {
+        let entry = (0..<10).map { _ in ring.put(kind: Self.read) }
+        #expect(ring.status(of: entry[9]) == 0)
+        let statistics = bench.device.onThread { _, server in server.statistics }
+        #expect(statistics.ringAccesses == 10)
+        #expect(statistics.reads[0] == 10)
+        #expect(statistics.messages == 1)
+    }
+
+    // MARK: Wrong entries
+
+    @Test(
+        arguments: [
+            (0, 0, 4, 4, Errno.invalidArgument), (3, 0, 4, 4, .invalidArgument), (.max, 0, 4, 4, .invalidArgument),
+            (1, 0, 4, 0, .invalidArgument), (1, 0, 4, 41, .invalidArgument), (2, 0, 4, .max, .invalidArgument),
+            (1, 9, 0, 4, .invalidArgument), (1, .max, 0, 4, .invalidArgument), (1, 0, 4095, 2, .invalidArgument),
+            (1, 0, .max, 2, .invalidArgument), (2, 3, 0, 4, .invalidArgument),
+        ] as [(UInt32, UInt32, UInt64, UInt32, Errno)])
+    func aWrongEntryFailsAlone(kind: UInt32, region: UInt32, offset: UInt64, count: UInt32, errno: Errno) throws {
+        let wrong = ring.put(kind: kind, region: region, offset: offset, count: count)
+        let right = ring.put(kind: Self.read, offset: 0)
+        #expect(ring.status(of: right) == 0)
+        #expect(ring.status(of: wrong) == UInt32(errno.rawValue))
+        try bench.expectAlive()
+    }
+
+    @Test func moreEntriesThanThereAreSlotsEndTheSessionAlone() throws {
+        try bench.write(UInt32(0xfeed), at: 4)
+        ring.tail = 257
+        ring.ring()
+        #expect(try client.receive() == nil)
+        let next = try Bench(bench.device)
+        #expect(try next.read(UInt32.self, at: 4) == 0xfeed)
+    }
+
+    @Test func aHeadThatTheClientWritesMeansNothing() throws {
+        ring.head = 0x1234_5678
+        let entry = ring.put(kind: Self.write, data: 7)
+        try bench.expectAlive()
+        #expect(ring.head == entry &+ 1)
+        #expect(try bench.read(UInt32.self, at: 4) == 7)
+    }
+
+    @Test(arguments: 1...20)
+    func rubbishHarmsNobodyElse(seed: UInt64) throws {
+        var random = SplitMix(state: seed)
+        for _ in 0..<50 {
+            for number in 0..<RawRing.slots {
+                for index in 0..<16 { ring[number, index] = UInt32(truncatingIfNeeded: random.next()) }
+                // Rubbish that nearly makes sense gets further.
+                ring[number, 0] = UInt32.random(in: 0...3, using: &random)
+                ring[number, 1] = UInt32.random(in: 0...9, using: &random)
+                ring[number, 3] = 0
+                ring[number, 2] %= 8192
+                ring[number, 4] = UInt32.random(in: 0...48, using: &random)
+            }
+            ring.tail &+= UInt32.random(in: 1...RawRing.slots, using: &random)
+            ring.ring()
+        }
+        bench.client.socket.shutDown()
+        let next = try Bench(bench.device)
+        try next.call(.deviceReset)
+        try next.expectAlive()
+    }
+}
+
+/// A small generator with a seed. SplitMix64
+private struct SplitMix: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var value = state
+        value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
+        return value ^ (value >> 31)
+    }
+}
