@@ -8,7 +8,8 @@ import Glibc
 /// connected a second thread, the *sentry*, sleeps in `poll(2)` on the epoll descriptor. When something
 /// is ready it makes the client's socket non-blocking and signals the device's thread: a receive that
 /// has begun ends with EINTR, one that is about to begin with EAGAIN; neither order of the two
-/// loses the wake-up. Handlers always run on the device's thread. Idle, both threads sleep.
+/// loses the wake-up. Handlers always run on the device's thread. Idle, both threads sleep. Before it sleeps, the
+/// device's thread asks for the next message for a moment where that has been worthwhile (``SpinBudget``).
 ///
 /// Every method but ``wake()`` belongs to the thread that runs the loop.
 public final class EventLoop {
@@ -40,6 +41,7 @@ public final class EventLoop {
     private var watches: [UInt64: Watch] = [:]
     private var nextNumber: UInt64 = 1
     private var polls = 0
+    private var spin = SpinBudget()
     /// Handlers wait for a receive that has nothing to hand over.
     private var isDispatchDue = false
 
@@ -132,8 +134,15 @@ public final class EventLoop {
             return .nothing
         }
         try sentry.watch(over: socket.descriptor.raw)
-        let received = try socket.receive(
-            into: buffer, from: position, descriptors: &descriptors, blocking: true)
+        var received = UnixSocket.Received.nothing
+        // While traffic is dense, the next message is there before this thread would sleep.
+        let isThere = try spin.wait { () throws(Errno) in
+            received = try socket.receive(into: buffer, from: position, descriptors: &descriptors, blocking: false)
+            return received != .nothing
+        }
+        if !isThere {
+            received = try socket.receive(into: buffer, from: position, descriptors: &descriptors, blocking: true)
+        }
         if sentry.takeAlarm() {
             try socket.descriptor.setNonblocking(false)
             if received == .nothing { try dispatch(milliseconds: 0) } else { isDispatchDue = true }

@@ -24,7 +24,9 @@ final class DeviceUnderTest {
         guard startNanoseconds >= 0 else { throw Errno(rawValue: Int32(-startNanoseconds)) }
         self.process = process
         connection = Descriptor(owning: connected)
-        client = try Client(UnixSocket(owning: connection.duplicate()))
+        var configuration = Client.Configuration()
+        configuration.capabilities.accessRing = nil
+        client = try Client(UnixSocket(owning: connection.duplicate()), configuration: configuration)
     }
 
     deinit {

@@ -171,8 +171,12 @@ public final class Client {
     /// Waits for something on the main socket, while traffic is dense without sleeping, else on either or for an eventfd;
     /// answers what comes on the twin.
     private func receive(_ command: Command, or eventFD: EventFD? = nil, until deadline: Deadline) throws(ClientError) {
-        let left = deadline.millisecondsLeft
         do throws(MessageStream.Failure) {
+            if eventFD == nil, try spin.wait(until: { () throws(MessageStream.Failure) in try stream.fillAvailable() })
+            {
+                return
+            }
+            let left = deadline.millisecondsLeft
             guard left != 0, try stream.fill(alongside: twin, or: eventFD, milliseconds: left) else {
                 throw MessageStream.Failure.timedOut
             }
