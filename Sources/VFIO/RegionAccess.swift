@@ -51,6 +51,9 @@ public struct RegionAccess: Equatable, Sendable {
 /// One of the writes that a message carries together. VFIO_USER_REGION_WRITE_MULTI
 public struct SmallRegionWrite: Equatable, Sendable {
     public static let size = MemoryLayout<vfio_user_region_write>.size
+    /// The most writes that one message may carry: a device may need long for each. The specification sets no limit;
+    /// QEMU sends 200 at most.
+    public static let maximumCount = 1024
 
     public var region: UInt32
     public var offset: UInt64
@@ -70,7 +73,7 @@ public struct SmallRegionWrite: Equatable, Sendable {
     public static func count(_ payload: RawSpan) throws(MalformedMessage) -> Int {
         let count = try payload.load(UInt64.self)
         let room = payload.byteCount - 8
-        guard count <= UInt64(room / size), Int(count) * size == room else {
+        guard count <= UInt64(min(room / size, maximumCount)), Int(count) * size == room else {
             throw .field("wr_cnt", value: count)
         }
         return Int(count)

@@ -90,6 +90,9 @@ final class RunningDevice {
 
     func terminate() { process.terminate() }
 
+    /// Nobody reads what the process says any more.
+    func stopListening() throws { try errors.fileHandleForReading.close() }
+
     /// Waits for the process's end, and gives its status.
     func status() -> Int32 {
         process.waitUntilExit()

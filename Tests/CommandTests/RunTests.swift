@@ -32,6 +32,15 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: device.socket))
     }
 
+    @Test func aProcessThatNobodyListensToGoesOn() throws {
+        let device = try RunningDevice("serial", in: scratch)
+        try device.stopListening()
+        // The process tells of each client that comes and goes.
+        for _ in 0..<2 { #expect(try Command.run("inspect", device.socket).status == 0) }
+        #expect(try Command.run("stop", device.socket).status == 0)
+        #expect(device.status() == 0)
+    }
+
     @Test func theControlSocketMayBeElsewhere() throws {
         let control = scratch.path("elsewhere")
         let device = try RunningDevice("serial", "--control", control, "--mode", "0660", "--poll", in: scratch)

@@ -44,6 +44,32 @@ import VFIO
         #expect(Array(reply.payload.dropFirst(16)) == buffer)
     }
 
+    @Test func aDoorbellRungBeforeTheStopIsPartOfTheState() throws {
+        let source = try Bench()
+        let bells = try source.call(.deviceGetRegionIOFDs, wire(UInt32(56), UInt32(0), UInt32(0), UInt32(0)))
+        let bell = try EventFD(adopting: #require(bells.files.first).descriptor.duplicate())
+        let stop = wire(UInt32(16), UInt32(2 | 1 << 17), MigrationState.stop.rawValue, UInt32(0))
+        let stopCopy = stop.replacing(at: 8, with: MigrationState.stopCopy.rawValue)
+        let bytes = message(.deviceFeature, id: 1, stop) + message(.deviceFeature, id: 2, stopCopy)
+        // While the device's thread is busy here, so that the messages are there as soon as the ring is.
+        let client = source.client
+        let isSent = source.device.onThread { [lent = Lent(client)] _, _ in
+            bell.signal()
+            return (try? lent.client.send(bytes)) != nil
+        }
+        #expect(isSent)
+        for _ in 0..<2 { #expect(try client.receive()?.errno == nil) }
+        let target = try Bench()
+        try restore(try save(source), to: target)
+        #expect(try target.read(UInt64.self, at: 0x78) == 1)
+    }
+
+    /// A client that the device's thread uses while the test's waits.
+    private final class Lent: @unchecked Sendable {
+        let client: RawClient
+        init(_ client: RawClient) { self.client = client }
+    }
+
     @Test func aDisplayGoesOnElsewhereWithItsPicture() throws {
         let options = ["vram=4M"]
         let source = try Bench("bochs-display", options: options)

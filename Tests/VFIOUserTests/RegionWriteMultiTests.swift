@@ -49,6 +49,15 @@ import VFIO
         #expect(try bench.read(UInt32.self, at: 4) == 0)
     }
 
+    @Test func thereIsALimitToTheirNumber() throws {
+        let most = Array(
+            repeating: (region: UInt32(0), offset: UInt64(4), count: UInt32(4), data: UInt64(5)), count: 1024)
+        #expect(try bench.call(.regionWriteMulti, request(most)).payload == wire(UInt64(1024)))
+        try bench.write(UInt32(0), at: 4)
+        try bench.expectRefusal(.invalidArgument, of: .regionWriteMulti, request(most + most.prefix(1)))
+        #expect(try bench.read(UInt32.self, at: 4) == 0)
+    }
+
     @Test func itMustHaveBeenOffered() throws {
         let bench = try Bench(offer: "{}")
         try bench.expectRefusal(.inappropriateIOCTLForDevice, of: .regionWriteMulti, request([(0, 4, 4, 1)]))

@@ -107,11 +107,13 @@ extension Client {
 
     /// Writes several small values with one message. VFIO_USER_REGION_WRITE_MULTI
     ///
-    /// - Parameter writes: at most 1024.
+    /// - Parameter writes: at most ``VFIO/SmallRegionWrite/maximumCount``.
     /// - Throws: ``ClientError/unavailable(_:)`` when the server didn't offer `write_multiple`.
     public func write(_ writes: [SmallRegionWrite], isPosted: Bool = false) throws(ClientError) {
         guard server.writeMultiple else { throw .unavailable("The server takes no VFIO_USER_REGION_WRITE_MULTI.") }
-        guard writes.count <= 1024 else { throw .unavailable("\(writes.count) writes don't fit into one message.") }
+        guard writes.count <= SmallRegionWrite.maximumCount else {
+            throw .unavailable("\(writes.count) writes don't fit into one message.")
+        }
         let size = prepare { bytes in
             bytes.storeBytes(of: UInt64(writes.count), toByteOffset: 0, as: UInt64.self)
             for (number, write) in writes.enumerated() { write.write(into: &bytes, number: number) }

@@ -28,12 +28,21 @@ final class DoorbellTable {
         if let bell = bells[key] { return bell.eventFD.descriptor.raw }
         let eventFD = try EventFD()
         let token = try function.host.loop.watch(eventFD.descriptor, for: .readable) { [unowned self] _ in
-            guard eventFD.consume() > 0 else { return }
-            rung &+= 1
-            function.device.ring(doorbell)
+            ringIfSignalled(eventFD, doorbell)
         }
         bells[key] = Bell(eventFD: eventFD, token: token)
         return eventFD.descriptor.raw
+    }
+
+    /// Rings every doorbell that has been signalled: before the device stops, so that its state has them all.
+    func ringAll() {
+        for (key, bell) in bells { ringIfSignalled(bell.eventFD, key.doorbell) }
+    }
+
+    private func ringIfSignalled(_ eventFD: EventFD, _ doorbell: Doorbell) {
+        guard eventFD.consume() > 0 else { return }
+        rung &+= 1
+        function.device.ring(doorbell)
     }
 
     /// Closes every eventfd.

@@ -43,7 +43,12 @@ extension Session {
             return MigrationFlags.stopCopy.write(into: &answer, at: 0)
         case .migrationState:
             guard room >= MigrationStateData.size else { throw Errno.invalidArgument }
-            if request.operations.contains(.set) { try migration.go(to: MigrationStateData(data).state) }
+            if request.operations.contains(.set) {
+                let state = try MigrationStateData(data).state
+                // A guest's last writes may still wait in their eventfds.
+                if migration.isRunning { doorbells.ringAll() }
+                try migration.go(to: state)
+            }
             return MigrationStateData(migration.state).write(into: &answer, at: 0)
         case .dmaLoggingStart:
             let control = try DMALoggingControl(data)
