@@ -41,7 +41,7 @@ public final class EventLoop {
     private var watches: [UInt64: Watch] = [:]
     private var nextNumber: UInt64 = 1
     private var polls = 0
-    private var spin = SpinBudget()
+    private var spin = SpinBudget(interval: SpinBudget.systemCallInterval)
     /// Handlers wait for a receive that has nothing to hand over.
     private var isDispatchDue = false
 

@@ -6,22 +6,31 @@ import Glibc
 ///
 /// Waking a sleeper on another processor costs far more than a few microseconds of asking. But where nothing comes soon,
 /// or the other side needs this very processor, asking only takes time away. So whoever asked in vain sleeps at once
-/// the next time, and twice as often each time it is in vain again; a success makes up for all failures.
+/// the next time, and twice as often each time it is in vain again; what comes while one asks makes up for all failures.
 public struct SpinBudget: Sendable {
     /// How long one attempt lasts, in nanoseconds: more than a peer needs for its next message in dense traffic, far less
     /// than a time slice.
     public static let nanoseconds: UInt64 = 20_000
     /// Attempts in vain cost at most one part in so many waits.
     private static let longestPause = 1024
-    /// How often to ask before looking at the clock.
-    private static let stride = 16
+    /// How often the processor is told to relax before looking at the clock.
+    private static let stride = 64
 
+    /// How often the processor is told to relax before asking again.
+    private let interval: Int
     /// How many waits go by before the next attempt.
     private var pause = 0
     /// What ``pause`` becomes after an attempt in vain.
     private var nextPause = 1
 
-    public init() {}
+    /// - Parameter interval: how many times to relax, some tens of nanoseconds each, between two questions: 1 where asking
+    ///   is a look at memory; more where it is a system call, which would keep a lock from the one who is to answer.
+    public init(interval: Int = 1) {
+        self.interval = interval
+    }
+
+    /// For asking by system calls.
+    public static let systemCallInterval = 32
 
     /// Asks until the answer is yes or the attempt has lasted long enough, if an attempt is due at all.
     ///
@@ -29,6 +38,8 @@ public struct SpinBudget: Sendable {
     @inlinable
     public mutating func wait<Failure: Error>(until isThere: () throws(Failure) -> Bool) throws(Failure) -> Bool {
         guard isDue() else { return false }
+        // What is there already says nothing about how soon things come while one asks.
+        if try isThere() { return true }
         let end = Self.now() &+ Self.nanoseconds
         repeat {
             if try ask(isThere) {
@@ -42,9 +53,9 @@ public struct SpinBudget: Sendable {
 
     @usableFromInline
     func ask<Failure: Error>(_ isThere: () throws(Failure) -> Bool) throws(Failure) -> Bool {
-        for _ in 0..<Self.stride {
+        for _ in 0..<max(1, Self.stride / interval) {
+            for _ in 0..<interval { clinux_relax() }
             if try isThere() { return true }
-            clinux_relax()
         }
         return false
     }

@@ -27,7 +27,7 @@ extension Client {
         for ring: RingProducer, _ command: Command, until isThere: () throws(ClientError) -> Bool
     ) throws(ClientError) {
         if try isThere() { return }
-        if try spin.wait(until: isThere) { return }
+        if try ringSpin.wait(until: isThere) { return }
         let deadline = Deadline(milliseconds: configuration.patience)
         while true {
             ring.prepareToSleep()

@@ -33,7 +33,8 @@ public final class Client {
     private var ring: RingProducer?
     /// A message that gets no answer may still be on its way.
     private var hasPosted = false
-    var spin = SpinBudget()
+    var ringSpin = SpinBudget()
+    private var spin = SpinBudget(interval: SpinBudget.systemCallInterval)
     private let request: PageBuffer
     private var nextID: UInt16 = 0
 
