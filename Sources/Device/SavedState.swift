@@ -14,7 +14,7 @@ enum SavedState {
     static let headerSize = 16
     static let extentHeaderSize = 24
     /// The longest JSON that is taken: far more than any device has.
-    static let maximumJSON = 16 << 20
+    static let maximumJSON = 1 << 20
 
     /// What the JSON says, but for the member ``deviceMember``.
     struct Document: Codable {

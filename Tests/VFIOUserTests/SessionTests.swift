@@ -96,6 +96,17 @@ import VFIOUser
         }
     }
 
+    @Test func whoeverSaysNothingLosesThePlace() throws {
+        var configuration = Server.Configuration()
+        configuration.patience = 50
+        let device = try ServedDevice("exerciser", configuration: configuration)
+        let silent = try RawClient(path: device.path)
+        #expect(try silent.receive() == nil)
+        // The server that ended the one session waits for the next.
+        let bench = try Bench(device)
+        try bench.expectAlive()
+    }
+
     @Test func aMessageHoldsNoMoreDescriptorsThanOneMayHave() throws {
         let file = try MemoryFile(name: "hoarded", size: 4096)
         let raw = Array(repeating: file.descriptor.raw, count: 64)

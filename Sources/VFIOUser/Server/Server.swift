@@ -58,7 +58,14 @@ public final class Server {
     public func run() throws(Errno) {
         let loop = function.host.loop
         let retry = try TimerFD()
-        let accepting = try loop.watch(listener.descriptor, for: .readable) { [unowned self] _ in accept(retry) }
+        let greeting = try TimerFD()
+        let accepting = try loop.watch(listener.descriptor, for: .readable) { [unowned self] _ in
+            accept(retry, greeting)
+        }
+        let greeted = try loop.watch(greeting.descriptor, for: .readable) { [unowned self] _ in
+            greeting.consume()
+            dropTheSilent()
+        }
         let retrying = try loop.watch(retry.descriptor, for: .readable) { _ in
             retry.consume()
             try? loop.change(accepting, to: .readable)
@@ -67,6 +74,7 @@ public final class Server {
         defer {
             loop.unwatch(accepting)
             loop.unwatch(retrying)
+            loop.unwatch(greeted)
             endSession()
             refusals.removeAll()
         }
@@ -104,7 +112,7 @@ public final class Server {
     // MARK: Clients
 
     /// Takes one connection: whoever connects again and again doesn't keep the present client waiting.
-    private func accept(_ retry: TimerFD) {
+    private func accept(_ retry: TimerFD, _ greeting: TimerFD) {
         do throws(Errno) {
             // A client that has left makes room as soon as its last messages are read. Whoever comes meanwhile waits
             // in the backlog, so that a restarted VMM isn't refused for its own predecessor.
@@ -113,6 +121,7 @@ public final class Server {
             if session == nil {
                 session = try Session(socket, function: function, configuration: configuration)
                 past.sessions += 1
+                greeting.set(nanoseconds: UInt64(max(0, configuration.patience)) * 1_000_000)
                 configuration.log("A client connected.")
             } else {
                 try refuse(socket)
@@ -123,6 +132,13 @@ public final class Server {
             if let accepting { try? function.host.loop.change(accepting, to: []) }
             retry.set(nanoseconds: 1_000_000_000)
         }
+    }
+
+    /// Whoever connects and says nothing doesn't keep the place of a client.
+    private func dropTheSilent() {
+        guard let session, session.client == nil else { return }
+        configuration.log("The client sent no version message in \(configuration.patience) ms.")
+        session.stream.socket.shutDown()
     }
 
     /// Waits for the second client's first message, so that the refusal can answer it.
