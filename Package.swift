@@ -39,6 +39,8 @@ let package = Package(
         .target(
             name: "DeviceCatalog", dependencies: ["Device", "BochsDisplay", "SerialCard", "Exerciser"],
             path: "Sources/Devices/Catalog"),
+        .target(name: "CKVM", path: "Sources/Hypervisors/CKVM"),
+        .target(name: "KVM", dependencies: ["CKVM", "CLinux", "Linux", "VFIO", "PCI", "VFIOUser"], path: "Sources/Hypervisors/KVM"),
         .target(name: "Control", dependencies: ["Linux", "Device", "JSON"]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .target(name: "PNG", dependencies: ["CPNG", "Linux", "Device"]),
@@ -69,6 +71,8 @@ let package = Package(
             name: "VFIOUserTests",
             dependencies: ["CLinux", "FakeGuest", "VFIOUser", "VFIO", "Device", "PCI", "GuestMemory", "Linux"]),
         .testTarget(name: "ClientTests", dependencies: ["FakeGuest", "VFIOUser", "VFIO", "Device", "Linux"]),
+        .testTarget(
+            name: "KVMTests", dependencies: ["FakeGuest", "KVM", "VFIOUser", "Linux", "Device"], exclude: ["Guests"]),
         .testTarget(name: "ControlTests", dependencies: ["Control", "PCI"]),
         .testTarget(
             name: "CommandTests",

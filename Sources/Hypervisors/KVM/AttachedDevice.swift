@@ -1,0 +1,90 @@
+import Linux
+import VFIO
+import VFIOUser
+
+/// A vfio-user device in a guest's PCI slot: its configuration space, its BARs wherever the guest puts them, its interrupts.
+///
+/// What the device lends stays out of the way of exits: mapped parts of BARs become memory slots, doorbells become ioeventfds,
+/// interrupts irqfds. All else is forwarded, access by access. A server that leaves looks like a device that was pulled out:
+/// reads give ones.
+final class AttachedDevice {
+    let client: Client
+    let machine: VirtualMachine
+    /// The interrupt controllers' pin behind INTx.
+    let pin: UInt32
+    var windows: [Window?] = Array(repeating: nil, count: 6)
+    var interrupts = InterruptState()
+    let regions: [Client.Region]
+    let doorbells: [[Client.Doorbell]]
+    let messages: MessageCapabilities
+
+    /// - Throws: `ClientError` when the server doesn't describe its device, ``KVMError`` for its interrupt.
+    init(_ client: Client, _ machine: VirtualMachine, pin: UInt32) throws {
+        self.client = client
+        self.machine = machine
+        self.pin = pin
+        let regions = try (0..<6).map { try client.region($0) }
+        // A server may know nothing of doorbells.
+        doorbells = regions.indices.map {
+            regions[$0].info.length == 0 ? [] : (try? client.doorbells(ofRegion: $0)) ?? []
+        }
+        self.regions = regions
+        messages = try MessageCapabilities(client)
+        // As firmware does, for the guest's driver.
+        try client.write(UInt8(truncatingIfNeeded: pin), region: RegionIndex.configuration, offset: 0x3c)
+        try connectPin()
+    }
+
+    // MARK: Configuration space
+
+    func readConfiguration(at register: UInt64, width: Int) -> UInt64 {
+        read(RegionIndex.configuration, at: register, width: width)
+    }
+
+    func writeConfiguration(at register: UInt64, width: Int, value: UInt64) {
+        write(RegionIndex.configuration, at: register, width: width, value: value)
+        let end = register + UInt64(width)
+        if register < 6 || register < 0x28 && end > 0x10 { moveWindows() }
+        if messages.touches(register..<end) { connectMessages() }
+    }
+
+    // MARK: Accesses
+
+    /// The BAR that decodes an address now, and the offset in it.
+    func decode(_ address: UInt64, width: Int, in space: VirtualMachine.Space) -> (bar: Int, offset: UInt64)? {
+        for case let window? in windows where window.space == space && window.contains(address, count: width) {
+            return (window.bar, address - window.base)
+        }
+        return nil
+    }
+
+    func readBAR(_ bar: Int, at offset: UInt64, width: Int) -> UInt64 {
+        read(bar, at: offset, width: width)
+    }
+
+    func writeBAR(_ bar: Int, at offset: UInt64, width: Int, value: UInt64) {
+        write(bar, at: offset, width: width, value: value)
+        if messages.isInTable(bar, offset) { connectMessages() }
+    }
+
+    private func read(_ region: Int, at offset: UInt64, width: Int) -> UInt64 {
+        let value: UInt64? =
+            switch width {
+            case 1: (try? client.read(UInt8.self, region: region, offset: offset)).map(UInt64.init)
+            case 2: (try? client.read(UInt16.self, region: region, offset: offset)).map(UInt64.init)
+            case 4: (try? client.read(UInt32.self, region: region, offset: offset)).map(UInt64.init)
+            default: try? client.read(UInt64.self, region: region, offset: offset)
+            }
+        return value ?? .max
+    }
+
+    /// Writes are posted, as on PCI: whoever needs to know reads.
+    private func write(_ region: Int, at offset: UInt64, width: Int, value: UInt64) {
+        switch width {
+        case 1: try? client.write(UInt8(truncatingIfNeeded: value), region: region, offset: offset, isPosted: true)
+        case 2: try? client.write(UInt16(truncatingIfNeeded: value), region: region, offset: offset, isPosted: true)
+        case 4: try? client.write(UInt32(truncatingIfNeeded: value), region: region, offset: offset, isPosted: true)
+        default: try? client.write(value, region: region, offset: offset, isPosted: true)
+        }
+    }
+}

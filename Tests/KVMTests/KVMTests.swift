@@ -1,0 +1,135 @@
+import FakeGuest
+import KVM
+import Linux
+import Synchronization
+import Testing
+import VFIOUser
+
+/// Devices in real KVM guests: small programs in real mode. Without KVM these tests are skipped.
+@Suite(.enabled(if: VirtualMachine.isAvailable, "There is no usable /dev/kvm."), .serialized)
+struct KVMTests {
+    private static let results = 0x8000
+
+    @Test func registersOfEveryWidthAndSpaceAreReached() throws {
+        let device = try ServedDevice("exerciser")
+        let (machine, status) = try Guests.run("registers", device: device)
+        #expect(status == 1)
+        #expect(machine.number(UInt32.self, at: Self.results) == 0x0001_11e9)
+        #expect(machine.number(UInt32.self, at: Self.results + 4) == 0x1122_ff44)
+        #expect(machine.number(UInt16.self, at: Self.results + 8) == 0x1122)
+        #expect(machine.number(UInt32.self, at: Self.results + 12) == 0x0001_11e9)
+        #expect(machine.number(UInt32.self, at: Self.results + 16) == 0x5566_7788)
+        #expect(machine.counters.memoryReads == 4)
+        #expect(machine.counters.memoryWrites == 2)
+    }
+
+    @Test func aGuestFindsAndSizesTheDevice() throws {
+        let device = try ServedDevice("exerciser")
+        let (machine, status) = try Guests.run("configuration", device: device)
+        #expect(status == 2)
+        for slot in 0..<32 {
+            #expect(machine.number(UInt32.self, at: Self.results + 4 * slot) == (slot == 1 ? 0x11e9_1234 : .max))
+        }
+        #expect(machine.number(UInt32.self, at: Self.results + 128) == 0xffff_f000)
+        #expect(machine.number(UInt8.self, at: Self.results + 132) == 0)
+        #expect(machine.number(UInt8.self, at: Self.results + 133) == 10)
+    }
+
+    @Test func mappedMemoryCostsNoExit() throws {
+        let device = try ServedDevice("exerciser")
+        let (machine, status) = try Guests.run("buffer", device: device)
+        #expect(status == 3)
+        let sum = stride(from: UInt16(4096), to: 8192, by: 2).reduce(0, &+)
+        #expect(machine.number(UInt16.self, at: Self.results) == sum)
+        #expect(machine.counters.memory == 0)
+        // The device sees what the guest wrote.
+        let memory = device.onThread { function, _ in function.region(2)?.memory }
+        var bytes = [UInt8](repeating: 0, count: 4)
+        var span = bytes.mutableSpan
+        var raw = span.mutableBytes
+        memory?.copy(at: 4096, count: 4, into: &raw)
+        #expect(bytes == [0x00, 0x10, 0x02, 0x10])
+    }
+
+    @Test func aDoorbellCostsNoExitAndReachesTheDevice() throws {
+        let device = try ServedDevice("exerciser")
+        let machine = try Machine(memorySize: Guests.memorySize)
+        try machine.attach(Client(path: device.path), slot: 1)
+        try machine.load(Guests.image("doorbell"))
+        #expect(try machine.run(milliseconds: Guests.patience) == 4)
+        #expect(machine.counters.memory == 0)
+        // The last ring is on its way at most one turn of the device's loop.
+        var rings: UInt64 = 0
+        while rings == 0 { rings = device.onThread { _, server in server.statistics.doorbells } }
+        #expect(rings <= 1000)
+    }
+
+    @Test func everyLevelTriggeredInterruptIsTakenAndEnded() throws {
+        let device = try ServedDevice("exerciser")
+        let (machine, status) = try Guests.run("interrupts", device: device)
+        #expect(status == 5)
+        #expect(machine.number(UInt16.self, at: Self.results) == 100)
+    }
+
+    @Test func messagesOfMSIXArrive() throws {
+        let device = try ServedDevice("exerciser")
+        let (machine, status) = try Guests.run("msix", device: device)
+        #expect(status == 6)
+        #expect(machine.number(UInt16.self, at: Self.results) == 10)
+        #expect(device.onThread { _, server in server.statistics.interrupts } == 10)
+    }
+
+    @Test func theDeviceReachesTheGuestsMemory() throws {
+        let device = try ServedDevice("exerciser")
+        let (machine, status) = try Guests.run("dma", device: device)
+        #expect(status == 7)
+        #expect(machine.number(UInt32.self, at: Self.results) == 0)
+        #expect(machine.number(UInt16.self, at: Self.results + 4) == 0xa5a5)
+    }
+
+    @Test func theLogNamesThePagesThatTheGuestWrote() throws {
+        let machine = try Machine(memorySize: Guests.memorySize, isLogged: true)
+        try machine.load(Guests.image("pages"))
+        _ = try machine.takeDirtyPages()
+        #expect(try machine.run(milliseconds: Guests.patience) == 8)
+        let bitmap = try machine.takeDirtyPages()
+        let dirty = (0..<128).filter { bitmap[$0 / 64] >> ($0 % 64) & 1 != 0 }
+        #expect(dirty.contains(0xb) && dirty.contains(0x30))
+        #expect(!dirty.contains(0x20))
+        #expect(try machine.takeDirtyPages().allSatisfy { $0 == 0 })
+    }
+
+    @Test func aServerThatLeavesLooksLikeADeviceThatWasPulledOut() throws {
+        let device = try ServedDevice("exerciser")
+        let (machine, status) = try Guests.run("unplugged", device: device) { byte in
+            if byte == UInt8(ascii: "!") { device.stop() }
+        }
+        #expect(status == 9)
+        #expect(machine.number(UInt32.self, at: Self.results) == 0x0001_11e9)
+    }
+
+    @Test func aBARAnswersWhereTheGuestPutsItAndNowhereElse() throws {
+        let device = try ServedDevice("exerciser")
+        let (machine, status) = try Guests.run("moved", device: device)
+        #expect(status == 10)
+        #expect(machine.number(UInt32.self, at: Self.results) == .max)
+        #expect(machine.number(UInt32.self, at: Self.results + 4) == 0x0001_11e9)
+        #expect(machine.number(UInt32.self, at: Self.results + 8) == .max)
+    }
+
+    @Test func aMachineThatRunsForEverIsStopped() throws {
+        let machine = try Machine(memorySize: Guests.memorySize)
+        // jmp to itself
+        try machine.load([0xeb, 0xfe])
+        machine.stop()
+        #expect(try machine.run() == nil)
+    }
+
+    @Test func whatDoesNotFitIsRefused() throws {
+        #expect(throws: KVMError.self) { try Machine(memorySize: 4096) }
+        let machine = try Machine(memorySize: 64 << 10)
+        #expect(throws: KVMError.self) { try machine.load([UInt8](repeating: 0, count: 64 << 10)) }
+        let device = try ServedDevice("exerciser")
+        #expect(throws: KVMError.self) { try machine.attach(Client(path: device.path), slot: 32) }
+    }
+}
