@@ -50,7 +50,7 @@ let package = Package(
         .executableTarget(
             name: "mediated",
             dependencies: [
-                "Linux", "JSON", "VFIO", "PCI", "Device", "DeviceCatalog", "VFIOUser", "Control", "PNG",
+                "Linux", "JSON", "VFIO", "PCI", "Device", "DeviceCatalog", "VFIOUser", "Control", "PNG", "KVM",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .target(
@@ -76,7 +76,7 @@ let package = Package(
         .testTarget(name: "ControlTests", dependencies: ["Control", "PCI"]),
         .testTarget(
             name: "CommandTests",
-            dependencies: ["mediated", "mediated-device", "CPNG", "JSON", "Linux", "VFIOUser"]),
+            dependencies: ["mediated", "mediated-device", "CPNG", "JSON", "KVM", "Linux", "VFIOUser"]),
         .testTarget(
             name: "GuestTests", dependencies: ["mediated-device", "Control", "Device", "JSON", "Linux"]),
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),

@@ -10,7 +10,7 @@ struct Mediated: ParsableCommand {
         discussion: ExitStatus.help,
         subcommands: [
             Types.self, Run.self, AttachArgs.self, Inspect.self, Info.self, Screenshot.self, Statistics.self, Save.self,
-            Stop.self,
+            Stop.self, KVMCommand.self,
         ])
 
     static func main() {

@@ -22,6 +22,9 @@ public final class Machine: Sendable {
     public static let start: UInt16 = 0x1000
     /// Sizes of memory, in bytes: below the hole for devices under 4 GiB.
     public static let memorySizes = (64 << 10)...(3 << 30)
+    public static let maximumProcessors = 16
+    /// Of bus 0.
+    public static let slots = 0..<PCIBus.slots
     /// The pins that the slots' INTx are wired to, in turn.
     private static let pins: [UInt32] = [11, 10, 9, 5]
 
@@ -34,7 +37,7 @@ public final class Machine: Sendable {
 
     /// - Parameters:
     ///   - memorySize: in bytes, of ``memorySizes``; whole pages.
-    ///   - processors: at least 1.
+    ///   - processors: 1 to ``maximumProcessors``.
     ///   - isLogged: keep a log for ``takeDirtyPages()``.
     ///   - output: gets each byte that the guest writes to its console.
     /// - Throws: ``KVMError``, or `Errno` when there is no memory.
@@ -42,7 +45,7 @@ public final class Machine: Sendable {
         memorySize: Int, processors: Int = 1, isLogged: Bool = false,
         output: sending @escaping (UInt8) -> Void = { _ in }
     ) throws {
-        guard Self.memorySizes.contains(memorySize), processors >= 1 else {
+        guard Self.memorySizes.contains(memorySize), (1...Self.maximumProcessors).contains(processors) else {
             throw KVMError("a machine with \(memorySize) bytes and \(processors) processors", .invalidArgument)
         }
         let machine = try VirtualMachine()
@@ -65,10 +68,11 @@ public final class Machine: Sendable {
     ///
     /// - Parameters:
     ///   - client: used by this machine alone from now on.
-    ///   - slot: 0 to 31.
+    ///   - slot: one of ``slots``.
     /// - Throws: `ClientError` when the server refuses, ``KVMError`` when KVM does or the slot is taken.
     public func attach(_ client: sending Client, slot: Int) throws {
         let (machine, memory) = (machine, memory)
+        guard Self.slots.contains(slot) else { throw KVMError("slot \(slot), of 32 from 0 on", .invalidArgument) }
         // The client goes over into the bus; the box keeps it whole on the way through the closure.
         let box = Handover(client)
         try bus.withLock { bus in
@@ -76,7 +80,7 @@ public final class Machine: Sendable {
             try client.map(address: 0, size: UInt64(memory.size), file: memory.descriptor)
             let device = try AttachedDevice(client, machine, pin: Self.pins[slot & 3])
             guard bus.pci.insert(device, slot: slot) else {
-                throw KVMError("a second device in slot \(slot), or one outside 0 to 31", .fileExists)
+                throw KVMError("a second device in slot \(slot)", .fileExists)
             }
         }
     }

@@ -11,7 +11,7 @@ struct PCIBus {
 
     /// - Returns: false when the slot is taken.
     mutating func insert(_ device: AttachedDevice, slot: Int) -> Bool {
-        guard devices.indices.contains(slot), devices[slot] == nil else { return false }
+        guard devices[slot] == nil else { return false }
         devices[slot] = device
         return true
     }
