@@ -1,0 +1,96 @@
+import FakeGuest
+import KVM
+import Testing
+
+/// The same device, the same driver's work: by a bare client, and in a KVM guest with all that KVM accelerates.
+@Suite(.serialized) struct DriverTests {
+    enum Place: CaseIterable {
+        case client, guest
+
+        static var available: [Place] { VirtualMachine.isAvailable ? allCases : [.client] }
+
+        func driver(_ device: ServedDevice) throws -> any Driver {
+            switch self {
+            case .client: try ClientDriver(device)
+            case .guest: try GuestDriver(device)
+            }
+        }
+    }
+
+    @Test(.enabled(if: VirtualMachine.isAvailable, "There is no usable /dev/kvm: only the bare client is tested."))
+    func theGuestIsAmongThePlaces() {
+        #expect(Place.available == [.client, .guest])
+    }
+
+    @Test(arguments: Place.available)
+    func registersKeepTheirRules(place: Place) throws {
+        let device = try ServedDevice("exerciser")
+        let driver = try place.driver(device)
+        #expect(try driver.read(bar: 0, at: 0, width: 4) == 0x0001_11e9)
+        try driver.write(0x1122_3344, bar: 0, at: 4, width: 4)
+        try driver.write(0xff, bar: 0, at: 5, width: 1)
+        try driver.write(0xabcd, bar: 0, at: 6, width: 2)
+        #expect(try driver.read(bar: 0, at: 4, width: 4) == 0xabcd_ff44)
+        #expect(try driver.read(bar: 0, at: 5, width: 1) == 0xff)
+        // Read-only, and no register at all.
+        try driver.write(0, bar: 0, at: 0, width: 4)
+        #expect(try driver.read(bar: 0, at: 0, width: 4) == 0x0001_11e9)
+        #expect(try driver.read(bar: 0, at: 0xf00, width: 4) == 0)
+    }
+
+    @Test(arguments: Place.available)
+    func theDeviceSeesWhatIsWrittenToMappedMemory(place: Place) throws {
+        let device = try ServedDevice("exerciser")
+        let driver = try place.driver(device)
+        let before = try driver.read(bar: 2, at: 4, width: 4)
+        try driver.write(0x8765_4321, bar: 2, at: 4096, width: 4)
+        #expect(try driver.read(bar: 2, at: 4098, width: 2) == 0x8765)
+        #expect(try driver.read(bar: 2, at: 4, width: 4) != before)
+    }
+
+    @Test(arguments: Place.available)
+    func aDoorbellRings(place: Place) throws {
+        let device = try ServedDevice("exerciser")
+        let driver = try place.driver(device)
+        try driver.write(1, bar: 0, at: 0x80, width: 4)
+        // By eventfd, it keeps no order with the reads of the counter.
+        var rings: UInt32 = 0
+        for _ in 0..<100_000 where rings == 0 { rings = try driver.read(bar: 0, at: 0x78, width: 4) }
+        #expect(rings == 1)
+    }
+
+    @Test(arguments: Place.available)
+    func theDeviceReachesMemory(place: Place) throws {
+        let device = try ServedDevice("exerciser")
+        let driver = try place.driver(device)
+        try driver.write(0x9000, bar: 0, at: 0x28, width: 4)
+        try driver.write(100, bar: 0, at: 0x30, width: 4)
+        try driver.write(0x5a, bar: 0, at: 0x34, width: 1)
+        try driver.write(4, bar: 0, at: 0x38, width: 4)
+        #expect(try driver.read(bar: 0, at: 0x3c, width: 4) == 0)
+        #expect(driver.memory.contents(at: 0x8fff, count: 102) == [0] + [UInt8](repeating: 0x5a, count: 100) + [0])
+        // Past the end of memory.
+        try driver.write(0x10_0000, bar: 0, at: 0x28, width: 4)
+        try driver.write(4, bar: 0, at: 0x38, width: 4)
+        #expect(try driver.read(bar: 0, at: 0x3c, width: 4) != 0)
+        #expect(try driver.read(bar: 0, at: 0x40, width: 4) == 0x10_0000)
+    }
+
+    @Test(arguments: Place.available)
+    func messagesArrive(place: Place) throws {
+        let device = try ServedDevice("exerciser")
+        let driver = try place.driver(device)
+        for (offset, value) in [(48, 0xfee0_0000), (52, 0), (56, 0x40), (60, 0)] as [(UInt64, UInt32)] {
+            try driver.write(value, bar: 4, at: offset, width: 4)
+        }
+        var capability = UInt64(try driver.readConfiguration(at: 0x34) & 0xfc)
+        while try driver.readConfiguration(at: capability) & 0xff != 0x11 {
+            capability = UInt64(try driver.readConfiguration(at: capability) >> 8 & 0xfc)
+        }
+        try driver.writeConfiguration(try driver.readConfiguration(at: capability) | 0x8000_0000, at: capability)
+        for _ in 0..<10 {
+            try driver.write(3, bar: 0, at: 0x10, width: 4)
+            #expect(try driver.awaitMessage())
+        }
+    }
+}

@@ -1,0 +1,98 @@
+# Does what it is told in a mailbox, one access at a time, and says "d" for done at port 0xe9. A message of vector 0x40 is
+# said as "i".
+        .include "guest.inc"
+        .set COMMAND, 0x6000
+        .set SEGMENT, 0x6004
+        .set OFFSET, 0x6008
+        .set VALUE, 0x600c
+        place
+        movw    $handler, 0x40 * 4
+        movw    $0, 0x40 * 4 + 2
+        cli
+        lgdt    table
+        mov     %cr0, %eax
+        or      $1, %al
+        mov     %eax, %cr0
+        mov     $8, %bx
+        mov     %bx, %gs
+        and     $0xfe, %al
+        mov     %eax, %cr0
+        mov     $0xfee000f0, %ebx
+        movl    $0x1ff, %gs:(%ebx)
+        sti
+        mov     $'d', %al
+        out     %al, $0xe9
+
+next:   mov     COMMAND, %bl
+        cmp     $0, %bl
+        je      next
+        movb    $0, COMMAND
+        mov     SEGMENT, %ax
+        mov     %ax, %es
+        mov     OFFSET, %di
+        mov     VALUE, %ecx
+        cmp     $'b', %bl
+        je      readb
+        cmp     $'w', %bl
+        je      readw
+        cmp     $'l', %bl
+        je      readl
+        cmp     $'B', %bl
+        je      writeb
+        cmp     $'W', %bl
+        je      writew
+        cmp     $'L', %bl
+        je      writel
+        cmp     $'c', %bl
+        je      configr
+        cmp     $'C', %bl
+        je      configw
+        end     0
+
+readb:  movzbl  %es:(%di), %eax
+        jmp     answer
+readw:  movzwl  %es:(%di), %eax
+        jmp     answer
+readl:  mov     %es:(%di), %eax
+answer: mov     %eax, VALUE
+done:   mov     $'d', %al
+        out     %al, $0xe9
+        jmp     next
+writeb: mov     %cl, %es:(%di)
+        jmp     done
+writew: mov     %cx, %es:(%di)
+        jmp     done
+writel: mov     %ecx, %es:(%di)
+        jmp     done
+        # Configuration space of slot 1, a register of 32 bits.
+configr: call   choose
+        in      %dx, %eax
+        jmp     answer
+configw: call   choose
+        mov     %ecx, %eax
+        out     %eax, %dx
+        jmp     done
+choose: movzwl  %di, %eax
+        or      $0x80000800, %eax
+        mov     $0xcf8, %dx
+        out     %eax, %dx
+        mov     $0xcfc, %dx
+        ret
+
+handler:
+        push    %eax
+        push    %ebx
+        mov     $'i', %al
+        out     %al, $0xe9
+        mov     $0xfee000b0, %ebx
+        movl    $0, %gs:(%ebx)
+        pop     %ebx
+        pop     %eax
+        iret
+
+        .balign 8
+descriptors:
+        .quad   0
+        .quad   0x00cf92000000ffff
+table:  .word   15
+        .long   descriptors
