@@ -180,7 +180,8 @@ public struct RegionInfo: Equatable, Sendable {
                 switch Int32(header.id) {
                 case VFIO_REGION_INFO_CAP_SPARSE_MMAP:
                     let sparse = try payload.load(vfio_user_sparse_header.self, at: position)
-                    guard sparse.nr_areas <= UInt32(RegionInfo.maximumAreas) else {
+                    // Also of all lists together: capabilities may overlap, and say much in few bytes.
+                    guard sparse.nr_areas <= UInt32(RegionInfo.maximumAreas - info.sparseAreas.count) else {
                         throw .field("nr_areas", value: UInt64(sparse.nr_areas))
                     }
                     for number in 0..<Int(sparse.nr_areas) {

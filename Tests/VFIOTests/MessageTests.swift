@@ -5,7 +5,7 @@ import Testing
 /// What is written is read again, and nothing shorter or longer.
 @Suite struct MessageTests {
     private func bytes(_ write: (inout MutableRawSpan) -> Int) -> [UInt8] {
-        var bytes = [UInt8](repeating: 0xaa, count: 4096)
+        var bytes = [UInt8](repeating: 0xaa, count: 8192)
         var span = bytes.mutableSpan
         var raw = span.mutableBytes
         let count = write(&raw)
@@ -84,6 +84,19 @@ import Testing
         var bytes = bytes { info.write(into: &$0, argumentSize: .max).count }
         bytes[RegionInfo.size + 4] = UInt8(RegionInfo.size)
         #expect(throws: MalformedMessage.self) { try RegionInfo.Reply(bytes.span.bytes) }
+    }
+
+    /// Capabilities one in the other, each of which lists the same areas again.
+    @Test func sparseAreasAreBoundedWhateverTheCapabilitiesShare() throws {
+        let areas = (0..<RegionInfo.maximumAreas).map { RegionInfo.Area(offset: UInt64($0) << 12, size: 4096) }
+        let info = RegionInfo(index: 9, flags: .mmap, length: 1 << 40, sparseAreas: areas)
+        var bytes = bytes { info.write(into: &$0, argumentSize: .max).count }
+        #expect(try RegionInfo.Reply(bytes.span.bytes).info.sparseAreas == areas)
+        // The same list once more, in the first one's first area.
+        let second = RegionInfo.size + 16
+        bytes[RegionInfo.size + 4] = UInt8(second)
+        bytes.replaceSubrange(second..<second + 16, with: [1, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0])
+        #expect(throws: MalformedMessage.field("nr_areas", value: 1)) { try RegionInfo.Reply(bytes.span.bytes) }
     }
 
     @Test func regionIOFDsComeBack() throws {
