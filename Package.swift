@@ -76,7 +76,9 @@ let package = Package(
         .testTarget(name: "ControlTests", dependencies: ["Control", "PCI"]),
         .testTarget(
             name: "CommandTests",
-            dependencies: ["mediated", "mediated-device", "CPNG", "JSON", "KVM", "Linux", "VFIOUser"]),
+            dependencies: [
+                "FakeGuest", "mediated", "mediated-device", "CPNG", "JSON", "KVM", "Linux", "VFIO", "VFIOUser",
+            ]),
         .testTarget(
             name: "GuestTests", dependencies: ["mediated-device", "Control", "Device", "JSON", "Linux"]),
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),

@@ -18,7 +18,7 @@ struct Mediated: ParsableCommand {
             var command = try parseAsRoot()
             try command.run()
         } catch let failure as Failure {
-            StandardError.print("mediated: \(failure.message)")
+            StandardError.print("mediated: \(failure.message.printable)")
             Glibc.exit(failure.status.rawValue)
         } catch {
             exit(withError: error)

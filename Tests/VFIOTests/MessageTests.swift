@@ -5,7 +5,7 @@ import Testing
 /// What is written is read again, and nothing shorter or longer.
 @Suite struct MessageTests {
     private func bytes(_ write: (inout MutableRawSpan) -> Int) -> [UInt8] {
-        var bytes = [UInt8](repeating: 0xaa, count: 4096)
+        var bytes = [UInt8](repeating: 0xaa, count: 8192)
         var span = bytes.mutableSpan
         var raw = span.mutableBytes
         let count = write(&raw)

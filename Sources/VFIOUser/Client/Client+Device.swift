@@ -116,14 +116,13 @@ extension Client {
         var doorbells: [Doorbell] = []
         for entry in info.entries where entry.kind == .ioeventfd {
             if eventFDs[entry.descriptorIndex] == nil {
-                guard let descriptor = descriptors.take(Int(entry.descriptorIndex)) else {
+                // The descriptor may be missing, and may be no eventfd.
+                guard let descriptor = descriptors.take(Int(entry.descriptorIndex)),
+                    let eventFD = try? EventFD(adopting: descriptor)
+                else {
                     throw .malformed(.deviceGetRegionIOFDs, .field("fd_index", value: UInt64(entry.descriptorIndex)))
                 }
-                do throws(Errno) {
-                    eventFDs[entry.descriptorIndex] = try EventFD(adopting: descriptor)
-                } catch {
-                    throw .system(error)
-                }
+                eventFDs[entry.descriptorIndex] = eventFD
             }
             if let eventFD = eventFDs[entry.descriptorIndex] {
                 doorbells.append(Doorbell(entry: entry, eventFD: eventFD))

@@ -28,7 +28,7 @@ extension Client {
     ) throws(ClientError) {
         if try isThere() { return }
         if try ringSpin.wait(until: isThere) { return }
-        let deadline = Deadline(milliseconds: configuration.patience)
+        let deadline = Deadline(milliseconds: try configuration.patience(for: command))
         while true {
             ring.prepareToSleep()
             defer { ring.wakeUp() }

@@ -12,6 +12,8 @@ public final class Client {
         public var capabilities: Capabilities
         /// How long a server may take to answer, in milliseconds; negative: without end.
         public var patience: Int32 = 5_000
+        /// When to give up whatever is asked then, also of a server that keeps the client busy; nil: never.
+        public var deadline: ContinuousClock.Instant?
 
         public init() {
             capabilities = Capabilities()
@@ -44,7 +46,12 @@ public final class Client {
     /// Connects to the server's socket at `path` and agrees on a version.
     public convenience init(path: String, configuration: Configuration = Configuration()) throws(ClientError) {
         let socket: UnixSocket
-        do throws(Errno) { socket = try UnixSocket(connectingTo: path) } catch { throw .system(error) }
+        let patience = try configuration.patience(for: .version)
+        do throws(Errno) {
+            socket = try UnixSocket(connectingTo: path, milliseconds: Int(max(0, patience)))
+        } catch {
+            throw error == .resourceTemporarilyUnavailable ? .timedOut(.version) : .system(error)
+        }
         try self.init(socket, configuration: configuration)
     }
 
@@ -117,7 +124,7 @@ public final class Client {
     func call(
         _ command: Command, payload: Int = 0, data: RawSpan = RawSpan(), descriptors: [Int32] = []
     ) throws(ClientError) -> MessageStream.Message {
-        let deadline = Deadline(milliseconds: configuration.patience)
+        let deadline = Deadline(milliseconds: try configuration.patience(for: command))
         let id = try send(command, payload: payload, data: data, descriptors: descriptors)
         while true {
             while let message = try nextMessage(stream, command) {
@@ -153,12 +160,16 @@ public final class Client {
         let header = MessageHeader(command, id: nextID, payload: payload + data.byteCount, flags: flags)
         var bytes = request.mutableBytes(0..<MessageHeader.size)
         header.write(into: &bytes)
+        let patience = try configuration.patience(for: command)
         do throws(Errno) {
             try stream.socket.send(
-                request.bytes(0..<MessageHeader.size + payload), data, descriptors: descriptors,
-                milliseconds: configuration.patience)
+                request.bytes(0..<MessageHeader.size + payload), data, descriptors: descriptors, milliseconds: patience)
         } catch {
-            throw error == .brokenPipe || error == .connectionReset ? .disconnected : .system(error)
+            switch error {
+            case .brokenPipe, .connectionReset: throw .disconnected
+            case .timedOut: throw .timedOut(command)
+            default: throw .system(error)
+            }
         }
         return nextID
     }
@@ -272,8 +283,9 @@ public final class Client {
         let reply = header.reply(payload: answer.payload, error: answer.errno?.rawValue ?? 0)
         var bytes = request.mutableBytes(0..<MessageHeader.size)
         reply.write(into: &bytes)
-        // A server that is gone is noticed by whoever waits for its reply.
-        try? stream.socket.send(request.bytes(0..<Int(reply.messageSize)), milliseconds: configuration.patience)
+        // A server that is gone, and one that takes too long, is noticed by whoever waits for its reply.
+        guard let patience = try? configuration.patience(for: .dmaRead) else { return }
+        try? stream.socket.send(request.bytes(0..<Int(reply.messageSize)), milliseconds: patience)
     }
 
     private func readMemory(_ payload: RawSpan) throws -> Int {
@@ -295,6 +307,17 @@ public final class Client {
         try memory.write(at: transfer.address, from: payload.extracting(droppingFirst: DMATransfer.size))
         var bytes = request.mutableBytes(MessageHeader.size..<request.count)
         return transfer.write(into: &bytes)
+    }
+}
+
+extension Client.Configuration {
+    /// How long to wait for something at most from now on, in milliseconds; negative: without end.
+    func patience(for command: Command) throws(ClientError) -> Int32 {
+        guard let deadline else { return patience }
+        let left = ContinuousClock.now.duration(to: deadline) / .milliseconds(1)
+        guard left > 0 else { throw .timedOut(command) }
+        let milliseconds = Int32(min(left.rounded(.up), Double(Int32.max)))
+        return patience < 0 ? milliseconds : min(patience, milliseconds)
     }
 }
 
