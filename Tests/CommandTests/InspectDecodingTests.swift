@@ -212,7 +212,7 @@ import VFIO
             text.contains(
                 """
                 Capabilities: [40] Express: Version=2 Type=Endpoint Slot- IntMsgNum=1
-                DevCap: MaxPayload=512 PhantFunc=0 ExtTag+ LatencyL0s=unlimited LatencyL1=unlimited RBE+ FLReset+
+                DevCap: MaxPayload=512 PhantFuncBits=0 ExtTag+ LatencyL0s=unlimited LatencyL1=unlimited RBE+ FLReset+
                 DevCtl: CorrErr+ NonFatalErr+ FatalErr+ UnsupReq+ RlxdOrd+ ExtTag- PhantFunc- AuxPwr- NoSnoop+ \
                 MaxPayload=256 MaxReadReq=4096
                 DevSta: CorrErr+ NonFatalErr+ FatalErr+ UnsupReq+ AuxPwr- TransPend-

@@ -57,7 +57,7 @@ extension CapabilityLayout {
     private static let exitL1 = ["<1us", "<2us", "<4us", "<8us", "<16us", "<32us", "<64us", ">64us"]
 
     private static let deviceCapabilities: [Field] = [
-        .power("MaxPayload", 0...2, times: 128), .number("PhantFunc", 3...4), .flag("ExtTag", 5),
+        .power("MaxPayload", 0...2, times: 128), .number("PhantFuncBits", 3...4), .flag("ExtTag", 5),
         .choice("LatencyL0s", 6...8, acceptableL0s), .choice("LatencyL1", 9...11, acceptableL1), .flag("RBE", 15),
         .flag("FLReset", 28),
     ]
