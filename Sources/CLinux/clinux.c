@@ -99,6 +99,15 @@ int clinux_seal_size(int descriptor) {
     return fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0 ? -errno : 0;
 }
 
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+
+int clinux_seal_writing(int descriptor) {
+    int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
+    return fcntl(descriptor, F_ADD_SEALS, seals) < 0 ? -errno : 0;
+}
+
 int clinux_cannot_shrink(int descriptor) {
     int seals = fcntl(descriptor, F_GET_SEALS);
     return seals < 0 ? -errno : (seals & F_SEAL_SHRINK) != 0;

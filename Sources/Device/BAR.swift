@@ -11,6 +11,14 @@ public struct BAR: Sendable {
     public var mapped: [Range<UInt64>]
     /// Addresses where a write does nothing but notify the device. Sorted, not overlapping.
     public var doorbells: [Doorbell]
+    /// Where the values of doorbells with ``Doorbell/keepsValue`` lie, each at its place in the BAR, in eight bytes. The guest
+    /// never sees it.
+    public var shadow: MemoryFile?
+    /// Ranges of registers whose accesses a hypervisor may send straight to the device's thread (ioregionfd). Sorted, not
+    /// overlapping.
+    public var ioregions: [Range<UInt64>] = []
+    /// Nothing in it can be written: a page of *shared* registers, which guests read with no trap.
+    public var isReadOnly = false
 
     /// A BAR in memory space.
     ///
@@ -19,21 +27,36 @@ public struct BAR: Sendable {
     ///   - size: in bytes, a power of two, at least 16.
     ///   - memory: at least `size` bytes, for ``mapped``.
     ///   - mapped: all of the BAR unless given, when there is memory.
+    ///   - shadow: for doorbells that keep their values: at least 8 bytes more than the last one's offset.
+    ///   - ioregions: see ``ioregions``.
     public static func memory(
         _ index: Int, size: UInt64, prefetchable: Bool = false, is64Bit: Bool = false,
-        memory: MemoryFile? = nil, mapped: [Range<UInt64>]? = nil, doorbells: [Doorbell] = []
+        memory: MemoryFile? = nil, mapped: [Range<UInt64>]? = nil, doorbells: [Doorbell] = [],
+        shadow: MemoryFile? = nil, ioregions: [Range<UInt64>] = []
     ) -> BAR {
         let layout = BARLayout(
             index: index, space: is64Bit ? .memory64 : .memory32, size: size, prefetchable: prefetchable)
         return BAR(
-            layout: layout, memory: memory, mapped: memory == nil ? [] : mapped ?? [0..<size], doorbells: doorbells)
+            layout: layout, memory: memory, mapped: memory == nil ? [] : mapped ?? [0..<size], doorbells: doorbells,
+            shadow: shadow, ioregions: ioregions)
+    }
+
+    /// A BAR of shared registers: guests read them from memory, with no trap, and can't write to them.
+    ///
+    /// The device keeps the memory current, as a place to tell what it knows; it never reads it.
+    ///
+    /// - Parameter memory: made with `isOwnAlone`; its size is the BAR's, whole pages and a power of two.
+    public static func shared(_ index: Int, _ memory: MemoryFile) -> BAR {
+        var bar = BAR.memory(index, size: UInt64(memory.size), memory: memory)
+        bar.isReadOnly = true
+        return bar
     }
 
     /// A BAR in I/O space.
     ///
     /// - Parameter size: in bytes, a power of two from 4 to 256.
-    public static func io(_ index: Int, size: UInt64) -> BAR {
-        BAR(layout: BARLayout(index: index, space: .io, size: size), memory: nil, mapped: [], doorbells: [])
+    public static func io(_ index: Int, size: UInt64, doorbells: [Doorbell] = []) -> BAR {
+        BAR(layout: BARLayout(index: index, space: .io, size: size), memory: nil, mapped: [], doorbells: doorbells)
     }
 }
 
@@ -45,10 +68,15 @@ public struct Doorbell: Hashable, Sendable {
     public var width: AccessWidth
     /// Only a write of this value rings; other values are ordinary register writes.
     public var match: UInt64?
+    /// The last value written matters too, such as a queue's tail: it lies in ``BAR/shadow`` when the doorbell rings, whatever
+    /// way it came.
+    public var keepsValue: Bool
 
-    public init(at offset: UInt64, width: AccessWidth = .long, match: UInt64? = nil) {
+    /// - Parameter offset: a multiple of 8 when the doorbell keeps its value.
+    public init(at offset: UInt64, width: AccessWidth = .long, match: UInt64? = nil, keepsValue: Bool = false) {
         self.offset = offset
         self.width = width
         self.match = match
+        self.keepsValue = keepsValue
     }
 }

@@ -54,6 +54,9 @@ public final class Function {
         public var memory: MemoryFile?
         public var mapped: [Range<UInt64>] = []
         public var doorbells: [Doorbell] = []
+        public var shadow: MemoryFile?
+        public var ioregions: [Range<UInt64>] = []
+        public var isPorts = false
     }
 
     /// - Parameter index: 0 to ``regionCount`` - 1; nil for any other.
@@ -62,8 +65,9 @@ public final class Function {
         case 0..<6:
             guard let bar = slots[index]?.bar else { return Region() }
             return Region(
-                size: bar.layout.size, isWritable: true, memory: bar.memory, mapped: bar.mapped,
-                doorbells: bar.doorbells)
+                size: bar.layout.size, isWritable: !bar.isReadOnly, memory: bar.memory, mapped: bar.mapped,
+                doorbells: bar.doorbells, shadow: bar.shadow, ioregions: bar.ioregions, isPorts: bar.layout.space == .io
+            )
         case Self.romRegion: return Region(size: UInt64(romImage.count))
         case Self.configurationRegion: return Region(size: UInt64(configuration.size), isWritable: true)
         case 0..<Self.regionCount: return Region()
@@ -115,6 +119,7 @@ public final class Function {
     public func write(region: Int, offset: UInt64, from source: RawSpan) throws(AccessError) {
         if region >= 0, region < 6, let slot = slots[region] {
             try check(region, offset, source.byteCount, size: slot.bar.layout.size)
+            guard !slot.bar.isReadOnly else { throw .readOnly(region) }
             write(slot, offset, source)
             return
         }
@@ -191,6 +196,7 @@ public final class Function {
     private func writeRegister(_ slot: BARSlot, _ offset: UInt64, _ width: AccessWidth, _ value: UInt64) {
         for doorbell in slot.bar.doorbells
         where doorbell.offset == offset && doorbell.width == width && doorbell.match ?? value == value {
+            if doorbell.keepsValue { slot.bar.shadow?.publish(value, at: Int(offset)) }
             device.ring(doorbell)
             return
         }

@@ -32,7 +32,9 @@ extension Function {
     var memoryByBAR: [Int: MemoryFile] {
         var memory: [Int: MemoryFile] = [:]
         for index in 0..<6 {
-            if let region = region(index), let file = region.memory, !region.mapped.isEmpty { memory[index] = file }
+            // Shared registers follow from the device's own state.
+            guard let region = region(index), region.isWritable, !region.mapped.isEmpty else { continue }
+            memory[index] = region.memory
         }
         return memory
     }

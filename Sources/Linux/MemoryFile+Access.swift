@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 
 /// Copies in, out and across. The bytes may change meanwhile, by the hand of whoever else maps the file:
 /// a copy then holds some bytes from before and some from after, and is checked as a copy.
@@ -31,6 +32,28 @@ extension MemoryFile {
             memcpy(mapping.base + offset, base, bytes.count)
         }
         return true
+    }
+
+    /// Stores a number by one access, so that whoever reads it meanwhile finds the old or the new one.
+    ///
+    /// - Parameter offset: a multiple of 8.
+    /// - Returns: false when it doesn't lie inside the file, or is no multiple.
+    @discardableResult
+    public func publish(_ number: UInt64, at offset: Int) -> Bool {
+        guard contains(offset, count: 8), offset & 7 == 0 else { return false }
+        // SAFETY: inside the mapping and aligned; Atomic<UInt64> has the representation of UInt64.
+        (mapping.base + offset).assumingMemoryBound(to: Atomic<UInt64>.self).pointee.store(number, ordering: .releasing)
+        return true
+    }
+
+    /// The number at an offset, by one access.
+    ///
+    /// - Parameter offset: a multiple of 8.
+    /// - Returns: nil when it doesn't lie inside the file, or is no multiple.
+    public func number(at offset: Int) -> UInt64? {
+        guard contains(offset, count: 8), offset & 7 == 0 else { return nil }
+        // SAFETY: as above.
+        return (mapping.base + offset).assumingMemoryBound(to: Atomic<UInt64>.self).pointee.load(ordering: .acquiring)
     }
 
     /// Replaces `count` bytes from `offset` on by those of another file.

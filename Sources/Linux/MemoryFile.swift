@@ -16,7 +16,9 @@ public final class MemoryFile: Sendable {
     /// - Parameters:
     ///   - name: shown in /proc/PID/maps as `memfd:NAME`.
     ///   - size: in bytes; rounded up to whole pages.
-    public init(name: String, size: Int) throws(Errno) {
+    ///   - isOwnAlone: nobody but this object can write to it: whoever gets the descriptor can only read and map it
+    ///     for reading. `F_SEAL_FUTURE_WRITE`
+    public init(name: String, size: Int, isOwnAlone: Bool = false) throws(Errno) {
         let page = Int(getpagesize())
         let (padded, overflow) = size.addingReportingOverflow(page - 1)
         guard size > 0, !overflow else { throw .invalidArgument }
@@ -24,8 +26,9 @@ public final class MemoryFile: Sendable {
         let descriptor = Descriptor(owning: try shim(clinux_memfd(name)))
         let raw = descriptor.raw
         try systemCall { ftruncate(raw, rounded) }
-        try shim(clinux_seal_size(raw))
+        // The seal leaves the mapping that is there already alone.
         self.mapping = try Mapping(of: descriptor, size: rounded)
+        try shim(isOwnAlone ? clinux_seal_writing(raw) : clinux_seal_size(raw))
         self.descriptor = descriptor
     }
 

@@ -32,9 +32,12 @@ public struct UnixSocket: ~Copyable, Sendable {
     }
 
     /// Two sockets that are connected to each other. `socketpair(2)`
-    public static func pair() throws(Errno) -> Pair {
+    ///
+    /// - Parameter keepsPackets: what is sent at once arrives at once. `SOCK_SEQPACKET`
+    public static func pair(keepsPackets: Bool = false) throws(Errno) -> Pair {
         var raw: [Int32] = [-1, -1]
-        try systemCall { socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &raw) }
+        let type = Int32((keepsPackets ? SOCK_SEQPACKET : SOCK_STREAM).rawValue | SOCK_CLOEXEC.rawValue)
+        try systemCall { socketpair(AF_UNIX, type, 0, &raw) }
         return Pair(
             first: UnixSocket(owning: Descriptor(owning: raw[0])),
             second: UnixSocket(owning: Descriptor(owning: raw[1])))

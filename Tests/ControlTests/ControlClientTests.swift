@@ -115,7 +115,9 @@ import Testing
         try withImpostor(
             reply: #"{"version":1,"result":{"size":8}}"#, descriptor: pair.first.descriptor.raw
         ) { client in
-            #expect(throws: ControlClientError.malformedReply("what comes with it is no file")) { try client.save() }
+            #expect(throws: ControlClientError.malformedReply("what comes with it is no file")) {
+                _ = try client.save()
+            }
         }
         pair.second.shutDown()
     }

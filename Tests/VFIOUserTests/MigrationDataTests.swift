@@ -46,7 +46,7 @@ import VFIO
 
     @Test func aDoorbellRungBeforeTheStopIsPartOfTheState() throws {
         let source = try Bench()
-        let bells = try source.call(.deviceGetRegionIOFDs, wire(UInt32(56), UInt32(0), UInt32(0), UInt32(0)))
+        let bells = try source.call(.deviceGetRegionIOFDs, wire(UInt32(96), UInt32(0), UInt32(0), UInt32(0)))
         let bell = try EventFD(adopting: #require(bells.files.first).descriptor.duplicate())
         let stop = wire(UInt32(16), UInt32(2 | 1 << 17), MigrationState.stop.rawValue, UInt32(0))
         let stopCopy = stop.replacing(at: 8, with: MigrationState.stopCopy.rawValue)

@@ -36,6 +36,10 @@ int clinux_memfd(const char *name);
 /// F_ADD_SEALS of F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL. Returns 0 or -errno.
 int clinux_seal_size(int descriptor);
 
+/// F_ADD_SEALS of F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL: mappings that can be written stay so, and
+/// nobody can make another. Returns 0 or -errno.
+int clinux_seal_writing(int descriptor);
+
 /// 1 when the file's size can only grow (F_GET_SEALS has F_SEAL_SHRINK), 0 when not, -errno when it can't be sealed.
 int clinux_cannot_shrink(int descriptor);
 

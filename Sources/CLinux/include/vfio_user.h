@@ -63,6 +63,32 @@ struct vfio_user_sub_region {
     uint64_t datamatch;
 };
 
+/* libvfio-user's, which has room for shadow memory. */
+struct vfio_user_sub_region_shadow {
+    uint64_t offset;
+    uint64_t size;
+    uint32_t fd_index;
+    uint32_t type;
+    uint32_t flags;
+    uint32_t shadow_mem_fd_index;
+    uint64_t shadow_offset;
+    uint64_t datamatch;
+};
+
+/* What an ioregionfd carries, as published for KVM: a command, and the response to those that want one. */
+struct ioregionfd_cmd {
+    uint32_t info;
+    uint32_t padding;
+    uint64_t user_data;
+    uint64_t offset;
+    uint64_t data;
+};
+
+struct ioregionfd_resp {
+    uint64_t data;
+    uint8_t pad[24];
+};
+
 struct vfio_user_irq_set {
     uint32_t argsz;
     uint32_t flags;

@@ -4,13 +4,13 @@ import Linux
 import PCI
 
 /// A device that does nothing but what every device may do: registers of each kind, INTx, MSI and MSI-X,
-/// DMA in every direction, mapped memory behind a trapped page, an I/O BAR and a doorbell.
+/// DMA in every direction, mapped memory behind a trapped page, shared registers, an I/O BAR, doorbells and an ioregion.
 ///
 /// For bringing up hypervisors, for guests that test their own drivers, and for this project's tests. Each part
 /// can be provoked from the guest, and counted.
 public final class Exerciser: Device {
     public static let type = DeviceType(
-        name: "exerciser", summary: "A test device: registers, interrupts, DMA, mapped memory and a doorbell")
+        name: "exerciser", summary: "A test device: registers, interrupts, DMA, mapped memory and doorbells")
 
     /// Emulators share vendor 0x1234, under which no hardware was ever sold; 0x11e8 is QEMU's `edu`, of the same
     /// purpose but with other registers. No driver of Linux binds to this one, by identity or class.
@@ -27,23 +27,31 @@ public final class Exerciser: Device {
     /// Message-signalled interrupts, of either kind.
     static let vectors = 8
     static let doorbell = Doorbell(at: 0x80)
+    /// In BAR 2; its value is the register ``Register/tail``.
+    static let tailDoorbell = Doorbell(at: 0x10, keepsValue: true)
 
     public internal(set) var state = State()
 
     let host: Host
     /// Behind BAR 2. Its mapped part is the buffer that DMA goes to and comes from.
     let memory: MemoryFile
+    private let shadow: MemoryFile
+    private let shared: MemoryFile
 
     public init(options: DeviceOptions, host: Host) throws {
         self.host = host
         memory = try MemoryFile(name: "exerciser", size: Self.bufferOffset + Self.bufferSize)
+        shadow = try MemoryFile(name: "exerciser-shadow", size: 4096)
+        shared = try MemoryFile(name: "exerciser-shared", size: 4096, isOwnAlone: true)
         bars = [
-            .memory(0, size: 4096, doorbells: [Self.doorbell]),
+            .memory(0, size: 4096, doorbells: [Self.doorbell], ioregions: [0..<0x80]),
             .io(1, size: 16),
             .memory(
                 2, size: 128 << 10, prefetchable: true, is64Bit: true,
-                memory: memory, mapped: [UInt64(Self.bufferOffset)..<UInt64(Self.bufferOffset + Self.bufferSize)]),
+                memory: memory, mapped: [UInt64(Self.bufferOffset)..<UInt64(Self.bufferOffset + Self.bufferSize)],
+                doorbells: [Self.tailDoorbell], shadow: shadow),
             .memory(4, size: 4096),
+            .shared(5, shared),
         ]
     }
 
@@ -85,6 +93,7 @@ public final class Exerciser: Device {
         case .writes: state.writes
         case .commands: state.commands
         case .rings: state.rings
+        case .tail: state.tail
         case .bufferSize: UInt64(Self.bufferSize)
         case .checksum: UInt64(checksum())
         case .raise, .setCause, .command: 0
@@ -102,13 +111,25 @@ public final class Exerciser: Device {
         case .destination: state.destination = write.merged(into: state.destination)
         case .length: state.length = write.merged(into: state.length)
         case .pattern: state.pattern = write.merged(into: state.pattern)
-        case .command: run(Command(UInt32(truncatingIfNeeded: write.value)))
-        case .identification, .status, .faultAddress, .reads, .writes, .commands, .rings, .bufferSize, .checksum: break
+        case .command:
+            run(Command(UInt32(truncatingIfNeeded: write.value)))
+            share()
+        case .identification, .status, .faultAddress, .reads, .writes, .commands, .rings, .tail, .bufferSize, .checksum:
+            break
         }
     }
 
     public func ring(_ doorbell: Doorbell) {
         state.rings &+= 1
+        if doorbell.keepsValue { state.tail = shadow.number(at: Int(doorbell.offset)) ?? 0 }
+        share()
+    }
+
+    /// Brings BAR 5 up to date: the counters of commands and rings and the tail, eight bytes each.
+    private func share() {
+        shared.publish(state.commands, at: 0x00)
+        shared.publish(state.rings, at: 0x08)
+        shared.publish(state.tail, at: 0x10)
     }
 
     // MARK: Interrupts
@@ -129,11 +150,13 @@ public final class Exerciser: Device {
 
     public func reset() {
         state = State()
+        share()
         host.interrupts.setINTx(false)
     }
 
     public func restore(_ state: State) throws(StateError) {
         self.state = state
+        share()
         host.interrupts.setINTx(state.cause != 0)
     }
 }

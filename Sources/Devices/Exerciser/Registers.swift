@@ -24,6 +24,7 @@ extension Exerciser {
         .init(.commands, at: 0x70, width: .quad, access: .readOnly),
         .init(.rings, at: 0x78, width: .quad, access: .readOnly),
         // The doorbell is at 0x80.
+        .init(.tail, at: 0x90, width: .quad, access: .readOnly),
     ]
 
     /// BAR 1, in I/O space: some of the same registers.
@@ -37,6 +38,7 @@ extension Exerciser {
     static let bufferRegisters: RegisterMap<Register> = [
         .init(.bufferSize, at: 0x0, width: .long, access: .readOnly),
         .init(.checksum, at: 0x4, width: .long, access: .readOnly),
+        // The doorbell that keeps its value is at 0x10.
     ]
 
     /// In bytes.
@@ -62,6 +64,8 @@ extension Exerciser {
         case command, status, faultAddress
         /// How often a register was read and written, a command given, and the doorbell rung.
         case reads, writes, commands, rings
+        /// What was last written to the doorbell that keeps its value.
+        case tail
         case bufferSize, checksum
     }
 }

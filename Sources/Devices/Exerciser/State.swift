@@ -14,5 +14,6 @@ extension Exerciser {
         var writes: UInt64 = 0
         var commands: UInt64 = 0
         var rings: UInt64 = 0
+        var tail: UInt64 = 0
     }
 }

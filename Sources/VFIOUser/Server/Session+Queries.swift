@@ -38,24 +38,47 @@ extension Session {
     func regionIOFDs(_ payload: RawSpan) throws -> Int {
         let request = try RegionIOFDs.Request(payload)
         guard let region = function.region(Int(request.index)) else { throw Errno.invalidArgument }
-        // A doorbell that the client can't take a descriptor for still rings by message.
-        let offered = region.doorbells.prefix(client?.maxMessageFDs ?? 1).prefix(ReceivedDescriptors.capacity)
-        let info = RegionIOFDs(
-            index: request.index,
-            entries: offered.enumerated().map { index, doorbell in
-                RegionIOFDs.Entry(
-                    offset: doorbell.offset, size: UInt64(doorbell.width.rawValue), descriptorIndex: UInt32(index),
-                    kind: .ioeventfd, flags: doorbell.match == nil ? 0 : RegionIOFDs.Entry.datamatchFlag,
-                    datamatch: doorbell.match ?? 0)
-            })
+        let (info, descriptors) = try ioDescriptors(of: region, Int(request.index))
         var reply = payloadBytes()
         let (count, complete) = info.write(into: &reply, argumentSize: request.argumentSize)
-        if complete {
-            for doorbell in offered {
-                replyDescriptors.append(try doorbells.descriptor(of: doorbell, bar: Int(request.index)))
-            }
-        }
+        if complete { replyDescriptors = descriptors }
         return count
+    }
+
+    /// What of a region can reach the device by descriptors, as many as the client takes. All else still comes by message.
+    private func ioDescriptors(of region: Function.Region, _ index: Int) throws(Errno) -> (RegionIOFDs, [Int32]) {
+        typealias Entry = RegionIOFDs.Entry
+        let limit = min(client?.maxMessageFDs ?? 1, ReceivedDescriptors.capacity)
+        var info = RegionIOFDs(index: UInt32(index), entries: [])
+        var descriptors: [Int32] = []
+        var shadowIndex: UInt32?
+        for doorbell in region.doorbells {
+            let shadow = doorbell.keepsValue ? region.shadow : nil
+            let needed = shadow == nil || shadowIndex != nil ? 1 : 2
+            guard descriptors.count + needed <= limit else { break }
+            var entry = Entry(
+                offset: doorbell.offset, size: UInt64(doorbell.width.rawValue),
+                descriptorIndex: UInt32(descriptors.count), kind: shadow == nil ? .ioeventfd : .shadowIOEventFD,
+                flags: (doorbell.match == nil ? 0 : Entry.datamatchFlag) | (region.isPorts ? Entry.portsFlag : 0),
+                datamatch: doorbell.match ?? 0)
+            descriptors.append(try doorbells.descriptor(of: doorbell, bar: index))
+            if let shadow {
+                let position = shadowIndex ?? UInt32(descriptors.count)
+                if shadowIndex == nil { descriptors.append(shadow.descriptor.raw) }
+                shadowIndex = position
+                entry.shadow = .init(descriptorIndex: position, offset: doorbell.offset)
+            }
+            info.entries.append(entry)
+        }
+        guard !region.ioregions.isEmpty, descriptors.count < limit else { return (info, descriptors) }
+        for range in region.ioregions {
+            info.entries.append(
+                Entry(
+                    offset: range.lowerBound, size: UInt64(range.count), descriptorIndex: UInt32(descriptors.count),
+                    kind: .ioregionfd, flags: region.isPorts ? Entry.portsFlag : 0, datamatch: range.lowerBound))
+        }
+        descriptors.append(try ioregions.descriptor(ofBAR: index))
+        return (info, descriptors)
     }
 
     /// VFIO_USER_DEVICE_GET_IRQ_INFO

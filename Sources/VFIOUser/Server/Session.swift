@@ -32,6 +32,7 @@ final class Session {
     let function: Function
     let interrupts: InterruptTable
     let doorbells: DoorbellTable
+    private(set) lazy var ioregions = IORegionTable(self)
     let dma: MessageDMA
     let configuration: Server.Configuration
     private let replyBuffer: PageBuffer
@@ -80,6 +81,7 @@ final class Session {
         function.host.interrupts.sink = nil
         interrupts.reset()
         doorbells.reset()
+        ioregions.reset()
         dma.close()
         function.host.memory.dirtyLog.stop()
         function.host.memory.unmapAll()

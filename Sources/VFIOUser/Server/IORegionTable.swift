@@ -1,0 +1,104 @@
+import Device
+import Linux
+import VFIO
+
+/// The sockets over which a hypervisor sends accesses to ranges of registers, past the client. ioregionfd
+final class IORegionTable {
+    private final class Connection {
+        let socket: UnixSocket
+        /// For the client; open as long as the connection.
+        let theirEnd: UnixSocket
+        let packet: PageBuffer
+        var token: EventLoop.Token?
+
+        init() throws(Errno) {
+            let pair = try UnixSocket.pair(keepsPackets: true)
+            socket = try UnixSocket(owning: pair.first.descriptor.duplicate())
+            theirEnd = try UnixSocket(owning: pair.second.descriptor.duplicate())
+            packet = try PageBuffer(count: 4096)
+        }
+    }
+
+    /// How many commands of one connection a turn of the loop takes.
+    private static let commandsPerTurn = 64
+
+    private unowned let session: Session
+    private let loop: EventLoop
+    private var connections: [Int: Connection] = [:]
+
+    init(_ session: Session) {
+        self.session = session
+        loop = session.function.host.loop
+    }
+
+    /// The client's end of the socket for a BAR's ranges; the same one each time it is asked for.
+    func descriptor(ofBAR bar: Int) throws(Errno) -> Int32 {
+        if let connection = connections[bar] { return connection.theirEnd.descriptor.raw }
+        let connection = try Connection()
+        connection.token = try loop.watch(connection.socket.descriptor, for: .readable) { [unowned self] _ in
+            serve(connection, bar)
+        }
+        connections[bar] = connection
+        return connection.theirEnd.descriptor.raw
+    }
+
+    /// Closes every socket.
+    func reset() {
+        for bar in connections.keys { close(bar) }
+    }
+
+    private func close(_ bar: Int) {
+        if let token = connections.removeValue(forKey: bar)?.token { loop.unwatch(token) }
+    }
+
+    private func serve(_ connection: Connection, _ bar: Int) {
+        do {
+            for _ in 0..<Self.commandsPerTurn {
+                var descriptors = ReceivedDescriptors()
+                let received = try connection.socket.receive(
+                    into: connection.packet, from: 0, descriptors: &descriptors, blocking: false)
+                guard case .bytes(let count, _, _) = received else {
+                    if received == .endOfFile { close(bar) }
+                    return
+                }
+                let command = try IORegionCommand(connection.packet.bytes(0..<count))
+                let response = IORegionResponse(data: carryOut(command, bar))
+                guard command.wantsResponse else { continue }
+                var bytes = connection.packet.mutableBytes(0..<IORegionResponse.size)
+                let size = response.write(into: &bytes)
+                // Whoever doesn't take its responses is no hypervisor.
+                try connection.socket.send(connection.packet.bytes(0..<size), milliseconds: 0)
+            }
+        } catch {
+            close(bar)
+        }
+    }
+
+    /// - Returns: what was read; all ones from where no such range is, as on a bus.
+    private func carryOut(_ command: IORegionCommand, _ bar: Int) -> UInt64 {
+        let ranges = session.function.region(bar)?.ioregions ?? []
+        guard let range = ranges.first(where: { $0.lowerBound == command.userData }),
+            command.offset <= UInt64(range.count), UInt64(command.width) <= UInt64(range.count) - command.offset
+        else { return .max }
+        var data = command.data
+        let offset = range.lowerBound + command.offset
+        do {
+            if command.isWrite {
+                try withUnsafeBytes(of: &data) { bytes in
+                    try session.write(region: bar, offset: offset, bytes.bytes.extracting(first: command.width))
+                }
+                return 0
+            }
+            data = 0
+            try withUnsafeMutableBytes(of: &data) { bytes in
+                var span = bytes.mutableBytes
+                var part = span._mutatingExtracting(0..<command.width)
+                try session.read(region: bar, offset: offset, into: &part)
+            }
+            return data
+        } catch {
+            session.counters.errors &+= 1
+            return .max
+        }
+    }
+}
