@@ -64,6 +64,18 @@ struct KVMTests {
         #expect(rings <= 1000)
     }
 
+    @Test func sharedRegistersAreReadWithNoExit() throws {
+        let device = try ServedDevice("exerciser")
+        let (machine, status) = try Guests.run("shared", device: device)
+        #expect(status == 11)
+        #expect(machine.number(UInt32.self, at: Self.results) == 0)
+        #expect(machine.number(UInt32.self, at: Self.results + 4) == 1)
+        // The write exits, and changes nothing.
+        #expect(machine.number(UInt32.self, at: Self.results + 8) == 1)
+        #expect(machine.counters.memoryReads == 0)
+        #expect(machine.counters.memoryWrites == 1)
+    }
+
     @Test func everyLevelTriggeredInterruptIsTakenAndEnded() throws {
         let device = try ServedDevice("exerciser")
         let (machine, status) = try Guests.run("interrupts", device: device)

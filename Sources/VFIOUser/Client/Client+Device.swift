@@ -18,7 +18,7 @@ extension Client {
         /// The file to map, at ``RegionInfo/offset``.
         public let file: SharedDescriptor?
 
-        /// Maps a part of the region.
+        /// Maps a part of the region, for reading only where the region can't be written.
         ///
         /// - Parameters:
         ///   - offset: in bytes from the region's beginning, a multiple of the page size.
@@ -36,7 +36,9 @@ extension Client {
             else { throw .unavailable("\(size) bytes at \(offset) of region \(info.index) can't be mapped.") }
             GuardedCopy.install()
             do throws(Errno) {
-                return try Mapping(of: file.descriptor, at: info.offset &+ offset, size: size)
+                return try Mapping(
+                    of: file.descriptor, at: info.offset &+ offset, size: size,
+                    access: info.flags.contains(.write) ? [.read, .write] : .read)
             } catch {
                 throw .system(error)
             }
