@@ -51,17 +51,19 @@ struct KVMTests {
         #expect(bytes == [0x00, 0x10, 0x02, 0x10])
     }
 
-    @Test func aDoorbellCostsNoExitAndReachesTheDevice() throws {
+    @Test func aDoorbellCostsNoExitAndNoRingIsLost() throws {
         let device = try ServedDevice("exerciser")
         let machine = try Machine(memorySize: Guests.memorySize)
         try machine.attach(Client(path: device.path), slot: 1)
         try machine.load(Guests.image("doorbell"))
         #expect(try machine.run(milliseconds: Guests.patience) == 4)
         #expect(machine.counters.memory == 0)
-        // The last ring is on its way at most one turn of the device's loop.
+        // The last rings may still be on their way: what the eventfd holds, the device's loop takes at one of its next turns.
         var rings: UInt64 = 0
-        while rings == 0 { rings = device.onThread { _, server in server.statistics.doorbells } }
-        #expect(rings <= 1000)
+        for _ in 0..<1000 where rings < 1000 {
+            rings = device.onThread { _, server in server.statistics.doorbells }
+        }
+        #expect(rings == 1000)
     }
 
     @Test func sharedRegistersAreReadWithNoExit() throws {

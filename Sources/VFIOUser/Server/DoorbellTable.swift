@@ -15,7 +15,7 @@ final class DoorbellTable {
 
     private let function: Function
     private var bells: [Key: Bell] = [:]
-    /// How many rings came this way. Rings that came together count once.
+    /// How many rings came this way. The device hears of those that came together once.
     private(set) var rung: UInt64 = 0
 
     init(_ function: Function) {
@@ -40,8 +40,9 @@ final class DoorbellTable {
     }
 
     private func ringIfSignalled(_ eventFD: EventFD, _ doorbell: Doorbell) {
-        guard eventFD.consume() > 0 else { return }
-        rung &+= 1
+        let rings = eventFD.consume()
+        guard rings > 0 else { return }
+        rung &+= rings
         function.device.ring(doorbell)
     }
 

@@ -11,7 +11,7 @@ public struct Statistics: Sendable {
     public var errors: UInt64 = 0
     /// Eventfds signalled.
     public var interrupts: UInt64 = 0
-    /// Doorbells that came by eventfd.
+    /// Rings of doorbells that came by eventfd, each of those that came together counted.
     public var doorbells: UInt64 = 0
     /// Bytes moved by DMA_READ and DMA_WRITE messages.
     public var messageDMABytes: UInt64 = 0
