@@ -4,7 +4,7 @@ import JSON
 public enum ControlRequest: Equatable, Sendable {
     /// Who is there: a ``ControlInfo``.
     case info
-    /// What a head shows now: a ``Picture``, with its pixels as a descriptor.
+    /// What a head shows now: a picture, with its pixels as a descriptor.
     case screenshot(head: Int)
     /// The process's counters, as a JSON object.
     case statistics

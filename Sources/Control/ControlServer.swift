@@ -27,7 +27,7 @@ public final class ControlServer {
     ///   - mode: the permissions of the socket file. Whoever may write to it may do everything.
     ///   - loop: its thread is the one that makes this call.
     ///   - delegate: outlives the server.
-    /// - Throws: as ``Linux/UnixListener``.
+    /// - Throws: as `UnixListener`.
     public init(path: String, mode: UInt32 = 0o600, loop: EventLoop, delegate: any ControlDelegate) throws(Errno) {
         listener = try UnixListener(path: path, mode: mode)
         retry = try TimerFD()

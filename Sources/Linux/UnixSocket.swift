@@ -43,7 +43,7 @@ public struct UnixSocket: ~Copyable, Sendable {
             second: UnixSocket(owning: Descriptor(owning: raw[1])))
     }
 
-    /// Both ends of a ``pair()``.
+    /// Both ends of a ``UnixSocket/pair(keepsPackets:)``.
     @frozen
     public struct Pair: ~Copyable {
         public var first: UnixSocket

@@ -30,7 +30,7 @@ public final class BochsDisplay: Device {
     private let edid: [UInt8]
     var damage = DamageTracker()
 
-    /// - Throws: ``OptionError`` when `vram` is no power of two or can't hold the resolution with 32 bits per pixel.
+    /// - Throws: `OptionError` when `vram` is no power of two or can't hold the resolution with 32 bits per pixel.
     public init(options: DeviceOptions, host: Host) throws {
         let size = options.integer("vram")
         guard size & (size - 1) == 0 else {

@@ -15,7 +15,7 @@ public enum DeviceCatalog {
     /// - Parameters:
     ///   - name: a type's name.
     ///   - words: `KEY=VALUE` each.
-    /// - Throws: ``OptionError`` for an unknown name or options that don't fit.
+    /// - Throws: `OptionError` for an unknown name or options that don't fit.
     public static func check(_ name: String, options words: [String]) throws(OptionError) {
         _ = try DeviceOptions(words, for: find(name).type)
     }

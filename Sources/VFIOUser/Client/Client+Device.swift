@@ -15,7 +15,7 @@ extension Client {
     /// A region as a server describes it: with the file behind it, when it can be mapped.
     public struct Region: Sendable {
         public let info: RegionInfo
-        /// The file to map, at ``RegionInfo/offset``.
+        /// The file to map, at `RegionInfo.offset`.
         public let file: SharedDescriptor?
 
         /// Maps a part of the region, for reading only where the region can't be written.

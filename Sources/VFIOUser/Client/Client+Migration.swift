@@ -20,7 +20,7 @@ extension Client {
         return try parse(data) { data throws(MalformedMessage) in try MigrationFlags(data) }
     }
 
-    /// Where the device is in its migration; a ``MigrationState``.
+    /// Where the device is in its migration; a `MigrationState`.
     public func migrationState() throws(ClientError) -> MigrationState? {
         let data = try feature(.migrationState, .get, answer: MigrationStateData.size)
         return MigrationState(

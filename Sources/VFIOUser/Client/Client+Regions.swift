@@ -107,7 +107,7 @@ extension Client {
 
     /// Writes several small values with one message. VFIO_USER_REGION_WRITE_MULTI
     ///
-    /// - Parameter writes: at most ``VFIO/SmallRegionWrite/maximumCount``.
+    /// - Parameter writes: at most `SmallRegionWrite.maximumCount`.
     /// - Throws: ``ClientError/unavailable(_:)`` when the server didn't offer `write_multiple`.
     public func write(_ writes: [SmallRegionWrite], isPosted: Bool = false) throws(ClientError) {
         guard server.writeMultiple else { throw .unavailable("The server takes no VFIO_USER_REGION_WRITE_MULTI.") }
