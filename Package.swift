@@ -10,7 +10,7 @@ let package = Package(
         .library(
             name: "Mediated",
             targets: [
-                "Linux", "JSON", "VFIO", "GuestMemory", "PCI", "Device", "Exerciser", "DeviceCatalog", "VFIOUser",
+                "Linux", "JSON", "VFIO", "GuestMemory", "PCI", "Device", "Exerciser", "DeviceCatalog", "VFIOUser", "KVM",
             ]),
         .library(name: "FakeGuest", targets: ["FakeGuest"]),
     ],

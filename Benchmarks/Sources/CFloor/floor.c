@@ -45,12 +45,13 @@ static int receive_all(int socket, char *bytes, size_t size) {
 /* The room of the server that it is compared with, so that both can take as much at a time. */
 enum { buffer_size = 3 << 20 };
 
-static void serve(int socket, size_t request_size, size_t reply_size) {
+static void serve(int socket, size_t request_size, size_t reply_size, int flags) {
     char *buffer = calloc(1, buffer_size);
     char *reply = calloc(1, reply_size);
     size_t got = 0;
     while (buffer && reply) {
-        ssize_t more = recv(socket, buffer, buffer_size, 0);
+        ssize_t more = recv(socket, buffer, buffer_size, flags);
+        if (more < 0 && errno == EAGAIN) continue;
         if (more <= 0) break;
         for (got += (size_t)more; got >= request_size; got -= request_size)
             if (send_all(socket, reply, reply_size)) _exit(1);
@@ -58,14 +59,38 @@ static void serve(int socket, size_t request_size, size_t reply_size) {
     _exit(0);
 }
 
-pid_t floor_start(size_t request_size, size_t reply_size, int *socket) {
+/* Ends of other floors' sockets would keep those from seeing that their peer is gone. */
+static void keep_only(int first, int second) {
+    for (int descriptor = 3; descriptor < 1024; descriptor++)
+        if (descriptor != first && descriptor != second) close(descriptor);
+}
+
+pid_t floor_start(size_t request_size, size_t reply_size, int is_polling, int *socket) {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) return -errno;
     pid_t process = fork();
     if (process < 0) return -errno;
     if (!process) {
-        close(ends[0]);
-        serve(ends[1], request_size, reply_size);
+        keep_only(ends[1], -1);
+        serve(ends[1], request_size, reply_size, is_polling ? MSG_DONTWAIT : 0);
+    }
+    close(ends[1]);
+    *socket = ends[0];
+    return process;
+}
+
+pid_t floor_start_signalling(size_t request_size, int eventfd, int *socket) {
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) return -errno;
+    pid_t process = fork();
+    if (process < 0) return -errno;
+    if (!process) {
+        keep_only(ends[1], eventfd);
+        char request[256];
+        uint64_t one = 1;
+        while (!receive_all(ends[1], request, request_size))
+            if (write(eventfd, &one, sizeof one) < 0) break;
+        _exit(0);
     }
     close(ends[1]);
     *socket = ends[0];
@@ -112,7 +137,8 @@ int64_t floor_start_device(const char *path, char *const *arguments, const char 
 int floor_pin(pid_t process, int processor) {
     cpu_set_t set;
     CPU_ZERO(&set);
-    CPU_SET(processor, &set);
+    for (int number = 0; number < CPU_SETSIZE; number++)
+        if (processor < 0 || number == processor) CPU_SET(number, &set);
     char path[32];
     snprintf(path, sizeof path, "/proc/%d/task", process);
     DIR *threads = opendir(path);

@@ -8,20 +8,32 @@ struct Bench {
     /// How many stand before the read that closes them. They fit into the socket's buffer.
     private static let postedWrites = 100
     private let program: String
+    /// Fewer devices in a crowd.
+    private let isQuick: Bool
     private var results: [Result] = []
 
     static func main() throws {
-        let program = CommandLine.arguments.dropFirst().first ?? ".build/release/mediated-device"
-        guard access(program, X_OK) == 0 else {
-            print("usage: bench [PATH OF mediated-device]; there is none at '\(program)': build it first.")
+        var arguments = Array(CommandLine.arguments.dropFirst())
+        if arguments.first == "--compare", arguments.count == 2 { return try Comparison(path: arguments[1]).run() }
+        let isQuick = arguments.first == "--quick"
+        if isQuick { arguments.removeFirst() }
+        let program = arguments.first ?? ".build/release/mediated-device"
+        guard arguments.count <= 1, access(program, X_OK) == 0 else {
+            print(
+                """
+                usage: bench [--quick] [PATH OF mediated-device]   measures everything; with no path, \(program)
+                       bench --compare SOCKET                      measures any vfio-user server that is running
+                There is no program at '\(program)', or the arguments are none of these.
+                """)
             exit(64)
         }
-        var bench = Bench(program: program)
+        var bench = Bench(program: program, isQuick: isQuick)
         try bench.run()
     }
 
-    private init(program: String) {
+    private init(program: String, isQuick: Bool) {
         self.program = program
+        self.isQuick = isQuick
     }
 
     private mutating func run() throws {
@@ -30,10 +42,38 @@ struct Bench {
         try measureStart()
         try measureSmallAccesses()
         try measureBulk()
+        try measureWays()
+        for result in try MapPairs(program: program).compare([0, 16, 1024, 65_534]) { add(result) }
         add(try LookUps.compare())
+        try measureCrowds()
+        try draw()
         let file = try FileReplacement(path: "Benchmarks/results.json")
         try file.descriptor.writeAll(Array(JSON.array(results.map(\.json)).prettyText.utf8).span.bytes)
         try file.commit()
+    }
+
+    /// Every way from a client, or from inside a guest, to a register.
+    private mutating func measureWays() throws {
+        add(try TypedAccesses.comparePollingFloor())
+        for place in Place.allCases {
+            for usesRing in [false, true] {
+                for result in try TypedAccesses(program: program).compare(place, usesRing: usesRing) { add(result) }
+            }
+            add(try InterruptLatency(program: program).compare(place))
+        }
+        for result in try KVMAccesses(program: program).compareAll() { add(result) }
+        Floor.unpin()
+    }
+
+    private mutating func measureCrowds() throws {
+        Floor.unpin()
+        for result in try Crowd(program: program).busy([1, 4, 16, 64]) { add(result) }
+        for result in try Crowd(program: program).idle(isQuick ? 50 : 1000) { add(result) }
+    }
+
+    private func draw() throws {
+        try Chart(title: "Time as a multiple of the floor, logarithmic; black: the aim", results: results)
+            .write(to: "Benchmarks/ratios.svg")
     }
 
     private mutating func add(_ result: Result) {
@@ -63,7 +103,7 @@ struct Bench {
     /// Mapped memory, when it is read and written by messages all the same.
     private mutating func measureBulk() throws {
         let display = try DeviceUnderTest("bochs-display", program: program)
-        for (size, text) in [(64 << 10, "64 KiB"), (1 << 20, "1 MiB")] {
+        for (size, text) in [(4 << 10, "4 KiB"), (64 << 10, "64 KiB"), (1 << 20, "1 MiB")] {
             for (exchange, what) in [
                 (Exchange.read(region: 0, offset: 0, count: size), "Read"),
                 (Exchange.write(region: 0, offset: 0, count: size), "Write"),
@@ -71,9 +111,14 @@ struct Bench {
                 add(
                     try exchange.compare(
                         "\(what) of mapped memory, \(text), two processors", with: display, times: 20,
-                        processors: (0, 1), aim: nil))
+                        processors: (0, 1), aim: size == 1 << 20 ? 1 / 0.95 : nil))
             }
         }
+        let exerciser = try DeviceUnderTest("exerciser", program: program)
+        add(
+            try Exchange.read(region: 0, offset: 4, count: 4).pipelined(32).compare(
+                "Register read, 32 deep, two processors", with: exerciser, times: 200, divisor: 32,
+                processors: (0, 1), aim: nil))
     }
 
     private mutating func measureStart() throws {

@@ -8,12 +8,17 @@ import VFIOUser
 final class DeviceUnderTest {
     let process: pid_t
     let connection: Descriptor
-    private let client: Client
+    let client: Client
+    let path: String
+    /// One thread makes them all.
+    private nonisolated(unsafe) static var made = 0
     /// From before the process was made until it accepted a connection.
     let startNanoseconds: Int64
 
     init(_ type: String, program: String) throws {
-        let socket = "/tmp/mediated-bench.\(getpid()).sock"
+        Self.made += 1
+        let socket = "/tmp/mediated-bench.\(getpid()).\(Self.made).sock"
+        path = socket
         var arguments: [UnsafeMutablePointer<CChar>?] = []
         for word in [program, type, "--socket", socket] { arguments.append(strdup(word)) }
         defer { for argument in arguments { free(argument) } }
@@ -27,6 +32,12 @@ final class DeviceUnderTest {
         var configuration = Client.Configuration()
         configuration.capabilities.accessRing = nil
         client = try Client(UnixSocket(owning: connection.duplicate()), configuration: configuration)
+    }
+
+    /// A client of a second connection, when the first has left.
+    func typedClient(_ configuration: Client.Configuration) throws -> Client {
+        Glibc.shutdown(connection.raw, Int32(SHUT_RDWR))
+        return try Client(path: path, configuration: configuration)
     }
 
     deinit {

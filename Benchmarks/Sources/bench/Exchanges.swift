@@ -9,11 +9,19 @@ struct Exchange {
     /// How much of the request one system call sends, in bytes.
     let messageSize: Int
     let replySize: Int
+    /// How many replies these are, each to as many bytes of the request.
+    let replies: Int
 
-    private init(request: [UInt8], messageSize: Int? = nil, replySize: Int) {
+    private init(request: [UInt8], messageSize: Int? = nil, replySize: Int, replies: Int = 1) {
         self.request = request
         self.messageSize = messageSize ?? request.count
         self.replySize = replySize
+        self.replies = replies
+    }
+
+    /// What answers it with nothing of ours.
+    func floor() throws -> Floor {
+        try Floor(requestSize: request.count / replies, replySize: replySize / replies)
     }
 
     /// VFIO_USER_REGION_READ
@@ -37,6 +45,34 @@ struct Exchange {
         return Exchange(
             request: (0..<number).flatMap { _ in write } + read.request, messageSize: write.count,
             replySize: read.replySize)
+    }
+
+    /// So many of an exchange sent one by one, before the first reply is looked for.
+    func pipelined(_ depth: Int) -> Exchange {
+        Exchange(
+            request: (0..<depth).flatMap { _ in request }, messageSize: messageSize, replySize: depth * replySize,
+            replies: depth)
+    }
+
+    /// A map and its unmapping, of memory without a descriptor; only the second is answered.
+    static func mapPair(address: UInt64) -> Exchange {
+        let map = wire(.dmaMap, .noReply) {
+            DMAMap(flags: [.read, .write], address: address, length: 4096).write(into: &$0)
+        }
+        let unmap = wire(.dmaUnmap, []) { DMAUnmap(address: address, length: 4096).write(into: &$0) }
+        return Exchange(request: map + unmap, messageSize: map.count, replySize: unmap.count)
+    }
+
+    private static func wire(
+        _ command: Command, _ flags: MessageHeader.Flags, _ body: (inout MutableRawSpan) -> Int
+    ) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: 256)
+        var span = bytes.mutableSpan
+        var raw = span.mutableBytes
+        var payload = raw._mutatingExtracting(MessageHeader.size..<256)
+        let count = body(&payload)
+        MessageHeader(command, id: 1, payload: count, flags: flags).write(into: &raw)
+        return Array(bytes.prefix(MessageHeader.size + count))
     }
 
     private static func message(
@@ -76,30 +112,23 @@ struct Exchange {
         _ name: String, with device: DeviceUnderTest, rounds: Int = 60, times: Int, divisor: Int = 1,
         processors: (client: Int32, server: Int32), aim: Double?
     ) throws -> Result {
-        var floorSocket: Int32 = -1
-        let floorProcess = floor_start(request.count, replySize, &floorSocket)
-        guard floorProcess > 0 else { throw Errno(rawValue: -floorProcess) }
-        defer {
-            close(floorSocket)
-            waitpid(floorProcess, nil, 0)
-        }
+        let floor = try floor()
         let ours = device.connection.raw
         _ = try measure(ours, times: times)
-        _ = try measure(floorSocket, times: times)
-        floor_pin(getpid(), processors.client)
-        floor_pin(floorProcess, processors.server)
+        _ = try measure(floor.socket, times: times)
+        floor.pin(processors)
         floor_pin(device.process, processors.server)
         var values: [UInt32] = []
         var floors: [UInt32] = []
         var ratios: [Double] = []
         for round in 0..<rounds {
             // Whoever comes second finds warm caches: take turns at that too.
-            let first = try measure(round % 2 == 0 ? ours : floorSocket, times: times)
-            let second = try measure(round % 2 == 0 ? floorSocket : ours, times: times)
-            let (value, floor) = round % 2 == 0 ? (median(first), median(second)) : (median(second), median(first))
+            let first = try measure(round % 2 == 0 ? ours : floor.socket, times: times)
+            let second = try measure(round % 2 == 0 ? floor.socket : ours, times: times)
+            let (value, least) = round % 2 == 0 ? (median(first), median(second)) : (median(second), median(first))
             values.append(value)
-            floors.append(floor)
-            ratios.append(Double(value) / Double(floor))
+            floors.append(least)
+            ratios.append(Double(value) / Double(least))
         }
         return Result(
             name: name, unit: "ns", value: Double(median(values)) / Double(divisor),

@@ -1,3 +1,4 @@
+import Glibc
 import JSON
 
 /// One line of the table: a value, what it is compared with, and the most that it may be.
@@ -24,7 +25,7 @@ struct Result {
         let verdict = isMet.map { $0 ? "met" : "missed" } ?? ""
         let floor = floor.map { "\($0.rounded(to: 1)) \(unit)" } ?? ""
         let ratio = ratio.map { "\($0.rounded(to: 3))" } ?? ""
-        let aim = aim.map { "\($0)" } ?? ""
+        let aim = aim.map { "\($0.rounded(to: 3))" } ?? ""
         return "| \(name) | \(value.rounded(to: 1)) \(unit) | \(floor) | \(ratio) | \(aim) | \(verdict) |"
     }
 
@@ -47,4 +48,9 @@ extension Double {
 /// The value that half of `values` are below.
 func median<Value: Comparable>(_ values: [Value]) -> Value {
     values.sorted()[values.count / 2]
+}
+
+extension Double {
+    /// The decimal logarithm.
+    var log10: Double { Glibc.log10(self) }
 }

@@ -119,7 +119,10 @@ public final class Server {
             if let session, try session.isAbandoned() { return }
             guard let socket = try listener.accept() else { return }
             if session == nil {
-                session = try Session(socket, function: function, configuration: configuration)
+                let session = try Session(socket, function: function, configuration: configuration)
+                // An idle device is woken by nothing.
+                session.onAgreement = { greeting.set(nanoseconds: 0) }
+                self.session = session
                 past.sessions += 1
                 greeting.set(nanoseconds: UInt64(max(0, configuration.patience)) * 1_000_000)
                 configuration.log("A client connected.")

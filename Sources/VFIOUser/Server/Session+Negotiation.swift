@@ -27,6 +27,7 @@ extension Session {
             replyDescriptors += ring.descriptors
         }
         client = offer.capabilities
+        onAgreement()
         dma.maximumTransfer = min(offer.capabilities.maxDataTransfer, Self.maximumTransfer)
         var reply = payloadBytes()
         return mine.write(into: &reply)

@@ -42,6 +42,8 @@ final class Session {
     @exclusivity(unchecked) var migration: Migration
     /// What the client can do; nil before its version message.
     @exclusivity(unchecked) var client: Capabilities?
+    /// Called when the versions are agreed on.
+    var onAgreement: () -> Void = {}
     /// Descriptors to go with the reply that is being made.
     @exclusivity(unchecked) var replyDescriptors: [Int32] = []
     /// Messages were left in the stream when the turn was over.

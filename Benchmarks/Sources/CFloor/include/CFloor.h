@@ -16,9 +16,12 @@ struct exchange {
 };
 
 /// fork(2)s a process that takes `request_size` bytes and sends `reply_size`, again and again, until the
-/// peer closes. It receives as much as fits with each recv(2). Stores the caller's end of the socket pair. Returns
-/// the process or -errno.
-pid_t floor_start(size_t request_size, size_t reply_size, int *socket);
+/// peer closes. It receives as much as fits with each recv(2); polling, it never sleeps in it. Stores the caller's end of the
+/// socket pair. Returns the process or -errno.
+pid_t floor_start(size_t request_size, size_t reply_size, int is_polling, int *socket);
+
+/// The same, but it signals an eventfd(2) for each request instead of a reply.
+pid_t floor_start_signalling(size_t request_size, int eventfd, int *socket);
 
 /// Sends a request and receives its reply, `times` times; stores how long each took, in nanoseconds.
 /// Returns 0 or -errno.
@@ -29,7 +32,7 @@ int floor_measure(int socket, struct exchange exchange, void *reply, size_t time
 int64_t floor_start_device(const char *path, char *const *arguments, const char *socket, pid_t *process,
                            int *connection);
 
-/// Restricts every thread of a process to one processor. Returns 0 or -errno.
+/// Restricts every thread of a process to one processor, or to none with -1. Returns 0 or -errno.
 int floor_pin(pid_t process, int processor);
 
 #endif
