@@ -93,6 +93,54 @@ struct KVMTests {
         #expect(device.onThread { _, server in server.statistics.interrupts } == 10)
     }
 
+    @Test func messagesOfMSIArrive() throws {
+        let device = try ServedDevice("exerciser")
+        let (machine, status) = try Guests.run("msi", device: device)
+        #expect(status == 6)
+        #expect(machine.number(UInt16.self, at: Self.results) == 10)
+    }
+
+    @Test func writesToPortsAndMemorySignalWhatTheyMatch() throws {
+        let machine = try Machine(memorySize: Guests.memorySize)
+        let events = try (0..<5).map { _ in try EventFD() }
+        let parts = machine.virtualMachine
+        let held = [
+            try parts.event(onWriteAt: 0x500, width: 1, in: .ports, events[0]),
+            try parts.event(onWriteAt: 0x600, width: 2, match: 0x1234, in: .ports, events[1]),
+            try parts.event(onWriteAt: 0xd0010, width: 4, match: 7, events[2]),
+            try parts.event(onWriteAt: 0xd0010, width: 4, match: 8, events[3]),
+            try parts.event(onWriteAt: 0xd0020, width: 0, events[4]),
+        ]
+        try machine.load(Guests.image("ports"))
+        #expect(try machine.run(milliseconds: Guests.patience) == 12)
+        #expect(events.map { $0.consume() } == [2, 1, 1, 1, 2])
+        #expect(machine.counters.memory == 0)
+        // The word that matched nothing, and the end.
+        #expect(machine.counters.portWrites == 2)
+        withExtendedLifetime(held) {}
+    }
+
+    @Test func theSameEventTwiceAndNoWholePagesAreRefused() throws {
+        let whole = try Machine(memorySize: Guests.memorySize)
+        let machine = whole.virtualMachine
+        let event = try EventFD()
+        let first = try machine.event(onWriteAt: 0xd0000, width: 4, event)
+        #expect(throws: KVMError("KVM_IOEVENTFD", .fileExists)) {
+            _ = try machine.event(onWriteAt: 0xd0000, width: 4, event)
+        }
+        #expect(throws: KVMError("KVM_IOEVENTFD", .invalidArgument)) {
+            _ = try machine.event(onWriteAt: 0xd0000, width: 3, event)
+        }
+        let memory = try MemoryFile(name: "slot", size: 8192)
+        #expect(throws: KVMError("KVM_SET_USER_MEMORY_REGION", .invalidArgument)) {
+            _ = try machine.map(memory.mapping, 0..<100, at: 0xe0000)
+        }
+        #expect(throws: KVMError("KVM_SET_USER_MEMORY_REGION", .fileExists)) {
+            _ = try machine.map(memory.mapping, 0..<8192, at: 0x1000)
+        }
+        withExtendedLifetime((first, whole)) {}
+    }
+
     @Test func theDeviceReachesTheGuestsMemory() throws {
         let device = try ServedDevice("exerciser")
         let (machine, status) = try Guests.run("dma", device: device)

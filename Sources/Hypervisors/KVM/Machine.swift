@@ -12,7 +12,8 @@ import VFIOUser
 public final class Machine: Sendable {
     /// The guest's memory, from address 0 on. Devices reach it by DMA.
     public let memory: MemoryFile
-    private let machine: VirtualMachine
+    /// For eventfds and memory of one's own.
+    public let virtualMachine: VirtualMachine
     private let memorySlot: VirtualMachine.MemorySlot
     private let processors: [VCPU]
     private let bus: Mutex<Bus>
@@ -51,7 +52,7 @@ public final class Machine: Sendable {
         let machine = try VirtualMachine()
         memory = try MemoryFile(name: "guest", size: memorySize)
         memorySlot = try machine.map(memory.mapping, 0..<memory.size, at: 0, isLogged: isLogged)
-        self.machine = machine
+        virtualMachine = machine
         self.processors = try (0..<processors).map { try VCPU(machine, number: $0) }
         ended = try EventFD()
         bus = Mutex(Bus(output: output))
@@ -71,7 +72,7 @@ public final class Machine: Sendable {
     ///   - slot: one of ``slots``.
     /// - Throws: `ClientError` when the server refuses, ``KVMError`` when KVM does or the slot is taken.
     public func attach(_ client: sending Client, slot: Int) throws {
-        let (machine, memory) = (machine, memory)
+        let (machine, memory) = (virtualMachine, memory)
         guard Self.slots.contains(slot) else { throw KVMError("slot \(slot), of 32 from 0 on", .invalidArgument) }
         // The client goes over into the bus; the box keeps it whole on the way through the closure.
         let box = Handover(client)
