@@ -10,7 +10,8 @@ let package = Package(
         .library(
             name: "Mediated",
             targets: [
-                "Linux", "JSON", "VFIO", "GuestMemory", "PCI", "Device", "Exerciser", "DeviceCatalog", "VFIOUser", "KVM",
+                "Linux", "JSON", "VFIO", "GuestMemory", "PCI", "Device", "Exerciser", "DeviceCatalog", "VFIOUser",
+                "KVM",
             ]),
         .library(name: "FakeGuest", targets: ["FakeGuest"]),
     ],
@@ -40,7 +41,9 @@ let package = Package(
             name: "DeviceCatalog", dependencies: ["Device", "BochsDisplay", "SerialCard", "Exerciser"],
             path: "Sources/Devices/Catalog"),
         .target(name: "CKVM", path: "Sources/Hypervisors/CKVM"),
-        .target(name: "KVM", dependencies: ["CKVM", "CLinux", "Linux", "VFIO", "PCI", "VFIOUser"], path: "Sources/Hypervisors/KVM"),
+        .target(
+            name: "KVM", dependencies: ["CKVM", "CLinux", "Linux", "VFIO", "PCI", "VFIOUser"],
+            path: "Sources/Hypervisors/KVM"),
         .target(name: "Control", dependencies: ["Linux", "Device", "JSON"]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .target(name: "PNG", dependencies: ["CPNG", "Linux", "Device"]),
@@ -56,12 +59,13 @@ let package = Package(
         .target(
             name: "FakeGuest", dependencies: ["CLinux", "Linux", "VFIO", "Device", "DeviceCatalog", "VFIOUser"],
             path: "Testing/FakeGuest"),
+        .target(name: "SeededRandom", path: "Testing/SeededRandom"),
 
         .testTarget(name: "LinuxTests", dependencies: ["Linux"]),
-        .testTarget(name: "GuestMemoryTests", dependencies: ["GuestMemory", "Linux", "CLinux"]),
-        .testTarget(name: "PCITests", dependencies: ["PCI"]),
-        .testTarget(name: "JSONTests", dependencies: ["JSON"]),
-        .testTarget(name: "BochsDisplayTests", dependencies: ["BochsDisplay"]),
+        .testTarget(name: "GuestMemoryTests", dependencies: ["SeededRandom", "GuestMemory", "Linux", "CLinux"]),
+        .testTarget(name: "PCITests", dependencies: ["SeededRandom", "PCI"]),
+        .testTarget(name: "JSONTests", dependencies: ["SeededRandom", "JSON"]),
+        .testTarget(name: "BochsDisplayTests", dependencies: ["SeededRandom", "BochsDisplay"]),
         .testTarget(name: "ExerciserTests", dependencies: ["Exerciser"]),
         .testTarget(name: "DeviceTests", dependencies: ["Device"]),
         .testTarget(name: "TutorialTests", dependencies: ["TutorialDevice", "Device", "Linux"]),
@@ -69,7 +73,9 @@ let package = Package(
         .testTarget(name: "VFIOTests", dependencies: ["VFIO"]),
         .testTarget(
             name: "VFIOUserTests",
-            dependencies: ["CLinux", "FakeGuest", "VFIOUser", "VFIO", "Device", "PCI", "GuestMemory", "Linux"]),
+            dependencies: [
+                "SeededRandom", "CLinux", "FakeGuest", "VFIOUser", "VFIO", "Device", "PCI", "GuestMemory", "Linux",
+            ]),
         .testTarget(name: "ClientTests", dependencies: ["FakeGuest", "VFIOUser", "VFIO", "Device", "Linux"]),
         .testTarget(
             name: "KVMTests", dependencies: ["FakeGuest", "KVM", "VFIOUser", "Linux", "Device"], exclude: ["Guests"]),
@@ -77,7 +83,8 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "FakeGuest", "mediated", "mediated-device", "CPNG", "JSON", "KVM", "Linux", "VFIO", "VFIOUser",
+                "SeededRandom", "FakeGuest", "mediated", "mediated-device", "CPNG", "JSON", "KVM", "Linux", "VFIO",
+                "VFIOUser",
             ]),
         .testTarget(
             name: "GuestTests", dependencies: ["mediated-device", "Control", "Device", "JSON", "Linux"]),

@@ -2,6 +2,7 @@ import Device
 import Testing
 
 @testable import BochsDisplay
+import SeededRandom
 
 /// The DISPI registers.
 @Suite struct ModeTests {
@@ -181,7 +182,7 @@ import Testing
     /// Whatever is written, in whatever order, a mode that is on lies inside the memory.
     @Test(arguments: ["2M", "4M", "16M", "256M"]) func noSequenceOfWritesLeavesTheMemory(size: String) throws {
         let driver = try Driver("vram=\(size)", "resolution=640x480", "edid=off")
-        var random = SplitMix(state: 0x5eed)
+        var random = SplitMix(seed: 0x5eed)
         let interesting: [UInt64] = [
             0, 1, 7, 8, 15, 16, 24, 32, 63, 64, 640, 1024, 4096, 8192, 8193, 0x7fff, 0x8000, 0xffff,
         ]
@@ -197,18 +198,5 @@ import Testing
             #expect(scanout.offset >= 0)
             #expect(scanout.offset + scanout.height * scanout.stride <= scanout.memory.size)
         }
-    }
-}
-
-/// Numbers that are the same in every run. Steele, Lea and Flood, "Fast Splittable Pseudorandom Number
-/// Generators", 2014.
-struct SplitMix {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = (state ^ state >> 30) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ mixed >> 27) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ mixed >> 31
     }
 }

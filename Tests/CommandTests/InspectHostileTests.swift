@@ -3,6 +3,7 @@ import JSON
 import Linux
 import Testing
 import VFIO
+import SeededRandom
 
 /// Servers that lie, stop short or stay silent: there is always an end, and never more than a screenful or two.
 @Suite struct InspectHostileTests {
@@ -89,7 +90,7 @@ import VFIO
 
     @Test(arguments: 0..<32 as Range<UInt64>)
     func noiseIsShownWithinBounds(_ seed: UInt64) throws {
-        var noise = Noise(state: seed)
+        var noise = SplitMix(seed: seed)
         // From nothing to all of it; some of it as short as no header is.
         let size = seed % 4 == 0 ? Int(seed) : 4096
         var bytes = (0..<size).map { _ in UInt8.random(in: .min ... .max, using: &noise) }
@@ -293,18 +294,5 @@ import VFIO
         #expect(outcome.status == 76)
         #expect(outcome.errors.utf8.count < 1200)
         #expect(outcome.errors.contains("xxx") && !outcome.errors.contains(text))
-    }
-}
-
-/// Numbers that a seed decides. SplitMix64.
-private struct Noise: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-        return value ^ value >> 31
     }
 }

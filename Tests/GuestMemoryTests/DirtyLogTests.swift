@@ -1,6 +1,7 @@
 import GuestMemory
 import Linux
 import Testing
+import SeededRandom
 
 @Suite struct DirtyLogTests {
     let memory = AddressSpace()
@@ -210,7 +211,7 @@ import Testing
 
     @Test(arguments: [4096, 8192, 65_536, 2 << 20] as [UInt64])
     func randomMarksAndReportsAgreeWithAPlainSet(logged: UInt64) throws {
-        var random = SeededGenerator(state: logged)
+        var random = SplitMix(seed: logged)
         // Two leaves of the log at 4 KiB, seen from the middle.
         let space: UInt64 = 256 << 20
         let base = UInt64.random(in: 0...1 << 20, using: &random) << 24

@@ -1,6 +1,7 @@
 import GuestMemory
 import Linux
 import Testing
+import SeededRandom
 
 @Suite struct MapTests {
     let memory = AddressSpace(maximumMaps: 4)
@@ -103,7 +104,7 @@ import Testing
     enum Order: CaseIterable {
         case ascending, descending, shuffled
 
-        func numbers(_ count: UInt64, using random: inout SeededGenerator) -> [UInt64] {
+        func numbers(_ count: UInt64, using random: inout SplitMix) -> [UInt64] {
             switch self {
             case .ascending: Array(0..<count)
             case .descending: (0..<count).reversed()
@@ -117,7 +118,7 @@ import Testing
         let count: UInt64 = 1_500
         let memory = AddressSpace(maximumMaps: Int(count))
         let remote = FakeRemote(start: 0, pages: 2 * Int(count))
-        var random = SeededGenerator(state: 5)
+        var random = SplitMix(seed: 5)
         for number in coming.numbers(count, using: &random) {
             try memory.map(2 * number * page, pages: 1, of: remote)
         }

@@ -1,6 +1,7 @@
 import GuestMemory
 import Linux
 import Testing
+import SeededRandom
 
 /// An address space against a list that does the same the plain way.
 @Suite struct ShadowModelTests {
@@ -27,7 +28,7 @@ import Testing
         (seed: 3, pages: 8192, steps: 6_000),
     ])
     func randomStepsAgreeWithThePlainList(seed: UInt64, pages: UInt64, steps: Int) throws {
-        var random = SeededGenerator(state: seed)
+        var random = SplitMix(seed: seed)
         let filePages: UInt64 = 16
         let files = try (0..<3).map { _ in try GuestFile(pages: Int(filePages)) }
         let memory = AddressSpace()

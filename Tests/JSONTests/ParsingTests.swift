@@ -1,5 +1,6 @@
 import JSON
 import Testing
+import SeededRandom
 
 @Suite struct ParsingTests {
     @Test(
@@ -77,7 +78,7 @@ import Testing
 
     @Test(arguments: 0..<4 as Range<UInt64>)
     func noBytesBreakTheParser(seed: UInt64) throws {
-        var random = SplitMix(state: seed)
+        var random = SplitMix(seed: seed)
         let alphabet = Array("{}[]\",:\\u0dD8e+-.1 tfnalse\n\u{e9}".utf8) + [0, 0xFF, 0xC3]
         for _ in 0..<20_000 {
             let bytes = (0..<Int.random(in: 0..<24, using: &random)).map { _ in alphabet.randomElement(using: &random)!

@@ -1,5 +1,6 @@
 import JSON
 import Testing
+import SeededRandom
 
 @Suite struct TextTests {
     @Test func compactTextIsOneLine() {
@@ -42,7 +43,7 @@ import Testing
 
     @Test(arguments: 0..<4 as Range<UInt64>)
     func whatIsWrittenParsesToTheSameValue(seed: UInt64) throws {
-        var random = SplitMix(state: seed)
+        var random = SplitMix(seed: seed)
         for _ in 0..<2_000 {
             let value = JSON.random(depth: 5, using: &random)
             #expect(try JSON(parsing: value.text) == value)

@@ -1,5 +1,6 @@
 import PCI
 import Testing
+import SeededRandom
 
 @Suite struct AccessTests {
     @Test func sizeFollowsTheExpressCapability() throws {
@@ -43,7 +44,7 @@ import Testing
     /// Writes of every length at every offset, against a model that knows each bit's access by itself.
     @Test(arguments: [1, 2])
     func randomWritesAgreeWithABitwiseModel(seed: UInt64) throws {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SplitMix(seed: seed)
         var function = try Sample.function()
         var model = BitwiseModel()
         var changed = 0

@@ -1,6 +1,7 @@
 import Foundation
 import PCI
 import Testing
+import SeededRandom
 
 @Suite struct MSIXTableTests {
     @Test func everyVectorIsMaskedAfterReset() throws {
@@ -52,7 +53,7 @@ import Testing
     }
 
     @Test func randomWritesAgreeWithABytewiseModel() throws {
-        var generator = SeededGenerator(seed: 7)
+        var generator = SplitMix(seed: 7)
         var table = try MSIXTable(vectors: 5)
         var model = table.bytes(at: 0, count: 80)
         let mask: [UInt8] = [0xfc] + [UInt8](repeating: 0xff, count: 11) + [1, 0, 0, 0]

@@ -1,10 +1,11 @@
 import Foundation
 import PCI
 import Testing
+import SeededRandom
 
 @Suite struct StateTests {
     @Test func aSavedFunctionGoesOnElsewhere() throws {
-        var generator = SeededGenerator(seed: 11)
+        var generator = SplitMix(seed: 11)
         let fresh = try Sample.function()
         for _ in 0..<100 {
             var function = fresh

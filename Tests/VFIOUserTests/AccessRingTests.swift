@@ -3,6 +3,7 @@ import Linux
 import Testing
 import VFIO
 import VFIOUser
+import SeededRandom
 
 /// Region accesses through shared memory, by a client that keeps the ring's rules and by one that doesn't.
 @Suite struct AccessRingTests {
@@ -134,7 +135,7 @@ import VFIOUser
 
     @Test(arguments: 1...20)
     func rubbishHarmsNobodyElse(seed: UInt64) throws {
-        var random = SplitMix(state: seed)
+        var random = SplitMix(seed: seed)
         for _ in 0..<50 {
             for number in 0..<RawRing.slots {
                 for index in 0..<16 { ring[number, index] = UInt32(truncatingIfNeeded: random.next()) }
@@ -152,18 +153,5 @@ import VFIOUser
         let next = try Bench(bench.device)
         try next.call(.deviceReset)
         try next.expectAlive()
-    }
-}
-
-/// A small generator with a seed. SplitMix64
-private struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
-        return value ^ (value >> 31)
     }
 }

@@ -2,23 +2,10 @@ import FakeGuest
 import Linux
 import Testing
 import VFIO
+import SeededRandom
 
 /// Messages that nobody would send: random ones, and right ones with something changed.
 @Suite struct HostileTests {
-    /// A small generator, so that a seed tells the whole run. Steele, Lea and Flood, "Fast splittable pseudorandom
-    /// number generators", 2014.
-    private struct SplitMix: RandomNumberGenerator {
-        var state: UInt64
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9e37_79b9_7f4a_7c15
-            var z = state
-            z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
-            z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-            return z ^ z >> 31
-        }
-    }
-
     private static let right: [[UInt8]] = [
         message(.dmaMap, wire(UInt32(32), UInt32(3), UInt64(0), UInt64(0), UInt64(4096))),
         message(.dmaUnmap, wire(UInt32(24), UInt32(0), UInt64(0), UInt64(4096))),
@@ -106,7 +93,7 @@ import VFIO
     }
 
     private func attack(_ type: String, seed: UInt64, messages: Int) throws {
-        var random = SplitMix(state: seed)
+        var random = SplitMix(seed: seed)
         let device = try ServedDevice(type)
         let file = try MemoryFile(name: "hostile", size: 1 << 16)
         let event = try EventFD()
