@@ -203,6 +203,15 @@ public final class Function {
         device.write(slot.index, at: offset, width: width, value: value)
     }
 
+    /// The memory that holds what a read would give, byte for byte from the region's beginning; nil when some of it is not from memory.
+    public func memory(region: Int, offset: UInt64, count: Int) -> MemoryFile? {
+        guard region >= 0, region < 6, let bar = slots[region]?.bar, count >= 0 else { return nil }
+        let isMapped = bar.mapped.contains { range in
+            range.contains(offset) && UInt64(count) <= range.upperBound - offset
+        }
+        return isMapped ? bar.memory : nil
+    }
+
     // MARK: Configuration space
 
     /// The status bits that follow the device's interrupts are brought up to date when somebody looks.

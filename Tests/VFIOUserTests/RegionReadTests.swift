@@ -70,4 +70,15 @@ import VFIO
         try bench.post(.regionRead, request(0, 0, 4))
         #expect(try bench.read(UInt64.self, at: 0x60) == before + 2)
     }
+
+    /// Below and above the size from which memory is sent without a copy.
+    @Test(arguments: [8, 16383, 16384, 16385, 65536])
+    func mappedMemoryIsReadAsItIs(count: Int) throws {
+        let bench = try Bench("bochs-display")
+        let pattern = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
+        try bench.call(.regionWrite, wire(UInt64(3), UInt32(0), UInt32(count)) + pattern)
+        let reply = try bench.call(.regionRead, wire(UInt64(3), UInt32(0), UInt32(count)))
+        #expect(Array(reply.payload.dropFirst(16)) == pattern)
+        #expect(reply.payload.prefix(16) == wire(UInt64(3), UInt32(0), UInt32(count))[...])
+    }
 }

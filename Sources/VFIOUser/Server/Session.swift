@@ -46,6 +46,8 @@ final class Session {
     var onAgreement: () -> Void = {}
     /// Descriptors to go with the reply that is being made.
     @exclusivity(unchecked) var replyDescriptors: [Int32] = []
+    /// Memory to follow the payload of the reply that is being made.
+    @exclusivity(unchecked) private var replyMemory: ReplyMemory?
     /// Messages were left in the stream when the turn was over.
     @exclusivity(unchecked) private var isBehind = false
     /// The header of a command whose reply waits until the device lets go of memory.
@@ -191,7 +193,8 @@ final class Session {
             switch try carryOut(message) {
             case .reply(let payload):
                 guard !header.flags.contains(.noReply) else { break }
-                try send(header.reply(payload: payload), payload: payload)
+                let whole = payload + (replyMemory?.count ?? 0)
+                try send(header.reply(payload: whole), payload: payload)
             case .held: held = header
             }
         } catch let end as End {
@@ -201,25 +204,42 @@ final class Session {
             let errno = Self.errno(for: error)
             if !header.flags.contains(.noReply) {
                 replyDescriptors = []
+                replyMemory = nil
                 try send(header.reply(error: errno.rawValue), payload: 0)
             }
             if client == nil { throw .refused("the versions could not be agreed on: \(error)") }
         }
         replyDescriptors = []
+        replyMemory = nil
     }
 
     static func errno(for error: any Error) -> Errno {
         (error as? any Refusal)?.errno ?? .ioError
     }
 
-    /// Sends a reply whose payload stands in ``payloadBytes()``.
+    /// Bytes that need no copy in the reply's buffer.
+    private struct ReplyMemory {
+        let file: MemoryFile
+        let offset: Int
+        let count: Int
+        /// From so many bytes on, the copy that is saved costs more than the second piece of the message.
+        static let least = 16 << 10
+    }
+
+    /// Sends a reply whose payload stands in ``payloadBytes()``, with what is to follow it.
     private func send(_ header: MessageHeader, payload: Int) throws(End) {
         let size = MessageHeader.size + payload
         var bytes = replyBuffer.mutableBytes(0..<MessageHeader.size)
         header.write(into: &bytes)
         do throws(Errno) {
-            try stream.socket.send(
-                replyBuffer.bytes(0..<size), descriptors: replyDescriptors, milliseconds: configuration.patience)
+            if let memory = replyMemory {
+                try stream.socket.send(
+                    replyBuffer.bytes(0..<size), memory.file, at: memory.offset, count: memory.count,
+                    milliseconds: configuration.patience)
+            } else {
+                try stream.socket.send(
+                    replyBuffer.bytes(0..<size), descriptors: replyDescriptors, milliseconds: configuration.patience)
+            }
         } catch {
             // Also when the reply was held back, and nobody hears of the error.
             stream.socket.shutDown()
@@ -290,6 +310,14 @@ final class Session {
         guard access.count <= UInt32(Self.maximumTransfer) else { throw Errno.invalidArgument }
         var reply = payloadBytes()
         access.write(into: &reply)
+        let (region, count) = (Int(access.region), Int(access.count))
+        if count >= ReplyMemory.least,
+            let file = function.memory(region: region, offset: access.offset, count: count)
+        {
+            counters.reads[region] &+= 1
+            replyMemory = ReplyMemory(file: file, offset: Int(access.offset), count: count)
+            return RegionAccess.size
+        }
         let end = RegionAccess.size + Int(access.count)
         var data = reply._mutatingExtracting(RegionAccess.size..<end)
         try read(region: Int(access.region), offset: access.offset, into: &data)
