@@ -16,7 +16,7 @@ let package = Package(
                 .product(name: "Mediated", package: "Mediated"), .product(name: "FakeGuest", package: "Mediated"),
             ]),
     ]
-        + ["messages", "serial", "bochs-display", "exerciser", "saved-state"].map { name in
+        + ["messages", "access-ring", "serial", "bochs-display", "exerciser", "saved-state"].map { name in
             .executableTarget(
                 name: name, dependencies: ["FuzzSupport"], swiftSettings: fuzzer,
                 linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])])

@@ -17,7 +17,8 @@ struct Chart {
     }
 
     var svg: String {
-        let rows = results.filter { $0.ratio != nil }
+        // Rates are no times: more is better there.
+        let rows = results.filter { $0.ratio != nil && $0.unit == "ns" }
         let height = 60 + rows.count * Self.row
         var lines = [
             #"<svg xmlns="http://www.w3.org/2000/svg" width="\#(Self.width)" height="\#(height)" font-family="sans-serif" font-size="12">"#,
@@ -38,7 +39,7 @@ struct Chart {
             lines += [
                 #"<text x="\#(Self.labels - 8)" y="\#(y + 13)" text-anchor="end">\#(result.name)</text>"#,
                 #"<rect x="\#(Self.labels)" y="\#(y)" width="\#(width)" height="16" fill="\#(color)"/>"#,
-                #"<text x="\#(x(ratio) + 5)" y="\#(y + 13)">\#(ratio.rounded(to: 3))</text>"#,
+                #"<text x="\#(x(max(ratio, result.aim ?? 0)) + 5)" y="\#(y + 13)">\#(ratio.rounded(to: 3))</text>"#,
             ]
             if let aim = result.aim {
                 lines.append(

@@ -13,10 +13,10 @@ struct MapPairs {
             let device = try DeviceUnderTest("exerciser", program: program)
             try device.mapMemory(count)
             var result = try exchange.compare(
-                "Map and unmap with \(count) maps held, two processors", with: device, rounds: 15, times: 1000,
+                "Map and unmap, \(count) maps held, two processors", with: device, rounds: 15, times: 1000,
                 processors: Place.twoProcessors.processors, aim: 1 / 0.9)
             if let first, let ratio = result.ratio {
-                result.name += " (\((ratio / first).rounded(to: 2)) times as much as with none)"
+                result.name += " (\((ratio / first).rounded(to: 2)) × none)"
             }
             first = first ?? result.ratio
             return result
