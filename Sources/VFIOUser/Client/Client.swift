@@ -137,8 +137,7 @@ public final class Client {
                     }
                     return message
                 }
-                serve(message, on: stream)
-                stream.consume(message)
+                try serve(message, on: stream, command, deadline)
             }
             try receive(command, until: deadline)
         }
@@ -195,29 +194,28 @@ public final class Client {
         } catch {
             throw ClientError(error, command)
         }
-        try serveTwin()
+        try serveTwin(command, deadline)
     }
 
     /// Sleeps until the server rings the eventfd, answering its commands meanwhile.
     func sleep(until eventFD: EventFD, _ command: Command, _ deadline: Deadline) throws(ClientError) {
         try receive(command, or: eventFD, until: deadline)
-        try serveAll()
+        while let message = try nextMessage(stream, command) { try serve(message, on: stream, command, deadline) }
     }
 
-    /// Answers the commands that have arrived on the main socket. Replies among them come for nobody.
-    private func serveAll() throws(ClientError) {
-        while let message = try nextMessage(stream, .dmaRead) {
-            serve(message, on: stream)
-            stream.consume(message)
-        }
+    /// Answers one command of the server's while an answer of its is awaited, which all of its commands together must not
+    /// put off. Replies to nothing are dropped.
+    private func serve(
+        _ message: MessageStream.Message, on stream: MessageStream, _ command: Command, _ deadline: Deadline
+    ) throws(ClientError) {
+        serve(message, on: stream)
+        stream.consume(message)
+        guard deadline.millisecondsLeft != 0 else { throw .timedOut(command) }
     }
 
-    private func serveTwin() throws(ClientError) {
+    private func serveTwin(_ command: Command, _ deadline: Deadline) throws(ClientError) {
         guard let twin else { return }
-        while let message = try nextMessage(twin, .dmaRead) {
-            serve(message, on: twin)
-            twin.consume(message)
-        }
+        while let message = try nextMessage(twin, command) { try serve(message, on: twin, command, deadline) }
     }
 
     /// Gives up a reply, when all of it has been read.
@@ -252,9 +250,10 @@ public final class Client {
 
     /// Waits for commands of the server's and answers them, until a while passes without any.
     public func serveRequests(milliseconds: Int32) throws(ClientError) {
+        let deadline = Deadline(milliseconds: -1)
         repeat {
-            try serveTwin()
-            try serveAll()
+            try serveTwin(.dmaRead, deadline)
+            while let message = try nextMessage(stream, .dmaRead) { try serve(message, on: stream, .dmaRead, deadline) }
             do throws(MessageStream.Failure) {
                 guard try stream.fill(alongside: twin, milliseconds: milliseconds) else { return }
             } catch {
