@@ -26,7 +26,7 @@ import VFIO
         #expect(
             entries == [
                 .init(offset: 0x80, size: 4, descriptorIndex: 0, kind: .ioeventfd),
-                .init(offset: 0, size: 0x80, descriptorIndex: 1, kind: .ioregionfd),
+                .init(offset: 0, size: 0x84, descriptorIndex: 1, kind: .ioregionfd),
             ])
     }
 
@@ -146,6 +146,14 @@ import VFIO
         #expect(try bench.read(UInt32.self, at: 4) == 0xaabb_11dd)
     }
 
+    @Test func aDoorbellRingsOverAnIORegionToo() throws {
+        let socket = try ioregion()
+        for _ in 0..<3 {
+            #expect(try send(.init(isWrite: true, width: 4, userData: 0, offset: 0x80, data: 1), over: socket) == 0)
+        }
+        #expect(try bench.read(UInt64.self, at: 0x78) == 3)
+    }
+
     @Test func postedWritesOverAnIORegionKeepTheirOrder() throws {
         let socket = try ioregion()
         for number in 1...1000 as ClosedRange<UInt64> {
@@ -157,7 +165,7 @@ import VFIO
         #expect(try bench.read(UInt64.self, at: 0x68) == 1000)
     }
 
-    @Test(arguments: [(0, 0x80), (0, 0x7d), (0, .max), (4, 0), (.max, 0)] as [(UInt64, UInt64)])
+    @Test(arguments: [(0, 0x84), (0, 0x81), (0, .max), (4, 0), (.max, 0)] as [(UInt64, UInt64)])
     func outsideItsRangesAnIORegionReadsOnesAndWritesNothing(userData: UInt64, offset: UInt64) throws {
         let socket = try ioregion()
         let read = IORegionCommand(isWrite: false, width: 4, userData: userData, offset: offset)

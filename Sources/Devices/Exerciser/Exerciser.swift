@@ -44,7 +44,7 @@ public final class Exerciser: Device {
         shadow = try MemoryFile(name: "exerciser-shadow", size: 4096)
         shared = try MemoryFile(name: "exerciser-shared", size: 4096, isOwnAlone: true)
         bars = [
-            .memory(0, size: 4096, doorbells: [Self.doorbell], ioregions: [0..<0x80]),
+            .memory(0, size: 4096, doorbells: [Self.doorbell], ioregions: [0..<0x84]),
             .io(1, size: 16),
             .memory(
                 2, size: 128 << 10, prefetchable: true, is64Bit: true,
