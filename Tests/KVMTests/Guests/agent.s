@@ -6,20 +6,7 @@
         .set OFFSET, 0x6008
         .set VALUE, 0x600c
         place
-        movw    $handler, 0x40 * 4
-        movw    $0, 0x40 * 4 + 2
-        cli
-        lgdt    table
-        mov     %cr0, %eax
-        or      $1, %al
-        mov     %eax, %cr0
-        mov     $8, %bx
-        mov     %bx, %gs
-        and     $0xfe, %al
-        mov     %eax, %cr0
-        mov     $0xfee000f0, %ebx
-        movl    $0x1ff, %gs:(%ebx)
-        sti
+        receive 0x40
         mov     $'d', %al
         out     %al, $0xe9
 
@@ -84,15 +71,9 @@ handler:
         push    %ebx
         mov     $'i', %al
         out     %al, $0xe9
-        mov     $0xfee000b0, %ebx
-        movl    $0, %gs:(%ebx)
+        acknowledge
         pop     %ebx
         pop     %eax
         iret
 
-        .balign 8
-descriptors:
-        .quad   0
-        .quad   0x00cf92000000ffff
-table:  .word   15
-        .long   descriptors
+        descriptors

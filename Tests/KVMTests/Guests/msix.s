@@ -1,44 +1,11 @@
 # Takes 10 MSI-X messages by the local APIC.
         .include "guest.inc"
         place
-        movw    $handler, 0x40 * 4
-        movw    $0, 0x40 * 4 + 2
         movw    $0, RESULTS
-        # The local APIC is far above 1 MiB: a visit to protected mode leaves %gs with a limit of 4 GiB.
-        cli
-        lgdt    table
-        mov     %cr0, %eax
-        or      $1, %al
-        mov     %eax, %cr0
-        mov     $8, %bx
-        mov     %bx, %gs
-        and     $0xfe, %al
-        mov     %eax, %cr0
-        # Spurious-interrupt vector register: on.
-        mov     $0xfee000f0, %ebx
-        movl    $0x1ff, %gs:(%ebx)
-        sti
-        # Entry 3 of the table: address of the first APIC, vector 0x40, unmasked.
-        mov     $TABLE, %ax
-        mov     %ax, %fs
-        movl    $0xfee00000, %fs:48
-        movl    $0, %fs:52
-        movl    $0x40, %fs:56
-        movl    $0, %fs:60
-        # The capability whose ID is 0x11: switch it on.
-        select  0x34
-        in      %dx, %al
-next:   movzbl  %al, %ebx
-        lea     0x80000800(%ebx), %eax
-        mov     $0xcf8, %dx
-        out     %eax, %dx
-        mov     $0xcfc, %dx
-        in      %dx, %eax
-        cmp     $0x11, %al
-        je      found
-        mov     %ah, %al
-        jmp     next
-found:  or      $0x80000000, %eax
+        receive 0x40
+        aim     0x40
+        find    0x11
+        or      $0x80000000, %eax
         out     %eax, %dx
         mov     $10, %cx
 again:  mov     RESULTS, %bx
@@ -51,15 +18,8 @@ wait:   cmp     RESULTS, %bx
 handler:
         push    %ebx
         incw    RESULTS
-        # End of interrupt.
-        mov     $0xfee000b0, %ebx
-        movl    $0, %gs:(%ebx)
+        acknowledge
         pop     %ebx
         iret
 
-        .balign 8
-descriptors:
-        .quad   0
-        .quad   0x00cf92000000ffff
-table:  .word   15
-        .long   descriptors
+        descriptors
