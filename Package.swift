@@ -90,6 +90,7 @@ let package = Package(
             name: "GuestTests", dependencies: ["mediated-device", "Control", "Device", "JSON", "Linux"]),
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
         .testTarget(
-            name: "AllocationTests", dependencies: ["CAllocationCounter", "Device", "Exerciser", "Linux", "VFIOUser"]),
+            name: "AllocationTests",
+            dependencies: ["CAllocationCounter", "Device", "Exerciser", "Linux", "VFIO", "VFIOUser"]),
     ]
 )
