@@ -94,3 +94,7 @@ let package = Package(
             dependencies: ["CAllocationCounter", "Device", "Exerciser", "Linux", "VFIO", "VFIOUser"]),
     ]
 )
+
+for target in package.targets where ![.system, .plugin].contains(target.type) {
+    target.swiftSettings = [.enableExperimentalFeature("Lifetimes")]
+}

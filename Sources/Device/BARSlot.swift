@@ -65,6 +65,7 @@ extension AccessWidth {
 
 extension MutableRawSpan {
     /// Stores the low bytes of a register's value.
+    @_lifetime(self: copy self)
     mutating func storeBytes(of value: UInt64, _ width: AccessWidth, toByteOffset offset: Int) {
         switch width {
         case .byte: storeBytes(of: UInt8(truncatingIfNeeded: value), toByteOffset: offset, as: UInt8.self)

@@ -25,6 +25,7 @@ extension Scanout {
         }
     }
 
+    @_lifetime(row: copy row)
     private func convert(_ bytes: borrowing Span<UInt8>, into row: inout MutableSpan<UInt8>, from x: Int) {
         let size = format.bytesPerPixel
         var target = x * 3

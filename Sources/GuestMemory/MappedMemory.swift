@@ -52,13 +52,17 @@ public class MappedMemory {
     /// them. Integers at an aligned address are read by one atomic access.
     @inlinable
     public final func load<Value: BitwiseCopyable>(_: Value.Type, at address: UInt64) throws(DMAError) -> Value {
-        try withUnsafeTemporaryAllocation(
+        // Before Swift 6.3 this function of the standard library lost the type of what is thrown.
+        let value = withUnsafeTemporaryAllocation(
             byteCount: MemoryLayout<Value>.size, alignment: MemoryLayout<Value>.alignment
-        ) { buffer throws(DMAError) in
-            try read(at: address, into: buffer)
-            // SAFETY: the buffer has the type's size and alignment, and read has filled it.
-            return buffer.load(as: Value.self)
+        ) { buffer in
+            Result { () throws(DMAError) in
+                try read(at: address, into: buffer)
+                // SAFETY: the buffer has the type's size and alignment, and read has filled it.
+                return buffer.load(as: Value.self)
+            }
         }
+        return try value.get()
     }
 
     /// Writes `value`. Integers at an aligned address are written by one atomic access.

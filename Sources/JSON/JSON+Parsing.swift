@@ -37,6 +37,7 @@ private struct Parser: ~Escapable {
         self.bytes = bytes
     }
 
+    @_lifetime(self: copy self)
     mutating func text() throws(JSONError) -> JSON {
         let value = try value(depth: 0)
         skipWhitespace()
@@ -44,6 +45,7 @@ private struct Parser: ~Escapable {
         return value
     }
 
+    @_lifetime(self: copy self)
     private mutating func value(depth: Int) throws(JSONError) -> JSON {
         skipWhitespace()
         guard let first = next else { throw unexpected("a value") }
@@ -59,6 +61,7 @@ private struct Parser: ~Escapable {
         }
     }
 
+    @_lifetime(self: copy self)
     private mutating func object(depth: Int) throws(JSONError) -> JSON.Object {
         try begin(depth)
         var object = JSON.Object()
@@ -78,6 +81,7 @@ private struct Parser: ~Escapable {
         }
     }
 
+    @_lifetime(self: copy self)
     private mutating func array(depth: Int) throws(JSONError) -> [JSON] {
         try begin(depth)
         var elements: [JSON] = []
@@ -89,6 +93,7 @@ private struct Parser: ~Escapable {
         }
     }
 
+    @_lifetime(self: copy self)
     private mutating func begin(_ depth: Int) throws(JSONError) {
         guard depth <= JSON.depthLimit else {
             throw JSONError("more than \(JSON.depthLimit) arrays and objects in one another", at: .byte(position))
@@ -96,6 +101,7 @@ private struct Parser: ~Escapable {
         position += 1
     }
 
+    @_lifetime(self: copy self)
     private mutating func word(_ word: StaticString, _ value: JSON) throws(JSONError) -> JSON {
         let start = position
         for expected in UnsafeBufferPointer(start: word.utf8Start, count: word.utf8CodeUnitCount) {
@@ -107,6 +113,7 @@ private struct Parser: ~Escapable {
 
     // MARK: Numbers
 
+    @_lifetime(self: copy self)
     private mutating func number() throws(JSONError) -> JSON {
         let start = position
         _ = take("-")
@@ -129,6 +136,7 @@ private struct Parser: ~Escapable {
         return .number(value)
     }
 
+    @_lifetime(self: copy self)
     private mutating func digits() throws(JSONError) {
         guard let first = next, isDigit(first) else { throw unexpected("a digit") }
         while let byte = next, isDigit(byte) { position += 1 }
@@ -140,6 +148,7 @@ private struct Parser: ~Escapable {
 
     // MARK: Strings
 
+    @_lifetime(self: copy self)
     private mutating func string() throws(JSONError) -> String {
         let start = position
         position += 1
@@ -164,6 +173,7 @@ private struct Parser: ~Escapable {
         throw JSONError("a string without end", at: .byte(start))
     }
 
+    @_lifetime(self: copy self)
     private mutating func escape() throws(JSONError) -> Unicode.Scalar {
         let start = position
         position += 1
@@ -182,6 +192,7 @@ private struct Parser: ~Escapable {
     }
 
     /// The scalar of one `\uXXXX`, or of the two that write a surrogate pair; their first `\u` is taken.
+    @_lifetime(self: copy self)
     private mutating func scalar(startingAt start: Int) throws(JSONError) -> Unicode.Scalar {
         let high = try fourHexDigits()
         if let scalar = Unicode.Scalar(high) { return scalar }
@@ -191,6 +202,7 @@ private struct Parser: ~Escapable {
         return UTF16.decode(UTF16.EncodedScalar([high, low]))
     }
 
+    @_lifetime(self: copy self)
     private mutating func fourHexDigits() throws(JSONError) -> UInt16 {
         var value: UInt16 = 0
         for _ in 0..<4 {
@@ -207,17 +219,20 @@ private struct Parser: ~Escapable {
 
     private var next: UInt8? { position < bytes.count ? bytes[position] : nil }
 
+    @_lifetime(self: copy self)
     private mutating func take(_ character: Unicode.Scalar) -> Bool {
         guard next == UInt8(ascii: character) else { return false }
         position += 1
         return true
     }
 
+    @_lifetime(self: copy self)
     private mutating func takeAfterWhitespace(_ character: Unicode.Scalar) -> Bool {
         skipWhitespace()
         return take(character)
     }
 
+    @_lifetime(self: copy self)
     private mutating func skipWhitespace() {
         while let byte = next, byte == 0x20 || byte == 0x09 || byte == 0x0A || byte == 0x0D { position += 1 }
     }

@@ -79,8 +79,10 @@ public struct ReceivedDescriptors: ~Copyable {
         _ receive: (UnsafeMutablePointer<Int32>, UnsafeMutablePointer<Int>) -> Result
     ) -> Result {
         if count > 0 { removeAll() }
+        var number = 0
+        defer { count = number }
         var span = raw.mutableSpan
-        return span.withUnsafeMutableBufferPointer { receive($0.baseAddress!, &count) }
+        return span.withUnsafeMutableBufferPointer { receive($0.baseAddress!, &number) }
     }
 
     /// Takes ownership of one more.

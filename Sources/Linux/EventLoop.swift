@@ -105,8 +105,8 @@ public final class EventLoop {
         var ready = InlineArray<16, epoll_event>(repeating: epoll_event())
         let epoll = epoll.raw
         var span = ready.mutableSpan
-        let count = try span.withUnsafeMutableBufferPointer { buffer throws(Errno) in
-            let base = buffer.baseAddress
+        let count = try span.withUnsafeMutableBufferPointer { buffer throws(Errno) -> Int32 in
+            guard let base = buffer.baseAddress else { return 0 }
             return try systemCall { epoll_wait(epoll, base, 16, milliseconds) }
         }
         for index in 0..<Int(count) {

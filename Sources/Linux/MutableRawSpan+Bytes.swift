@@ -2,6 +2,7 @@ import Glibc
 
 extension MutableRawSpan {
     /// Replaces the bytes from `offset` on by those of `source`, which must fit.
+    @_lifetime(self: copy self)
     public mutating func copy(_ source: RawSpan, to offset: Int) {
         let count = source.byteCount
         precondition(offset >= 0 && offset <= byteCount && count <= byteCount - offset)
@@ -13,6 +14,7 @@ extension MutableRawSpan {
     }
 
     /// Makes the bytes of `range`, which must lie inside, zero.
+    @_lifetime(self: copy self)
     public mutating func clear(_ range: Range<Int>) {
         precondition(range.lowerBound >= 0 && range.upperBound <= byteCount)
         guard !range.isEmpty else { return }

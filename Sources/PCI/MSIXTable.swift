@@ -70,6 +70,7 @@ public struct MSIXTable: Equatable, Sendable {
     /// Reads the pending-bit array. Bits of vectors that don't exist, and bytes outside the array, read as zero.
     ///
     /// - Parameter pending: bit n of element m is vector 64 m + n; missing elements are zero.
+    @_lifetime(target: copy target)
     public func readPending(_ pending: Span<UInt64>, at offset: Int, into target: inout MutableRawSpan) {
         for index in 0..<target.byteCount {
             let position = offset &+ index

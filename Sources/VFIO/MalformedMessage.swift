@@ -56,6 +56,7 @@ extension MutableRawSpan {
     /// - Returns: the offset behind it.
     @inlinable
     @discardableResult
+    @_lifetime(self: copy self)
     mutating func store<Wire: BitwiseCopyable>(_ wire: Wire, at offset: Int = 0) -> Int {
         storeBytes(of: wire, toByteOffset: offset, as: Wire.self)
         return offset + MemoryLayout<Wire>.size

@@ -139,7 +139,7 @@ import VFIO
         ] {
             try bench.expectRefusal(.invalidArgument, of: .deviceFeature, payload)
         }
-        try bench.expectRefusal(.overflow, of: .deviceFeature, start(4096, [(.max - 4095, 8192)]))
+        try bench.expectRefusal(.overflow, of: .deviceFeature, start(4096, [(UInt64.max - 4095, 8192)]))
         try bench.call(.deviceFeature, start(1))
         try bench.expectRefusal(.invalidArgument, of: .deviceFeature, start())
     }

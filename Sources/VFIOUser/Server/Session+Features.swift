@@ -33,6 +33,7 @@ extension Session {
     ]
 
     /// - Returns: the number of bytes of the answer.
+    @_lifetime(answer: copy answer)
     private func carryOut(
         _ feature: Feature, _ request: DeviceFeature, _ data: RawSpan, answer: inout MutableRawSpan
     ) throws -> Int {

@@ -6,11 +6,12 @@ extension Findings {
     /// - Parameter name: what the device is called, where `lspci` says the slot.
     func text(of name: String, withBytes: Bool) -> String {
         let heading = configuration?.heading ?? "Device that is no PCI device, or shows no configuration space"
-        let lines =
-            [serverLine, deviceLine] + (configuration?.headerLines ?? []) + regions.flatMap(lines)
-            + interrupts.filter { $0.count > 0 }.map(line)
-            + (configuration?.capabilities.flatMap(\.lines) ?? []) + migrationLines
-            + problems.map { "Problem: \($0)" }
+        var lines = [serverLine, deviceLine] + (configuration?.headerLines ?? [])
+        lines += regions.flatMap(self.lines)
+        lines += interrupts.filter { $0.count > 0 }.map(line)
+        lines += configuration?.capabilities.flatMap(\.lines) ?? []
+        lines += migrationLines
+        lines += problems.map { "Problem: \($0)" }
         let dump = withBytes ? configuration?.space.dump ?? [] : []
         return (["\(name.printable) \(heading)"] + lines.map { "\t\($0)" } + dump).joined(separator: "\n")
     }
