@@ -40,6 +40,12 @@ let package = Package(
         .target(
             name: "DeviceCatalog", dependencies: ["Device", "BochsDisplay", "SerialCard", "Exerciser"],
             path: "Sources/Devices/Catalog"),
+        .target(name: "Renderer", dependencies: ["Linux"], path: "Sources/Backends/Renderer"),
+        .systemLibrary(
+            name: "CVirglrenderer", path: "Sources/Backends/CVirglrenderer", pkgConfig: "virglrenderer",
+            providers: [.apt(["libvirglrenderer-dev"])]),
+        .target(name: "Virgl", dependencies: ["CVirglrenderer", "Linux", "Renderer"], path: "Sources/Backends/Virgl"),
+        .executableTarget(name: "mediated-renderer", dependencies: ["Linux", "Renderer", "Virgl"]),
         .target(name: "CKVM", path: "Sources/Hypervisors/CKVM"),
         .target(
             name: "KVM", dependencies: ["CKVM", "CLinux", "Linux", "VFIO", "PCI", "VFIOUser"],
@@ -88,6 +94,7 @@ let package = Package(
             ]),
         .testTarget(
             name: "GuestTests", dependencies: ["mediated-device", "Control", "Device", "JSON", "Linux"]),
+        .testTarget(name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "Linux"]),
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
         .testTarget(
             name: "AllocationTests",

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <termios.h>
 #include <ucontext.h>
@@ -269,4 +270,14 @@ int clinux_is_eventfd(int descriptor) {
     if (length < 0) return -errno;
     target[length] = 0;
     return strcmp(target, "anon_inode:[eventfd]") == 0;
+}
+
+int clinux_fork(void) {
+    pid_t process = fork();
+    return process < 0 ? -errno : process;
+}
+
+int clinux_pidfd(pid_t process) {
+    long descriptor = syscall(SYS_pidfd_open, process, 0);
+    return descriptor < 0 ? -errno : (int)descriptor;
 }

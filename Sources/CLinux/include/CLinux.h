@@ -100,4 +100,10 @@ ssize_t clinux_read_available(int descriptor, void *buffer, size_t size);
 /// (no /proc).
 int clinux_is_eventfd(int descriptor);
 
+/// fork(2), which Swift can't call. Returns the child's process ID, 0 in the child, or -errno.
+int clinux_fork(void);
+
+/// pidfd_open(2), close-on-exec. Returns the descriptor or -errno.
+int clinux_pidfd(pid_t process);
+
 #endif
