@@ -57,8 +57,10 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .target(
-            name: "FakeGuest", dependencies: ["CLinux", "Linux", "VFIO", "Device", "DeviceCatalog", "VFIOUser"],
+            name: "FakeGuest",
+            dependencies: ["CCredentials", "CLinux", "Linux", "VFIO", "Device", "DeviceCatalog", "VFIOUser"],
             path: "Testing/FakeGuest"),
+        .target(name: "CCredentials", path: "Testing/CCredentials"),
         .target(name: "SeededRandom", path: "Testing/SeededRandom"),
 
         .testTarget(name: "LinuxTests", dependencies: ["Linux"]),

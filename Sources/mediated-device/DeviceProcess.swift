@@ -72,7 +72,9 @@ final class DeviceProcess: ControlDelegate {
         let listener = try Self.listen(at: arguments.socket, mode: arguments.mode)
         var configuration = Server.Configuration()
         configuration.isPolling = arguments.isPolling
-        configuration.log = Self.say
+        configuration.allowedPeers = arguments.allowedPeers
+        let prefix = arguments.name.map { "\($0): " } ?? ""
+        configuration.onEvent = { Self.say("\(prefix)\($0)") }
         server = Server(function, listener: listener, configuration: configuration)
         self.arguments = arguments
     }
@@ -137,8 +139,8 @@ final class DeviceProcess: ControlDelegate {
     var info: ControlInfo {
         let uptime = ContinuousClock.now - started
         return ControlInfo(
-            type: arguments.type, options: arguments.options, process: getpid(), socket: arguments.socket,
-            clientConnected: server.hasClient,
+            name: arguments.name, type: arguments.type, options: arguments.options, process: getpid(),
+            socket: arguments.socket, clientConnected: server.hasClient,
             uptimeSeconds: Double(uptime.components.seconds) + Double(uptime.components.attoseconds) / 1e18)
     }
 

@@ -19,6 +19,7 @@ extension Statistics {
             "messageDMABytes": JSON(messageDMABytes),
             "sessions": JSON(sessions),
             "refusedClients": JSON(refusedClients),
+            "deniedClients": JSON(deniedClients),
         ]
     }
 }

@@ -15,9 +15,10 @@ public struct Statistics: Sendable {
     public var doorbells: UInt64 = 0
     /// Bytes moved by DMA_READ and DMA_WRITE messages.
     public var messageDMABytes: UInt64 = 0
-    /// Clients that were served, and that were refused because another was there.
+    /// Clients that were served, that were refused because another was there, and that may not be clients.
     public var sessions: UInt64 = 0
     public var refusedClients: UInt64 = 0
+    public var deniedClients: UInt64 = 0
 
     public init() {}
 
