@@ -85,7 +85,8 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "SeededRandom", "FakeGuest", "mediated", "mediated-device", "CPNG", "JSON", "KVM", "Linux", "VFIO",
+                "SeededRandom", "Control", "FakeGuest", "mediated", "mediated-device", "CPNG", "JSON", "KVM", "Linux",
+                "VFIO",
                 "VFIOUser",
             ]),
         .testTarget(

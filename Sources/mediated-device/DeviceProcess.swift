@@ -53,6 +53,7 @@ final class DeviceProcess: ControlDelegate {
     }
 
     let function: Function
+    let events: EventLog
     private let arguments: Arguments
     private let server: Server
     private let started = ContinuousClock.now
@@ -73,8 +74,9 @@ final class DeviceProcess: ControlDelegate {
         var configuration = Server.Configuration()
         configuration.isPolling = arguments.isPolling
         configuration.allowedPeers = arguments.allowedPeers
-        let prefix = arguments.name.map { "\($0): " } ?? ""
-        configuration.onEvent = { Self.say("\(prefix)\($0)") }
+        let events = EventLog { line in Self.say(arguments.name.map { "\($0): \(line)" } ?? line) }
+        configuration.onEvent = { events.append(ControlEvent.Kind($0), $0.description) }
+        self.events = events
         server = Server(function, listener: listener, configuration: configuration)
         self.arguments = arguments
     }
@@ -129,7 +131,7 @@ final class DeviceProcess: ControlDelegate {
             stop()
         }
         defer { loop.unwatch(token) }
-        Self.say("Serving '\(arguments.type)' at \(arguments.socket).")
+        events.append(.started, "Serving '\(arguments.type)' at \(arguments.socket).")
         try server.run()
         control = nil
     }
