@@ -55,8 +55,8 @@ final class DeviceProcess: ControlDelegate {
     let function: Function
     let events: EventLog
     private let arguments: Arguments
-    private let server: Server
-    private let started = ContinuousClock.now
+    let server: Server
+    private let started = SystemClock.nanoseconds
     private var control: ControlServer?
 
     private init(_ arguments: Arguments) throws {
@@ -139,14 +139,12 @@ final class DeviceProcess: ControlDelegate {
     // MARK: ControlDelegate
 
     var info: ControlInfo {
-        let uptime = ContinuousClock.now - started
-        return ControlInfo(
+        ControlInfo(
             name: arguments.name, type: arguments.type, options: arguments.options, process: getpid(),
-            socket: arguments.socket, clientConnected: server.hasClient,
-            uptimeSeconds: Double(uptime.components.seconds) + Double(uptime.components.attoseconds) / 1e18)
+            socket: arguments.socket, clientConnected: server.hasClient, uptimeSeconds: uptimeSeconds)
     }
 
-    var statistics: JSON { server.statistics.json }
+    var uptimeSeconds: Double { Double(SystemClock.nanoseconds &- started) / 1e9 }
 
     func stop() {
         server.stop()
