@@ -88,7 +88,7 @@ struct Arguments {
             case "--sandbox": isSandboxed = true
             case "--memory":
                 memory = try number(
-                    of: word, in: Self.leastMemory...UInt64(1 << 46), "a number of bytes, at least \(Self.leastMemory)")
+                    of: word, in: Self.leastMemory...Self.mostMemory, "a number of bytes, from \(Self.leastMemory) on")
             default:
                 guard !word.hasPrefix("-"), type.isEmpty else {
                     throw Problem(description: "'\(word)' is not understood.")
@@ -109,4 +109,6 @@ struct Arguments {
 
     /// Less than this doesn't hold a device and a client's messages.
     private static let leastMemory: UInt64 = 32 << 20
+    /// What a process can address.
+    private static let mostMemory: UInt64 = 1 << 47
 }
