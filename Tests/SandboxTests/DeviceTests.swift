@@ -80,10 +80,11 @@ import VFIOUser
                 if !byRing { $0.capabilities.accessRing = nil }
             }
             #expect((client.server.accessRing != nil) == byRing)
-            try client.write(UInt16(0x0007), region: 7, offset: 4)
-            #expect(try client.read(UInt16.self, region: 7, offset: 4) & 0x0003 == 0x0003)
+            // The interrupt line, which every function keeps for the guest.
+            try client.write(UInt8(0x5a), region: 7, offset: 0x3c)
+            #expect(try client.read(UInt8.self, region: 7, offset: 0x3c) == 0x5a)
             try client.reset()
-            #expect(try client.read(UInt16.self, region: 7, offset: 4) & 0x0007 == 0)
+            #expect(try client.read(UInt8.self, region: 7, offset: 0x3c) == 0)
         }
         let info = try device.control.info()
         #expect(info.type == type)
@@ -178,7 +179,8 @@ import VFIOUser
         let client = try device.client()
         // A second eventfd's number, under which there is a timer when the message is sent.
         let timer = try EventFD()
-        #expect(dup2(try TimerFD().descriptor.raw, timer.descriptor.raw) >= 0)
+        let other = try TimerFD()
+        #expect(dup2(other.descriptor.raw, timer.descriptor.raw) >= 0)
         #expect(throws: ClientError.refused(.deviceSetIRQs, .invalidArgument)) {
             try client.setEventFDs([timer], index: .msix)
         }
@@ -292,38 +294,49 @@ import VFIOUser
 
     // MARK: The serial line
 
-    /// Sends what the card has, and gives it what the peer sends. Polls the line status register, as a simple driver does.
-    private func exchange(_ client: Client, with peer: borrowing Descriptor) throws {
-        var sent: UInt8 = 0x41
-        try client.write(sent, region: 0, offset: 0)
-        var entry = pollfd(fd: peer.raw, events: Int16(POLLIN), revents: 0)
-        try #require(poll(&entry, 1, 20_000) == 1)
-        let raw = peer.raw
-        #expect(read(raw, &sent, 1) == 1)
-        #expect(sent == 0x41)
-        var answer: UInt8 = 0x42
-        #expect(write(raw, &answer, 1) == 1)
-        var status: UInt8 = 0
-        for _ in 0..<1_000_000 where status & 1 == 0 { status = try client.read(UInt8.self, region: 0, offset: 5) }
+    /// Opens the port as drivers do: FIFOs on, DTR, RTS and OUT2 high.
+    private func openPort(_ client: Client) throws {
+        for (value, offset) in [(0x87, 2), (0x03, 3), (0x0b, 4), (0x05, 1)] as [(UInt8, UInt64)] {
+            try client.write(value, region: 0, offset: offset)
+        }
+    }
+
+    /// Reads a register until bits of it are as wanted, as a simple driver does.
+    private func poll(_ client: Client, at offset: UInt64, for bits: UInt8, set: Bool) throws {
+        var value: UInt8 = 0
+        for _ in 0..<100_000 {
+            value = try client.read(UInt8.self, region: 0, offset: offset)
+            if (value & bits != 0) == set { return }
+        }
+        Issue.record("The register at \(offset) stays \(value).")
+    }
+
+    /// Sends a byte each way.
+    private func exchange(_ client: Client, with peer: Int32) throws {
+        try client.write(UInt8(0x41), region: 0, offset: 0)
+        var entry = pollfd(fd: peer, events: Int16(POLLIN), revents: 0)
+        try #require(Foundation.poll(&entry, 1, 20_000) == 1)
+        var byte: UInt8 = 0
+        #expect(read(peer, &byte, 1) == 1)
+        #expect(byte == 0x41)
+        byte = 0x42
+        #expect(write(peer, &byte, 1) == 1)
+        // The line status register: a byte is there.
+        try poll(client, at: 5, for: 0x01, set: true)
         #expect(try client.read(UInt8.self, region: 0, offset: 0) == 0x42)
     }
 
     @Test func peersOfASocketLineComeAndGo() throws {
         let device = try SandboxedDevice("serial", options: ["line=unix:@line"])
         let client = try device.client()
+        try openPort(client)
         for _ in 0..<3 {
             let peer = try UnixSocket(connectingTo: device.scratch.path("line"))
-            // The modem status register tells that somebody is there.
-            var status: UInt8 = 0
-            for _ in 0..<1_000_000 where status & 0x80 == 0 {
-                status = try client.read(UInt8.self, region: 0, offset: 6)
-            }
-            try exchange(client, with: peer.descriptor)
+            // The modem status register: somebody is there.
+            try poll(client, at: 6, for: 0x80, set: true)
+            try exchange(client, with: peer.descriptor.raw)
             peer.shutDown()
-            for _ in 0..<1_000_000 where status & 0x80 != 0 {
-                status = try client.read(UInt8.self, region: 0, offset: 6)
-            }
-            #expect(status & 0x80 == 0)
+            try poll(client, at: 6, for: 0x80, set: false)
         }
         #expect(try device.stop() == .exit(0))
     }
@@ -331,15 +344,14 @@ import VFIOUser
     @Test func peersOfATerminalLineComeAndGo() throws {
         let device = try SandboxedDevice("serial", options: ["line=pty:@terminal"])
         let client = try device.client()
+        try openPort(client)
         for _ in 0..<3 {
             let raw = open(device.scratch.path("terminal"), O_RDWR | O_NOCTTY | O_CLOEXEC)
             try #require(raw >= 0, "\(Errno(rawValue: errno))")
-            let peer = Descriptor(owning: raw)
-            var status: UInt8 = 0
-            for _ in 0..<1_000_000 where status & 0x80 == 0 {
-                status = try client.read(UInt8.self, region: 0, offset: 6)
-            }
-            try exchange(client, with: peer)
+            try poll(client, at: 6, for: 0x80, set: true)
+            try exchange(client, with: raw)
+            close(raw)
+            try poll(client, at: 6, for: 0x80, set: false)
         }
         #expect(try device.stop() == .exit(0))
     }

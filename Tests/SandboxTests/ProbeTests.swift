@@ -15,7 +15,8 @@ import Testing
         let child = try Child("SandboxProbe", [attempt])
         let words = try child.output().split(whereSeparator: \.isWhitespace)
         if case .signal(let signal) = child.wait() { return .signal(signal) }
-        try #require(child.wait() == .exit(0), "\(try child.errors())")
+        let complaint = try child.errors()
+        try #require(child.wait() == .exit(0), "\(complaint)")
         return switch (words.first, words.dropFirst().first.flatMap { Int($0) }) {
         case ("done", let value): .done(value)
         case ("error", let value?): .error(Int32(value))

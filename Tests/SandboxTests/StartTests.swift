@@ -15,35 +15,39 @@ import VFIOUser
     // MARK: The word to start
 
     @Test func aByteLetsItServe() throws {
-        let pipe = try Child.Pipe()
+        let channel = try Channel()
         let path = scratch.path("vgpu")
         let device = try Child(
-            "mediated-device", ["serial", "--socket", path, "--start-fd", "9"], descriptors: [(pipe.read.raw, as: 9)])
-        _ = try pipe.write.write(UnsafeRawBufferPointer(start: path, count: 1))
-        #expect(try device.errors(until: "Serving").contains("Serving 'serial'"))
+            "mediated-device", ["serial", "--socket", path, "--start-fd", "9"],
+            descriptors: [(channel.reading.raw, as: 9)])
+        #expect(write(channel.writing, path, 1) == 1)
+        #expect(try device.errors(until: "\n").contains("Serving 'serial'"))
         device.terminate()
         #expect(device.wait() == .exit(0))
     }
 
     @Test func nothingIsThereBeforeTheByte() throws {
-        let pipe = try Child.Pipe()
+        let channel = try Channel()
         let path = scratch.path("vgpu")
         let device = try Child(
-            "mediated-device", ["serial", "--socket", path, "--start-fd", "9"], descriptors: [(pipe.read.raw, as: 9)])
-        // It sleeps in read(2) on the pipe, and has made nothing yet.
-        var state = ""
-        for _ in 0..<100_000 where state != "S" { state = try device.status("State").first ?? "" }
-        #expect(state == "S")
+            "mediated-device", ["serial", "--socket", path, "--start-fd", "9"],
+            descriptors: [(channel.reading.raw, as: 9)])
+        // Its system call and the first argument: it sleeps in read(2) of descriptor 9, and has made nothing yet.
+        var call: [Substring] = []
+        for _ in 0..<1_000_000 where call.dropFirst().first != "0x9" {
+            call = try String(contentsOfFile: "/proc/\(device.pid)/syscall", encoding: .utf8).split(separator: " ")
+        }
+        #expect(call.dropFirst().first == "0x9")
         #expect(!FileManager.default.fileExists(atPath: path))
     }
 
     @Test func theEndOfThePipeEndsItSilently() throws {
         let device: Child
         do {
-            let pipe = try Child.Pipe()
+            let channel = try Channel()
             device = try Child(
                 "mediated-device", ["serial", "--socket", scratch.path("vgpu"), "--start-fd", "9"],
-                descriptors: [(pipe.read.raw, as: 9)])
+                descriptors: [(channel.reading.raw, as: 9)])
         }
         #expect(device.wait() == .exit(0))
         #expect(try device.errors() == "")
@@ -67,12 +71,13 @@ import VFIOUser
 
     // MARK: What is wrong
 
-    /// Ends at once with a sentence; descriptor 9 is the read end of a pipe that nobody writes to.
+    /// Ends at once with a sentence; descriptor 9 can be read and 10 can't.
     private func complaint(_ arguments: [String]) throws -> (Ending, String) {
-        let pipe = try Child.Pipe()
+        let channel = try Channel()
+        let writable = Descriptor(owning: open("/dev/null", O_WRONLY | O_CLOEXEC))
         let child = try Child(
             "mediated-device", ["serial", "--socket", scratch.path("vgpu")] + arguments,
-            descriptors: [(pipe.read.raw, as: 9), (pipe.write.raw, as: 10)])
+            descriptors: [(channel.reading.raw, as: 9), (writable.raw, as: 10)])
         return (child.wait(), String(try child.errors().prefix { $0 != "\n" }))
     }
 
@@ -87,11 +92,11 @@ import VFIOUser
         (["--control-fd", "-1"], "--control-fd is '-1' but \(number)"),
         (["--state-fd", ""], "--state-fd is '' but \(number)"),
         (["--start-fd", "99999999999"], "--start-fd is '99999999999' but \(number)"),
-        (["--start-fd", "11"], "--start-fd is 11, but no such descriptor was inherited."),
+        (["--start-fd", "399"], "--start-fd is 399, but no such descriptor was inherited."),
         (["--socket-fd", "9", "--control-fd", "9"], "--control-fd is 9, but that descriptor is given already."),
         (["--start-fd", "10"], "--start-fd is 10, which can't be used: Bad file descriptor."),
-        (["--socket-fd", "9"], "--socket-fd is 9, which can't be used: Socket operation on non-socket."),
-        (["--control-fd", "9"], "--control-fd is 9, which can't be used: Socket operation on non-socket."),
+        (["--socket-fd", "9"], "--socket-fd is 9, which can't be used: Invalid argument."),
+        (["--control-fd", "10"], "--control-fd is 10, which can't be used: Socket operation on non-socket."),
         (["--state-fd", "9", "--restore", "x"], "--restore and --state-fd both give a state; give one."),
         (["--uid", "1"], "--uid and --gid belong together; give both or none."),
         (["--gid", "1"], "--uid and --gid belong together; give both or none."),

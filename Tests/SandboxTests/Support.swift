@@ -9,22 +9,53 @@ enum Ending: Equatable {
     case signal(Int32)
 }
 
+/// Two connected sockets: what is written at one end is read at the other. No child that a test beside this one starts
+/// inherits them, as it could a pipe.
+final class Channel {
+    let reading: Descriptor
+    /// The number of the end to write to; -1 when it is closed.
+    private(set) var writing: Int32
+
+    init() throws {
+        var raw: [Int32] = [-1, -1]
+        guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &raw) == 0 else {
+            throw Errno(rawValue: errno)
+        }
+        reading = Descriptor(owning: raw[0])
+        writing = raw[1]
+    }
+
+    deinit {
+        closeWriting()
+    }
+
+    func closeWriting() {
+        if writing >= 0 { close(writing) }
+        writing = -1
+    }
+}
+
 /// A process of one of this package's programs.
 final class Child {
     let pid: pid_t
-    private let standardOutput: Descriptor
-    private let standardError: Descriptor
+    private let standardOutput: Channel
+    private let standardError: Channel
     private var ending: Ending?
 
-    /// Starts a program with descriptors of this process's, by the numbers that it is to find them at.
+    /// Starts a program with descriptors of this process's, by the numbers, below 400, that it is to find them at.
     init(_ program: String, _ arguments: [String], descriptors: [(Int32, as: Int32)] = []) throws {
-        let (output, error) = (try Pipe(), try Pipe())
+        let (output, error) = (try Channel(), try Channel())
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        for (raw, number) in [(output.write.raw, as: STDOUT_FILENO), (error.write.raw, as: STDERR_FILENO)] + descriptors
-        {
-            posix_spawn_file_actions_adddup2(&actions, raw, number)
+        var copies: [Int32] = []
+        defer { for copy in copies { close(copy) } }
+        for (raw, number) in [(output.writing, as: STDOUT_FILENO), (error.writing, as: STDERR_FILENO)] + descriptors {
+            // Above all numbers that are given away, so that none is overwritten before its turn.
+            let copy = fcntl(raw, F_DUPFD_CLOEXEC, 400)
+            guard copy >= 0 else { throw Errno(rawValue: errno) }
+            copies.append(copy)
+            posix_spawn_file_actions_adddup2(&actions, copy, number)
         }
         let path = try Self.folder + "/" + program
         let words = ([path] + arguments).map { strdup($0) }
@@ -33,8 +64,10 @@ final class Child {
         let result = posix_spawn(&pid, path, &actions, nil, words + [nil], environ)
         guard result == 0 else { throw Errno(rawValue: result) }
         self.pid = pid
-        standardOutput = output.read
-        standardError = error.read
+        standardOutput = output
+        standardError = error
+        output.closeWriting()
+        error.closeWriting()
     }
 
     deinit {
@@ -52,30 +85,17 @@ final class Child {
         }
     }
 
-    /// A pipe whose ends no other child inherits.
-    struct Pipe: ~Copyable {
-        let read: Descriptor
-        let write: Descriptor
-
-        init() throws {
-            var raw: [Int32] = [-1, -1]
-            guard pipe2(&raw, O_CLOEXEC) == 0 else { throw Errno(rawValue: errno) }
-            read = Descriptor(owning: raw[0])
-            write = Descriptor(owning: raw[1])
-        }
-    }
-
     /// All that it says on standard output, to its end.
-    func output() throws -> String { String(decoding: try standardOutput.readBytes(upTo: .max), as: UTF8.self) }
+    func output() throws -> String { String(decoding: try standardOutput.reading.readBytes(upTo: .max), as: UTF8.self) }
 
     /// All that it says on standard error, to its end.
-    func errors() throws -> String { String(decoding: try standardError.readBytes(upTo: .max), as: UTF8.self) }
+    func errors() throws -> String { String(decoding: try standardError.reading.readBytes(upTo: .max), as: UTF8.self) }
 
     /// What it says on standard error until `text` comes.
     func errors(until text: String) throws -> String {
         var said = ""
         while !said.contains(text) {
-            let more = try standardError.readBytes(upTo: 1)
+            let more = try standardError.reading.readBytes(upTo: 1)
             guard !more.isEmpty else { throw Ended(said: said) }
             said += String(decoding: more, as: UTF8.self)
         }
