@@ -40,6 +40,12 @@ let package = Package(
         .target(
             name: "DeviceCatalog", dependencies: ["Device", "BochsDisplay", "SerialCard", "Exerciser"],
             path: "Sources/Devices/Catalog"),
+        .target(name: "Renderer", dependencies: ["Linux"], path: "Sources/Backends/Renderer"),
+        .systemLibrary(
+            name: "CVirglrenderer", path: "Sources/Backends/CVirglrenderer", pkgConfig: "virglrenderer",
+            providers: [.apt(["libvirglrenderer-dev"])]),
+        .target(name: "Virgl", dependencies: ["CVirglrenderer", "Linux", "Renderer"], path: "Sources/Backends/Virgl"),
+        .executableTarget(name: "mediated-renderer", dependencies: ["Linux", "Renderer", "Virgl"]),
         .target(name: "CKVM", path: "Sources/Hypervisors/CKVM"),
         .target(
             name: "KVM", dependencies: ["CKVM", "CLinux", "Linux", "VFIO", "PCI", "VFIOUser"],
@@ -57,8 +63,10 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .target(
-            name: "FakeGuest", dependencies: ["CLinux", "Linux", "VFIO", "Device", "DeviceCatalog", "VFIOUser"],
+            name: "FakeGuest",
+            dependencies: ["CCredentials", "CLinux", "Linux", "VFIO", "Device", "DeviceCatalog", "VFIOUser"],
             path: "Testing/FakeGuest"),
+        .target(name: "CCredentials", path: "Testing/CCredentials"),
         .target(name: "SeededRandom", path: "Testing/SeededRandom"),
         .target(name: "CSystemCall", path: "Testing/CSystemCall"),
         .executableTarget(
@@ -86,11 +94,13 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "SeededRandom", "FakeGuest", "mediated", "mediated-device", "CPNG", "JSON", "KVM", "Linux", "VFIO",
+                "SeededRandom", "Control", "FakeGuest", "mediated", "mediated-device", "CPNG", "JSON", "KVM", "Linux",
+                "VFIO",
                 "VFIOUser",
             ]),
         .testTarget(
             name: "GuestTests", dependencies: ["mediated-device", "Control", "Device", "JSON", "Linux"]),
+        .testTarget(name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "Linux"]),
         .testTarget(
             name: "SandboxTests",
             dependencies: [

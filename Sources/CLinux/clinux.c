@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <termios.h>
 #include <ucontext.h>
@@ -121,6 +122,17 @@ int clinux_peer_credentials(int socket, pid_t *pid, uid_t *uid, gid_t *gid) {
     *uid = credentials.uid;
     *gid = credentials.gid;
     return 0;
+}
+
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+
+int clinux_peer_groups(int socket, gid_t *groups, size_t *count) {
+    socklen_t size = (socklen_t)(*count * sizeof *groups);
+    int result = getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0 ? -errno : 0;
+    *count = size / sizeof *groups;
+    return result;
 }
 
 /* A copy under guard names its way out here; the handler takes it. The jump never
@@ -269,4 +281,14 @@ int clinux_is_eventfd(int descriptor) {
     if (length < 0) return -errno;
     target[length] = 0;
     return strcmp(target, "anon_inode:[eventfd]") == 0;
+}
+
+int clinux_fork(void) {
+    pid_t process = fork();
+    return process < 0 ? -errno : process;
+}
+
+int clinux_pidfd(pid_t process) {
+    long descriptor = syscall(SYS_pidfd_open, process, 0);
+    return descriptor < 0 ? -errno : (int)descriptor;
 }

@@ -1,11 +1,13 @@
 import Glibc
+import VFIOUser
 
 /// What one device process is to do. `mediated run` and the daemon have checked most of it; this program is
 /// small, so it says no more than what is wrong.
 struct Arguments {
     static let usage = """
         usage: mediated-device TYPE --socket PATH [--option KEY=VALUE]... [--control PATH]
-                               [--restore FILE | --state-fd N] [--mode OCTAL] [--poll]
+                               [--restore FILE | --state-fd N] [--mode OCTAL] [--poll] [--name NAME]
+                               [--allow-user UID]... [--allow-group GID]...
                                [--socket-fd N] [--control-fd N] [--start-fd N]
                                [--uid N --gid N] [--sandbox] [--memory BYTES]
         """
@@ -26,6 +28,10 @@ struct Arguments {
     /// Permissions of both sockets, where the process makes them.
     var mode: UInt32 = 0o600
     var isPolling = false
+    /// What the device is called, in the log and to whoever asks.
+    var name: String?
+    /// Who may be a client; nil: whoever may open the socket.
+    var allowedPeers: AllowedPeers?
     /// Whom to become.
     var identity: (user: UInt32, group: UInt32)?
     /// Whether to confine the process before it serves.
@@ -83,6 +89,9 @@ struct Arguments {
                 }
                 mode = number
             case "--poll": isPolling = true
+            case "--name": name = try value(of: word)
+            case "--allow-user": allow(\.users, try number(of: word, in: 0...UInt32.max - 1, "a number"))
+            case "--allow-group": allow(\.groups, try number(of: word, in: 0...UInt32.max - 1, "a number"))
             case "--uid": user = try number(of: word, in: identities, "a user's number, other than root's")
             case "--gid": group = try number(of: word, in: identities, "a group's number, other than root's")
             case "--sandbox": isSandboxed = true
@@ -105,6 +114,11 @@ struct Arguments {
             throw Problem(description: "--uid and --gid belong together; give both or none.")
         }
         if let user, let group { identity = (user, group) }
+    }
+
+    private mutating func allow(_ kind: WritableKeyPath<AllowedPeers, Set<UInt32>>, _ number: UInt32) {
+        allowedPeers = allowedPeers ?? AllowedPeers()
+        allowedPeers?[keyPath: kind].insert(number)
     }
 
     /// Less than this doesn't hold a device and a client's messages.
