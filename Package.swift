@@ -51,6 +51,8 @@ let package = Package(
             name: "KVM", dependencies: ["CKVM", "CLinux", "Linux", "VFIO", "PCI", "VFIOUser"],
             path: "Sources/Hypervisors/KVM"),
         .target(name: "Control", dependencies: ["Linux", "Device", "JSON"]),
+        .target(
+            name: "Mediation", dependencies: ["Control", "Device", "DeviceCatalog", "JSON", "Linux"]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .target(name: "PNG", dependencies: ["CPNG", "Linux", "Device"]),
         .executableTarget(
@@ -106,6 +108,9 @@ let package = Package(
             dependencies: [
                 "Control", "Device", "FakeGuest", "JSON", "Linux", "SandboxProbe", "VFIO", "VFIOUser", "mediated-device",
             ]),
+        .testTarget(
+            name: "MediationTests",
+            dependencies: ["Control", "FakeGuest", "JSON", "Linux", "Mediation", "VFIOUser", "mediated-device"]),
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
         .testTarget(
             name: "AllocationTests",

@@ -5,7 +5,7 @@ import Glibc
 public final class UnixListener: Sendable {
     public let descriptor: Descriptor
     public let path: String
-    /// Device and inode of the path, so that only our own socket is removed; nil for one that others have made.
+    /// Device and inode of the path, so that only our own socket is removed; nil for one that stays.
     private let identity: (dev_t, ino_t)?
 
     /// Binds and listens at `path`. A dead socket that an earlier process left there is replaced.
@@ -13,9 +13,10 @@ public final class UnixListener: Sendable {
     /// - Parameters:
     ///   - mode: the permissions of the socket file. Whoever may write to it may connect.
     ///   - backlog: how many connections may wait to be accepted.
+    ///   - leavesPath: whether the path stays when this object goes away, for a process that inherits the socket.
     /// - Throws: `.addressInUse` when another process listens there, `.fileExists` when there is
     ///   something that is no socket, `bind(2)`'s error else.
-    public init(path: String, mode: mode_t = 0o600, backlog: Int32 = 16) throws(Errno) {
+    public init(path: String, mode: mode_t = 0o600, backlog: Int32 = 16, leavesPath: Bool = false) throws(Errno) {
         let descriptor = try UnixSocket.create()
         let raw = descriptor.raw
         try Self.removeDeadSocket(at: path)
@@ -28,7 +29,7 @@ public final class UnixListener: Sendable {
         var status = stat()
         try systemCall { lstat(path, &status) }
         try systemCall { listen(raw, backlog) }
-        self.identity = (status.st_dev, status.st_ino)
+        self.identity = leavesPath ? nil : (status.st_dev, status.st_ino)
         self.descriptor = descriptor
         self.path = path
     }
