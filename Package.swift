@@ -63,8 +63,10 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .target(
-            name: "FakeGuest", dependencies: ["CLinux", "Linux", "VFIO", "Device", "DeviceCatalog", "VFIOUser"],
+            name: "FakeGuest",
+            dependencies: ["CCredentials", "CLinux", "Linux", "VFIO", "Device", "DeviceCatalog", "VFIOUser"],
             path: "Testing/FakeGuest"),
+        .target(name: "CCredentials", path: "Testing/CCredentials"),
         .target(name: "SeededRandom", path: "Testing/SeededRandom"),
 
         .testTarget(name: "LinuxTests", dependencies: ["Linux"]),
@@ -89,7 +91,8 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "SeededRandom", "FakeGuest", "mediated", "mediated-device", "CPNG", "JSON", "KVM", "Linux", "VFIO",
+                "SeededRandom", "Control", "FakeGuest", "mediated", "mediated-device", "CPNG", "JSON", "KVM", "Linux",
+                "VFIO",
                 "VFIOUser",
             ]),
         .testTarget(

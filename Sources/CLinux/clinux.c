@@ -124,6 +124,17 @@ int clinux_peer_credentials(int socket, pid_t *pid, uid_t *uid, gid_t *gid) {
     return 0;
 }
 
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+
+int clinux_peer_groups(int socket, gid_t *groups, size_t *count) {
+    socklen_t size = (socklen_t)(*count * sizeof *groups);
+    int result = getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0 ? -errno : 0;
+    *count = size / sizeof *groups;
+    return result;
+}
+
 /* A copy under guard names its way out here; the handler takes it. The jump never
    crosses a frame but clinux_copy's own. */
 static _Thread_local sigjmp_buf *volatile way_out;

@@ -2,7 +2,8 @@ import Device
 import JSON
 import Linux
 
-/// The other end of a device process's control socket: one request at a time, each with a limit to how long it may take.
+/// The other end of a device process's control socket: one request at a time, each with a limit to how long it may take. After
+/// one that took longer the connection is of no more use.
 public final class ControlClient {
     /// The longest reply that is read, in bytes.
     private static let replyLimit = 1 << 20
@@ -58,6 +59,13 @@ public final class ControlClient {
         try request(.statistics).result
     }
 
+    /// The events behind number `after`, as soon as there are some: a connection of its own is best for that.
+    ///
+    /// - Parameter milliseconds: how long to wait; negative: without end.
+    public func events(after: Int = 0, milliseconds: Int) throws(ControlClientError) -> ControlEvents {
+        try decode(request(.events(after: after), milliseconds: milliseconds).result)
+    }
+
     /// The device's state, in a file of the device process.
     public func save() throws(ControlClientError) -> AttachedFile {
         let reply = try request(.save)
@@ -98,25 +106,33 @@ public final class ControlClient {
         }
     }
 
-    private func request(_ request: ControlRequest) throws(ControlClientError) -> Reply {
+    private func request(
+        _ request: ControlRequest, milliseconds: Int? = nil
+    ) throws(ControlClientError) -> Reply {
+        let milliseconds = milliseconds ?? self.milliseconds
         let deadline = Deadline(milliseconds: Int32(clamping: milliseconds))
         let line = Array(request.json.text.utf8) + [UInt8(ascii: "\n")]
         try connected { () throws(Errno) in
             try socket.send(line.span.bytes, milliseconds: deadline.millisecondsLeft)
         }
         var descriptors = ReceivedDescriptors()
-        let answer = try receiveLine(until: deadline, &descriptors)
+        guard let answer = try receiveLine(until: deadline, &descriptors) else {
+            // The answer may come yet, and would be taken for that to the next request.
+            socket.shutDown()
+            throw .timedOut(milliseconds: milliseconds)
+        }
         return Reply(result: try ControlReply.result(of: answer), descriptors: descriptors)
     }
 
+    /// - Returns: nil when the time ran out.
     private func receiveLine(
         until deadline: Deadline, _ descriptors: inout ReceivedDescriptors
-    ) throws(ControlClientError) -> [UInt8] {
+    ) throws(ControlClientError) -> [UInt8]? {
         while !incoming.isFull {
             if let line = incoming.takeLine() { return line }
             let left = deadline.millisecondsLeft
             guard left != 0, try connected({ () throws(Errno) in try socket.waitReadable(milliseconds: left) }) else {
-                throw .timedOut(milliseconds: milliseconds)
+                return nil
             }
             do throws(Errno) {
                 guard try incoming.receive(from: socket, descriptors: &descriptors) != .endOfFile else {

@@ -10,6 +10,8 @@ public protocol ControlDelegate: AnyObject {
     var info: ControlInfo { get }
     /// Counters, as an object.
     var statistics: JSON { get }
+    /// What happened. It outlives the control socket.
+    var events: EventLog { get }
 
     /// Ends the process soon. Called when the answer is on its way.
     func stop()
@@ -18,12 +20,14 @@ public protocol ControlDelegate: AnyObject {
 extension ControlDelegate {
     /// What is answered to a request.
     ///
+    /// - Returns: nil while there is nothing to answer yet.
     /// - Throws: ``ControlError``, or what kept the process from doing it.
-    func answer(_ request: ControlRequest) throws -> ControlReply {
+    func answer(_ request: ControlRequest) throws -> ControlReply? {
         switch request {
         case .info: return ControlReply(try JSON(encoding: info))
         case .statistics: return ControlReply(statistics)
         case .stop: return ControlReply([:])
+        case .events(let after): return try events.newer(than: after).map { ControlReply(try JSON(encoding: $0)) }
         case .screenshot(let head): return try screenshot(of: head)
         case .save: return try save()
         }

@@ -8,6 +8,8 @@ public enum ControlRequest: Equatable, Sendable {
     case screenshot(head: Int)
     /// The process's counters, as a JSON object.
     case statistics
+    /// The events behind a number: ``ControlEvents``. Answered when there is one.
+    case events(after: Int)
     /// The device's state, as a descriptor.
     case save
     /// The end of the process, in order. Answered before it ends.
@@ -43,12 +45,18 @@ public enum ControlRequest: Equatable, Sendable {
             }
             self = .screenshot(head: head)
         case "statistics": self = .statistics
+        case "events":
+            guard let after = (members["after"] ?? 0).int, after >= 0 else {
+                throw ControlError(.malformed, "'after' must be the number of an event, or 0.")
+            }
+            self = .events(after: after)
         case "save": self = .save
         case "stop": self = .stop
         case let other:
             throw ControlError(
                 .unknownRequest,
-                "The request is \(other?.text ?? "missing"); it must be info, screenshot, statistics, save or stop.")
+                "The request is \(other?.text ?? "missing"); "
+                    + "it must be info, screenshot, statistics, events, save or stop.")
         }
     }
 
@@ -59,6 +67,7 @@ public enum ControlRequest: Equatable, Sendable {
         case .info: ["version": version, "request": "info"]
         case .screenshot(let head): ["version": version, "request": "screenshot", "head": JSON(head)]
         case .statistics: ["version": version, "request": "statistics"]
+        case .events(let after): ["version": version, "request": "events", "after": JSON(after)]
         case .save: ["version": version, "request": "save"]
         case .stop: ["version": version, "request": "stop"]
         }

@@ -1,5 +1,3 @@
-import Glibc
-
 /// Until when something may take, however often it waits. `CLOCK_MONOTONIC`
 public struct Deadline: Sendable {
     /// On the monotonic clock, in milliseconds; the greatest number: never.
@@ -15,9 +13,5 @@ public struct Deadline: Sendable {
         time == .max ? -1 : Int32(clamping: max(0, time - Self.now))
     }
 
-    private static var now: Int {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
-    }
+    private static var now: Int { Int(SystemClock.nanoseconds / 1_000_000) }
 }

@@ -53,9 +53,10 @@ final class DeviceProcess: ControlDelegate {
     }
 
     let function: Function
+    let events: EventLog
     private let arguments: Arguments
-    private let server: Server
-    private let started = ContinuousClock.now
+    let server: Server
+    private let started = SystemClock.nanoseconds
     private var control: ControlServer?
 
     private init(_ arguments: Arguments) throws {
@@ -72,7 +73,10 @@ final class DeviceProcess: ControlDelegate {
         let listener = try Self.listen(at: arguments.socket, mode: arguments.mode)
         var configuration = Server.Configuration()
         configuration.isPolling = arguments.isPolling
-        configuration.log = Self.say
+        configuration.allowedPeers = arguments.allowedPeers
+        let events = EventLog { line in Self.say(arguments.name.map { "\($0): \(line)" } ?? line) }
+        configuration.onEvent = { events.append(ControlEvent.Kind($0), $0.description) }
+        self.events = events
         server = Server(function, listener: listener, configuration: configuration)
         self.arguments = arguments
     }
@@ -127,7 +131,7 @@ final class DeviceProcess: ControlDelegate {
             stop()
         }
         defer { loop.unwatch(token) }
-        Self.say("Serving '\(arguments.type)' at \(arguments.socket).")
+        events.append(.started, "Serving '\(arguments.type)' at \(arguments.socket).")
         try server.run()
         control = nil
     }
@@ -135,14 +139,12 @@ final class DeviceProcess: ControlDelegate {
     // MARK: ControlDelegate
 
     var info: ControlInfo {
-        let uptime = ContinuousClock.now - started
-        return ControlInfo(
-            type: arguments.type, options: arguments.options, process: getpid(), socket: arguments.socket,
-            clientConnected: server.hasClient,
-            uptimeSeconds: Double(uptime.components.seconds) + Double(uptime.components.attoseconds) / 1e18)
+        ControlInfo(
+            name: arguments.name, type: arguments.type, options: arguments.options, process: getpid(),
+            socket: arguments.socket, clientConnected: server.hasClient, uptimeSeconds: uptimeSeconds)
     }
 
-    var statistics: JSON { server.statistics.json }
+    var uptimeSeconds: Double { Double(SystemClock.nanoseconds &- started) / 1e9 }
 
     func stop() {
         server.stop()

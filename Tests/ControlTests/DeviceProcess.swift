@@ -49,9 +49,11 @@ final class DeviceProcess: Sendable {
     let isStopped = Atomic<Bool>(false)
     private let thread = Mutex<Linux.Thread?>(nil)
     private let ending: EventFD
+    private let happening: EventFD
 
     init() throws {
         ending = try EventFD()
+        happening = try EventFD()
         let ready = try EventFD()
         let started = try Linux.Thread(name: "device") { [self] in
             do { try run(ready) } catch { Issue.record(error) }
@@ -59,6 +61,11 @@ final class DeviceProcess: Sendable {
         }
         thread.withLock { $0 = started }
         try #require(ready.wait(milliseconds: 10_000) > 0)
+    }
+
+    /// A client connects, as far as the event log knows.
+    func happen() {
+        happening.signal()
     }
 
     /// Ends the thread, and with it the server.
@@ -75,15 +82,22 @@ final class DeviceProcess: Sendable {
         let server = try ControlServer(path: path, loop: loop, delegate: delegate)
         var goesOn = true
         let token = try loop.watch(ending.descriptor, for: .readable) { _ in goesOn = false }
+        let event = try loop.watch(happening.descriptor, for: .readable) { [happening] _ in
+            happening.consume()
+            delegate.events.append(.clientConnected, "It happened.")
+        }
         ready.signal()
         while goesOn { try loop.dispatch(milliseconds: -1) }
         loop.unwatch(token)
+        loop.unwatch(event)
         withExtendedLifetime((server, delegate)) {}
     }
 
     private final class Delegate: ControlDelegate {
         let function: Function
         unowned let process: DeviceProcess
+
+        let events = EventLog { _ in }
 
         init(_ function: Function, _ process: DeviceProcess) {
             self.function = function

@@ -55,6 +55,10 @@ static inline void clinux_relax(void) {
 /// SO_PEERCRED of a connected AF_UNIX socket. Returns 0 or -errno.
 int clinux_peer_credentials(int socket, pid_t *pid, uid_t *uid, gid_t *gid);
 
+/// SO_PEERGROUPS of a connected AF_UNIX socket. `count` is the room in `groups`, and how many there are then. Returns 0,
+/// -ERANGE when there is too little room, or -errno.
+int clinux_peer_groups(int socket, gid_t *groups, size_t *count);
+
 /// Copies memory that may fault: a SIGBUS in either range ends the copy and returns
 /// -EFAULT instead of ending the process. 1, 2, 4 and 8 aligned bytes are copied by
 /// one access each. The handler is installed by clinux_install_fault_guard().
