@@ -68,6 +68,9 @@ let package = Package(
             path: "Testing/FakeGuest"),
         .target(name: "CCredentials", path: "Testing/CCredentials"),
         .target(name: "SeededRandom", path: "Testing/SeededRandom"),
+        .target(name: "CSystemCall", path: "Testing/CSystemCall"),
+        .executableTarget(
+            name: "SandboxProbe", dependencies: ["CLinux", "CSystemCall", "Linux"], path: "Testing/SandboxProbe"),
 
         .testTarget(name: "LinuxTests", dependencies: ["Linux"]),
         .testTarget(name: "GuestMemoryTests", dependencies: ["SeededRandom", "GuestMemory", "Linux", "CLinux"]),
@@ -98,6 +101,11 @@ let package = Package(
         .testTarget(
             name: "GuestTests", dependencies: ["mediated-device", "Control", "Device", "JSON", "Linux"]),
         .testTarget(name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "Linux"]),
+        .testTarget(
+            name: "SandboxTests",
+            dependencies: [
+                "Control", "Device", "FakeGuest", "JSON", "Linux", "SandboxProbe", "VFIO", "VFIOUser", "mediated-device",
+            ]),
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
         .testTarget(
             name: "AllocationTests",

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 extension Descriptor {
@@ -19,7 +20,7 @@ extension Descriptor {
     public borrowing func status() throws(Errno) -> Status {
         var status = stat()
         let raw = raw
-        try systemCall { fstat(raw, &status) }
+        try shim(clinux_fstat(raw, &status))
         let mode = try systemCall { fcntl(raw, F_GETFL) } & O_ACCMODE
         return Status(
             device: UInt64(status.st_dev), inode: UInt64(status.st_ino), size: UInt64(clamping: status.st_size),

@@ -1,12 +1,12 @@
 import CLinux
 import Glibc
 
-/// A listening AF_UNIX stream socket; its path is removed when it goes away.
+/// A listening AF_UNIX stream socket. The path that it has made is removed when it goes away.
 public final class UnixListener: Sendable {
     public let descriptor: Descriptor
     public let path: String
-    /// Device and inode of the path, so that only our own socket is removed.
-    private let identity: (dev_t, ino_t)
+    /// Device and inode of the path, so that only our own socket is removed; nil for one that others have made.
+    private let identity: (dev_t, ino_t)?
 
     /// Binds and listens at `path`. A dead socket that an earlier process left there is replaced.
     ///
@@ -33,7 +33,28 @@ public final class UnixListener: Sendable {
         self.path = path
     }
 
+    /// Takes over a socket that somebody else has bound to `path` and listens on. The path stays theirs.
+    ///
+    /// - Throws: `.invalidArgument` for anything but a listening AF_UNIX socket of type SOCK_STREAM, `.notSocket` and
+    ///   `.badFileDescriptor` for what is no socket, or nothing.
+    public init(adopting descriptor: consuming Descriptor, path: String) throws(Errno) {
+        let raw = descriptor.raw
+        for (option, wanted) in [
+            (SO_DOMAIN, AF_UNIX), (SO_TYPE, Int32(SOCK_STREAM.rawValue)), (SO_ACCEPTCONN, 1),
+        ] {
+            var value: Int32 = 0
+            var size = socklen_t(MemoryLayout<Int32>.size)
+            try systemCall { getsockopt(raw, SOL_SOCKET, option, &value, &size) }
+            guard value == wanted else { throw .invalidArgument }
+        }
+        try systemCall { fcntl(raw, F_SETFD, FD_CLOEXEC) }
+        self.identity = nil
+        self.descriptor = descriptor
+        self.path = path
+    }
+
     deinit {
+        guard let identity else { return }
         var status = stat()
         if lstat(path, &status) == 0, status.st_dev == identity.0, status.st_ino == identity.1 { unlink(path) }
     }

@@ -79,7 +79,7 @@ final class DeviceProcess: Sendable {
         let host = Host(loop: loop)
         let device = try TestDevice(options: DeviceOptions(for: TestDevice.type), host: host)
         let delegate = Delegate(try Function(device, host: host), self)
-        let server = try ControlServer(path: path, loop: loop, delegate: delegate)
+        let server = try ControlServer(UnixListener(path: path), loop: loop, delegate: delegate)
         var goesOn = true
         let token = try loop.watch(ending.descriptor, for: .readable) { _ in goesOn = false }
         let event = try loop.watch(happening.descriptor, for: .readable) { [happening] _ in

@@ -15,6 +15,7 @@
 #include <sys/types.h>
 #include <sys/un.h>
 
+#include "sandbox.h"
 #include "vfio_user.h"
 
 /// recvmsg(2) with MSG_CMSG_CLOEXEC that also collects SCM_RIGHTS descriptors.
