@@ -111,6 +111,9 @@ let package = Package(
         .testTarget(
             name: "MediationTests",
             dependencies: ["Control", "FakeGuest", "JSON", "Linux", "Mediation", "VFIOUser", "mediated-device"]),
+        .testTarget(
+            name: "NeighbourTests",
+            dependencies: ["Control", "FakeGuest", "Linux", "SeededRandom", "VFIO", "mediated-device"]),
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
         .testTarget(
             name: "AllocationTests",
