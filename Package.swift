@@ -40,7 +40,8 @@ let package = Package(
             name: "VFIOUser", dependencies: ["Linux", "VFIO", "GuestMemory", "PCI", "Device", "JSON"],
             swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
         .target(
-            name: "DeviceCatalog", dependencies: ["Device", "BochsDisplay", "SerialCard", "Exerciser", "Virtio", "VirtioEntropy"],
+            name: "DeviceCatalog",
+            dependencies: ["Device", "BochsDisplay", "SerialCard", "Exerciser", "Virtio", "VirtioEntropy"],
             path: "Sources/Devices/Catalog"),
         .target(name: "CKVM", path: "Sources/Hypervisors/CKVM"),
         .target(
@@ -77,7 +78,8 @@ let package = Package(
         .testTarget(
             name: "VirtioTests",
             dependencies: [
-                "SeededRandom", "FakeDriver", "FakeGuest", "Virtio", "VirtioEntropy", "VFIOUser", "VFIO", "Device", "Linux",
+                "SeededRandom", "FakeDriver", "FakeGuest", "Virtio", "VirtioEntropy", "GuestMemory", "VFIOUser",
+                "Device", "Linux",
             ]),
         .testTarget(name: "VFIOTests", dependencies: ["VFIO"]),
         .testTarget(
