@@ -13,7 +13,7 @@ let package = Package(
                 "Linux", "JSON", "VFIO", "GuestMemory", "PCI", "Device", "Exerciser", "DeviceCatalog", "VFIOUser",
                 "KVM",
             ]),
-        .library(name: "FakeGuest", targets: ["FakeGuest"]),
+        .library(name: "FakeGuest", targets: ["FakeGuest", "FakeDriver", "EchoDevice"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
@@ -30,6 +30,8 @@ let package = Package(
         .target(name: "GuestMemory", dependencies: ["CLinux", "Linux"]),
         .target(name: "PCI"),
         .target(name: "Device", dependencies: ["Linux", "GuestMemory", "PCI", "JSON"]),
+        .target(name: "Virtio", dependencies: ["Linux", "GuestMemory", "PCI", "Device"]),
+        .target(name: "VirtioEntropy", dependencies: ["Virtio", "Linux"], path: "Sources/Devices/VirtioEntropy"),
         .target(name: "SerialCard", dependencies: ["Device"], path: "Sources/Devices/SerialCard"),
         .target(name: "BochsDisplay", dependencies: ["Device"], path: "Sources/Devices/BochsDisplay"),
         .target(name: "Exerciser", dependencies: ["Device"], path: "Sources/Devices/Exerciser"),
@@ -38,7 +40,8 @@ let package = Package(
             name: "VFIOUser", dependencies: ["Linux", "VFIO", "GuestMemory", "PCI", "Device", "JSON"],
             swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
         .target(
-            name: "DeviceCatalog", dependencies: ["Device", "BochsDisplay", "SerialCard", "Exerciser"],
+            name: "DeviceCatalog",
+            dependencies: ["Device", "BochsDisplay", "SerialCard", "Exerciser", "Virtio", "VirtioEntropy"],
             path: "Sources/Devices/Catalog"),
         .target(name: "Renderer", dependencies: ["Linux"], path: "Sources/Backends/Renderer"),
         .systemLibrary(
@@ -69,6 +72,9 @@ let package = Package(
             dependencies: ["CCredentials", "CLinux", "Linux", "VFIO", "Device", "DeviceCatalog", "VFIOUser"],
             path: "Testing/FakeGuest"),
         .target(name: "CCredentials", path: "Testing/CCredentials"),
+        .target(
+            name: "FakeDriver", dependencies: ["Device", "FakeGuest", "VFIOUser"], path: "Testing/FakeDriver"),
+        .target(name: "EchoDevice", dependencies: ["Virtio", "Device", "Linux"], path: "Testing/EchoDevice"),
         .target(name: "SeededRandom", path: "Testing/SeededRandom"),
         .target(name: "CSystemCall", path: "Testing/CSystemCall"),
         .executableTarget(
@@ -83,6 +89,13 @@ let package = Package(
         .testTarget(name: "DeviceTests", dependencies: ["Device"]),
         .testTarget(name: "TutorialTests", dependencies: ["TutorialDevice", "Device", "Linux"]),
         .testTarget(name: "SerialCardTests", dependencies: ["SerialCard", "Device", "Linux"]),
+        .testTarget(
+            name: "VirtioTests",
+            dependencies: [
+                "SeededRandom", "EchoDevice", "FakeDriver", "FakeGuest", "Virtio", "VirtioEntropy", "GuestMemory",
+                "VFIOUser",
+                "Device", "Linux",
+            ]),
         .testTarget(name: "VFIOTests", dependencies: ["VFIO"]),
         .testTarget(
             name: "VFIOUserTests",

@@ -111,4 +111,7 @@ int clinux_fork(void);
 /// pidfd_open(2), close-on-exec. Returns the descriptor or -errno.
 int clinux_pidfd(pid_t process);
 
+/// Random numbers, as many bytes as there is room for up to 256, else perhaps fewer. getrandom(2)
+ssize_t clinux_random(void *buffer, size_t size);
+
 #endif
