@@ -31,7 +31,8 @@ let package = Package(
         .target(name: "PCI"),
         .target(name: "Device", dependencies: ["Linux", "GuestMemory", "PCI", "JSON"]),
         .target(name: "SerialCard", dependencies: ["Device"], path: "Sources/Devices/SerialCard"),
-        .target(name: "BochsDisplay", dependencies: ["Device"], path: "Sources/Devices/BochsDisplay"),
+        .target(name: "Display", dependencies: ["Device"], path: "Sources/Devices/Display"),
+        .target(name: "BochsDisplay", dependencies: ["Device", "Display"], path: "Sources/Devices/BochsDisplay"),
         .target(name: "Exerciser", dependencies: ["Device"], path: "Sources/Devices/Exerciser"),
         .target(name: "TutorialDevice", dependencies: ["Device"], path: "Examples/TutorialDevice"),
         .target(
@@ -65,6 +66,7 @@ let package = Package(
         .testTarget(name: "GuestMemoryTests", dependencies: ["SeededRandom", "GuestMemory", "Linux", "CLinux"]),
         .testTarget(name: "PCITests", dependencies: ["SeededRandom", "PCI"]),
         .testTarget(name: "JSONTests", dependencies: ["SeededRandom", "JSON"]),
+        .testTarget(name: "DisplayTests", dependencies: ["Display"]),
         .testTarget(name: "BochsDisplayTests", dependencies: ["SeededRandom", "BochsDisplay"]),
         .testTarget(name: "ExerciserTests", dependencies: ["Exerciser"]),
         .testTarget(name: "DeviceTests", dependencies: ["Device"]),
