@@ -35,9 +35,10 @@ extension ControlDelegate {
             let count = heads.isEmpty ? "none" : heads.count == 1 ? "one" : "\(heads.count)"
             throw ControlError(.noSuchHead, "The device has no head \(head): it has \(count).")
         }
-        guard let scanout = heads[head].scanout else {
+        guard var scanout = heads[head].scanout else {
             throw ControlError(.nothingShown, "Head \(head) shows nothing: it is off, or in no valid mode.")
         }
+        if let cursor = heads[head].cursor { scanout = try scanout.drawing(cursor) }
         let (picture, pixels) = try scanout.snapshot()
         return ControlReply(try JSON(encoding: picture), attachment: pixels)
     }

@@ -65,6 +65,12 @@ public final class MemoryFile: Sendable {
 
     /// Makes every byte zero and gives the memory back. `FALLOC_FL_PUNCH_HOLE`
     public func clear() throws(Errno) {
-        try shim(clinux_punch_hole(descriptor.raw, size))
+        try clear(0..<size)
+    }
+
+    /// Makes the bytes of a range that lies inside zero, and gives the memory of whole pages back. `FALLOC_FL_PUNCH_HOLE`
+    public func clear(_ range: Range<Int>) throws(Errno) {
+        guard !range.isEmpty else { return }
+        try shim(clinux_punch_hole(descriptor.raw, range.lowerBound, range.count))
     }
 }

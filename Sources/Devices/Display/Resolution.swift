@@ -25,6 +25,13 @@ public struct Resolution: Equatable, Sendable, CustomStringConvertible {
         self.height = height
     }
 
+    /// - Returns: nil when it is too small or too large.
+    public init?(width: Int, height: Int) {
+        guard Self.widths.contains(width), Self.heights.contains(height) else { return nil }
+        self.width = width
+        self.height = height
+    }
+
     /// With 32 bits per pixel.
     public var bytes: Int { width * height * 4 }
 
