@@ -30,6 +30,8 @@ let package = Package(
         .target(name: "GuestMemory", dependencies: ["CLinux", "Linux"]),
         .target(name: "PCI"),
         .target(name: "Device", dependencies: ["Linux", "GuestMemory", "PCI", "JSON"]),
+        .target(name: "Virtio", dependencies: ["Linux", "GuestMemory", "PCI", "Device"]),
+        .target(name: "VirtioEntropy", dependencies: ["Virtio", "Linux"], path: "Sources/Devices/VirtioEntropy"),
         .target(name: "SerialCard", dependencies: ["Device"], path: "Sources/Devices/SerialCard"),
         .target(name: "Display", dependencies: ["Device"], path: "Sources/Devices/Display"),
         .target(name: "BochsDisplay", dependencies: ["Device", "Display"], path: "Sources/Devices/BochsDisplay"),
@@ -39,7 +41,7 @@ let package = Package(
             name: "VFIOUser", dependencies: ["Linux", "VFIO", "GuestMemory", "PCI", "Device", "JSON"],
             swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
         .target(
-            name: "DeviceCatalog", dependencies: ["Device", "BochsDisplay", "SerialCard", "Exerciser"],
+            name: "DeviceCatalog", dependencies: ["Device", "BochsDisplay", "SerialCard", "Exerciser", "Virtio", "VirtioEntropy"],
             path: "Sources/Devices/Catalog"),
         .target(name: "CKVM", path: "Sources/Hypervisors/CKVM"),
         .target(

@@ -101,4 +101,7 @@ ssize_t clinux_read_available(int descriptor, void *buffer, size_t size);
 /// (no /proc).
 int clinux_is_eventfd(int descriptor);
 
+/// Random numbers, as many bytes as there is room for up to 256, else perhaps fewer. getrandom(2)
+ssize_t clinux_random(void *buffer, size_t size);
+
 #endif
