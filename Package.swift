@@ -34,6 +34,9 @@ let package = Package(
         .target(name: "VirtioEntropy", dependencies: ["Virtio", "Linux"], path: "Sources/Devices/VirtioEntropy"),
         .target(name: "SerialCard", dependencies: ["Device"], path: "Sources/Devices/SerialCard"),
         .target(name: "Display", dependencies: ["Device"], path: "Sources/Devices/Display"),
+        .target(
+            name: "VirtioGPU", dependencies: ["CLinux", "Linux", "GuestMemory", "Device", "Display", "Virtio"],
+            path: "Sources/Devices/VirtioGPU"),
         .target(name: "BochsDisplay", dependencies: ["Device", "Display"], path: "Sources/Devices/BochsDisplay"),
         .target(name: "Exerciser", dependencies: ["Device"], path: "Sources/Devices/Exerciser"),
         .target(name: "TutorialDevice", dependencies: ["Device"], path: "Examples/TutorialDevice"),
@@ -41,7 +44,10 @@ let package = Package(
             name: "VFIOUser", dependencies: ["Linux", "VFIO", "GuestMemory", "PCI", "Device", "JSON"],
             swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
         .target(
-            name: "DeviceCatalog", dependencies: ["Device", "BochsDisplay", "SerialCard", "Exerciser", "Virtio", "VirtioEntropy"],
+            name: "DeviceCatalog",
+            dependencies: [
+                "Device", "BochsDisplay", "SerialCard", "Exerciser", "Virtio", "VirtioEntropy", "VirtioGPU",
+            ],
             path: "Sources/Devices/Catalog"),
         .target(name: "CKVM", path: "Sources/Hypervisors/CKVM"),
         .target(
@@ -68,6 +74,11 @@ let package = Package(
         .testTarget(name: "GuestMemoryTests", dependencies: ["SeededRandom", "GuestMemory", "Linux", "CLinux"]),
         .testTarget(name: "PCITests", dependencies: ["SeededRandom", "PCI"]),
         .testTarget(name: "JSONTests", dependencies: ["SeededRandom", "JSON"]),
+        .testTarget(
+            name: "VirtioGPUTests",
+            dependencies: [
+                "SeededRandom", "VirtioGPU", "Virtio", "CLinux", "Device", "Display", "GuestMemory", "JSON", "Linux",
+            ]),
         .testTarget(name: "DisplayTests", dependencies: ["Display"]),
         .testTarget(name: "BochsDisplayTests", dependencies: ["SeededRandom", "BochsDisplay"]),
         .testTarget(name: "ExerciserTests", dependencies: ["Exerciser"]),

@@ -135,17 +135,21 @@ final class CommandProcessor {
 
     private func assignUUID(_ id: UInt32) throws(Refusal) -> Response.Outcome {
         try require(.resourceUUID)
-        let uuid = try resource(id).uuid ?? Self.randomUUID()
+        if let uuid = try resource(id).uuid { return .uuid(uuid) }
+        let uuid = try randomUUID()
         resources[id]?.uuid = uuid
         return .uuid(uuid)
     }
 
     /// Version 4, variant 1. RFC 9562, section 5.4
-    private static func randomUUID() -> [UInt8] {
-        var bytes = (0..<16).map { _ in UInt8.random(in: 0 ... .max) }
-        bytes[6] = bytes[6] & 0x0f | 0x40
-        bytes[8] = bytes[8] & 0x3f | 0x80
-        return bytes
+    private func randomUUID() throws(Refusal) -> [UInt8] {
+        var uuid = [UInt8](repeating: 0, count: 16)
+        var span = uuid.mutableSpan
+        var bytes = span.mutableBytes
+        do throws(Errno) { try RandomNumbers.fill(&bytes) } catch { throw .unspecified }
+        uuid[6] = uuid[6] & 0x0f | 0x40
+        uuid[8] = uuid[8] & 0x3f | 0x80
+        return uuid
     }
 
     // MARK: Backing
@@ -347,12 +351,12 @@ final class CommandProcessor {
         memory.reset()
     }
 
-    struct State: Codable, Equatable {
+    struct State: Codable, Equatable, Sendable {
         var resources: [SavedResource]
         var heads: [Head.State]
     }
 
-    struct SavedResource: Codable, Equatable {
+    struct SavedResource: Codable, Equatable, Sendable {
         var id: UInt32
         var resource: Resource
     }
@@ -373,9 +377,13 @@ final class CommandProcessor {
             guard let resolution = Resolution(width: head.width, height: head.height) else {
                 throw StateError("A head's monitor has \(head.width) by \(head.height) pixels, which none has.")
             }
-            pictures.append((resolution, try head.source.map { source throws(StateError) in
-                try picture(of: source, in: restored)
-            }))
+            pictures.append(
+                (
+                    resolution,
+                    try head.source.map { source throws(StateError) in
+                        try picture(of: source, in: restored)
+                    }
+                ))
         }
         guard memory.hold(Self.ranges(of: restored, state.heads)) else {
             throw StateError("Pictures of the state overlap, or lie outside the device's memory.")
@@ -397,7 +405,8 @@ final class CommandProcessor {
         }
         let pieces = resources.values.reduce(0) { $0 + ($1.backing?.pieces.count ?? 0) }
         guard resources.count <= Resource.maximumCount, pieces <= maximumPieces else {
-            throw StateError("The state has \(resources.count) resources, with \(pieces) pieces: more than there may be.")
+            throw StateError(
+                "The state has \(resources.count) resources, with \(pieces) pieces: more than there may be.")
         }
         return resources
     }
@@ -421,7 +430,8 @@ final class CommandProcessor {
         case (.blob(let size), let blob?):
             let edge = Resource.maximumEdge
             guard area.fits(width: edge, height: edge), blob.format.isVirtio, blob.stride <= UInt32.max,
-                blob.offset <= UInt32.max, blob.pixels.lowerBound >= 0, blob.pixels.count >= area.width * area.height * Resource.bytesPerPixel,
+                blob.offset <= UInt32.max, blob.pixels.lowerBound >= 0,
+                blob.pixels.count >= area.width * area.height * Resource.bytesPerPixel,
                 UInt64((area.x + area.width) * Resource.bytesPerPixel) <= blob.stride
             else { throw problem }
             let lines = UInt64(area.y + area.height - 1)

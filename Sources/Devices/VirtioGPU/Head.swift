@@ -6,7 +6,7 @@ import Linux
 final class Head: Framebuffer {
     static let maximumCount = 4
 
-    struct State: Codable, Equatable {
+    struct State: Codable, Equatable, Sendable {
         /// Whether there is a monitor, and what it prefers.
         var isPlugged: Bool
         var width: Int
@@ -16,7 +16,7 @@ final class Head: Framebuffer {
     }
 
     /// What the head shows a part of.
-    struct Source: Codable, Equatable {
+    struct Source: Codable, Equatable, Sendable {
         var resource: UInt32
         /// In the resource's pixels.
         var area: Rectangle
@@ -24,7 +24,7 @@ final class Head: Framebuffer {
         var blob: Blob?
     }
 
-    struct Blob: Codable, Equatable {
+    struct Blob: Codable, Equatable, Sendable {
         var format: PixelFormat
         /// Where the first pixel is in the blob, and the bytes from one line to the next.
         var offset: UInt64
@@ -34,7 +34,7 @@ final class Head: Framebuffer {
     }
 
     /// A cursor but for its image, which lies in the head's slot of the video memory.
-    struct Pointer: Codable, Equatable {
+    struct Pointer: Codable, Equatable, Sendable {
         var x: Int32
         var y: Int32
         var hotX: UInt32

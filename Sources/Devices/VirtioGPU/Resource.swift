@@ -2,11 +2,11 @@ import CLinux
 import Device
 
 /// Something that the driver draws in and heads show: a picture in the device's memory, or a blob in the guest's.
-struct Resource: Codable, Equatable {
+struct Resource: Codable, Equatable, Sendable {
     /// The most there are at a time.
     static let maximumCount = 4096
 
-    enum Content: Codable, Equatable {
+    enum Content: Codable, Equatable, Sendable {
         /// Pixels of 32 bits, line after line; the range is that of the video memory.
         case image(PixelFormat, width: Int, height: Int, pixels: Range<Int>)
         /// So many bytes of the backing, which may be shorter for the time being.
