@@ -13,7 +13,7 @@ let package = Package(
                 "Linux", "JSON", "VFIO", "GuestMemory", "PCI", "Device", "Exerciser", "DeviceCatalog", "VFIOUser",
                 "KVM",
             ]),
-        .library(name: "FakeGuest", targets: ["FakeGuest"]),
+        .library(name: "FakeGuest", targets: ["FakeGuest", "FakeDriver"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
@@ -68,6 +68,8 @@ let package = Package(
         .target(
             name: "FakeGuest", dependencies: ["CLinux", "Linux", "VFIO", "Device", "DeviceCatalog", "VFIOUser"],
             path: "Testing/FakeGuest"),
+        .target(
+            name: "FakeDriver", dependencies: ["Device", "FakeGuest", "VFIOUser"], path: "Testing/FakeDriver"),
         .target(name: "SeededRandom", path: "Testing/SeededRandom"),
 
         .testTarget(name: "LinuxTests", dependencies: ["Linux"]),
@@ -85,6 +87,11 @@ let package = Package(
         .testTarget(name: "DeviceTests", dependencies: ["Device"]),
         .testTarget(name: "TutorialTests", dependencies: ["TutorialDevice", "Device", "Linux"]),
         .testTarget(name: "SerialCardTests", dependencies: ["SerialCard", "Device", "Linux"]),
+        .testTarget(
+            name: "VirtioTests",
+            dependencies: [
+                "SeededRandom", "FakeDriver", "FakeGuest", "Virtio", "VirtioEntropy", "VFIOUser", "VFIO", "Device", "Linux",
+            ]),
         .testTarget(name: "VFIOTests", dependencies: ["VFIO"]),
         .testTarget(
             name: "VFIOUserTests",
