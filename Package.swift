@@ -79,7 +79,8 @@ let package = Package(
         .testTarget(
             name: "VirtioGPUTests",
             dependencies: [
-                "SeededRandom", "VirtioGPU", "Virtio", "CLinux", "Device", "Display", "GuestMemory", "JSON", "Linux",
+                "SeededRandom", "FakeDriver", "FakeGuest", "VirtioGPU", "Virtio", "CLinux", "Device", "Display",
+                "GuestMemory", "JSON", "Linux",
             ]),
         .testTarget(name: "DisplayTests", dependencies: ["Display"]),
         .testTarget(name: "BochsDisplayTests", dependencies: ["SeededRandom", "BochsDisplay"]),
@@ -90,7 +91,8 @@ let package = Package(
         .testTarget(
             name: "VirtioTests",
             dependencies: [
-                "SeededRandom", "FakeDriver", "FakeGuest", "Virtio", "VirtioEntropy", "VFIOUser", "VFIO", "Device", "Linux",
+                "SeededRandom", "FakeDriver", "FakeGuest", "Virtio", "VirtioEntropy", "VFIOUser", "VFIO", "Device",
+                "Linux",
             ]),
         .testTarget(name: "VFIOTests", dependencies: ["VFIO"]),
         .testTarget(
