@@ -91,8 +91,8 @@ let package = Package(
         .testTarget(
             name: "VirtioTests",
             dependencies: [
-                "SeededRandom", "FakeDriver", "FakeGuest", "Virtio", "VirtioEntropy", "VFIOUser", "VFIO", "Device",
-                "Linux",
+                "SeededRandom", "FakeDriver", "FakeGuest", "Virtio", "VirtioEntropy", "GuestMemory", "VFIOUser",
+                "Device", "Linux",
             ]),
         .testTarget(name: "VFIOTests", dependencies: ["VFIO"]),
         .testTarget(

@@ -41,6 +41,12 @@ public struct Buffer: Equatable, Sendable {
     public var count: UInt32
     public var isWritable: Bool
 
+    public init(address: UInt64, count: UInt32, isWritable: Bool) {
+        self.address = address
+        self.count = count
+        self.isWritable = isWritable
+    }
+
     /// For the device to read.
     public static func readable(_ address: UInt64, _ count: Int) -> Buffer {
         Buffer(address: address, count: UInt32(count), isWritable: false)
