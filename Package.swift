@@ -13,7 +13,7 @@ let package = Package(
                 "Linux", "JSON", "VFIO", "GuestMemory", "PCI", "Device", "Exerciser", "DeviceCatalog", "VFIOUser",
                 "KVM",
             ]),
-        .library(name: "FakeGuest", targets: ["FakeGuest", "FakeDriver"]),
+        .library(name: "FakeGuest", targets: ["FakeGuest", "FakeDriver", "EchoDevice"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
@@ -70,6 +70,7 @@ let package = Package(
             path: "Testing/FakeGuest"),
         .target(
             name: "FakeDriver", dependencies: ["Device", "FakeGuest", "VFIOUser"], path: "Testing/FakeDriver"),
+        .target(name: "EchoDevice", dependencies: ["Virtio", "Device", "Linux"], path: "Testing/EchoDevice"),
         .target(name: "SeededRandom", path: "Testing/SeededRandom"),
 
         .testTarget(name: "LinuxTests", dependencies: ["Linux"]),
@@ -91,7 +92,8 @@ let package = Package(
         .testTarget(
             name: "VirtioTests",
             dependencies: [
-                "SeededRandom", "FakeDriver", "FakeGuest", "Virtio", "VirtioEntropy", "GuestMemory", "VFIOUser",
+                "SeededRandom", "EchoDevice", "FakeDriver", "FakeGuest", "Virtio", "VirtioEntropy", "GuestMemory",
+                "VFIOUser",
                 "Device", "Linux",
             ]),
         .testTarget(name: "VFIOTests", dependencies: ["VFIO"]),

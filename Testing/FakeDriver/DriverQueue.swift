@@ -251,8 +251,9 @@ public final class PackedDriverQueue: DriverQueue {
         nextID = (nextID + 1) % UInt16(size)
         if isIndirect {
             let table = driver.allocate(
-                buffers.flatMap {
-                    wire($0.address, $0.count, UInt16(0), $0.isWritable ? DescriptorFlag.write : 0)
+                buffers.flatMap { buffer in
+                    let flags: UInt16 = buffer.isWritable ? DescriptorFlag.write : 0
+                    return wire(buffer.address, buffer.count, UInt16(0), flags)
                 })
             counts[id] = 1
             addDescriptors([(table, UInt32(16 * buffers.count), id, DescriptorFlag.indirect)])

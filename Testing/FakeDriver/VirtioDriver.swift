@@ -207,6 +207,11 @@ public final class VirtioDriver {
         return free
     }
 
+    /// Gives all pieces back.
+    public func freeAll() {
+        free = ram.address
+    }
+
     /// A piece of RAM with these bytes.
     public func allocate(_ bytes: [UInt8]) -> UInt64 {
         let address = allocate(bytes.count)

@@ -1,4 +1,5 @@
 import Device
+import EchoDevice
 import FakeDriver
 import FakeGuest
 import Linux

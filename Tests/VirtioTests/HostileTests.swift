@@ -1,3 +1,4 @@
+import EchoDevice
 import FakeDriver
 import FakeGuest
 import GuestMemory

@@ -1,3 +1,4 @@
+import EchoDevice
 import FakeDriver
 import FakeGuest
 import Linux
@@ -151,13 +152,13 @@ import Virtio
     func aDriverNeedsNotNotifyWhileChainsAreWaiting(kind: RingKind) throws {
         let (bench, queue) = try Bench.ready(kind, size: 16)
         let source = bench.driver.allocate([1])
-        try bench.driver.setDeviceConfiguration(EchoDevice.action, .byte, EchoDevice.Action.hesitate)
+        try bench.driver.setDeviceConfiguration(EchoDevice.action, .byte, UInt64(EchoDevice.Action.hesitate.rawValue))
         for _ in 0..<2 { queue.add(.readable(source, 1)) }
         #expect(queue.wantsNotification())
         try bench.driver.notify(queue)
         queue.add(.readable(source, 1))
         #expect(!queue.wantsNotification())
-        try bench.driver.setDeviceConfiguration(EchoDevice.action, .byte, EchoDevice.Action.goOn)
+        try bench.driver.setDeviceConfiguration(EchoDevice.action, .byte, UInt64(EchoDevice.Action.goOn.rawValue))
         for _ in 0..<3 { #expect(queue.takeUsed() != nil) }
         queue.add(.readable(source, 1))
         #expect(queue.wantsNotification())
@@ -231,7 +232,7 @@ import Virtio
         #expect(try bench.driver.interruptStatus() == 0)
         try bench.client.act(.unmask, index: .intx)
         #expect(pin.consume() == 0)
-        try bench.driver.setDeviceConfiguration(EchoDevice.action, .byte, EchoDevice.Action.change)
+        try bench.driver.setDeviceConfiguration(EchoDevice.action, .byte, UInt64(EchoDevice.Action.change.rawValue))
         #expect(pin.consume() == 1)
         #expect(try bench.driver.interruptStatus() == 2)
     }

@@ -1,4 +1,5 @@
 import Device
+import EchoDevice
 import FakeDriver
 import FakeGuest
 import Linux
@@ -8,8 +9,8 @@ import Virtio
 
 /// A device goes on elsewhere where it stopped, with the chains that it had in hand.
 @Suite struct StateTests {
-    /// Another device in the state of a bench's, with the same memory; the driver uses it from then on.
-    private func move(_ bench: Bench) throws -> Bench {
+    /// Runs `body` with another device in the state of a bench's and with the same memory, which the driver uses from then on.
+    private func move(_ bench: Bench, _ body: (Bench) throws -> Void) throws {
         let state = try bench.client.saveState()
         let other = try Bench(ram: bench.ram) { host in
             typealias Echo = VirtioFunction<EchoDevice>
@@ -17,7 +18,7 @@ import Virtio
         }
         try other.client.restore(state)
         bench.driver.registers = other.client
-        return other
+        try body(other)
     }
 
     @Test(arguments: RingKind.all)
@@ -25,10 +26,11 @@ import Virtio
         let (bench, queue) = try Bench.ready(kind)
         for round in 0..<11 { try bench.echo("round \(round)", by: queue) }
         try bench.driver.setDeviceConfiguration(0, .long, 77)
-        let other = try move(bench)
-        for round in 0..<11 { try bench.echo("another round \(round)", by: queue) }
-        #expect(try bench.driver.deviceConfiguration(0, .long) == 77)
-        #expect(try other.failure == nil)
+        try move(bench) { other in
+            for round in 0..<11 { try bench.echo("another round \(round)", by: queue) }
+            #expect(try bench.driver.deviceConfiguration(0, .long) == 77)
+            #expect(try other.failure == nil)
+        }
     }
 
     @Test(arguments: RingKind.all)
@@ -45,15 +47,15 @@ import Virtio
         // The second's completion overwrites, in a packed ring, descriptors of the first.
         try driver.setDeviceConfiguration(EchoDevice.completion, .byte, UInt64(ids[1]))
         #expect(queue.takeUsed() == Used(id: ids[1], count: 1))
-        let other = try move(bench)
-        let kept = try other.inside { $0.driver.keptIDs }
-        #expect(kept == [ids[0], ids[2]])
-        for number in [2, 0] {
-            try driver.setDeviceConfiguration(EchoDevice.completion, .byte, UInt64(ids[number]))
-            #expect(queue.takeUsed() == Used(id: ids[number], count: 1))
-            #expect(driver.bytes(at: targets[number], count: 1) == [UInt8(0xb0 + number)])
+        try move(bench) { other in
+            #expect(try other.inside { $0.driver.keptIDs } == [ids[0], ids[2]])
+            for number in [2, 0] {
+                try driver.setDeviceConfiguration(EchoDevice.completion, .byte, UInt64(ids[number]))
+                #expect(queue.takeUsed() == Used(id: ids[number], count: 1))
+                #expect(driver.bytes(at: targets[number], count: 1) == [UInt8(0xb0 + number)])
+            }
+            #expect(try other.failure == nil)
         }
-        #expect(try other.failure == nil)
     }
 
     @Test(arguments: RingKind.all)
@@ -79,32 +81,33 @@ import Virtio
     @Test func theHandshakeAndTheRegistersMove() throws {
         let (bench, _) = try Bench.ready(.packed)
         try bench.driver.set(.configVector, 2)
-        try bench.driver.setDeviceConfiguration(EchoDevice.action, .byte, EchoDevice.Action.change)
+        try bench.driver.setDeviceConfiguration(EchoDevice.action, .byte, UInt64(EchoDevice.Action.change.rawValue))
         let fields: [VirtioDriver.Field] = [
             .status, .generation, .configVector, .queueSelect, .queueSize, .queueVector, .queueEnable,
             .queueDescriptors, .queueDriver, .queueDevice, .driverFeatureSelect, .driverFeature,
         ]
         let before = try fields.map { try bench.driver[$0] }
-        _ = try move(bench)
-        #expect(try fields.map { try bench.driver[$0] } == before)
+        try move(bench) { _ in #expect(try fields.map { try bench.driver[$0] } == before) }
     }
 
     @Test func theInterruptStatusMoves() throws {
         let (bench, queue) = try Bench.ready(.split)
         try bench.echo("hello", by: queue)
-        let other = try move(bench)
-        let pin = try EventFD()
-        try other.client.setEventFDs([pin], index: .intx)
-        #expect(pin.consume() == 1)
-        #expect(try bench.driver.interruptStatus() == 1)
+        try move(bench) { other in
+            let pin = try EventFD()
+            try other.client.setEventFDs([pin], index: .intx)
+            #expect(pin.consume() == 1)
+            #expect(try bench.driver.interruptStatus() == 1)
+        }
     }
 
     @Test func aDeviceThatNeedsAResetMovesAsOne() throws {
         let (bench, _) = try Bench.ready(.split)
-        try bench.driver.setDeviceConfiguration(EchoDevice.action, .byte, EchoDevice.Action.fail)
-        _ = try move(bench)
-        #expect(try bench.driver.needsReset)
-        try bench.echo("recovered", by: bench.start(.split))
+        try bench.driver.setDeviceConfiguration(EchoDevice.action, .byte, UInt64(EchoDevice.Action.fail.rawValue))
+        try move(bench) { _ in
+            #expect(try bench.driver.needsReset)
+            try bench.echo("recovered", by: bench.start(.split))
+        }
     }
 
     // MARK: States that can't be

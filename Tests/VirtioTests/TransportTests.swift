@@ -1,4 +1,5 @@
 import Device
+import EchoDevice
 import FakeDriver
 import FakeGuest
 import Linux
@@ -50,9 +51,12 @@ import Virtio
         let all: Feature = [
             .version1, .indirect, .eventIndex, .packed, .ringReset, .accessPlatform, Feature(rawValue: 1 << 3),
         ]
-        #expect(try Bench().driver.offered == all)
-        #expect(try Bench(options: ["packed=off"]).driver.offered == all.subtracting(.packed))
-        #expect(try Bench(options: ["event-index=off"]).driver.offered == all.subtracting(.eventIndex))
+        for (options, missing) in [([], []), (["packed=off"], .packed), (["event-index=off"], .eventIndex)]
+            as [([String], Feature)]
+        {
+            let bench = try Bench(options: options)
+            #expect(try bench.driver.offered == all.subtracting(missing))
+        }
     }
 
     @Test func featuresBeyondTheLastAreNone() throws {
@@ -220,7 +224,7 @@ import Virtio
         let messages = try bench.useMessages()
         try bench.driver.set(.configVector, 0)
         let before = try bench.driver[.generation]
-        try bench.driver.setDeviceConfiguration(EchoDevice.action, .byte, EchoDevice.Action.change)
+        try bench.driver.setDeviceConfiguration(EchoDevice.action, .byte, UInt64(EchoDevice.Action.change.rawValue))
         #expect(try bench.driver[.generation] != before)
         #expect(messages.map { $0.consume() } == [1, 0, 0])
     }
@@ -323,7 +327,7 @@ import Virtio
         let (bench, queue) = try Bench.ready(.split)
         let messages = try bench.useMessages()
         try bench.driver.set(.configVector, 0)
-        try bench.driver.setDeviceConfiguration(EchoDevice.action, .byte, EchoDevice.Action.fail)
+        try bench.driver.setDeviceConfiguration(EchoDevice.action, .byte, UInt64(EchoDevice.Action.fail.rawValue))
         #expect(try bench.driver.needsReset)
         #expect(messages.map { $0.consume() } == [1, 0, 0])
         queue.add(.readable(bench.driver.allocate([1]), 1))
