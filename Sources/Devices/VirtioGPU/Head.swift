@@ -70,11 +70,11 @@ final class Head: Framebuffer {
     ///
     /// - Returns: whether that changes anything.
     func plug(_ resolution: Resolution?) -> Bool {
-        let before = (isPlugged, self.resolution)
+        guard isPlugged != (resolution != nil) || resolution ?? self.resolution != self.resolution else { return false }
         isPlugged = resolution != nil
         self.resolution = resolution ?? self.resolution
         damageAll()
-        return before != (isPlugged, self.resolution)
+        return true
     }
 
     // MARK: The picture
