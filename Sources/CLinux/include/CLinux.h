@@ -4,6 +4,7 @@
 #define CLINUX_H
 
 #include <linux/vfio.h>
+#include <linux/virtio_gpu.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
