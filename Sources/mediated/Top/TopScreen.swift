@@ -71,17 +71,34 @@ struct TopScreen {
     /// - Parameter keys: nil when the terminal has gone.
     private mutating func press(_ keys: [UInt8]?) throws(Errno) -> Outcome {
         guard let keys else { return .end }
-        for key in keys {
+        for key in Self.plainKeys(keys) {
             switch key {
             case UInt8(ascii: "q"), Key.control("C"), Key.control("\\"): return .end
             case Key.control("Z"): try suspend()
-            // What follows belongs to a key such as an arrow.
-            case Key.escape: return .goOn
             default:
                 if let column = TopColumn.allCases.first(where: { $0.key.asciiValue == key }) { order = column }
             }
         }
         return .goOn
+    }
+
+    /// The keys that are one byte: without arrows, function keys and what is pressed together with Alt, each of which comes as
+    /// an escape sequence. ECMA-48, 5.4
+    static func plainKeys(_ bytes: [UInt8]) -> [UInt8] {
+        var keys: [UInt8] = []
+        var rest = bytes[...]
+        while let byte = rest.popFirst() {
+            guard byte == Key.escape else {
+                keys.append(byte)
+                continue
+            }
+            switch rest.popFirst() {
+            case UInt8(ascii: "["): rest = rest.drop { !(0x40...0x7E).contains($0) }.dropFirst()
+            case UInt8(ascii: "O"): rest = rest.dropFirst()
+            default: break
+            }
+        }
+        return keys
     }
 
     private enum Key {
