@@ -219,9 +219,9 @@ int clinux_next_data(int descriptor, off_t from, off_t *start, off_t *end) {
     return *end < 0 ? -errno : 1;
 }
 
-int clinux_punch_hole(int descriptor, size_t size) {
+int clinux_punch_hole(int descriptor, off_t offset, size_t size) {
     int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-    return fallocate(descriptor, mode, 0, (off_t)size) < 0 ? -errno : 0;
+    return fallocate(descriptor, mode, offset, (off_t)size) < 0 ? -errno : 0;
 }
 
 /* Raw mode may be set through the master: it is the slave's that changes. */

@@ -72,6 +72,13 @@ public final class ControlClient {
         try decode(request(.events(after: after), milliseconds: milliseconds).result)
     }
 
+    /// Gives the device another quota, where it isn't nil.
+    ///
+    /// - Returns: the quota now in force.
+    public func modify(_ changes: Quota) throws(ControlClientError) -> Quota {
+        try decode(request(.modify(changes)).result)
+    }
+
     /// The device's state, in a file of the device process.
     public func save() throws(ControlClientError) -> AttachedFile {
         let reply = try request(.save)

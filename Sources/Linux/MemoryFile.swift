@@ -63,8 +63,15 @@ public final class MemoryFile: Sendable {
         return extents
     }
 
-    /// Makes every byte zero and gives the memory back. `FALLOC_FL_PUNCH_HOLE`
-    public func clear() throws(Errno) {
-        try shim(clinux_punch_hole(descriptor.raw, size))
+    /// Makes every byte from `offset` on zero and gives the memory back. Whoever has it mapped keeps the mapping.
+    /// `FALLOC_FL_PUNCH_HOLE`
+    public func clear(from offset: Int = 0) throws(Errno) {
+        guard offset >= 0, offset <= size else { throw .invalidArgument }
+        if offset < size { try shim(clinux_punch_hole(descriptor.raw, off_t(offset), size - offset)) }
+    }
+
+    /// How much memory the pages that somebody has written take, in bytes. `st_blocks`
+    public func memoryTaken() throws(Errno) -> Int {
+        Int(clamping: try descriptor.status().allocated)
     }
 }

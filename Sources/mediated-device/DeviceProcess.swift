@@ -54,6 +54,7 @@ final class DeviceProcess: ControlDelegate {
 
     let function: Function
     let events: EventLog
+    let pictures = PictureReader()
     private let arguments: Arguments
     let server: Server
     private let started = SystemClock.nanoseconds

@@ -73,7 +73,7 @@ struct Failure: Error {
         case .malformedReply: .protocol
         case .refused(let refusal):
             switch refusal.code {
-            case .noSuchHead: .usage
+            case .noSuchHead, .quota: .usage
             case .nothingShown: .unavailable
             case .malformed, .version, .unknownRequest: .protocol
             case .failed: .software

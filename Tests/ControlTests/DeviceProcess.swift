@@ -15,14 +15,16 @@ final class TestDevice: Device {
 
     let identity = PCIIdentity(vendor: 0x1234, device: 0x5678, class: .displayOther)
     let bars = [BAR.memory(0, size: 4096)]
-    let framebuffers: [any Framebuffer]
+    var framebuffers: [any Framebuffer] { [first, isSecondHeadOn ? first : second] }
+    var isSecondHeadOn = false
+    private(set) var quota = Quota(videoMemory: 4096, frameRate: 0)
+    private let first: Head
+    private let second = Head(nil)
 
     init(options: DeviceOptions, host: Host) throws {
         let memory = try MemoryFile(name: "pixels", size: 4096)
         memory.replace(at: 100, with: Self.pixels.span.bytes)
-        framebuffers = [
-            Head(Scanout(width: 2, height: 2, stride: 12, format: .xrgb8888, memory: memory, offset: 100)), Head(nil),
-        ]
+        first = Head(Scanout(width: 2, height: 2, stride: 12, format: .xrgb8888, memory: memory, offset: 100))
     }
 
     /// Two lines of two pixels, with four bytes between the lines.
@@ -32,6 +34,12 @@ final class TestDevice: Device {
     func read(_ bar: Int, at offset: UInt64, width: AccessWidth) -> UInt64 { 0 }
     func write(_ bar: Int, at offset: UInt64, width: AccessWidth, value: UInt64) {}
     func reset() {}
+    func apply(_ changes: Quota) throws(QuotaError) {
+        let size = changes.videoMemory ?? 4096
+        guard size % 4096 == 0 else { throw QuotaError("Video memory can't be \(size) bytes.") }
+        quota = Quota(
+            videoMemory: changes.videoMemory ?? quota.videoMemory, frameRate: changes.frameRate ?? quota.frameRate)
+    }
     var state: State { State(value: 7) }
     func restore(_ state: State) throws(StateError) {}
 
@@ -98,6 +106,7 @@ final class DeviceProcess: Sendable {
         unowned let process: DeviceProcess
 
         let events = EventLog { _ in }
+        let pictures = PictureReader()
 
         init(_ function: Function, _ process: DeviceProcess) {
             self.function = function

@@ -82,8 +82,8 @@ int clinux_accept(int socket);
 /// is none, or -errno.
 int clinux_next_data(int descriptor, off_t from, off_t *start, off_t *end);
 
-/// Gives the first `size` bytes of a file back; they read as zeros afterwards. Returns 0 or -errno.
-int clinux_punch_hole(int descriptor, size_t size);
+/// Gives `size` bytes of a file from `offset` on back; they read as zeros afterwards. Returns 0 or -errno.
+int clinux_punch_hole(int descriptor, off_t offset, size_t size);
 
 /// posix_openpt(3), grantpt(3) and unlockpt(3) of a new pseudo-terminal in raw mode, non-blocking and
 /// close-on-exec. Stores the path of the slave (ptsname_r(3)). Returns the master's descriptor or -errno.

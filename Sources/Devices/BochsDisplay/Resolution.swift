@@ -27,8 +27,8 @@ struct Resolution: CustomStringConvertible {
     /// With 32 bits per pixel.
     var bytes: Int { width * height * 4 }
 
-    /// In bytes: the next power of two.
-    var videoMemoryNeeded: Int { 1 << (Int.bitWidth - (bytes - 1).leadingZeroBitCount) }
+    /// In MiB, rounded up.
+    var megabytes: Int { (bytes + (1 << 20) - 1) >> 20 }
 
     var description: String { "\(width)x\(height)" }
 }
