@@ -69,6 +69,7 @@ let package = Package(
             path: "Testing/FakeGuest"),
         .target(name: "CCredentials", path: "Testing/CCredentials"),
         .target(name: "SeededRandom", path: "Testing/SeededRandom"),
+        .target(name: "Lab", path: "Testing/Lab"),
 
         .testTarget(name: "LinuxTests", dependencies: ["Linux"]),
         .testTarget(name: "GuestMemoryTests", dependencies: ["SeededRandom", "GuestMemory", "Linux", "CLinux"]),
@@ -93,12 +94,11 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "SeededRandom", "Control", "FakeGuest", "mediated", "mediated-device", "CPNG", "JSON", "KVM", "Linux",
-                "VFIO",
-                "VFIOUser",
+                "SeededRandom", "Control", "FakeGuest", "mediated", "mediated-device", "CPNG", "JSON", "KVM", "Lab", "Linux",
+                "Metrics", "VFIO", "VFIOUser",
             ]),
         .testTarget(
-            name: "GuestTests", dependencies: ["mediated-device", "Control", "Device", "JSON", "Linux"]),
+            name: "GuestTests", dependencies: ["mediated-device", "Control", "Device", "JSON", "Lab", "Linux"]),
         .testTarget(name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "Linux"]),
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
         .testTarget(
