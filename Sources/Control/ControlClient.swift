@@ -12,6 +12,7 @@ public final class ControlClient {
 
     private let socket: UnixSocket
     private let milliseconds: Int
+    private let deadline: Deadline
     private var incoming: LineBuffer
 
     /// The path of the control socket of a device process that serves `socket`, unless it was told otherwise.
@@ -19,8 +20,12 @@ public final class ControlClient {
 
     /// Connects.
     ///
-    /// - Parameter milliseconds: how long connecting, and each request after it, may take.
-    public init(connectingTo path: String, milliseconds: Int = 10_000) throws(ControlClientError) {
+    /// - Parameters:
+    ///   - milliseconds: how long connecting, and each request after it, may take.
+    ///   - deadline: when a request ends in any case; never unless given.
+    public init(
+        connectingTo path: String, milliseconds: Int = 10_000, deadline: Deadline = Deadline(milliseconds: -1)
+    ) throws(ControlClientError) {
         do throws(Errno) {
             socket = try UnixSocket(connectingTo: path, milliseconds: milliseconds)
             incoming = try LineBuffer(limit: Self.replyLimit)
@@ -28,6 +33,7 @@ public final class ControlClient {
             throw .cannotConnect(path: path, error)
         }
         self.milliseconds = milliseconds
+        self.deadline = deadline
     }
 
     // MARK: Requests
@@ -117,7 +123,7 @@ public final class ControlClient {
         _ request: ControlRequest, milliseconds: Int? = nil
     ) throws(ControlClientError) -> Reply {
         let milliseconds = milliseconds ?? self.milliseconds
-        let deadline = Deadline(milliseconds: Int32(clamping: milliseconds))
+        let deadline = min(deadline, Deadline(milliseconds: Int32(clamping: milliseconds)))
         let line = Array(request.json.text.utf8) + [UInt8(ascii: "\n")]
         try connected { () throws(Errno) in
             try socket.send(line.span.bytes, milliseconds: deadline.millisecondsLeft)

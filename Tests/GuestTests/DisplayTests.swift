@@ -1,3 +1,4 @@
+import Lab
 import Testing
 
 /// Every test that boots a guest: one after the other, for two at a time are slower.
