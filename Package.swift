@@ -53,6 +53,7 @@ let package = Package(
         .target(name: "Control", dependencies: ["Linux", "Device", "JSON"]),
         .target(
             name: "Mediation", dependencies: ["Control", "Device", "DeviceCatalog", "JSON", "Linux"]),
+        .target(name: "QMP", dependencies: ["Linux", "JSON"]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .target(name: "PNG", dependencies: ["CPNG", "Linux", "Device"]),
         .executableTarget(
@@ -69,6 +70,7 @@ let package = Package(
             dependencies: ["CCredentials", "CLinux", "Linux", "VFIO", "Device", "DeviceCatalog", "VFIOUser"],
             path: "Testing/FakeGuest"),
         .target(name: "CCredentials", path: "Testing/CCredentials"),
+        .target(name: "FakeQEMU", dependencies: ["JSON", "Linux"], path: "Testing/FakeQEMU"),
         .target(name: "SeededRandom", path: "Testing/SeededRandom"),
         .target(name: "CSystemCall", path: "Testing/CSystemCall"),
         .executableTarget(
@@ -93,6 +95,7 @@ let package = Package(
         .testTarget(
             name: "KVMTests", dependencies: ["FakeGuest", "KVM", "VFIOUser", "Linux", "Device"], exclude: ["Guests"]),
         .testTarget(name: "ControlTests", dependencies: ["Control", "PCI"]),
+        .testTarget(name: "QMPTests", dependencies: ["FakeQEMU", "QMP", "JSON", "Linux"]),
         .testTarget(
             name: "CommandTests",
             dependencies: [
