@@ -62,7 +62,7 @@ let package = Package(
         .executableTarget(
             name: "mediated",
             dependencies: [
-                "Linux", "JSON", "VFIO", "PCI", "Device", "DeviceCatalog", "VFIOUser", "Control", "PNG", "KVM",
+                "Linux", "JSON", "VFIO", "PCI", "Device", "DeviceCatalog", "VFIOUser", "Control", "QMP", "PNG", "KVM",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .target(
@@ -99,12 +99,14 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "SeededRandom", "Control", "FakeGuest", "mediated", "mediated-device", "CPNG", "JSON", "KVM", "Linux",
+                "SeededRandom", "Control", "FakeGuest", "FakeQEMU", "mediated", "mediated-device", "CPNG", "JSON", "KVM",
+                "Linux",
                 "VFIO",
                 "VFIOUser",
             ]),
         .testTarget(
-            name: "GuestTests", dependencies: ["mediated-device", "Control", "Device", "JSON", "Linux"]),
+            name: "GuestTests",
+            dependencies: ["mediated", "mediated-device", "Control", "Device", "JSON", "Linux", "QMP"]),
         .testTarget(name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "Linux"]),
         .testTarget(
             name: "SandboxTests",

@@ -1,5 +1,7 @@
 import Foundation
+import JSON
 import Linux
+import QMP
 import Testing
 
 /// A running QEMU with the lab's guest in it.
@@ -9,7 +11,7 @@ final class Machine {
     private let output = Pipe()
     private let folder: Scratch
     private var console = ""
-    private lazy var monitor = Result { try Monitor(path: folder.path("qmp")) }
+    private lazy var monitor = Result { try Self.connect(to: folder.path("qmp")) }
 
     /// How long a guest may take for anything, in seconds: a boot takes five on a quiet machine.
     private static let patience = 120.0
@@ -19,19 +21,27 @@ final class Machine {
     /// - Parameters:
     ///   - devices: `-device` arguments.
     ///   - boot: what to boot; see ``Lab/boot(_:append:)``.
-    init(devices: [String], boot: [String], extra: [String] = []) throws {
+    ///   - machine: its type and memory.
+    init(devices: [String], boot: [String], machine: [String] = Machine.sharing("q35")) throws {
         folder = try Scratch()
         process.executableURL = URL(fileURLWithPath: Lab.value("QEMU"))
-        process.arguments =
-            [
-                "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-accel", "tcg", "-cpu",
-                "max", "-smp", "1", "-m", "512", "-object", "memory-backend-memfd,id=mem,size=512M,share=on",
-                "-machine", "q35,memory-backend=mem", "-qmp", "unix:\(folder.path("qmp")),server=on,wait=off",
-            ] + extra + devices.flatMap { ["-device", $0] } + boot
+        var arguments = [
+            "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-accel", "tcg", "-cpu", "max",
+            "-smp", "1", "-m", "512",
+        ]
+        for name in ["qmp", "qmp2"] { arguments += ["-qmp", "unix:\(folder.path(name)),server=on,wait=off"] }
+        arguments += machine
+        for device in devices { arguments += ["-device", device] }
+        process.arguments = arguments + boot
         process.standardInput = input
         process.standardOutput = output
         process.standardError = output
         try process.run()
+    }
+
+    /// A machine of that type whose memory a device process can map.
+    static func sharing(_ type: String) -> [String] {
+        ["-object", "memory-backend-memfd,id=mem,size=512M,share=on", "-machine", "\(type),memory-backend=mem"]
     }
 
     deinit {
@@ -101,19 +111,34 @@ final class Machine {
 
     // MARK: QEMU
 
+    /// The socket of a monitor that this object doesn't use itself.
+    var secondMonitor: String { folder.path("qmp2") }
+
+    /// QEMU makes its socket a moment after it was started, and tells nobody.
+    private static func connect(to path: String) throws -> QMPClient {
+        for _ in 0..<100 {
+            if let client = try? QMPClient(connectingTo: path, milliseconds: 60_000) { return client }
+            _ = poll(nil, 0, 100)
+        }
+        throw GuestError("QEMU made no monitor at '\(path)'.")
+    }
+
     /// Has QEMU execute a QMP command.
-    func execute(_ command: String, _ arguments: String = "{}") throws {
-        try monitor.get().execute(command, arguments)
+    @discardableResult
+    func execute(_ command: String, _ arguments: String = "{}") throws -> JSON {
+        try monitor.get().execute(command, try JSON(parsing: arguments).object ?? [:])
     }
 
     /// Waits a moment, or less when QEMU has something to say.
     func pause() throws {
-        _ = try monitor.get().isSpeaking()
+        _ = try monitor.get().event(milliseconds: 200) { _ in true }
     }
 
     /// Waits for a QMP event.
     func awaitEvent(_ name: String) throws {
-        try monitor.get().awaitEvent(name)
+        guard try monitor.get().event(milliseconds: 60_000, where: { $0.name == name }) != nil else {
+            throw GuestError("QEMU tells of no \(name).")
+        }
     }
 }
 
@@ -123,60 +148,5 @@ struct GuestError: Error, CustomStringConvertible {
 
     init(_ description: String) {
         self.description = description
-    }
-}
-
-/// QEMU's monitor, as far as the tests need it: one JSON object a line.
-private final class Monitor {
-    private let socket: UnixSocket
-    private let buffer: PageBuffer
-    private var text = ""
-
-    init(path: String) throws {
-        socket = try Self.connect(to: path)
-        buffer = try PageBuffer(count: 1 << 16)
-        _ = try line { $0.contains("\"QMP\"") }
-        try execute("qmp_capabilities", "{}")
-    }
-
-    /// QEMU makes its socket a moment after it was started, and tells nobody.
-    private static func connect(to path: String) throws -> UnixSocket {
-        for _ in 0..<100 {
-            if let socket = try? UnixSocket(connectingTo: path) { return socket }
-            _ = poll(nil, 0, 100)
-        }
-        throw GuestError("QEMU made no monitor at '\(path)'.")
-    }
-
-    func execute(_ command: String, _ arguments: String) throws {
-        let request = "{\"execute\":\"\(command)\",\"arguments\":\(arguments)}\n"
-        try socket.send(Array(request.utf8).span.bytes)
-        let reply = try line { $0.contains("\"return\"") || $0.contains("\"error\"") }
-        guard reply.contains("\"return\"") else { throw GuestError("QEMU refused \(command): \(reply)") }
-    }
-
-    func awaitEvent(_ name: String) throws {
-        _ = try line { $0.contains("\"event\": \"\(name)\"") }
-    }
-
-    func isSpeaking() throws -> Bool {
-        try socket.waitReadable(milliseconds: 200)
-    }
-
-    private func line(_ isWanted: (Substring) -> Bool) throws -> String {
-        while true {
-            while let end = text.firstIndex(where: \.isNewline) {
-                let line = text[..<end]
-                text = String(text[text.index(after: end)...])
-                if isWanted(line) { return String(line) }
-            }
-            guard try socket.waitReadable(milliseconds: 60_000) else { throw GuestError("QEMU's monitor is silent.") }
-            var descriptors = ReceivedDescriptors()
-            guard
-                case .bytes(let count, _, _) = try socket.receive(
-                    into: buffer, from: 0, descriptors: &descriptors, blocking: false)
-            else { throw GuestError("QEMU's monitor is gone.") }
-            text += buffer.bytes(0..<count).withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
-        }
     }
 }

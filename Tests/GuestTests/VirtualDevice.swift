@@ -11,12 +11,18 @@ final class VirtualDevice {
 
     var socket: String { folder.path("vgpu") }
 
+    /// Where the build has put the programs: beside the tests.
+    static var programs: URL {
+        get throws {
+            URL(fileURLWithPath: try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
+                .deletingLastPathComponent()
+        }
+    }
+
     /// Starts a device and waits until it serves.
     init(_ type: String, options: [String] = []) throws {
         folder = try Scratch()
-        let program = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        process.executableURL = URL(fileURLWithPath: program).deletingLastPathComponent()
-            .appendingPathComponent("mediated-device")
+        process.executableURL = try Self.programs.appendingPathComponent("mediated-device")
         process.arguments =
             [type, "--socket", socket]
             + options.flatMap { ["--option", $0.replacingOccurrences(of: "@", with: folder.path(""))] }
