@@ -1,4 +1,3 @@
-import Foundation
 import Testing
 
 extension GuestTests {
@@ -7,26 +6,12 @@ extension GuestTests {
         /// A port with room for a display.
         private static let port = "pcie-root-port,id=rp,pref32-reserve=32M"
 
-        private func mediated(_ verb: String, _ target: String, _ machine: Machine, _ more: String...) throws -> Outcome
-        {
-            let process = Process()
-            process.executableURL = try VirtualDevice.programs.appendingPathComponent("mediated")
-            process.arguments = [verb, target, "--qmp", machine.secondMonitor] + more
-            let (output, errors) = (Pipe(), Pipe())
-            (process.standardOutput, process.standardError) = (output, errors)
-            try process.run()
-            let text = output.fileHandleForReading.readDataToEndOfFile()
-            let complaints = errors.fileHandleForReading.readDataToEndOfFile()
-            process.waitUntilExit()
-            return Outcome(
-                status: process.terminationStatus, output: String(decoding: text, as: UTF8.self),
-                errors: String(decoding: complaints, as: UTF8.self))
-        }
-
-        private struct Outcome {
-            var status: Int32
-            var output: String
-            var errors: String
+        private func mediated(
+            _ verb: String, _ target: String, _ machine: Machine, _ more: String...
+        ) throws -> Program.Outcome {
+            try Program.run(
+                Program.folder.appendingPathComponent("mediated"),
+                [verb, target, "--qmp", machine.secondMonitor] + more)
         }
 
         @Test(arguments: ["q35", "pc"])
@@ -43,7 +28,7 @@ extension GuestTests {
             #expect(try machine.run("timeout 60 sh -c '\(found)'").status == 0)
             #expect(try machine.run("cat /sys/bus/pci/devices/0000:\(address)/vendor").output == "0x1234")
             #expect(try machine.run("fbpattern").status == 0)
-            #expect(try display.picture().width == 1024)
+            try expectPattern(on: display, width: 1024, height: 768)
 
             let again = try mediated("attach", display.socket, machine, "--id", "other")
             #expect(again.status == 69 && again.errors.contains("is in use by another client"), "\(again)")

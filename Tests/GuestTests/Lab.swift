@@ -18,6 +18,9 @@ enum Lab {
     /// Whether guests can be booted here.
     static var isReady: Bool { values["QEMU"] != nil }
 
+    /// Whether libvirtd can be run here: it wants root.
+    static var hasLibvirt: Bool { values["LIBVIRTD"] != nil && geteuid() == 0 }
+
     static func value(_ key: String) -> String { values[key] ?? "" }
 
     /// Arguments that boot a kernel, such as "6.1", with the lab's guest.

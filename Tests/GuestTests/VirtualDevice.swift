@@ -11,18 +11,10 @@ final class VirtualDevice {
 
     var socket: String { folder.path("vgpu") }
 
-    /// Where the build has put the programs: beside the tests.
-    static var programs: URL {
-        get throws {
-            URL(fileURLWithPath: try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
-                .deletingLastPathComponent()
-        }
-    }
-
     /// Starts a device and waits until it serves.
     init(_ type: String, options: [String] = []) throws {
         folder = try Scratch()
-        process.executableURL = try Self.programs.appendingPathComponent("mediated-device")
+        process.executableURL = try Program.folder.appendingPathComponent("mediated-device")
         process.arguments =
             [type, "--socket", socket]
             + options.flatMap { ["--option", $0.replacingOccurrences(of: "@", with: folder.path(""))] }
