@@ -99,7 +99,8 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "SeededRandom", "Control", "FakeGuest", "FakeQEMU", "mediated", "mediated-device", "CPNG", "JSON", "KVM",
+                "SeededRandom", "Control", "FakeGuest", "FakeQEMU", "mediated", "mediated-device", "CPNG", "JSON",
+                "KVM",
                 "Linux",
                 "VFIO",
                 "VFIOUser",
@@ -111,7 +112,8 @@ let package = Package(
         .testTarget(
             name: "SandboxTests",
             dependencies: [
-                "Control", "Device", "FakeGuest", "JSON", "Linux", "SandboxProbe", "VFIO", "VFIOUser", "mediated-device",
+                "Control", "Device", "FakeGuest", "JSON", "Linux", "SandboxProbe", "VFIO", "VFIOUser",
+                "mediated-device",
             ]),
         .testTarget(
             name: "MediationTests",

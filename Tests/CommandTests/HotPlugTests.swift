@@ -83,6 +83,17 @@ import VFIOUser
         }
     }
 
+    /// QEMU may be of another user, whom the device serves.
+    @Test func aDeviceForOtherUsersIsLeftToQEMU() throws {
+        let device = FakeDevice().answering(.version) { _ in .refusal(.permissionDenied) }
+        let server = try FakeServer(device, at: scratch.path("device"))
+        defer { server.end() }
+        try withQEMU(FakeQEMU.machine) { _ in
+            let outcome = try mediated("attach", server.path)
+            #expect(outcome.status == 0, "\(outcome)")
+        }
+    }
+
     @Test func whatQEMURefusesIsSaidInItsWords() throws {
         let device = try RunningDevice("bochs-display", in: scratch)
         let refusal: JSON = ["error": ["class": "GenericError", "desc": "Bus 'x' not found"]]
