@@ -63,6 +63,7 @@ let package = Package(
         .target(
             name: "Mediation", dependencies: ["Control", "Device", "DeviceCatalog", "JSON", "Linux"]),
         .target(name: "Metrics", dependencies: ["JSON"]),
+        .target(name: "QMP", dependencies: ["Linux", "JSON"]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .target(name: "PNG", dependencies: ["CPNG", "Linux", "Device"]),
         .executableTarget(
@@ -71,7 +72,8 @@ let package = Package(
         .executableTarget(
             name: "mediated",
             dependencies: [
-                "Linux", "JSON", "VFIO", "PCI", "Device", "DeviceCatalog", "VFIOUser", "Control", "Metrics", "PNG", "KVM",
+                "Linux", "JSON", "VFIO", "PCI", "Device", "DeviceCatalog", "VFIOUser", "Control", "Metrics", "QMP",
+                "PNG", "KVM",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .target(
@@ -82,6 +84,7 @@ let package = Package(
         .target(
             name: "FakeDriver", dependencies: ["Device", "FakeGuest", "VFIOUser"], path: "Testing/FakeDriver"),
         .target(name: "EchoDevice", dependencies: ["Virtio", "Device", "Linux"], path: "Testing/EchoDevice"),
+        .target(name: "FakeQEMU", dependencies: ["JSON", "Linux"], path: "Testing/FakeQEMU"),
         .target(name: "SeededRandom", path: "Testing/SeededRandom"),
         .target(name: "CSystemCall", path: "Testing/CSystemCall"),
         .executableTarget(
@@ -121,20 +124,22 @@ let package = Package(
         .testTarget(
             name: "KVMTests", dependencies: ["FakeGuest", "KVM", "VFIOUser", "Linux", "Device"], exclude: ["Guests"]),
         .testTarget(name: "ControlTests", dependencies: ["Control", "PCI"]),
+        .testTarget(name: "QMPTests", dependencies: ["FakeQEMU", "QMP", "JSON", "Linux"]),
         .testTarget(name: "MetricsTests", dependencies: ["Metrics", "JSON"]),
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "SeededRandom", "Control", "FakeGuest", "mediated", "mediated-device", "CPNG", "JSON", "KVM", "Lab", "Linux",
+                "SeededRandom", "Control", "FakeGuest", "FakeQEMU", "mediated", "mediated-device", "CPNG", "JSON", "KVM", "Lab", "Linux",
                 "Metrics", "VFIO", "VFIOUser",
             ]),
         .testTarget(
-            name: "GuestTests", dependencies: ["mediated-device", "Control", "Device", "JSON", "Lab", "Linux"]),
+            name: "GuestTests", dependencies: ["mediated", "mediated-device", "Control", "Device", "JSON", "Lab", "Linux", "QMP"]),
         .testTarget(name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "Linux"]),
         .testTarget(
             name: "SandboxTests",
             dependencies: [
-                "Control", "Device", "FakeGuest", "JSON", "Linux", "SandboxProbe", "VFIO", "VFIOUser", "mediated-device",
+                "Control", "Device", "FakeGuest", "JSON", "Linux", "SandboxProbe", "VFIO", "VFIOUser",
+                "mediated-device",
             ]),
         .testTarget(
             name: "MediationTests",

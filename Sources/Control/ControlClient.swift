@@ -141,21 +141,15 @@ public final class ControlClient {
     private func receiveLine(
         until deadline: Deadline, _ descriptors: inout ReceivedDescriptors
     ) throws(ControlClientError) -> [UInt8]? {
-        while !incoming.isFull {
-            if let line = incoming.takeLine() { return line }
-            let left = deadline.millisecondsLeft
-            guard left != 0, try connected({ () throws(Errno) in try socket.waitReadable(milliseconds: left) }) else {
-                return nil
-            }
-            do throws(Errno) {
-                guard try incoming.receive(from: socket, descriptors: &descriptors) != .endOfFile else {
-                    throw Errno.connectionReset
-                }
-            } catch {
-                throw ControlClientError(error)
-            }
+        do throws(Errno) {
+            return try incoming.receiveLine(from: socket, until: deadline, descriptors: &descriptors)
+        } catch .timedOut {
+            return nil
+        } catch .messageTooLong {
+            throw .malformedReply("it is longer than \(incoming.limit) bytes")
+        } catch {
+            throw ControlClientError(error)
         }
-        throw .malformedReply("it is longer than \(incoming.limit) bytes")
     }
 }
 

@@ -18,6 +18,9 @@ public enum Lab {
     /// Whether guests can be booted here.
     public static var isReady: Bool { values["QEMU"] != nil }
 
+    /// Whether libvirtd can be run here: it wants root.
+    public static var hasLibvirt: Bool { values["LIBVIRTD"] != nil && geteuid() == 0 }
+
     public static func value(_ key: String) -> String { values[key] ?? "" }
 
     /// Arguments that boot a kernel, such as "6.1", with the lab's guest.

@@ -14,9 +14,7 @@ final class VirtualDevice {
     /// Starts a device and waits until it serves.
     init(_ type: String, options: [String] = []) throws {
         folder = try Scratch()
-        let program = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        process.executableURL = URL(fileURLWithPath: program).deletingLastPathComponent()
-            .appendingPathComponent("mediated-device")
+        process.executableURL = try Program.folder.appendingPathComponent("mediated-device")
         process.arguments =
             [type, "--socket", socket, "--sandbox"]
             + options.flatMap { ["--option", $0.replacingOccurrences(of: "@", with: folder.path(""))] }
