@@ -7,6 +7,7 @@ let package = Package(
     products: [
         .executable(name: "mediated", targets: ["mediated"]),
         .executable(name: "mediated-device", targets: ["mediated-device"]),
+        .executable(name: "mediated-renderer", targets: ["mediated-renderer"]),
         .library(
             name: "Mediated",
             targets: [

@@ -23,7 +23,7 @@ struct AttachArgs: ParsableCommand {
         }
     }
 
-    @Argument(help: "The vfio-user socket that a device process serves, or will serve.")
+    @Argument(help: "The vfio-user socket that a device process serves, or will serve.", completion: .file())
     var socket: String
 
     @Flag var form = Form.qemu

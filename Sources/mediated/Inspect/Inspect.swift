@@ -12,7 +12,7 @@ struct Inspect: ParsableCommand {
             servers take one client at a time: a device that is in use can't be inspected.
             """)
 
-    @Argument(help: "The server's socket.")
+    @Argument(help: "The server's socket.", completion: .file())
     var socket: String
 
     @Flag(name: [.customShort("x"), .long], help: "Add all bytes of configuration space, as 'lspci -xxxx' does.")
