@@ -10,7 +10,7 @@ import VFIOUser
     private static let scratch: UInt64 = 4
 
     private func read(_ client: Client) throws -> UInt32 {
-        try client.read(UInt32.self, region: 0, at: Self.scratch)
+        try client.read(UInt32.self, region: 0, offset: Self.scratch)
     }
 
     // MARK: Definitions
@@ -71,7 +71,7 @@ import VFIOUser
         #expect(process.isAlive)
         do {
             let client = try Client(path: bench.directories.socket(of: instance.id))
-            try client.write(UInt32(77), region: 0, at: Self.scratch)
+            try client.write(UInt32(77), region: 0, offset: Self.scratch)
             #expect(try read(client) == 77)
         }
         await expectError(.conflict, "running already") { _ = try await bench.manager.start(instance.id) }
@@ -168,7 +168,7 @@ import VFIOUser
         let process = try #require(instance.process)
         do {
             let client = try Client(path: bench.directories.socket(of: instance.id))
-            try client.write(UInt32(0xfeed), region: 0, at: Self.scratch)
+            try client.write(UInt32(0xfeed), region: 0, offset: Self.scratch)
         }
         // Saved after the client has left: the process has had work to do since it began.
         let state = "\(bench.root)/state/vgpu/\(instance.id).state"
@@ -191,7 +191,7 @@ import VFIOUser
         try await bench.manager.begin()
         let instance = try await bench.started()
         let client = try Client(path: bench.directories.socket(of: instance.id))
-        try client.write(UInt32(5), region: 0, at: Self.scratch)
+        try client.write(UInt32(5), region: 0, offset: Self.scratch)
         try bench.replaceManager()
         try await bench.manager.begin()
         let adopted = try await bench.manager.instance(instance.id)
