@@ -106,7 +106,8 @@ let package = Package(
         .testTarget(
             name: "SandboxTests",
             dependencies: [
-                "Control", "Device", "FakeGuest", "JSON", "Linux", "SandboxProbe", "VFIO", "VFIOUser", "mediated-device",
+                "Control", "Device", "FakeGuest", "JSON", "Linux", "SandboxProbe", "VFIO", "VFIOUser",
+                "mediated-device",
             ]),
         .testTarget(
             name: "MediationTests",
