@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <termios.h>
@@ -259,6 +260,11 @@ void clinux_name_thread(const char *name) {
     char cut[16];
     snprintf(cut, sizeof cut, "%s", name);
     pthread_setname_np(pthread_self(), cut);
+}
+
+ssize_t clinux_random(void *buffer, size_t size) {
+    ssize_t got = getrandom(buffer, size, 0);
+    return got < 0 ? -errno : got;
 }
 
 ssize_t clinux_read_available(int descriptor, void *buffer, size_t size) {

@@ -29,7 +29,7 @@ public final class PictureReader {
             let count = heads.isEmpty ? "none" : heads.count == 1 ? "one" : "\(heads.count)"
             throw ControlError(.noSuchHead, "The device has no head \(head): it has \(count).")
         }
-        guard let scanout = heads[head].scanout else {
+        guard var scanout = heads[head].scanout else {
             last[head] = nil
             throw ControlError(.nothingShown, "Head \(head) shows nothing: it is off, or in no valid mode.")
         }
@@ -38,6 +38,7 @@ public final class PictureReader {
         if rate > 0, let reading = last[head], now &- reading.time < 1_000_000_000 / rate {
             return (reading.picture, reading.pixels)
         }
+        if let cursor = heads[head].cursor { scanout = try scanout.drawing(cursor) }
         let (picture, pixels) = try scanout.snapshot()
         frames &+= 1
         last[head] = rate > 0 ? Reading(picture: picture, pixels: pixels, time: now) : nil

@@ -1,3 +1,4 @@
+import Linux
 import PCI
 
 /// What a vendor writes: one PCI function's identity, registers and state. Everything that all
@@ -9,7 +10,7 @@ import PCI
 /// all the same.
 public protocol Device: AnyObject {
     /// All that a device needs to go on as if nothing had happened, but for the memory behind its
-    /// mapped BAR areas, which the shell saves. Complete at the end of every method.
+    /// mapped BAR areas and ``memory``, which the shell saves. Complete at the end of every method.
     associatedtype State: Codable & Sendable
 
     /// Name, description and options, for `mediated types` and `mediated run`.
@@ -34,6 +35,9 @@ public protocol Device: AnyObject {
     var interruptPin: InterruptPin? { get }
     /// The image behind the expansion ROM BAR; none unless given.
     var rom: [UInt8]? { get }
+    /// Memory of the device's own that belongs to its state, such as pixels that no BAR shows: the same files, of the same
+    /// sizes, as long as it lives. None unless given.
+    var memory: [MemoryFile] { get }
     /// What the device shows, one per head; none unless it is a display.
     var framebuffers: [any Framebuffer] { get }
     /// What limits the device now; nothing unless declared.
@@ -69,6 +73,8 @@ public protocol Device: AnyObject {
 
     /// Goes on from a state that a device of this type, with the same options, had.
     ///
+    /// What was saved of the memory is there already.
+    ///
     /// - Throws: ``StateError`` when the values can't be a state of this device; it is
     ///   unchanged then.
     func restore(_ state: State) throws(StateError)
@@ -78,6 +84,7 @@ extension Device {
     public var capabilities: [Capability] { [] }
     public var interruptPin: InterruptPin? { nil }
     public var rom: [UInt8]? { nil }
+    public var memory: [MemoryFile] { [] }
     public var framebuffers: [any Framebuffer] { [] }
     public var quota: Quota { Quota() }
     public var videoMemoryUsed: Int? { nil }

@@ -64,14 +64,19 @@ extension Manager {
     private func checkpoint(_ id: InstanceID) async {
         guard let now = supervised[id], let ticks = processorTime(of: now.identity), ticks != now.savedAt else { return }
         let path = directories.savedState(of: id)
-        let isSaved = try? await ask(id) { client in
-            let state = try client.save()
-            let file = try FileReplacement(path: path, mode: 0o600)
-            try state.copy(to: file.descriptor)
-            try file.commit()
+        do {
+            try await ask(id) { client in
+                let state = try client.save()
+                let file = try FileReplacement(path: path, mode: 0o600)
+                try state.copy(to: file.descriptor)
+                try file.commit()
+            }
+        } catch {
+            // The state from before is still there.
+            return
         }
         // Saving took some time itself.
-        if isSaved != nil { supervised[id]?.savedAt = processorTime(of: now.identity) ?? 0 }
+        supervised[id]?.savedAt = processorTime(of: now.identity) ?? 0
     }
 
     /// utime and stime of /proc/PID/stat, in clock ticks.

@@ -87,27 +87,10 @@ extension Manager {
         var instance = stopped
         let device = try catalogue.device(of: instance)
         let user = freeUser()
-        let identity: ProcessIdentity
-        do throws(DeviceLauncher.Failure) {
-            let started = try launcher.start(
-                DeviceLauncher.Order(
-                    id: instance.id, device: device.name, options: device.options, owner: instance.owner, user: user,
-                    isRestored: isRestored))
-            identity = started.identity
-            instance.state = .running
-            instance.process = identity
-            // Known for good before it serves: whatever happens from here on, it is found again.
-            let known = Result { () throws(MediationError) in
-                try save(instance, .started, "Device process \(identity.id) started\(isRestored ? " from the saved state" : "").")
-            }
-            if case .success = known { try started.release() } else { launcher.clean(instance.id) }
-            try known.get()
-        } catch let error as DeviceLauncher.Failure {
-            launcher.clean(instance.id)
-            throw MediationError(.failed, "The vGPU \(instance.id) can't be started. \(error)")
-        } catch let error as MediationError {
-            throw error
-        }
+        let order = DeviceLauncher.Order(
+            id: instance.id, device: device.name, options: device.options, owner: instance.owner, user: user,
+            isRestored: isRestored)
+        let identity = try begin(order, &instance)
         do {
             try watch(instance, identity, user: user, backOff: backOff)
             let path = directories.control(of: instance.id)
@@ -128,6 +111,32 @@ extension Manager {
             }
             throw MediationError(.failed, "The vGPU \(instance.id) can't be started: \(reason)")
         }
+    }
+
+    /// Starts a process that is known for good before it serves: whatever happens from here on, it is found again.
+    private func begin(
+        _ order: DeviceLauncher.Order, _ instance: inout Instance
+    ) throws(MediationError) -> ProcessIdentity {
+        let launched: Result<ProcessIdentity, MediationError>
+        do throws(DeviceLauncher.Failure) {
+            let started = try launcher.start(order)
+            let identity = started.identity
+            instance.state = .running
+            instance.process = identity
+            let known = instance
+            launched = Result { () throws(MediationError) in
+                let how = order.isRestored ? " from the saved state" : ""
+                try save(known, .started, "Device process \(identity.id) started\(how).")
+                return identity
+            }
+            // A process that isn't let go on ends by itself. One that has ended already can't be: that is seen soon enough.
+            if case .success = launched { try? started.release() }
+        } catch {
+            launcher.clean(order.id)
+            throw MediationError(.failed, "The vGPU \(order.id) can't be started. \(error)")
+        }
+        if case .failure = launched { launcher.clean(order.id) }
+        return try launched.get()
     }
 
     /// A user whom no other device process has.

@@ -61,7 +61,8 @@ struct Arguments {
         var inherited: Set<Int32> = []
         func descriptor(of option: String) throws(Problem) -> Int32 {
             let number = try number(of: option, in: 3...Int32.max, "the number of an inherited descriptor, from 3 on")
-            guard fcntl(number, F_GETFD) >= 0 else {
+            // No program that the device starts gets it, too.
+            guard fcntl(number, F_SETFD, FD_CLOEXEC) >= 0 else {
                 throw Problem(description: "\(option) is \(number), but no such descriptor was inherited.")
             }
             guard inherited.insert(number).inserted else {

@@ -63,6 +63,8 @@ final class DeviceProcess: ControlDelegate {
     let server: Server
     private let started = SystemClock.nanoseconds
     private var control: ControlServer?
+    /// Says a line in the log, with the device's name.
+    private let say: (String) -> Void
 
     // MARK: Before there is a device
 
@@ -95,8 +97,6 @@ final class DeviceProcess: ControlDelegate {
     // MARK: The device and its sockets
 
     private init(_ arguments: Arguments) throws {
-        // Also for a device that takes too much of it while it is made.
-        if let memory = arguments.memory { try ResourceLimit(.data, memory).apply() }
         let loop = try EventLoop()
         let host = Host(loop: loop)
         let device: any Device
@@ -112,9 +112,11 @@ final class DeviceProcess: ControlDelegate {
         var configuration = Server.Configuration()
         configuration.isPolling = arguments.isPolling
         configuration.allowedPeers = arguments.allowedPeers
-        let events = EventLog { line in Self.say(arguments.name.map { "\($0): \(line)" } ?? line) }
+        let say = { line in Self.say(arguments.name.map { "\($0): \(line)" } ?? line) }
+        let events = EventLog(write: say)
         configuration.onEvent = { events.append(ControlEvent.Kind($0), $0.description) }
         self.events = events
+        self.say = say
         server = Server(function, listener: listener, configuration: configuration)
         self.arguments = arguments
     }
@@ -170,15 +172,19 @@ final class DeviceProcess: ControlDelegate {
         }
     }
 
-    /// Leaves the process no more than it needs from here on.
-    private func confine() throws(Failure) {
+    /// Leaves the process no more than it needs from here on. Programs that the device has started are not concerned.
+    private func confine() throws {
+        guard arguments.isSandboxed else {
+            if let memory = arguments.memory { try ResourceLimit(.data, memory).apply() }
+            return
+        }
         let loop = function.host.loop
         let limits = ResourceLimit.ofDevice(memory: arguments.memory ?? ResourceLimit.defaultMemory)
         do throws(Sandbox.Failure) {
             let landlock = try Sandbox.confine(limits: limits) { () throws(Errno) in try loop.startSentry() }
             let second =
                 landlock.map { "by Landlock, version \($0)" } ?? "not by Landlock, which this kernel doesn't have"
-            Self.say("Confined by a system call filter, and \(second).")
+            say("Confined by a system call filter, and \(second).")
         } catch {
             throw Failure(status: Exit.system, description: "The process can't be confined. \(error)")
         }
@@ -197,7 +203,7 @@ final class DeviceProcess: ControlDelegate {
             stop()
         }
         defer { loop.unwatch(token) }
-        if arguments.isSandboxed { try confine() }
+        try confine()
         events.append(.started, "Serving '\(arguments.type)' at \(arguments.socket).")
         try server.run()
         control = nil

@@ -1,4 +1,5 @@
 import Device
+import Display
 import Foundation
 import Linux
 import Testing

@@ -14,18 +14,11 @@ final class Bench {
     /// How long a test waits for anything, in milliseconds.
     private static let limit: Int32 = 60_000
 
-    /// Where the build has put the program: beside the tests.
-    static var program: String {
-        get throws {
-            URL(fileURLWithPath: try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
-                .deletingLastPathComponent().appendingPathComponent("mediated-renderer").path
-        }
-    }
-
     init(milliseconds: UInt64 = 60_000) throws {
         loop = try EventLoop()
         renderer = try RendererProcess(
-            program: Self.program, renderNode: nil, loop: loop, milliseconds: milliseconds)
+            program: try CompanionProgram.path(of: "mediated-renderer"), renderNode: nil, loop: loop,
+            milliseconds: milliseconds)
         renderer.onEnd = { [unowned self] in ends.append($0) }
         try renderer.start()
     }

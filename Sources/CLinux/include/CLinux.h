@@ -4,6 +4,7 @@
 #define CLINUX_H
 
 #include <linux/vfio.h>
+#include <linux/virtio_gpu.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -110,5 +111,8 @@ int clinux_fork(void);
 
 /// pidfd_open(2), close-on-exec. Returns the descriptor or -errno.
 int clinux_pidfd(pid_t process);
+
+/// Random numbers, as many bytes as there is room for up to 256, else perhaps fewer. getrandom(2)
+ssize_t clinux_random(void *buffer, size_t size);
 
 #endif

@@ -1,4 +1,5 @@
 import Device
+import Display
 import Linux
 import PCI
 

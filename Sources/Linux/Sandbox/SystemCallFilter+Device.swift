@@ -31,7 +31,7 @@ extension SystemCallFilter {
     /// What a client or a request makes necessary. Of sockets only pairs of local ones, for a client that asks for a
     /// second connection: nothing that could be bound or connected.
     private static let newDescriptors = [
-        Rule(__NR_accept4), Rule(__NR_eventfd2), Rule(__NR_timerfd_create), Rule(__NR_epoll_create1),
+        Rule(__NR_accept4), Rule(__NR_eventfd2), Rule(__NR_timerfd_create),
         Rule(__NR_memfd_create, .argument(1, isOneOf: Int32(MFD_CLOEXEC | MFD_ALLOW_SEALING))),
         Rule(__NR_socketpair, .argument(0, isOneOf: AF_UNIX)),
     ]
@@ -59,7 +59,7 @@ extension SystemCallFilter {
     /// alone.
     private static var signals: [Rule] {
         [
-            Rule(__NR_rt_sigaction), Rule(__NR_rt_sigprocmask), Rule(__NR_rt_sigreturn), Rule(__NR_sigaltstack),
+            Rule(__NR_rt_sigaction), Rule(__NR_rt_sigprocmask), Rule(__NR_rt_sigreturn),
             Rule(__NR_tgkill, .argument(0, isOneOf: getpid())),
         ]
     }
@@ -70,9 +70,7 @@ extension SystemCallFilter {
     ]
 
     /// Where the kernel doesn't lend its clocks to the process (vDSO).
-    private static let clocks = [
-        Rule(__NR_clock_gettime), Rule(__NR_clock_nanosleep), Rule(__NR_gettimeofday),
-    ]
+    private static let clocks = [Rule(__NR_clock_gettime)]
 
     private static let end = [Rule(__NR_exit), Rule(__NR_exit_group)]
 
@@ -80,7 +78,7 @@ extension SystemCallFilter {
     /// these where they exist.
     private static var older: [Rule] {
         #if arch(x86_64)
-            [Rule(__NR_poll), Rule(__NR_epoll_wait), Rule(__NR_readlink), Rule(__NR_time)]
+            [Rule(__NR_poll), Rule(__NR_epoll_wait), Rule(__NR_readlink)]
         #else
             []
         #endif

@@ -29,7 +29,8 @@ extension Instance {
         case nil: break
         case .array(let elements):
             for element in elements {
-                guard let object = element.object, object.count == 1, let (name, .string(value)) = object.first(where: { _ in true })
+                guard let object = element.object, object.count == 1, let name = object.names.first,
+                    let value = object[name]?.string
                 else { throw Self.wrong("each of 'attrs' must be an object with one string, not \(element.text)") }
                 attributes.append(Attribute(name, value))
             }

@@ -57,7 +57,7 @@ struct DeviceLauncher: Sendable {
         let start = Descriptor(owning: pipe[0])
         let gate = Descriptor(owning: pipe[1])
         for end in pipe { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-        let state = order.isRestored ? try? Descriptor(reading: directories.savedState(of: order.id)) : nil
+        let state = StateFile(order.isRestored ? directories.savedState(of: order.id) : nil)
 
         var descriptors = [listener.descriptor.raw, control.descriptor.raw, start.raw]
         var arguments = [
@@ -65,10 +65,8 @@ struct DeviceLauncher: Sendable {
             "--control", directories.control(of: order.id), "--socket-fd", "3", "--control-fd", "4", "--start-fd", "5",
             "--sandbox",
         ]
-        // Borrowed for the length of the call.
-        let stateDescriptor = state.map { $0.raw }
-        if let stateDescriptor {
-            descriptors.append(stateDescriptor)
+        if let raw = state.raw {
+            descriptors.append(raw)
             arguments += ["--state-fd", "6"]
         }
         for option in order.options { arguments += ["--option", option] }
@@ -80,6 +78,20 @@ struct DeviceLauncher: Sendable {
             return try ProcessIdentity(of: process)
         }
         return Started(identity: identity, gate: gate)
+    }
+
+    /// A saved state, open while it is handed on, if there is one.
+    private struct StateFile: ~Copyable {
+        let raw: Int32?
+
+        init(_ path: String?) {
+            let descriptor = path.map { open($0, O_RDONLY | O_CLOEXEC) } ?? -1
+            raw = descriptor >= 0 ? descriptor : nil
+        }
+
+        deinit {
+            if let raw { close(raw) }
+        }
     }
 
     /// Without an owner the device process lets in root and this user, so it must be told of this one.

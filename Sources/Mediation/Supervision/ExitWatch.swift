@@ -1,6 +1,6 @@
-import Dispatch
 import Glibc
 import Linux
+import Synchronization
 
 /// Tells when a process ends, which may be no child of this one: that of an earlier daemon.
 final class ExitWatch: Sendable {
@@ -19,25 +19,32 @@ final class ExitWatch: Sendable {
         }
     }
 
-    private let source: any DispatchSourceRead
+    private let isCancelled = Mutex(false)
 
-    /// - Parameter handler: called once, on a queue of its own, when the process has ended.
+    /// - Parameter handler: called once, on a thread of its own, when the process has ended.
     /// - Throws: `.noSuchProcess` when it is gone already.
     init(_ process: Int32, handler: @escaping @Sendable (Outcome) -> Void) throws(Errno) {
-        let raw = try ChildProcess.watch(process).release()
-        let source = DispatchSource.makeReadSource(fileDescriptor: raw, queue: DispatchQueue(label: "mediated.exit"))
-        source.setEventHandler {
-            source.cancel()
-            handler(Self.outcome(of: process))
+        let watched = Shared(try ChildProcess.watch(process))
+        _ = try Thread(name: "exit", stackSize: 128 << 10) { [self] in
+            var entry = pollfd(fd: watched.descriptor.raw, events: Int16(POLLIN), revents: 0)
+            while poll(&entry, 1, -1) < 0, errno == EINTR {}
+            let outcome = Self.outcome(of: process)
+            if !isCancelled.withLock({ $0 }) { handler(outcome) }
         }
-        source.setCancelHandler { close(raw) }
-        source.resume()
-        self.source = source
+    }
+
+    /// Lets a closure have a descriptor.
+    private final class Shared: Sendable {
+        let descriptor: Descriptor
+
+        init(_ descriptor: consuming Descriptor) {
+            self.descriptor = descriptor
+        }
     }
 
     /// The handler isn't called any more.
     func cancel() {
-        source.cancel()
+        isCancelled.withLock { $0 = true }
     }
 
     /// Takes the status, without which a child stays a zombie. `waitpid(2)`

@@ -21,7 +21,7 @@ struct Weight: Equatable {
         defer { closedir(folder) }
         while let entry = readdir(folder) {
             let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-            if let thread = id_t(name) { setpriority(PRIO_PROCESS, thread, nice) }
+            if let thread = id_t(name) { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), thread, nice) }
         }
     }
 }
