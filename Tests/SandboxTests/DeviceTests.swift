@@ -1,4 +1,5 @@
 import Control
+import Device
 import FakeGuest
 import Foundation
 import Linux
@@ -103,6 +104,39 @@ import VFIOUser
         let client = try device.client()
         #expect(throws: ClientError.self) { try device.client() }
         try client.reset()
+        #expect(try device.stop() == .exit(0))
+    }
+
+    @Test(.enabled(if: isRoot, "Only root can connect as somebody else."))
+    func itKnowsWhoItsClientsAre() throws {
+        let device = try SandboxedDevice(
+            "exerciser", ["--allow-user", "54323", "--allow-group", "54324"])
+        chmod(device.socket, 0o666)
+        func answer(_ user: UInt32, _ groups: [UInt32] = []) throws -> Errno? {
+            let control = try device.control
+            let client = try RawClient(path: device.socket, user: user, group: 1, groups: groups)
+            let errno = try client.negotiate().errno
+            client.socket.shutDown()
+            while try control.info().clientConnected {}
+            return errno
+        }
+        #expect(try answer(54_325) == .permissionDenied)
+        #expect(try answer(54_323) == nil)
+        #expect(try answer(54_325, [54_324]) == nil)
+        #expect(try answer(SandboxedDevice.user) == nil, "its own")
+        #expect(try answer(0) == nil)
+        #expect(try device.stop() == .exit(0))
+    }
+
+    @Test func itsQuotaChanges() throws {
+        let device = try SandboxedDevice("bochs-display", options: ["vram=4M", "aperture=16M"])
+        let control = try device.control
+        let client = try device.client()
+        try client.write(UInt32(1), region: 0, offset: 3 << 20)
+        #expect(try control.statistics()["videoMemoryUsed"] == 4096)
+        let less = Quota(videoMemory: 2 << 20, frameRate: 1)
+        #expect(try control.modify(less) == less)
+        #expect(try control.statistics()["videoMemoryUsed"] == 0)
         #expect(try device.stop() == .exit(0))
     }
 

@@ -1,4 +1,3 @@
-import Glibc
 import Linux
 
 /// Who may be a client of a ``Server`` by the kernel's word, whoever else may open its socket. Root and the user whom the
@@ -14,8 +13,12 @@ public struct AllowedPeers: Equatable, Sendable {
     }
 
     /// Whether the peer of a connection is one of them. `SO_PEERCRED`, `SO_PEERGROUPS`
-    func admits(_ peer: UnixSocket.Peer, at socket: borrowing UnixSocket) throws(Errno) -> Bool {
-        if peer.uid == 0 || peer.uid == geteuid() || users.contains(peer.uid) { return true }
+    ///
+    /// - Parameter user: whom the server runs as.
+    func admits(
+        _ peer: UnixSocket.Peer, at socket: borrowing UnixSocket, besides user: UInt32
+    ) throws(Errno) -> Bool {
+        if peer.uid == 0 || peer.uid == user || users.contains(peer.uid) { return true }
         if groups.contains(peer.gid) { return true }
         return try groups.isEmpty ? false : !groups.isDisjoint(with: socket.peerGroups())
     }

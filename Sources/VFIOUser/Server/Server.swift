@@ -1,4 +1,5 @@
 import Device
+import Glibc
 import Linux
 import Synchronization
 
@@ -26,6 +27,8 @@ public final class Server {
     private let function: Function
     private let listener: UnixListener
     private let configuration: Configuration
+    /// Asked for once: a process that is confined later may not ask any more.
+    private let user = geteuid()
     private var session: Session?
     private var refusals: [Refused] = []
     /// The watch over the listener, while the server runs.
@@ -121,7 +124,7 @@ public final class Server {
             if let session, try session.isAbandoned() { return }
             guard let socket = try listener.accept() else { return }
             let peer = try socket.peer()
-            let isAllowed = try configuration.allowedPeers?.admits(peer, at: socket) ?? true
+            let isAllowed = try configuration.allowedPeers?.admits(peer, at: socket, besides: user) ?? true
             if !isAllowed {
                 past.deniedClients += 1
                 configuration.onEvent(.clientDenied(peer))
