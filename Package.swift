@@ -11,8 +11,8 @@ let package = Package(
         .library(
             name: "Mediated",
             targets: [
-                "Linux", "JSON", "VFIO", "GuestMemory", "PCI", "Device", "Exerciser", "DeviceCatalog", "VFIOUser",
-                "KVM",
+                "Linux", "JSON", "VFIO", "GuestMemory", "PCI", "Device", "Virtio", "Exerciser", "DeviceCatalog",
+                "VFIOUser", "KVM",
             ]),
         .library(name: "FakeGuest", targets: ["FakeGuest", "FakeDriver", "EchoDevice"]),
     ],

@@ -10,7 +10,7 @@ public protocol VirtioDevice: AnyObject {
     /// What the device needs to go on elsewhere, but for its queues. Complete at the end of every method.
     associatedtype State: Codable & Sendable
 
-    /// Name, description and options; those of the transport (``VirtioFunction/options``) are added to them.
+    /// Name, description and options; those of the transport, `packed` and `event-index`, are added to them.
     static var type: DeviceType { get }
     static var id: VirtioID { get }
 

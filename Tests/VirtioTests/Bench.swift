@@ -108,6 +108,19 @@ final class Bench {
         return eventFDs
     }
 
+    /// Waits until so many chains came back, for as long as the device has turns to make.
+    ///
+    /// - Returns: how many did.
+    func collect(_ count: Int, from queue: any DriverQueue) throws -> Int {
+        var collected = 0
+        for _ in 0..<100 where collected < count {
+            while queue.takeUsed() != nil { collected += 1 }
+            // What the device's loop has to do comes in between.
+            _ = try inside { _ in true }
+        }
+        return collected
+    }
+
     /// Has queue 0 echo some bytes, and checks that it does.
     func echo(_ text: String, by queue: any DriverQueue) throws {
         let bytes = Array(text.utf8)
