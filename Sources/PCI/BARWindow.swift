@@ -28,6 +28,12 @@ public struct BARWindow: Equatable, Sendable {
         public var offset: UInt64
         /// 1, 2 or 4 bytes; the offset is a multiple.
         public var count: Int
+
+        public init(bar: Int, offset: UInt64, count: Int) {
+            self.bar = bar
+            self.offset = offset
+            self.count = count
+        }
     }
 
     func moved(by distance: Int) -> BARWindow {

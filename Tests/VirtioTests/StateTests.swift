@@ -87,7 +87,10 @@ import Virtio
             .queueDescriptors, .queueDriver, .queueDevice, .driverFeatureSelect, .driverFeature,
         ]
         let before = try fields.map { try bench.driver[$0] }
-        try move(bench) { _ in #expect(try fields.map { try bench.driver[$0] } == before) }
+        try move(bench) { _ in
+            let after = try fields.map { try bench.driver[$0] }
+            #expect(after == before)
+        }
     }
 
     @Test func theInterruptStatusMoves() throws {
