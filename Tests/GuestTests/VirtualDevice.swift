@@ -12,7 +12,9 @@ final class VirtualDevice {
     var socket: String { folder.path("vgpu") }
 
     /// Starts a device and waits until it serves.
-    init(_ type: String, options: [String] = []) throws {
+    ///
+    /// - Parameter state: a saved state to begin with.
+    init(_ type: String, options: [String] = [], state: [UInt8]? = nil) throws {
         folder = try Scratch()
         let program = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         process.executableURL = URL(fileURLWithPath: program).deletingLastPathComponent()
@@ -20,6 +22,10 @@ final class VirtualDevice {
         process.arguments =
             [type, "--socket", socket]
             + options.flatMap { ["--option", $0.replacingOccurrences(of: "@", with: folder.path(""))] }
+        if let state {
+            try Data(state).write(to: URL(fileURLWithPath: folder.path("state")))
+            process.arguments?.append(contentsOf: ["--restore", folder.path("state")])
+        }
         process.standardError = errors
         try process.run()
         let text = String(decoding: errors.fileHandleForReading.availableData, as: UTF8.self)
