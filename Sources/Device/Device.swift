@@ -26,7 +26,8 @@ public protocol Device: AnyObject {
     init(options: DeviceOptions, host: Host) throws
 
     var identity: PCIIdentity { get }
-    /// In the order of their index.
+    /// In the order of their index. What is mapped may grow and shrink at its end while the device runs, which the next
+    /// client finds; nothing else changes.
     var bars: [BAR] { get }
     /// None unless declared.
     var capabilities: [Capability] { get }
@@ -39,6 +40,10 @@ public protocol Device: AnyObject {
     var memory: [MemoryFile] { get }
     /// What the device shows, one per head; none unless it is a display.
     var framebuffers: [any Framebuffer] { get }
+    /// What limits the device now; nothing unless declared.
+    var quota: Quota { get }
+    /// How much memory its video memory takes now, in bytes; nil unless it has some.
+    var videoMemoryUsed: Int? { get }
 
     /// The value of `width` bytes at `offset` of BAR `bar`, in the low bits. Mapped parts and MSI-X
     /// tables are never asked for.
@@ -53,6 +58,11 @@ public protocol Device: AnyObject {
     /// The device is to stand still, or to go on: while it stands still it takes nothing from outside (a
     /// line, a timer) and touches neither the guest's memory nor its interrupts.
     func setRunning(_ running: Bool)
+
+    /// Limits the device in another way from now on. What is nil in `changes` stays as it is.
+    ///
+    /// - Throws: ``QuotaError`` when it can't be; nothing has changed then.
+    func apply(_ changes: Quota) throws(QuotaError)
 
     /// Back to the power-on state, with INTx deasserted. Memory behind mapped areas keeps its content, as
     /// on a function-level reset.
@@ -76,6 +86,12 @@ extension Device {
     public var rom: [UInt8]? { nil }
     public var memory: [MemoryFile] { [] }
     public var framebuffers: [any Framebuffer] { [] }
+    public var quota: Quota { Quota() }
+    public var videoMemoryUsed: Int? { nil }
+    public func apply(_ changes: Quota) throws(QuotaError) {
+        if changes.videoMemory != nil { throw QuotaError("A '\(Self.type.name)' has no video memory.") }
+        if changes.frameRate != nil { throw QuotaError("A '\(Self.type.name)' shows no pictures.") }
+    }
     public func ring(_ doorbell: Doorbell) {}
     public func setRunning(_ running: Bool) {}
 }

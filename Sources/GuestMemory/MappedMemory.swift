@@ -13,9 +13,12 @@ public class MappedMemory {
     /// The map of the last access: most are near the one before.
     @exclusivity(unchecked) private final var recent = Window.none
     final let log: DirtyLog
+    /// What was copied, by this and by all that came from the same address space.
+    public final let traffic: Traffic
 
-    init(log: DirtyLog) {
+    init(log: DirtyLog, traffic: Traffic) {
         self.log = log
+        self.traffic = traffic
     }
 
     /// To be called after a removal from ``maps``.
@@ -99,9 +102,11 @@ public class MappedMemory {
                 do throws(Errno) {
                     if direction == .read {
                         try GuardedCopy.copy(to: local, from: there, count: piece)
+                        traffic.bytesRead &+= UInt64(piece)
                     } else {
                         log.mark(address, through: address + UInt64(piece - 1))
                         try GuardedCopy.copy(to: there, from: local, count: piece)
+                        traffic.bytesWritten &+= UInt64(piece)
                     }
                 } catch {
                     throw .fault(address: address)

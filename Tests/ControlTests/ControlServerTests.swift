@@ -14,6 +14,9 @@ import Testing
         (#"{"version":1,"request":"screenshot","head":"0"}"#, "malformed"),
         (#"{"version":1,"request":"screenshot","head":3}"#, "no-such-head"),
         (#"{"version":1,"request":"screenshot","head":1}"#, "nothing-shown"),
+        (#"{"version":1,"request":"events","after":-1}"#, "malformed"),
+        (#"{"version":1,"request":"events","after":"1"}"#, "malformed"),
+        (#"{"version":1,"request":"events","after":99999999999999999999}"#, "malformed"),
         (#"{"version":1,"version":1,"request":"info"}"#, "malformed"),
         (String(repeating: "[", count: 4000), "malformed"),
     ])

@@ -16,7 +16,12 @@ final class TestDevice: Device {
 
     let identity = PCIIdentity(vendor: 0x1234, device: 0x5678, class: .displayOther)
     let bars = [BAR.memory(0, size: 4096)]
-    let framebuffers: [any Framebuffer]
+    var framebuffers: [any Framebuffer] { [first, isSecondHeadOn ? first : second, third] }
+    var isSecondHeadOn = false
+    private(set) var quota = Quota(videoMemory: 4096, frameRate: 0)
+    private let first: Head
+    private let second = Head(nil)
+    private let third: Head
 
     init(options: DeviceOptions, host: Host) throws {
         let memory = try MemoryFile(name: "pixels", size: 4096)
@@ -24,8 +29,8 @@ final class TestDevice: Device {
         memory.replace(at: 200, with: [UInt8](repeating: 255, count: 4).span.bytes)
         let picture = Scanout(width: 2, height: 2, stride: 12, format: .xrgb8888, memory: memory, offset: 100)
         let dot = Scanout(width: 1, height: 1, stride: 4, format: .argb8888, memory: memory, offset: 200)
-        let cursor = Cursor(x: 1, y: 0, hotX: 0, hotY: 0, image: dot)
-        framebuffers = [Head(picture), Head(nil), Head(picture, cursor)]
+        first = Head(picture)
+        third = Head(picture, Cursor(x: 1, y: 0, hotX: 0, hotY: 0, image: dot))
     }
 
     /// Two lines of two pixels, with four bytes between the lines.
@@ -35,6 +40,12 @@ final class TestDevice: Device {
     func read(_ bar: Int, at offset: UInt64, width: AccessWidth) -> UInt64 { 0 }
     func write(_ bar: Int, at offset: UInt64, width: AccessWidth, value: UInt64) {}
     func reset() {}
+    func apply(_ changes: Quota) throws(QuotaError) {
+        let size = changes.videoMemory ?? 4096
+        guard size % 4096 == 0 else { throw QuotaError("Video memory can't be \(size) bytes.") }
+        quota = Quota(
+            videoMemory: changes.videoMemory ?? quota.videoMemory, frameRate: changes.frameRate ?? quota.frameRate)
+    }
     var state: State { State(value: 7) }
     func restore(_ state: State) throws(StateError) {}
 
@@ -56,9 +67,11 @@ final class DeviceProcess: Sendable {
     let isStopped = Atomic<Bool>(false)
     private let thread = Mutex<Linux.Thread?>(nil)
     private let ending: EventFD
+    private let happening: EventFD
 
     init() throws {
         ending = try EventFD()
+        happening = try EventFD()
         let ready = try EventFD()
         let started = try Linux.Thread(name: "device") { [self] in
             do { try run(ready) } catch { Issue.record(error) }
@@ -66,6 +79,11 @@ final class DeviceProcess: Sendable {
         }
         thread.withLock { $0 = started }
         try #require(ready.wait(milliseconds: 10_000) > 0)
+    }
+
+    /// A client connects, as far as the event log knows.
+    func happen() {
+        happening.signal()
     }
 
     /// Ends the thread, and with it the server.
@@ -79,18 +97,26 @@ final class DeviceProcess: Sendable {
         let host = Host(loop: loop)
         let device = try TestDevice(options: DeviceOptions(for: TestDevice.type), host: host)
         let delegate = Delegate(try Function(device, host: host), self)
-        let server = try ControlServer(path: path, loop: loop, delegate: delegate)
+        let server = try ControlServer(UnixListener(path: path), loop: loop, delegate: delegate)
         var goesOn = true
         let token = try loop.watch(ending.descriptor, for: .readable) { _ in goesOn = false }
+        let event = try loop.watch(happening.descriptor, for: .readable) { [happening] _ in
+            happening.consume()
+            delegate.events.append(.clientConnected, "It happened.")
+        }
         ready.signal()
         while goesOn { try loop.dispatch(milliseconds: -1) }
         loop.unwatch(token)
+        loop.unwatch(event)
         withExtendedLifetime((server, delegate)) {}
     }
 
     private final class Delegate: ControlDelegate {
         let function: Function
         unowned let process: DeviceProcess
+
+        let events = EventLog { _ in }
+        let pictures = PictureReader()
 
         init(_ function: Function, _ process: DeviceProcess) {
             self.function = function

@@ -3,7 +3,7 @@ import Device
 import Foundation
 import Testing
 
-/// A device process, as `mediated run` starts it.
+/// A device process, confined.
 final class VirtualDevice {
     private let process = Process()
     private let folder: Scratch
@@ -16,11 +16,9 @@ final class VirtualDevice {
     /// - Parameter state: a saved state to begin with.
     init(_ type: String, options: [String] = [], state: [UInt8]? = nil) throws {
         folder = try Scratch()
-        let program = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        process.executableURL = URL(fileURLWithPath: program).deletingLastPathComponent()
-            .appendingPathComponent("mediated-device")
+        process.executableURL = try Program.folder.appendingPathComponent("mediated-device")
         process.arguments =
-            [type, "--socket", socket]
+            [type, "--socket", socket, "--sandbox"]
             + options.flatMap { ["--option", $0.replacingOccurrences(of: "@", with: folder.path(""))] }
         if let state {
             try Data(state).write(to: URL(fileURLWithPath: folder.path("state")))
@@ -28,8 +26,12 @@ final class VirtualDevice {
         }
         process.standardError = errors
         try process.run()
-        let text = String(decoding: errors.fileHandleForReading.availableData, as: UTF8.self)
-        guard text.contains("Serving") else { throw GuestError("The device process said: \(text)") }
+        var text = ""
+        while !text.contains("Serving") {
+            let more = errors.fileHandleForReading.availableData
+            guard !more.isEmpty else { throw GuestError("The device process said: \(text)") }
+            text += String(decoding: more, as: UTF8.self)
+        }
     }
 
     deinit {

@@ -35,8 +35,8 @@ public struct Resolution: Equatable, Sendable, CustomStringConvertible {
     /// With 32 bits per pixel.
     public var bytes: Int { width * height * 4 }
 
-    /// In bytes: the next power of two.
-    public var videoMemoryNeeded: Int { 1 << (Int.bitWidth - (bytes - 1).leadingZeroBitCount) }
+    /// In MiB, rounded up.
+    public var megabytes: Int { (bytes + (1 << 20) - 1) >> 20 }
 
     public var description: String { "\(width)x\(height)" }
 }
