@@ -12,12 +12,18 @@ final class VirtualDevice {
     var socket: String { folder.path("vgpu") }
 
     /// Starts a device and waits until it serves.
-    init(_ type: String, options: [String] = []) throws {
+    ///
+    /// - Parameter state: a saved state to begin with.
+    init(_ type: String, options: [String] = [], state: [UInt8]? = nil) throws {
         folder = try Scratch()
         process.executableURL = try Program.folder.appendingPathComponent("mediated-device")
         process.arguments =
             [type, "--socket", socket, "--sandbox"]
             + options.flatMap { ["--option", $0.replacingOccurrences(of: "@", with: folder.path(""))] }
+        if let state {
+            try Data(state).write(to: URL(fileURLWithPath: folder.path("state")))
+            process.arguments?.append(contentsOf: ["--restore", folder.path("state")])
+        }
         process.standardError = errors
         try process.run()
         var text = ""

@@ -284,8 +284,8 @@ import Testing
         driver.transfer(9, [0, 0, 64, 64])
         driver.point(9)
         let expected: [PixelFormat: UInt32] = [
-            .argb8888: 0x0403_0201, .xrgb8888: 0xff03_0201, .bgra8888: 0x0102_0304, .bgrx8888: 0xff02_0304,
-            .abgr8888: 0x0401_0203, .xbgr8888: 0xff01_0203, .rgba8888: 0x0104_0302, .rgbx8888: 0xff04_0302,
+            .argb8888: 0x0403_0201, .xrgb8888: 0x0403_0201, .bgra8888: 0x0102_0304, .bgrx8888: 0x0102_0304,
+            .abgr8888: 0x0401_0203, .xbgr8888: 0x0401_0203, .rgba8888: 0x0104_0302, .rgbx8888: 0x0104_0302,
         ]
         let image = try #require(driver.processor.heads[0].cursor?.image)
         #expect(driver.pixels(image).joined().allSatisfy { $0 == expected[format] })

@@ -315,7 +315,8 @@ final class CommandProcessor {
         case .image(let format, let width, let height, let pixels):
             guard width == edge, height == edge else { throw .invalidParameter }
             file.replace(at: place, with: file, at: pixels.lowerBound, count: Head.cursorSize)
-            if format != .argb8888 { convertCursor(at: place, from: format) }
+            let channels = format.cursorChannels
+            if channels != PixelFormat.argb8888.cursorChannels { convertCursor(at: place, by: channels) }
         case .blob(let size):
             guard let backing = resource.backing else { throw .unspecified }
             guard size >= Head.cursorSize else { throw .invalidParameter }
@@ -323,20 +324,13 @@ final class CommandProcessor {
         }
     }
 
-    private func convertCursor(at place: Int, from format: PixelFormat) {
-        let channels = format.channels
+    private func convertCursor(at place: Int, by channels: [Int]) {
         var image = [UInt8](repeating: 0, count: Head.cursorSize)
         var span = image.mutableSpan
         var bytes = span.mutableBytes
         file.copy(at: place, count: Head.cursorSize, into: &bytes)
-        for pixel in stride(from: 0, to: Head.cursorSize, by: Resource.bytesPerPixel) {
-            let old = Array(image[pixel..<pixel + Resource.bytesPerPixel])
-            image[pixel] = old[channels.blue]
-            image[pixel + 1] = old[channels.green]
-            image[pixel + 2] = old[channels.red]
-            image[pixel + 3] = channels.alpha.map { old[$0] } ?? 0xff
-        }
-        file.replace(at: place, with: image.span.bytes)
+        let converted = image.indices.map { image[$0 & ~3 + channels[$0 & 3]] }
+        file.replace(at: place, with: converted.span.bytes)
     }
 
     // MARK: Reset and state

@@ -47,17 +47,14 @@ extension PixelFormat {
         }
     }
 
-    /// Where blue, green, red and opacity are in the four bytes of a pixel; nil for an opacity that doesn't count.
-    var channels: (blue: Int, green: Int, red: Int, alpha: Int?) {
+    /// Where a cursor has blue, green, red and opacity in the four bytes of a pixel: in every format, since a cursor is always one with
+    /// opacity, though Linux creates its resource without.
+    var cursorChannels: [Int] {
         switch self {
-        case .argb8888: (0, 1, 2, 3)
-        case .bgra8888: (3, 2, 1, 0)
-        case .bgrx8888: (3, 2, 1, nil)
-        case .abgr8888: (2, 1, 0, 3)
-        case .xbgr8888: (2, 1, 0, nil)
-        case .rgba8888: (1, 2, 3, 0)
-        case .rgbx8888: (1, 2, 3, nil)
-        default: (0, 1, 2, nil)
+        case .bgra8888, .bgrx8888: [3, 2, 1, 0]
+        case .abgr8888, .xbgr8888: [2, 1, 0, 3]
+        case .rgba8888, .rgbx8888: [1, 2, 3, 0]
+        default: [0, 1, 2, 3]
         }
     }
 }
