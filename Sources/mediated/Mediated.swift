@@ -9,8 +9,8 @@ struct Mediated: ParsableCommand {
         abstract: "Virtual GPUs and other PCI devices for virtual machines, served over vfio-user.",
         discussion: ExitStatus.help,
         subcommands: [
-            Types.self, Run.self, AttachArgs.self, Inspect.self, Info.self, Screenshot.self, Statistics.self, Events.self,
-            Top.self, MetricsCommand.self, Save.self, Stop.self, KVMCommand.self,
+            Types.self, Run.self, AttachArgs.self, Inspect.self, Info.self, Screenshot.self, Statistics.self,
+            Events.self, Top.self, MetricsCommand.self, Save.self, Stop.self, KVMCommand.self,
         ])
 
     static func main() {
