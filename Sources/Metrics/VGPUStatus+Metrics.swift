@@ -104,7 +104,7 @@ extension VGPUStatus {
 
     private static func single(_ value: Double?) -> [Metric<Double>] { value.map { [Metric([], $0)] } ?? [] }
 
-    private static func count(_ count: UInt64?) -> [Metric<Double>] { single(count.map(Double.init)) }
+    private static func count(_ count: UInt64?) -> [Metric<Double>] { single(count.map { Double($0) }) }
 
     private static func counts(
         _ counts: CountsByName?, by name: String, _ labels: MetricLabel...

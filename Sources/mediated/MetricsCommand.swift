@@ -27,7 +27,7 @@ struct MetricsCommand: ParsableCommand {
     }
 
     func run() throws {
-        let observations = try Observation.all(asking: target.sockets, milliseconds: timeout * 1000)
+        let observations = Observation.all(asking: target.sockets, milliseconds: timeout * 1000)
         let page = VGPUStatus.page(of: observations.map(VGPUStatus.init))
         if let output { try write(page, to: output) } else { print(page, terminator: "") }
         try observations.tellFailures()
@@ -51,7 +51,8 @@ extension VGPUStatus {
             vgpu: observation.socket,
             answer: observation.answer.map {
                 Answer(
-                    type: $0.info.type, name: $0.info.name, hasClient: $0.info.clientConnected, statistics: $0.statistics)
+                    type: $0.info.type, name: $0.info.name, hasClient: $0.info.clientConnected,
+                    statistics: $0.statistics)
             })
     }
 }

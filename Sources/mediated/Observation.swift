@@ -1,21 +1,7 @@
-import ArgumentParser
 import Control
 import Linux
 import Metrics
 import Synchronization
-
-/// Which device processes a command watches.
-struct WatchedProcesses: ParsableArguments {
-    @Argument(help: "The vfio-user sockets of device processes on this host.")
-    var sockets: [String]
-
-    func validate() throws {
-        var seen: Set<String> = []
-        for socket in sockets where !seen.insert(socket).inserted {
-            throw ValidationError("'\(socket)' is named twice.")
-        }
-    }
-}
 
 /// What there was to learn of a device process at one moment.
 struct Observation: Sendable {
@@ -54,23 +40,22 @@ struct Observation: Sendable {
     }
 
     /// Asks several device processes at the same time: one that hangs makes none of the others wait.
-    static func all(asking sockets: [String], milliseconds: Int) throws(Errno) -> [Observation] {
-        let questions = try sockets.map { socket throws(Errno) in
-            try Question(socket, milliseconds: milliseconds)
-        }
+    static func all(asking sockets: [String], milliseconds: Int) -> [Observation] {
+        let questions = sockets.map { Question($0, milliseconds: milliseconds) }
         return questions.map { $0.answer() }
     }
 
     var answer: Answer? { try? result.get() }
 
+    /// A question on its way, on a thread of its own; without one when none can be had.
     private final class Question: Sendable {
         private let observation = Mutex<Observation?>(nil)
         private let thread = Mutex<Linux.Thread?>(nil)
         private let ask: @Sendable () -> Observation
 
-        init(_ socket: String, milliseconds: Int) throws(Errno) {
+        init(_ socket: String, milliseconds: Int) {
             ask = { Observation(asking: socket, milliseconds: milliseconds) }
-            let started = try Linux.Thread(name: "question") { [self] in
+            let started = try? Linux.Thread(name: "question") { [self] in
                 let answer = ask()
                 observation.withLock { $0 = answer }
             }

@@ -102,7 +102,8 @@ import Testing
         #expect(UTCTime(seconds)?.description == text)
     }
 
-    @Test(arguments: [-1, .nan, .infinity, 253_402_300_799, 1e300]) func timesBeyondTheCalendarAreNone(seconds: Double) {
+    @Test(arguments: [-1, .nan, .infinity, 253_402_300_799, 1e300]) func timesBeyondTheCalendarAreNone(seconds: Double)
+    {
         #expect(UTCTime(seconds) == nil)
     }
 }

@@ -48,7 +48,8 @@ import Testing
 
     @Test func ratesAreWhatWasDoneBetweenTwoLooks() throws {
         let row = row(
-            .success(try answer(Self.first, name: "one", ticks: 10)), .success(try answer(Self.second, name: "one", ticks: 35)))
+            .success(try answer(Self.first, name: "one", ticks: 10)),
+            .success(try answer(Self.second, name: "one", ticks: 35)))
         #expect(
             row
                 == TopRow(
@@ -81,13 +82,14 @@ import Testing
         #expect(row.processor == 0)
     }
 
-    @Test(arguments: [
-        (.closed, .gone), (.cannotConnect(path: "", .noSuchFileOrDirectory), .gone),
-        (.cannotConnect(path: "", .connectionRefused), .gone), (.timedOut(milliseconds: 1), .hangs),
-        (.cannotConnect(path: "", .resourceTemporarilyUnavailable), .hangs),
-        (.cannotConnect(path: "", .permissionDenied), .denied), (.malformedReply(""), .fails),
-        (.connection(.ioError), .fails), (.refused(ControlError(.failed, "")), .fails),
-    ] as [(ControlClientError, TopRow.State)])
+    @Test(
+        arguments: [
+            (.closed, .gone), (.cannotConnect(path: "", .noSuchFileOrDirectory), .gone),
+            (.cannotConnect(path: "", .connectionRefused), .gone), (.timedOut(milliseconds: 1), .hangs),
+            (.cannotConnect(path: "", .resourceTemporarilyUnavailable), .hangs),
+            (.cannotConnect(path: "", .permissionDenied), .denied), (.malformedReply(""), .fails),
+            (.connection(.ioError), .fails), (.refused(ControlError(.failed, "")), .fails),
+        ] as [(ControlClientError, TopRow.State)])
     func aProcessThatDoesNotAnswerKeepsItsNameAndType(error: ControlClientError, state: TopRow.State) throws {
         let answer = try answer(Self.first, name: "one")
         #expect(row(.success(answer), .failure(error)) == TopRow(vgpu: "one", type: "test", state: state))
@@ -122,7 +124,7 @@ import Testing
     }
 
     @Test func numbersAreSortedDownwardsAndWordsUpwards() {
-        func order(_ column: TopColumn) -> String { // The names, in the order of the lines.
+        func order(_ column: TopColumn) -> String {  // The names, in the order of the lines.
             TopTable(rows: rows, order: column).lines().dropFirst().map { String($0.prefix(1)) }.joined()
         }
         #expect(order(.vgpu) == "abc")

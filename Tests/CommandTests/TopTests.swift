@@ -51,7 +51,8 @@ import Testing
         try top.expectRestored()
     }
 
-    @Test(arguments: [SIGTERM, SIGINT, SIGHUP, SIGQUIT]) func aSignalEndsItAndTheTerminalIsAsItWas(signal: Int32) throws {
+    @Test(arguments: [SIGTERM, SIGINT, SIGHUP, SIGQUIT]) func aSignalEndsItAndTheTerminalIsAsItWas(signal: Int32) throws
+    {
         let top = try LiveTop(scratch.path("none"))
         try top.wait { !$0.isEmpty }
         kill(top.process.processIdentifier, signal)
@@ -220,7 +221,8 @@ private final class LiveTop {
     func waitUntilStopped() throws {
         var information = siginfo_t()
         try #require(
-            waitid(P_PID, id_t(process.processIdentifier), &information, Int32(WSTOPPED.rawValue) | Int32(WNOWAIT)) == 0)
+            waitid(P_PID, id_t(process.processIdentifier), &information, Int32(WSTOPPED.rawValue) | Int32(WNOWAIT)) == 0
+        )
     }
 
     /// Writes to the terminal until it takes no more.

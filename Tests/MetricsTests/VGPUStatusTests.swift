@@ -98,9 +98,11 @@ import Testing
             status(Self.statistics, vgpu: "a"), VGPUStatus(vgpu: "b", answer: nil), status(["frames": 1], vgpu: "c"),
         ])
         let lines = page.split(separator: "\n")
-        #expect(lines.filter { $0.hasPrefix("mediated_vgpu_up") }.map { $0.suffix(13) } == [
-            #"{vgpu="a"} 1"#, #"{vgpu="b"} 0"#, #"{vgpu="c"} 1"#,
-        ].map { "p" + $0 })
+        #expect(
+            lines.filter { $0.hasPrefix("mediated_vgpu_up") }.map { $0.suffix(13) }
+                == [
+                    #"{vgpu="a"} 1"#, #"{vgpu="b"} 0"#, #"{vgpu="c"} 1"#,
+                ].map { "p" + $0 })
         #expect(lines.filter { $0.hasPrefix("mediated_vgpu_frames_total") }.count == 2)
         #expect(lines.filter { $0.hasPrefix("# TYPE mediated_vgpu_frames_total") }.count == 1)
         #expect(Set(lines).count == lines.count)
@@ -115,12 +117,16 @@ import Testing
 
     // MARK: Processes that say other things
 
-    @Test(arguments: [
-        JSON.null, [], 7, "text", [:],
-        ["reads": 7, "frames": "60", "errors": -1, "uptimeSeconds": -0.5, "doorbells": 1.5, "latency": [],
-         "interruptsByKind": [1, 2], "sessions": .null, "dmaMaps": 170_141_183_460_469_231_731_687_303_715_884_105_727],
-        ["uptimeSeconds": true, "latency": ["buckets": 1, "nanoseconds": 1]],
-    ] as [JSON])
+    @Test(
+        arguments: [
+            JSON.null, [], 7, "text", [:],
+            [
+                "reads": 7, "frames": "60", "errors": -1, "uptimeSeconds": -0.5, "doorbells": 1.5, "latency": [],
+                "interruptsByKind": [1, 2], "sessions": .null,
+                "dmaMaps": 170_141_183_460_469_231_731_687_303_715_884_105_727,
+            ],
+            ["uptimeSeconds": true, "latency": ["buckets": 1, "nanoseconds": 1]],
+        ] as [JSON])
     func whatIsNoCountIsLeftOut(statistics: JSON) {
         let page = VGPUStatus.page(of: [status(statistics)])
         let names = Set(page.split(separator: "\n").filter { !$0.hasPrefix("#") }.map { $0.prefix { $0 != "{" } })
@@ -147,12 +153,14 @@ import Testing
         #expect(statistics.reads?.total == .max)
     }
 
-    @Test(arguments: [
-        ["buckets": ["256": -1], "nanoseconds": 1], ["buckets": ["256": 0.5], "nanoseconds": 1], ["buckets": ["256": 1]],
-        ["nanoseconds": 1], ["buckets": ["256": JSON(UInt64.max), "512": 1], "nanoseconds": 1],
-        ["buckets": ["256": 1], "nanoseconds": -1],
-        ["buckets": .object(JSON.Object((1...65).map { ("\($0)", 1) })), "nanoseconds": 1],
-    ] as [JSON])
+    @Test(
+        arguments: [
+            ["buckets": ["256": -1], "nanoseconds": 1], ["buckets": ["256": 0.5], "nanoseconds": 1],
+            ["buckets": ["256": 1]],
+            ["nanoseconds": 1], ["buckets": ["256": JSON(UInt64.max), "512": 1], "nanoseconds": 1],
+            ["buckets": ["256": 1], "nanoseconds": -1],
+            ["buckets": .object(JSON.Object((1...65).map { ("\($0)", 1) })), "nanoseconds": 1],
+        ] as [JSON])
     func latencyThatIsNoneIsLeftOut(latency: JSON) {
         #expect(VGPUStatistics(["latency": latency]).latency == nil)
     }

@@ -38,7 +38,7 @@ struct Top: ParsableCommand {
         } catch .inappropriateIOCTLForDevice {
             throw Failure(.usage, "Standard output is no terminal; with --once one table is printed.")
         } catch {
-            throw Failure(.io, "The terminal can't be used: \(error).")
+            throw Failure(.io, "The live view can't be shown: \(error).")
         }
         try printOnce()
     }
@@ -47,8 +47,8 @@ struct Top: ParsableCommand {
         var vgpus = target.sockets.map { ObservedVGPU($0) }
         let end = Deadline(milliseconds: Int32(interval * 1000))
         for look in 0..<2 {
-            if look > 0 { _ = try waitReadable([], milliseconds: end.millisecondsLeft) }
-            let observations = try Observation.all(asking: target.sockets, milliseconds: Self.patience)
+            if look > 0 { _ = try? waitReadable([], milliseconds: end.millisecondsLeft) }
+            let observations = Observation.all(asking: target.sockets, milliseconds: Self.patience)
             for (index, observation) in observations.enumerated() { vgpus[index].add(observation) }
         }
         for line in TopTable(rows: vgpus.map(TopRow.init)).lines() { print(line) }

@@ -42,9 +42,9 @@ enum TopColumn: String, CaseIterable {
         case .dma: .number(row.dma.map { $0 / 1e6 }, .count)
         case .interrupts: .number(row.interrupts, .count)
         case .frames: .number(row.frames, .count)
-        case .videoMemory: .number(row.videoMemory.map(Double.init), .bytes)
+        case .videoMemory: .number(row.videoMemory.map { Double($0) }, .bytes)
         case .processor: .number(row.processor, .count)
-        case .resident: .number(row.resident.map(Double.init), .bytes)
+        case .resident: .number(row.resident.map { Double($0) }, .bytes)
         }
     }
 

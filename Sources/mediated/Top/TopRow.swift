@@ -67,7 +67,9 @@ extension TopRow {
         guard now.info.process == before.info.process, now.usage?.start == before.usage?.start else { return }
         let seconds = Double(end - start) / 1e9
         func rate(_ count: (VGPUStatistics) -> UInt64?) -> Double? {
-            guard let first = count(before.statistics), let last = count(now.statistics), last >= first else { return nil }
+            guard let first = count(before.statistics), let last = count(now.statistics), last >= first else {
+                return nil
+            }
             return Double(last - first) / seconds
         }
         accesses = rate { $0.accesses }

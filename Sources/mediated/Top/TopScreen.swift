@@ -11,8 +11,7 @@ struct TopScreen {
     private let interval: Double
     private let watches: [Watch]
     private let news: EventFD
-    /// Signals that end the view, that want it drawn anew, and that want it out of the way.
-    private let ending, drawing, suspending: SignalFD
+    private let ending, resizing, suspending, continuing: SignalFD
     private var order = TopColumn.vgpu
 
     /// - Parameter interval: between two looks at a vGPU, in seconds.
@@ -21,8 +20,9 @@ struct TopScreen {
         terminal = try Terminal(STDOUT_FILENO)
         // Before there are threads: they must not be hit by what is blocked here.
         ending = try SignalFD([SIGINT, SIGTERM, SIGHUP, SIGQUIT])
-        drawing = try SignalFD([SIGWINCH, SIGCONT])
+        resizing = try SignalFD([SIGWINCH])
         suspending = try SignalFD([SIGTSTP])
+        continuing = try SignalFD([SIGCONT])
         let news = try EventFD()
         watches = try sockets.map { socket throws(Errno) in try Watch(socket, interval: interval, news: news) }
         self.news = news
@@ -37,20 +37,16 @@ struct TopScreen {
             let ready = try waitReadable(
                 [
                     ending.descriptor.raw, terminal.descriptor.raw, suspending.descriptor.raw,
-                    drawing.descriptor.raw, news.descriptor.raw,
+                    continuing.descriptor.raw, resizing.descriptor.raw, news.descriptor.raw,
                 ], milliseconds: -1)
             if ready[0] { return }
             if ready[1], try press(terminal.keys()) == .end { return }
-            if ready[2] {
-                suspending.consume()
-                try suspend()
-            }
-            if ready[3] {
-                drawing.consume()
-                // Whoever had the terminal while this process was stopped may have changed it.
-                try terminal.enter()
-            }
-            if ready[4] { news.consume() }
+            if ready[2] { try suspend() }
+            // Somebody else had the terminal, and may have left it in another mode.
+            if ready[3] { try resume() }
+            // The next picture asks for the size.
+            if ready[4] { resizing.consume() }
+            if ready[5] { news.consume() }
         }
     }
 
@@ -109,8 +105,14 @@ struct TopScreen {
 
     /// Stops the process, as Ctrl-Z does where a program doesn't fill the screen. Returns when it goes on.
     private func suspend() throws(Errno) {
+        suspending.consume()
         terminal.leave()
         kill(getpid(), SIGSTOP)
+        try resume()
+    }
+
+    private func resume() throws(Errno) {
+        continuing.consume()
         try terminal.enter()
     }
 

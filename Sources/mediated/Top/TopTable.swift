@@ -33,7 +33,8 @@ struct TopTable {
     ///   - interval: between two observations, in seconds.
     ///   - columns: the terminal's size in characters.
     func page(interval: Double, columns: Int, lines count: Int) -> [String] {
-        let title = "mediated top: \(rows.count) vGPU\(rows.count == 1 ? "" : "s"), every \(interval) s, by \(order.title)"
+        let vgpus = "\(rows.count) vGPU\(rows.count == 1 ? "" : "s")"
+        let title = "mediated top: \(vgpus), every \(ShortNumber(interval, .count)) s, by \(order.title)"
         let keys = "q quit; sort by: " + TopColumn.allCases.map { "\($0.key) \($0.title)" }.joined(separator: ", ")
         var table = lines(width: columns)
         let room = count - 2
