@@ -68,10 +68,10 @@ demo: lab build ## Boot a guest on a virtual GPU and take its picture: demo.png
 	@Scripts/demo
 
 asan: setup ## Run the tests under AddressSanitizer (guests excepted)
-	LSAN_OPTIONS=suppressions=$(CURDIR)/Scripts/leaks.supp:print_suppressions=0 $(SWIFT) test --disable-xctest --sanitize address --scratch-path .build-asan --skip GuestTests --skip CommandTests
+	LSAN_OPTIONS=suppressions=$(CURDIR)/Scripts/leaks.supp:print_suppressions=0 $(SWIFT) test --disable-xctest --sanitize address --scratch-path .build-asan --skip GuestTests --skip CommandTests --skip SandboxTests
 
 tsan: setup ## Run the tests under ThreadSanitizer (guests excepted)
-	$(SWIFT) test --disable-xctest --sanitize thread --scratch-path .build-tsan --skip GuestTests --skip CommandTests
+	$(SWIFT) test --disable-xctest --sanitize thread --scratch-path .build-tsan --skip GuestTests --skip CommandTests --skip SandboxTests
 
 bench: setup ## Measure against the floor, a bare socket; takes minutes and wants a quiet machine
 	$(SWIFT) build -c release --product mediated-device --static-swift-stdlib

@@ -14,7 +14,7 @@ let package = Package(
                 "Linux", "JSON", "VFIO", "GuestMemory", "PCI", "Device", "Exerciser", "DeviceCatalog", "VFIOUser",
                 "KVM",
             ]),
-        .library(name: "FakeGuest", targets: ["FakeGuest"]),
+        .library(name: "FakeGuest", targets: ["FakeGuest", "FakeDriver", "EchoDevice"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
@@ -31,15 +31,24 @@ let package = Package(
         .target(name: "GuestMemory", dependencies: ["CLinux", "Linux"]),
         .target(name: "PCI"),
         .target(name: "Device", dependencies: ["Linux", "GuestMemory", "PCI", "JSON"]),
+        .target(name: "Virtio", dependencies: ["Linux", "GuestMemory", "PCI", "Device"]),
+        .target(name: "VirtioEntropy", dependencies: ["Virtio", "Linux"], path: "Sources/Devices/VirtioEntropy"),
         .target(name: "SerialCard", dependencies: ["Device"], path: "Sources/Devices/SerialCard"),
-        .target(name: "BochsDisplay", dependencies: ["Device"], path: "Sources/Devices/BochsDisplay"),
+        .target(name: "Display", dependencies: ["Device"], path: "Sources/Devices/Display"),
+        .target(
+            name: "VirtioGPU", dependencies: ["CLinux", "Linux", "GuestMemory", "Device", "Display", "Virtio"],
+            path: "Sources/Devices/VirtioGPU"),
+        .target(name: "BochsDisplay", dependencies: ["Device", "Display"], path: "Sources/Devices/BochsDisplay"),
         .target(name: "Exerciser", dependencies: ["Device"], path: "Sources/Devices/Exerciser"),
         .target(name: "TutorialDevice", dependencies: ["Device"], path: "Examples/TutorialDevice"),
         .target(
             name: "VFIOUser", dependencies: ["Linux", "VFIO", "GuestMemory", "PCI", "Device", "JSON"],
             swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
         .target(
-            name: "DeviceCatalog", dependencies: ["Device", "BochsDisplay", "SerialCard", "Exerciser"],
+            name: "DeviceCatalog",
+            dependencies: [
+                "Device", "BochsDisplay", "SerialCard", "Exerciser", "Virtio", "VirtioEntropy", "VirtioGPU",
+            ],
             path: "Sources/Devices/Catalog"),
         .target(name: "Renderer", dependencies: ["Linux"], path: "Sources/Backends/Renderer"),
         .systemLibrary(
@@ -52,6 +61,10 @@ let package = Package(
             name: "KVM", dependencies: ["CKVM", "CLinux", "Linux", "VFIO", "PCI", "VFIOUser"],
             path: "Sources/Hypervisors/KVM"),
         .target(name: "Control", dependencies: ["Linux", "Device", "JSON"]),
+        .target(
+            name: "Mediation", dependencies: ["Control", "Device", "DeviceCatalog", "JSON", "Linux"]),
+        .target(name: "Metrics", dependencies: ["JSON"]),
+        .target(name: "QMP", dependencies: ["Linux", "JSON"]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .target(name: "PNG", dependencies: ["CPNG", "Linux", "Device"]),
         .executableTarget(
@@ -60,7 +73,8 @@ let package = Package(
         .executableTarget(
             name: "mediated",
             dependencies: [
-                "Linux", "JSON", "VFIO", "PCI", "Device", "DeviceCatalog", "VFIOUser", "Control", "PNG", "KVM",
+                "Linux", "JSON", "VFIO", "PCI", "Device", "DeviceCatalog", "VFIOUser", "Control", "Metrics", "QMP",
+                "PNG", "KVM",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .target(
@@ -68,17 +82,39 @@ let package = Package(
             dependencies: ["CCredentials", "CLinux", "Linux", "VFIO", "Device", "DeviceCatalog", "VFIOUser"],
             path: "Testing/FakeGuest"),
         .target(name: "CCredentials", path: "Testing/CCredentials"),
+        .target(
+            name: "FakeDriver", dependencies: ["Device", "FakeGuest", "VFIOUser"], path: "Testing/FakeDriver"),
+        .target(name: "EchoDevice", dependencies: ["Virtio", "Device", "Linux"], path: "Testing/EchoDevice"),
+        .target(name: "FakeQEMU", dependencies: ["JSON", "Linux"], path: "Testing/FakeQEMU"),
         .target(name: "SeededRandom", path: "Testing/SeededRandom"),
+        .target(name: "CSystemCall", path: "Testing/CSystemCall"),
+        .executableTarget(
+            name: "SandboxProbe", dependencies: ["CLinux", "CSystemCall", "Linux"], path: "Testing/SandboxProbe"),
+        .target(name: "Lab", path: "Testing/Lab"),
 
         .testTarget(name: "LinuxTests", dependencies: ["Linux"]),
         .testTarget(name: "GuestMemoryTests", dependencies: ["SeededRandom", "GuestMemory", "Linux", "CLinux"]),
         .testTarget(name: "PCITests", dependencies: ["SeededRandom", "PCI"]),
         .testTarget(name: "JSONTests", dependencies: ["SeededRandom", "JSON"]),
+        .testTarget(
+            name: "VirtioGPUTests",
+            dependencies: [
+                "SeededRandom", "FakeDriver", "FakeGuest", "VirtioGPU", "Virtio", "CLinux", "Device", "Display",
+                "GuestMemory", "JSON", "Linux",
+            ]),
+        .testTarget(name: "DisplayTests", dependencies: ["Display"]),
         .testTarget(name: "BochsDisplayTests", dependencies: ["SeededRandom", "BochsDisplay"]),
         .testTarget(name: "ExerciserTests", dependencies: ["Exerciser"]),
         .testTarget(name: "DeviceTests", dependencies: ["Device"]),
         .testTarget(name: "TutorialTests", dependencies: ["TutorialDevice", "Device", "Linux"]),
         .testTarget(name: "SerialCardTests", dependencies: ["SerialCard", "Device", "Linux"]),
+        .testTarget(
+            name: "VirtioTests",
+            dependencies: [
+                "SeededRandom", "EchoDevice", "FakeDriver", "FakeGuest", "Virtio", "VirtioEntropy", "GuestMemory",
+                "VFIOUser",
+                "Device", "Linux",
+            ]),
         .testTarget(name: "VFIOTests", dependencies: ["VFIO"]),
         .testTarget(
             name: "VFIOUserTests",
@@ -89,16 +125,29 @@ let package = Package(
         .testTarget(
             name: "KVMTests", dependencies: ["FakeGuest", "KVM", "VFIOUser", "Linux", "Device"], exclude: ["Guests"]),
         .testTarget(name: "ControlTests", dependencies: ["Control", "PCI"]),
+        .testTarget(name: "QMPTests", dependencies: ["FakeQEMU", "QMP", "JSON", "Linux"]),
+        .testTarget(name: "MetricsTests", dependencies: ["Metrics", "JSON"]),
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "SeededRandom", "Control", "FakeGuest", "mediated", "mediated-device", "CPNG", "JSON", "KVM", "Linux",
-                "VFIO",
-                "VFIOUser",
+                "SeededRandom", "Control", "FakeGuest", "FakeQEMU", "mediated", "mediated-device", "CPNG", "JSON", "KVM", "Lab", "Linux",
+                "Metrics", "VFIO", "VFIOUser",
             ]),
         .testTarget(
-            name: "GuestTests", dependencies: ["mediated-device", "Control", "Device", "JSON", "Linux"]),
+            name: "GuestTests", dependencies: ["mediated", "mediated-device", "Control", "Device", "JSON", "Lab", "Linux", "QMP"]),
         .testTarget(name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "Linux"]),
+        .testTarget(
+            name: "SandboxTests",
+            dependencies: [
+                "Control", "Device", "FakeGuest", "JSON", "Linux", "SandboxProbe", "VFIO", "VFIOUser",
+                "mediated-device",
+            ]),
+        .testTarget(
+            name: "MediationTests",
+            dependencies: ["Control", "FakeGuest", "JSON", "Linux", "Mediation", "VFIOUser", "mediated-device"]),
+        .testTarget(
+            name: "NeighbourTests",
+            dependencies: ["Control", "FakeGuest", "Linux", "SeededRandom", "VFIO", "mediated-device"]),
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
         .testTarget(
             name: "AllocationTests",

@@ -1,7 +1,7 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-/// Fuzzers by libFuzzer: one for the protocol's messages, one for each device's registers, one for saved states.
+/// Fuzzers by libFuzzer: one for the protocol's messages, one for each device's registers, one for virtio's queues, one for saved states.
 /// `Fuzz/run` builds and runs them.
 let fuzzer: [SwiftSetting] = [.unsafeFlags(["-sanitize=fuzzer,address", "-parse-as-library"])]
 let package = Package(
@@ -16,9 +16,10 @@ let package = Package(
                 .product(name: "Mediated", package: "Mediated"), .product(name: "FakeGuest", package: "Mediated"),
             ]),
     ]
-        + ["messages", "access-ring", "serial", "bochs-display", "exerciser", "saved-state"].map { name in
-            .executableTarget(
-                name: name, dependencies: ["FuzzSupport"], swiftSettings: fuzzer,
-                linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])])
-        }
+        + ["messages", "access-ring", "serial", "bochs-display", "exerciser", "virtio", "virtio-gpu", "saved-state"].map
+    { name in
+        .executableTarget(
+            name: name, dependencies: ["FuzzSupport"], swiftSettings: fuzzer,
+            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])])
+    }
 )

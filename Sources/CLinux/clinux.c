@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <termios.h>
@@ -219,9 +220,9 @@ int clinux_next_data(int descriptor, off_t from, off_t *start, off_t *end) {
     return *end < 0 ? -errno : 1;
 }
 
-int clinux_punch_hole(int descriptor, size_t size) {
+int clinux_punch_hole(int descriptor, off_t offset, size_t size) {
     int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-    return fallocate(descriptor, mode, 0, (off_t)size) < 0 ? -errno : 0;
+    return fallocate(descriptor, mode, offset, (off_t)size) < 0 ? -errno : 0;
 }
 
 /* Raw mode may be set through the master: it is the slave's that changes. */
@@ -259,6 +260,11 @@ void clinux_name_thread(const char *name) {
     char cut[16];
     snprintf(cut, sizeof cut, "%s", name);
     pthread_setname_np(pthread_self(), cut);
+}
+
+ssize_t clinux_random(void *buffer, size_t size) {
+    ssize_t got = getrandom(buffer, size, 0);
+    return got < 0 ? -errno : got;
 }
 
 ssize_t clinux_read_available(int descriptor, void *buffer, size_t size) {

@@ -12,6 +12,7 @@ public final class ControlClient {
 
     private let socket: UnixSocket
     private let milliseconds: Int
+    private let deadline: Deadline
     private var incoming: LineBuffer
 
     /// The path of the control socket of a device process that serves `socket`, unless it was told otherwise.
@@ -19,8 +20,12 @@ public final class ControlClient {
 
     /// Connects.
     ///
-    /// - Parameter milliseconds: how long connecting, and each request after it, may take.
-    public init(connectingTo path: String, milliseconds: Int = 10_000) throws(ControlClientError) {
+    /// - Parameters:
+    ///   - milliseconds: how long connecting, and each request after it, may take.
+    ///   - deadline: when a request ends in any case; never unless given.
+    public init(
+        connectingTo path: String, milliseconds: Int = 10_000, deadline: Deadline = Deadline(milliseconds: -1)
+    ) throws(ControlClientError) {
         do throws(Errno) {
             socket = try UnixSocket(connectingTo: path, milliseconds: milliseconds)
             incoming = try LineBuffer(limit: Self.replyLimit)
@@ -28,6 +33,7 @@ public final class ControlClient {
             throw .cannotConnect(path: path, error)
         }
         self.milliseconds = milliseconds
+        self.deadline = deadline
     }
 
     // MARK: Requests
@@ -64,6 +70,13 @@ public final class ControlClient {
     /// - Parameter milliseconds: how long to wait; negative: without end.
     public func events(after: Int = 0, milliseconds: Int) throws(ControlClientError) -> ControlEvents {
         try decode(request(.events(after: after), milliseconds: milliseconds).result)
+    }
+
+    /// Gives the device another quota, where it isn't nil.
+    ///
+    /// - Returns: the quota now in force.
+    public func modify(_ changes: Quota) throws(ControlClientError) -> Quota {
+        try decode(request(.modify(changes)).result)
     }
 
     /// The device's state, in a file of the device process.
@@ -110,7 +123,7 @@ public final class ControlClient {
         _ request: ControlRequest, milliseconds: Int? = nil
     ) throws(ControlClientError) -> Reply {
         let milliseconds = milliseconds ?? self.milliseconds
-        let deadline = Deadline(milliseconds: Int32(clamping: milliseconds))
+        let deadline = min(deadline, Deadline(milliseconds: Int32(clamping: milliseconds)))
         let line = Array(request.json.text.utf8) + [UInt8(ascii: "\n")]
         try connected { () throws(Errno) in
             try socket.send(line.span.bytes, milliseconds: deadline.millisecondsLeft)
@@ -128,21 +141,15 @@ public final class ControlClient {
     private func receiveLine(
         until deadline: Deadline, _ descriptors: inout ReceivedDescriptors
     ) throws(ControlClientError) -> [UInt8]? {
-        while !incoming.isFull {
-            if let line = incoming.takeLine() { return line }
-            let left = deadline.millisecondsLeft
-            guard left != 0, try connected({ () throws(Errno) in try socket.waitReadable(milliseconds: left) }) else {
-                return nil
-            }
-            do throws(Errno) {
-                guard try incoming.receive(from: socket, descriptors: &descriptors) != .endOfFile else {
-                    throw Errno.connectionReset
-                }
-            } catch {
-                throw ControlClientError(error)
-            }
+        do throws(Errno) {
+            return try incoming.receiveLine(from: socket, until: deadline, descriptors: &descriptors)
+        } catch .timedOut {
+            return nil
+        } catch .messageTooLong {
+            throw .malformedReply("it is longer than \(incoming.limit) bytes")
+        } catch {
+            throw ControlClientError(error)
         }
-        throw .malformedReply("it is longer than \(incoming.limit) bytes")
     }
 }
 

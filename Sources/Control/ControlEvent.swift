@@ -20,6 +20,8 @@ public struct ControlEvent: Codable, Equatable, Sendable {
         case clientRefused = "client-refused"
         /// A client said nothing and lost its place.
         case clientSilent = "client-silent"
+        /// The device has another quota.
+        case modified
         /// A connection could not be taken for want of descriptors or memory.
         case connectionFailed = "connection-failed"
 

@@ -23,15 +23,12 @@ public final class ControlServer {
     /// In the order of their last request, the latest at the end.
     private var connections: [ControlConnection] = []
 
-    /// Listens at `path`.
-    ///
     /// - Parameters:
-    ///   - mode: the permissions of the socket file. Whoever may write to it may do everything.
+    ///   - listener: whoever may connect to it may do everything.
     ///   - loop: its thread is the one that makes this call.
     ///   - delegate: outlives the server.
-    /// - Throws: as `UnixListener`.
-    public init(path: String, mode: UInt32 = 0o600, loop: EventLoop, delegate: any ControlDelegate) throws(Errno) {
-        listener = try UnixListener(path: path, mode: mode)
+    public init(_ listener: UnixListener, loop: EventLoop, delegate: any ControlDelegate) throws(Errno) {
+        self.listener = listener
         retry = try TimerFD()
         self.loop = loop
         self.delegate = delegate

@@ -14,7 +14,7 @@ public final class Function {
     /// What a guest reads and writes at region ``configurationRegion``.
     @exclusivity(unchecked) public private(set) var configuration: ConfigurationSpace
     @exclusivity(unchecked) private var msixTable: MSIXTable?
-    private let slots: [BARSlot?]
+    @exclusivity(unchecked) private var slots: [BARSlot?]
     private let romImage: [UInt8]
 
     /// The number of regions: six BARs, the ROM, configuration space, and VGA, which no function has.
@@ -75,6 +75,18 @@ public final class Function {
         }
     }
 
+    /// Takes over which parts of its BARs the device lets be mapped now. For hypervisors, before they ask for regions, and when
+    /// nobody has mapped anything any more. Memory behind the end of what can be mapped is cleared and given back.
+    public func updateMappedParts() {
+        for bar in device.bars {
+            guard let before = slots[bar.layout.index]?.bar.mapped, before != bar.mapped else { continue }
+            slots[bar.layout.index] = BARSlot(bar, msix: configuration.msixLayout)
+            let end = bar.mapped.last?.upperBound ?? 0
+            // It can't fail but for want of the kernel's own memory, and is out of reach all the same.
+            if end < before.last?.upperBound ?? 0 { try? bar.memory?.clear(from: Int(end)) }
+        }
+    }
+
     /// How many interrupts of a kind there are.
     public func interruptCount(_ kind: InterruptKind) -> Int {
         switch kind {
@@ -103,6 +115,7 @@ public final class Function {
         case Self.configurationRegion:
             try check(region, offset, target.byteCount, size: UInt64(configuration.size))
             showInterruptStatus()
+            readThroughWindow(Int(offset), target.byteCount)
             configuration.read(at: Int(offset), into: &target)
         case Self.romRegion:
             try check(region, offset, target.byteCount, size: UInt64(romImage.count))
@@ -127,6 +140,7 @@ public final class Function {
         case Self.configurationRegion:
             try check(region, offset, source.byteCount, size: UInt64(configuration.size))
             act(on: configuration.write(at: Int(offset), from: source))
+            writeThroughWindow(Int(offset), source.byteCount)
         case Self.romRegion where !romImage.isEmpty: throw .readOnly(region)
         case 0..<Self.regionCount:
             try check(region, offset, source.byteCount, size: 0)
@@ -220,6 +234,32 @@ public final class Function {
         if configuration.msi != nil {
             configuration.setMSIPending(UInt32(truncatingIfNeeded: host.interrupts.pending[0]))
         }
+    }
+
+    /// Software reads the window's data: they are what the BAR gives now.
+    private func readThroughWindow(_ position: Int, _ count: Int) {
+        guard let (slot, target) = windowTarget(position, count) else { return }
+        var bytes: InlineArray<4, UInt8> = [0, 0, 0, 0]
+        var span = bytes.mutableSpan
+        var raw = span.mutableBytes
+        var part = raw._mutatingExtracting(0..<target.count)
+        read(slot, target.offset, &part)
+        configuration.windowData = UInt32(truncatingIfNeeded: bytes.span.bytes.load(.long, fromByteOffset: 0))
+    }
+
+    /// Software has written the window's data: the BAR gets them.
+    private func writeThroughWindow(_ position: Int, _ count: Int) {
+        guard let (slot, target) = windowTarget(position, count), !slot.bar.isReadOnly else { return }
+        let data = [configuration.windowData]
+        write(slot, target.offset, data.span.bytes.extracting(first: target.count))
+    }
+
+    private func windowTarget(_ position: Int, _ count: Int) -> (BARSlot, BARWindow.Target)? {
+        guard let target = configuration.windowTarget(at: position, count: count), target.bar < slots.count,
+            let slot = slots[target.bar], target.offset <= slot.bar.layout.size,
+            UInt64(target.count) <= slot.bar.layout.size - target.offset
+        else { return nil }
+        return (slot, target)
     }
 
     private func act(on changes: ConfigurationSpace.Changes) {

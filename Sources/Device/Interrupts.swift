@@ -77,6 +77,9 @@ public final class Interrupts {
 
     // MARK: For devices
 
+    /// Whether the guest has set up messages, MSI or MSI-X; by the pin alone otherwise.
+    public var usesMessages: Bool { sink?.messageKind != nil }
+
     /// Sends the message of `vector`, once, or leaves it pending while it is masked. Nothing happens
     /// while the guest uses neither MSI nor MSI-X.
     ///

@@ -38,6 +38,13 @@ public class MappedMemory {
         try span.withUnsafeMutableBytes { buffer throws(DMAError) in try read(at: address, into: buffer) }
     }
 
+    /// Copies `count` bytes of guest memory to the bytes of a file from `offset` on, which must lie inside.
+    public final func read(at address: UInt64, count: Int, into file: MemoryFile, at offset: Int) throws(DMAError) {
+        precondition(count >= 0 && offset >= 0 && offset <= file.size && count <= file.size - offset)
+        // SAFETY: the range is checked; the file's size is sealed and its mapping lives as long as it does.
+        try read(at: address, into: UnsafeMutableRawBufferPointer(start: file.mapping.base + offset, count: count))
+    }
+
     /// Copies `bytes`, which may be empty, to guest memory. 2, 4 and 8 aligned bytes to an aligned address
     /// are one atomic access.
     public final func write(at address: UInt64, from bytes: UnsafeRawBufferPointer) throws(DMAError) {

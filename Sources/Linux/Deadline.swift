@@ -1,5 +1,5 @@
 /// Until when something may take, however often it waits. `CLOCK_MONOTONIC`
-public struct Deadline: Sendable {
+public struct Deadline: Comparable, Sendable {
     /// On the monotonic clock, in milliseconds; the greatest number: never.
     private let time: Int
 
@@ -12,6 +12,9 @@ public struct Deadline: Sendable {
     public var millisecondsLeft: Int32 {
         time == .max ? -1 : Int32(clamping: max(0, time - Self.now))
     }
+
+    /// Whether the first is over sooner.
+    public static func < (a: Deadline, b: Deadline) -> Bool { a.time < b.time }
 
     private static var now: Int { Int(SystemClock.nanoseconds / 1_000_000) }
 }

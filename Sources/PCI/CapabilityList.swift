@@ -9,6 +9,7 @@ struct CapabilityList {
     /// Where a capability begins, by its ID; the first of several.
     private(set) var offsets: [UInt8: Int] = [:]
     private(set) var msixLayout: MSIXLayout?
+    private(set) var window: BARWindow?
 
     init(_ capabilities: [Capability], bars: [BARLayout]) throws(ConfigurationError) {
         var offset = Self.start
@@ -50,24 +51,41 @@ struct CapabilityList {
             return MSIX.registers(at: offset, layout)
         case .pciExpress:
             return PCIExpress.registers(at: offset)
-        case .vendor(let bytes):
-            return VendorSpecific.registers(at: offset, bytes)
+        case .vendor(let bytes, let window):
+            if let window {
+                guard self.window == nil else { throw .capabilityTwice("window into BARs") }
+                try VendorSpecific.check(window, in: bytes)
+                self.window = window.moved(by: offset)
+            }
+            return VendorSpecific.registers(at: offset, bytes, window: window)
         }
     }
 }
 
-/// A capability that software finds by its vendor: the length, then what the vendor likes, all read-only.
+/// A capability that software finds by its vendor: the length, then what the vendor likes, all read-only but
+/// for a window.
 /// PCI Local Bus Specification 3.0, appendix H.
 enum VendorSpecific {
     static let id: UInt8 = 0x09
 
     static func length(_ bytes: [UInt8]) -> Int { 3 + bytes.count }
 
-    static func registers(at base: Int, _ bytes: [UInt8]) -> [ConfigurationSpace.Register] {
-        let length = UInt8(truncatingIfNeeded: length(bytes))
-        return ([length] + bytes).enumerated().map { index, byte in
-            .init("Vendor-Specific", at: base + 2 + index, .byte, reset: UInt32(byte))
+    /// Where a window's registers may be: behind the length.
+    static func check(_ window: BARWindow, in bytes: [UInt8]) throws(ConfigurationError) {
+        let room = 3..<length(bytes)
+        for field in window.fields where field.clamped(to: room) != field {
+            throw .window(place: field.lowerBound, capability: room.upperBound)
         }
+    }
+
+    static func registers(at base: Int, _ bytes: [UInt8], window: BARWindow?) -> [ConfigurationSpace.Register] {
+        let fields = window?.fields ?? []
+        let length = UInt8(truncatingIfNeeded: length(bytes))
+        var registers = window?.moved(by: base).registers ?? []
+        for (index, byte) in ([length] + bytes).enumerated() where !fields.contains(where: { $0.contains(2 + index) }) {
+            registers.append(.init("Vendor-Specific", at: base + 2 + index, .byte, reset: UInt32(byte)))
+        }
+        return registers.sorted { $0.offset < $1.offset }
     }
 }
 
@@ -90,7 +108,7 @@ extension Capability {
         case .msi(_, let perVectorMasking): MSI.length(perVectorMasking: perVectorMasking)
         case .msix: MSIX.length
         case .pciExpress: PCIExpress.length
-        case .vendor(let bytes): VendorSpecific.length(bytes)
+        case .vendor(let bytes, _): VendorSpecific.length(bytes)
         }
     }
 

@@ -17,6 +17,8 @@ public enum ConfigurationError: Error, Equatable, Sendable {
 
     case capabilityTwice(String)
     case capabilitiesTooLong(bytes: Int, available: Int)
+    /// A register of a window isn't inside its capability, behind the length.
+    case window(place: Int, capability: Int)
     case msiVectors(Int)
     case msixVectors(Int)
     case msixBAR(MSIXStructure, bar: Int)
@@ -53,6 +55,8 @@ extension ConfigurationError: CustomStringConvertible {
             "The \(name) capability is declared twice."
         case .capabilitiesTooLong(let bytes, let available):
             "The capabilities take \(bytes) bytes, and there is room for \(available)."
+        case .window(let place, let capability):
+            "A window has a register at \(place) of its capability, which has \(capability) bytes."
         case .msiVectors(let vectors):
             "MSI has \(vectors) vectors; it must have 1, 2, 4, 8, 16 or 32."
         case .msixVectors(let vectors):

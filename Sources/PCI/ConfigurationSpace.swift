@@ -13,6 +13,8 @@ public struct ConfigurationSpace: Sendable {
     public let romSize: UInt64
     /// Where the MSI-X table and pending-bit array are served; nil without MSI-X.
     public let msixLayout: MSIXLayout?
+    /// By which BARs can be reached from here; nil without one. Places are from the beginning of configuration space.
+    public let window: BARWindow?
     /// Every register, by ascending offset.
     public let registers: [Register]
 
@@ -41,6 +43,7 @@ public struct ConfigurationSpace: Sendable {
         self.bars = bars
         self.romSize = romSize
         msixLayout = list.msixLayout
+        window = list.window
         powerManagement = list.offsets[PowerManagement.id]
         msiCapability = list.offsets[MSI.id]
         msixCapability = list.offsets[MSIX.id]

@@ -11,6 +11,11 @@ extension DeviceProcess {
         members["mappedDMABytesWritten"] = JSON(memory.traffic.bytesWritten)
         members["dmaMaps"] = JSON(memory.mapCount)
         members["dmaMappedBytes"] = JSON(memory.mappedBytes)
+        members["frames"] = JSON(pictures.frames)
+        let quota = function.device.quota
+        members["frameRate"] = quota.frameRate.map { JSON($0) }
+        members["videoMemoryQuota"] = quota.videoMemory.map { JSON($0) }
+        members["videoMemoryUsed"] = function.device.videoMemoryUsed.map { JSON($0) }
         members["uptimeSeconds"] = .number(uptimeSeconds)
         return .object(members)
     }

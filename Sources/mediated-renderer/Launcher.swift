@@ -14,13 +14,13 @@ struct Launcher {
 
     static func main() {
         let arguments = CommandLine.arguments.dropFirst()
-        guard arguments.count <= 1, fcntl(ChildProcess.passedDescriptor, F_GETFD) >= 0 else {
+        guard arguments.count <= 1, fcntl(ChildProcess.firstDescriptor, F_GETFD) >= 0 else {
             say("mediated-device starts this program; it is of no use by itself.")
             exit(usage)
         }
         signal(SIGPIPE, SIG_IGN)
         do throws(Errno) {
-            let socket = UnixSocket(owning: Descriptor(owning: ChildProcess.passedDescriptor))
+            let socket = UnixSocket(owning: Descriptor(owning: ChildProcess.firstDescriptor))
             try launch(over: socket, renderNode: arguments.first)
         } catch {
             // The device process has gone, or will see that this one has.
@@ -53,7 +53,7 @@ struct Launcher {
     /// What a copy does.
     private static func render(_ session: consuming Descriptor, renderNode: String?) -> Never {
         // The device process must see it when this process ends, and this one when the device process does.
-        close(ChildProcess.passedDescriptor)
+        close(ChildProcess.firstDescriptor)
         do {
             let endpoint = try RendererEndpoint(UnixSocket(owning: session))
             var worker = RendererWorker(endpoint, renderer: try VirglRenderer(renderNode: renderNode))

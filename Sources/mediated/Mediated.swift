@@ -11,8 +11,8 @@ struct Mediated: ParsableCommand {
         discussion: ExitStatus.help,
         version: Version.current,
         subcommands: [
-            Types.self, Run.self, AttachArgs.self, Inspect.self, Info.self, Screenshot.self, Statistics.self, Save.self,
-            Stop.self, KVMCommand.self,
+            Types.self, Run.self, AttachArgs.self, Attach.self, Detach.self, Inspect.self, Info.self, Screenshot.self,
+            Statistics.self, Events.self, Top.self, MetricsCommand.self, Save.self, Stop.self, KVMCommand.self,
         ])
 
     static func main() {

@@ -1,4 +1,5 @@
 import Control
+import Device
 import FakeGuest
 import Foundation
 import Linux
@@ -28,6 +29,20 @@ import Testing
         #expect(
             departure.events[0].message == "The client's session ended: the client closed the connection.")
         #expect(departure.events[0].time >= arrival.events[0].time)
+    }
+
+    @Test func aQuotaThatChangesIsInTheStatistics() throws {
+        let device = try RunningDevice("bochs-display", "-o", "vram=4M", "-o", "aperture=16M", in: scratch)
+        let control = try ControlClient(connectingTo: ControlClient.path(besides: device.socket))
+        let quota = Quota(videoMemory: 16 << 20, frameRate: 30)
+        #expect(try control.modify(Quota(videoMemory: 16 << 20, frameRate: 30)) == quota)
+        let statistics = try control.statistics()
+        #expect(statistics["videoMemoryQuota"] == 16_777_216)
+        #expect(statistics["videoMemoryUsed"] == 0)
+        #expect(statistics["frameRate"] == 30)
+        #expect(statistics["frames"] == 0)
+        #expect(try control.events(after: 1, milliseconds: 10_000).events.map(\.kind) == ["modified"])
+        #expect(throws: ControlClientError.self) { try control.modify(Quota(videoMemory: 32 << 20)) }
     }
 
     @Test(.enabled(if: geteuid() == 0, "Only root can connect as another user."))

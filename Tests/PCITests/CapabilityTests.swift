@@ -42,6 +42,53 @@ import Testing
         #expect(function.bytes(at: second, count: 4) == [0x09, 0, 4, 0xaa])
     }
 
+    @Test func aWindowsRegistersTakeWhatIsWritten() throws {
+        var function = try ConfigurationSpace(
+            identity: Sample.identity, bars: [],
+            capabilities: [
+                .vendor([1]),
+                .vendor(
+                    [5] + [UInt8](repeating: 0, count: 16), window: BARWindow(bar: 4, offset: 8, length: 12, data: 16)),
+            ])
+        #expect(function.window == BARWindow(bar: 0x48, offset: 0x4c, length: 0x50, data: 0x54))
+        #expect(function.windowTarget(at: 0x54, count: 4) == nil)
+        function.write(UInt32(0xffff_ff04), at: 0x48)
+        #expect(function.long(0x48) == 4)
+        function.write(UInt32(0x102), at: 0x4c)
+        function.write(UInt32(2), at: 0x50)
+        #expect(function.windowTarget(at: 0x54, count: 1) == .init(bar: 4, offset: 0x102, count: 2))
+        function.windowData = 0xcafe_f00d
+        #expect(function.long(0x54) == 0xcafe_f00d)
+        let state = function.state
+        function.reset()
+        #expect(function.long(0x54) == 0)
+        try function.restore(state)
+        #expect(function.long(0x54) == 0xcafe_f00d)
+    }
+
+    @Test(arguments: [
+        (0x53, 1, false), (0x53, 2, true), (0x54, 4, true), (0x57, 1, true), (0x58, 4, false), (0, 256, true),
+    ])
+    func onlyAccessesToTheDataGoThroughAWindow(position: Int, count: Int, isThrough: Bool) throws {
+        var function = try ConfigurationSpace(
+            identity: Sample.identity, bars: [],
+            capabilities: [
+                .vendor([1]),
+                .vendor(
+                    [5] + [UInt8](repeating: 0, count: 16), window: BARWindow(bar: 4, offset: 8, length: 12, data: 16)),
+            ])
+        function.write(UInt32(1), at: 0x50)
+        #expect((function.windowTarget(at: position, count: count) != nil) == isThrough)
+    }
+
+    @Test func withoutAWindowNothingGoesThroughIt() throws {
+        var function = try Sample.function()
+        #expect(function.window == nil)
+        #expect(function.windowTarget(at: 0, count: 256) == nil)
+        function.windowData = 1
+        #expect(function.windowData == 0)
+    }
+
     // MARK: Power management
 
     @Test func aFunctionGoesToD3hotAndBackWithItsState() throws {

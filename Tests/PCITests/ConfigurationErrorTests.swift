@@ -89,6 +89,20 @@ import Testing
                 == .capabilitiesTooLong(bytes: 200, available: 192))
     }
 
+    @Test(arguments: [(2, 8, 12, 16, 2), (4, 8, 12, 17, 17), (4, 17, 12, 8, 17), (4, 8, 18, 12, 18)])
+    func aWindowIsInsideItsCapability(bar: Int, offset: Int, length: Int, data: Int, place: Int) {
+        let window = BARWindow(bar: bar, offset: offset, length: length, data: data)
+        let bytes = [UInt8](repeating: 0, count: 17)
+        #expect(error([], [.vendor(bytes, window: window)]) == .window(place: place, capability: 20))
+    }
+
+    @Test func thereIsOneWindow() {
+        let capability = Capability.vendor(
+            [UInt8](repeating: 0, count: 17), window: BARWindow(bar: 4, offset: 8, length: 12, data: 16))
+        #expect(error([], [capability]) == nil)
+        #expect(error([], [capability, capability]) == .capabilityTwice("window into BARs"))
+    }
+
     @Test(arguments: [0, -1, 3, 33, 64, Int.min, Int.max])
     func msiVectorsAreAPowerOfTwoUpTo32(vectors: Int) {
         #expect(error([], [.msi(vectors: vectors)]) == .msiVectors(vectors))

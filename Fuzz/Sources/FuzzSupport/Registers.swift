@@ -41,7 +41,7 @@ private func step(_ function: Function, _ input: inout Input) {
 }
 
 /// A state that a device has must always be one that it takes.
-private func saveAndRestore(_ function: Function) {
+public func saveAndRestore(_ function: Function) {
     do {
         let reader = try StateReader(function)
         var state: [UInt8] = []

@@ -65,7 +65,7 @@ public final class RendererProcess {
         patience = milliseconds * 1_000_000
         watchdog = try TimerFD()
         let pair = try UnixSocket.pair(keepsPackets: true)
-        _ = try ChildProcess.spawn(program, renderNode.map { [$0] } ?? [], passing: pair.second.descriptor)
+        _ = try ChildProcess.spawn(program, renderNode.map { [$0] } ?? [], passing: [pair.second.descriptor.raw])
         launcher = pair.first
         launcherWatch = try loop.watch(launcher.descriptor, for: .readable) { [unowned self] _ in hearLauncher() }
         watchdogWatch = try loop.watch(watchdog.descriptor, for: .readable) { [unowned self] _ in checkProgress() }

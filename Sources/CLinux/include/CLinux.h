@@ -4,6 +4,7 @@
 #define CLINUX_H
 
 #include <linux/vfio.h>
+#include <linux/virtio_gpu.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +16,7 @@
 #include <sys/types.h>
 #include <sys/un.h>
 
+#include "sandbox.h"
 #include "vfio_user.h"
 
 /// recvmsg(2) with MSG_CMSG_CLOEXEC that also collects SCM_RIGHTS descriptors.
@@ -82,8 +84,8 @@ int clinux_accept(int socket);
 /// is none, or -errno.
 int clinux_next_data(int descriptor, off_t from, off_t *start, off_t *end);
 
-/// Gives the first `size` bytes of a file back; they read as zeros afterwards. Returns 0 or -errno.
-int clinux_punch_hole(int descriptor, size_t size);
+/// Gives `size` bytes of a file from `offset` on back; they read as zeros afterwards. Returns 0 or -errno.
+int clinux_punch_hole(int descriptor, off_t offset, size_t size);
 
 /// posix_openpt(3), grantpt(3) and unlockpt(3) of a new pseudo-terminal in raw mode, non-blocking and
 /// close-on-exec. Stores the path of the slave (ptsname_r(3)). Returns the master's descriptor or -errno.
@@ -109,5 +111,8 @@ int clinux_fork(void);
 
 /// pidfd_open(2), close-on-exec. Returns the descriptor or -errno.
 int clinux_pidfd(pid_t process);
+
+/// Random numbers, as many bytes as there is room for up to 256, else perhaps fewer. getrandom(2)
+ssize_t clinux_random(void *buffer, size_t size);
 
 #endif

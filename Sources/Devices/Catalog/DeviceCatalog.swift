@@ -2,10 +2,18 @@ import BochsDisplay
 import Device
 import Exerciser
 import SerialCard
+import Virtio
+import VirtioEntropy
+import VirtioGPU
 
 /// The devices that this program can make.
 public enum DeviceCatalog {
-    private static var devices: [any Device.Type] { [BochsDisplay.self, SerialCard.self, Exerciser.self] }
+    private static var devices: [any Device.Type] {
+        [
+            BochsDisplay.self, SerialCard.self, VirtioFunction<VirtioEntropy>.self, VirtioFunction<VirtioGPU>.self,
+            Exerciser.self,
+        ]
+    }
 
     /// In the order in which they are shown.
     public static var types: [DeviceType] { devices.map { $0.type } }

@@ -71,6 +71,7 @@ final class Session {
         replyBuffer = try PageBuffer(count: Self.maximumMessage)
         self.function = function
         self.configuration = configuration
+        function.updateMappedParts()
         interrupts = InterruptTable(
             counts: InterruptKind.allCases.map(function.interruptCount), interrupts: function.host.interrupts,
             loop: function.host.loop)
@@ -92,6 +93,7 @@ final class Session {
         function.host.memory.dirtyLog.stop()
         function.host.memory.unmapAll()
         migration.abandon()
+        function.updateMappedParts()
     }
 
     var statistics: Statistics {

@@ -1,15 +1,16 @@
 import Device
 
 /// A picture's size in pixels, written as in `1024x768`.
-struct Resolution: CustomStringConvertible {
-    static let widths = 640...DISPI.maximumWidth
-    static let heights = 480...DISPI.maximumHeight
+public struct Resolution: Equatable, Sendable, CustomStringConvertible {
+    /// What an ``EDID`` can describe.
+    public static let widths = 640...8192
+    public static let heights = 480...8192
 
-    let width: Int
-    let height: Int
+    public let width: Int
+    public let height: Int
 
     /// - Throws: ``OptionError`` when it is not of the form WIDTHxHEIGHT, or too small or too large.
-    init(_ text: String) throws(OptionError) {
+    public init(_ text: String) throws(OptionError) {
         let parts = text.split(separator: "x", omittingEmptySubsequences: false)
         guard parts.count == 2, let width = Int(parts[0]), let height = Int(parts[1]) else {
             throw OptionError("Option 'resolution' is '\(text)' but must be WIDTHxHEIGHT, such as 1024x768.")
@@ -24,11 +25,18 @@ struct Resolution: CustomStringConvertible {
         self.height = height
     }
 
+    /// - Returns: nil when it is too small or too large.
+    public init?(width: Int, height: Int) {
+        guard Self.widths.contains(width), Self.heights.contains(height) else { return nil }
+        self.width = width
+        self.height = height
+    }
+
     /// With 32 bits per pixel.
-    var bytes: Int { width * height * 4 }
+    public var bytes: Int { width * height * 4 }
 
-    /// In bytes: the next power of two.
-    var videoMemoryNeeded: Int { 1 << (Int.bitWidth - (bytes - 1).leadingZeroBitCount) }
+    /// In MiB, rounded up.
+    public var megabytes: Int { (bytes + (1 << 20) - 1) >> 20 }
 
-    var description: String { "\(width)x\(height)" }
+    public var description: String { "\(width)x\(height)" }
 }

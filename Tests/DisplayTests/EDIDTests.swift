@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-@testable import BochsDisplay
+@testable import Display
 
 @Suite struct EDIDTests {
     private static let resolutions = [

@@ -1,7 +1,7 @@
 import Foundation
 
-/// The QEMU, the kernels and the guest that `make lab` has brought: what `lab.env` lists.
-enum Lab {
+/// The QEMU, the kernels, the guest and the tools that `make lab` has brought: what `lab.env` lists.
+public enum Lab {
     private static let values: [String: String] = {
         let environment = ProcessInfo.processInfo.environment
         let caches = environment["XDG_CACHE_HOME"] ?? (environment["HOME"] ?? "/root") + "/.cache"
@@ -16,12 +16,15 @@ enum Lab {
     }()
 
     /// Whether guests can be booted here.
-    static var isReady: Bool { values["QEMU"] != nil }
+    public static var isReady: Bool { values["QEMU"] != nil }
 
-    static func value(_ key: String) -> String { values[key] ?? "" }
+    /// Whether libvirtd can be run here: it wants root.
+    public static var hasLibvirt: Bool { values["LIBVIRTD"] != nil && geteuid() == 0 }
+
+    public static func value(_ key: String) -> String { values[key] ?? "" }
 
     /// Arguments that boot a kernel, such as "6.1", with the lab's guest.
-    static func boot(_ kernel: String, append: String = "") -> [String] {
+    public static func boot(_ kernel: String, append: String = "") -> [String] {
         let key = kernel.replacingOccurrences(of: ".", with: "_")
         return [
             "-kernel", value("KERNEL_" + key), "-initrd", value("INITRD_" + key), "-append",

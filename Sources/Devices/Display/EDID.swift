@@ -1,14 +1,14 @@
 /// What a monitor tells about itself, made to measure: it prefers one mode and shows every smaller one.
 /// VESA Enhanced Extended Display Identification Data Standard, release A, revision 2 (EDID 1.4).
-struct EDID {
-    /// One block, or two.
-    let bytes: [UInt8]
+public struct EDID {
+    /// One block, or two: 128 or 256 bytes.
+    public let bytes: [UInt8]
 
     /// - Parameters:
     ///   - width: of the preferred mode in pixels, 640 to 8192.
     ///   - height: in lines, 480 to 8192.
     ///   - refresh: in frames per second, 30 to 240.
-    init(width: Int, height: Int, refresh: Int) {
+    public init(width: Int, height: Int, refresh: Int) {
         let preferred = CVTTiming(width: width, height: height, refresh: refresh)
         if Self.hasRoom(for: preferred) {
             bytes = Self.baseBlock(of: preferred, first: preferred, extensions: 0)

@@ -1,0 +1,38 @@
+import Device
+import VFIOUser
+
+/// How a driver reaches a function's regions: by a hypervisor, or in this process.
+public protocol Registers: AnyObject {
+    /// Reads a little-endian number of `width` bytes.
+    func load(region: Int, offset: UInt64, width: AccessWidth) throws -> UInt64
+    func store(_ value: UInt64, region: Int, offset: UInt64, width: AccessWidth) throws
+}
+
+extension Client: Registers {
+    public func load(region: Int, offset: UInt64, width: AccessWidth) throws -> UInt64 {
+        let bytes: [UInt8] = try read(region: region, offset: offset, count: width.rawValue)
+        return bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    }
+
+    public func store(_ value: UInt64, region: Int, offset: UInt64, width: AccessWidth) throws {
+        try write(region: region, offset: offset, bytes: littleEndian(value, width).span.bytes)
+    }
+}
+
+extension Function: Registers {
+    public func load(region: Int, offset: UInt64, width: AccessWidth) throws -> UInt64 {
+        var bytes = [UInt8](repeating: 0, count: width.rawValue)
+        var span = bytes.mutableSpan
+        var raw = span.mutableBytes
+        try read(region: region, offset: offset, into: &raw)
+        return bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    }
+
+    public func store(_ value: UInt64, region: Int, offset: UInt64, width: AccessWidth) throws {
+        try write(region: region, offset: offset, from: littleEndian(value, width).span.bytes)
+    }
+}
+
+private func littleEndian(_ value: UInt64, _ width: AccessWidth) -> [UInt8] {
+    (0..<width.rawValue).map { UInt8(truncatingIfNeeded: value >> UInt64(8 * $0)) }
+}

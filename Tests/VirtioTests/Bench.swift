@@ -1,0 +1,141 @@
+import Device
+import EchoDevice
+import FakeDriver
+import FakeGuest
+import Linux
+import Testing
+import VFIOUser
+import Virtio
+
+/// How rings are laid out, and what each side says to save notifications.
+struct RingKind: CustomTestStringConvertible, Sendable {
+    var isPacked: Bool
+    var hasEventIndex: Bool
+
+    static let all = [
+        RingKind(isPacked: false, hasEventIndex: false), RingKind(isPacked: false, hasEventIndex: true),
+        RingKind(isPacked: true, hasEventIndex: false), RingKind(isPacked: true, hasEventIndex: true),
+    ]
+    static let split = RingKind(isPacked: false, hasEventIndex: false)
+    static let packed = RingKind(isPacked: true, hasEventIndex: false)
+
+    var features: VirtioDriver.Feature {
+        var features: VirtioDriver.Feature = [.version1, .indirect, .ringReset]
+        if isPacked { features.insert(.packed) }
+        if hasEventIndex { features.insert(.eventIndex) }
+        return features
+    }
+
+    var testDescription: String {
+        (isPacked ? "packed" : "split") + (hasEventIndex ? " with event index" : "")
+    }
+}
+
+/// How the device reaches guest memory.
+enum MemoryKind: CaseIterable {
+    case mapped, byMessage
+}
+
+/// An ``EchoDevice`` behind a socket, a guest's RAM, and a driver.
+final class Bench {
+    let device: ServedDevice
+    let client: Client
+    let ram: GuestRAM
+    let driver: VirtioDriver
+    private let memory: MemoryKind
+
+    static let ramAddress: UInt64 = 0x10_0000
+    static let ramSize = 1 << 20
+
+    convenience init(options: [String] = [], memory: MemoryKind = .mapped) throws {
+        try self.init(memory: memory) { host in
+            typealias Echo = VirtioFunction<EchoDevice>
+            return try Echo(options: DeviceOptions(options, for: Echo.type), host: host)
+        }
+    }
+
+    init(memory: MemoryKind = .mapped, ram: GuestRAM? = nil, make: (Host) throws -> any Device) throws {
+        device = try ServedDevice(make: make)
+        client = try Self.connect(to: device)
+        self.ram = try ram ?? GuestRAM(at: Self.ramAddress, size: Self.ramSize)
+        self.memory = memory
+        driver = try VirtioDriver(client, ram: self.ram)
+        try map()
+    }
+
+    private static func connect(to device: ServedDevice) throws -> Client {
+        var configuration = Client.Configuration()
+        configuration.patience = 10_000
+        return try Client(path: device.path, configuration: configuration)
+    }
+
+    func map() throws {
+        client.memory = ram
+        switch memory {
+        case .mapped: try client.map(address: ram.address, size: UInt64(Self.ramSize), file: ram.file.descriptor)
+        case .byMessage: try client.map(address: ram.address, size: UInt64(Self.ramSize))
+        }
+    }
+
+    /// A bench with a driver that has agreed on a kind of ring and is ready, and queue 0 set up.
+    static func ready(
+        _ kind: RingKind, queue: Int = 0, size: Int = 8, memory: MemoryKind = .mapped
+    ) throws -> (Bench, any DriverQueue) {
+        let bench = try Bench(memory: memory)
+        return (bench, try bench.start(kind, queue: queue, size: size))
+    }
+
+    func start(_ kind: RingKind, queue index: Int = 0, size: Int = 8) throws -> any DriverQueue {
+        #expect(try driver.negotiate(kind.features))
+        let queue = try driver.queue(index, size: size, vector: UInt16(index + 1))
+        try driver.setDriverOK()
+        return queue
+    }
+
+    /// What the device's code says, on its own thread.
+    func inside<Result: Sendable>(_ body: @escaping @Sendable (VirtioFunction<EchoDevice>) -> Result) throws -> Result {
+        try #require(device.onThread { function, _ in (function.device as? VirtioFunction<EchoDevice>).map(body) })
+    }
+
+    var failure: VirtioFailure? {
+        get throws { try inside { $0.failure } }
+    }
+
+    /// Three message-signalled interrupts: changes of the configuration, and one for each queue.
+    func useMessages() throws -> [EventFD] {
+        let eventFDs = try (0..<3).map { _ in try EventFD() }
+        try client.setEventFDs(eventFDs, index: .msix)
+        return eventFDs
+    }
+
+    /// Has queue 0 echo some bytes, and checks that it does.
+    func echo(_ text: String, by queue: any DriverQueue) throws {
+        let bytes = Array(text.utf8)
+        let source = driver.allocate(bytes)
+        let target = driver.allocate(bytes.count)
+        let id = queue.add(.readable(source, bytes.count), .writable(target, bytes.count))
+        try driver.notify(queue)
+        #expect(queue.takeUsed() == Used(id: id, count: UInt32(bytes.count)))
+        #expect(driver.bytes(at: target, count: bytes.count) == bytes)
+    }
+}
+
+extension Client {
+    /// The device's whole state. It runs again then.
+    func saveState() throws -> [UInt8] {
+        try setMigrationState(.stopCopy)
+        var state: [UInt8] = []
+        while true {
+            let piece = try readMigrationData(count: 100_000)
+            state += piece
+            if piece.count < 100_000 { break }
+        }
+        return state
+    }
+
+    func restore(_ state: [UInt8]) throws {
+        try setMigrationState(.resuming)
+        try writeMigrationData(state.span.bytes)
+        try setMigrationState(.running)
+    }
+}
