@@ -24,11 +24,11 @@ build: setup ## Build everything, for debugging
 
 release: setup programs manual completions ## Build the programs for use, manual pages, completions of shells
 
-# With Swift's library inside, so that they run where there is no Swift; what the dynamic linker has written is
-# read-only from then on.
+# With Swift's library inside, so that they run where there is no Swift. What the dynamic linker has written is
+# read-only from then on: GNU's linkers leave that out, for the order in which Swift's sections come.
 programs:
 	for program in $(PROGRAMS); do \
-	    $(SWIFT) build -c release --static-swift-stdlib -Xlinker -zrelro -Xlinker -znow --product $$program; \
+	    $(SWIFT) build -c release --static-swift-stdlib -Xswiftc -use-ld=lld -Xlinker -znow --product $$program; \
 	done
 
 manual:

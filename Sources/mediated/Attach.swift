@@ -14,7 +14,7 @@ struct Attach: ParsableCommand {
             Express. A device with an MSI-X capability can't be unplugged again.
             """)
 
-    @Argument(help: "The vfio-user socket of the device.")
+    @Argument(help: "The vfio-user socket of the device.", completion: .file())
     var target: String
 
     @OptionGroup var machine: HotPlugOptions

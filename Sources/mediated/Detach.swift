@@ -10,7 +10,7 @@ struct Detach: ParsableCommand {
             person who changes their mind. The device process goes on.
             """)
 
-    @Argument(help: "The device's identifier in QEMU, or its vfio-user socket.")
+    @Argument(help: "The device's identifier in QEMU, or its vfio-user socket.", completion: .file())
     var target: String
 
     @OptionGroup var machine: HotPlugOptions

@@ -3,7 +3,9 @@ import QMP
 
 /// Which virtual machine a command is for.
 struct HotPlugOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("QEMU's monitor: a QMP socket that no other program uses.", valueName: "socket"))
+    @Option(
+        help: ArgumentHelp("QEMU's monitor: a QMP socket that no other program uses.", valueName: "socket"),
+        completion: .file())
     var qmp: String
 
     /// Connects to the virtual machine and does something with it.

@@ -14,7 +14,9 @@ struct MetricsCommand: ParsableCommand {
 
     @OptionGroup var target: WatchedProcesses
 
-    @Option(help: ArgumentHelp("Where to write the page; a file that is there is replaced.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Where to write the page; a file that is there is replaced.", valueName: "file"),
+        completion: .file())
     var output: String?
 
     @Option(help: ArgumentHelp("How long a process may take to answer.", valueName: "seconds"))

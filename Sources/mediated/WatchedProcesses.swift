@@ -2,7 +2,7 @@ import ArgumentParser
 
 /// Which device processes a command watches.
 struct WatchedProcesses: ParsableArguments {
-    @Argument(help: "The vfio-user sockets of device processes on this host.")
+    @Argument(help: "The vfio-user sockets of device processes on this host.", completion: .file())
     var sockets: [String]
 
     func validate() throws {
