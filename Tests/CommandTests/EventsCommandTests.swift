@@ -1,10 +1,10 @@
-import Control
 import FakeGuest
 import Foundation
 import JSON
 import Linux
 import Testing
 
+@testable import Control
 @testable import mediated
 
 /// `mediated events`

@@ -172,7 +172,8 @@ private final class LiveTop {
     /// Reads until the lines on the screen are as they should be; fails after ten seconds without anything new.
     func wait(until isDone: ([String]) -> Bool) throws {
         while !isDone(screen) {
-            let raw = try #require(pty?.stream.descriptor.raw)
+            let open = pty?.stream.descriptor.raw
+            let raw = try #require(open)
             try #require(try waitReadable([raw], milliseconds: 10_000)[0], "The screen is \(screen)")
             try #require(read(), "It ended: \(screen)")
         }
@@ -207,8 +208,8 @@ private final class LiveTop {
 
     /// Takes what is still to be read, and makes sure that nothing of the view is left.
     func expectRestored() throws {
-        while try !output.hasSuffix(Self.leaving), let raw = pty?.stream.descriptor.raw,
-            waitReadable([raw], milliseconds: 10_000)[0], read()
+        while !output.hasSuffix(Self.leaving), let raw = pty?.stream.descriptor.raw,
+            try waitReadable([raw], milliseconds: 10_000)[0], read()
         {}
         #expect(output.hasSuffix(Self.leaving))
         let (now, before) = (modes, originalModes)
@@ -221,7 +222,7 @@ private final class LiveTop {
     func waitUntilStopped() throws {
         var information = siginfo_t()
         try #require(
-            waitid(P_PID, id_t(process.processIdentifier), &information, Int32(WSTOPPED.rawValue) | Int32(WNOWAIT)) == 0
+            waitid(P_PID, id_t(process.processIdentifier), &information, Int32(WSTOPPED) | Int32(WNOWAIT)) == 0
         )
     }
 
