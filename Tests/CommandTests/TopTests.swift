@@ -169,12 +169,13 @@ private final class LiveTop {
         try #require(ioctl(slave.fileDescriptor, UInt(TIOCSWINSZ), &size) == 0)
     }
 
-    /// Reads until the lines on the screen are as they should be; fails after ten seconds without anything new.
+    /// Reads until the lines on the screen are as they should be; fails when that takes half a minute.
     func wait(until isDone: ([String]) -> Bool) throws {
+        let deadline = Deadline(milliseconds: 30_000)
         while !isDone(screen) {
             let open = pty?.stream.descriptor.raw
             let raw = try #require(open)
-            try #require(try waitReadable([raw], milliseconds: 10_000)[0], "The screen is \(screen)")
+            try #require(try waitReadable([raw], milliseconds: deadline.millisecondsLeft)[0], "The screen is \(screen)")
             try #require(read(), "It ended: \(screen)")
         }
     }
@@ -199,7 +200,8 @@ private final class LiveTop {
             let start = output.range(of: "\u{1B}[H", options: .backwards, range: output.startIndex..<end.lowerBound)
         else { return [] }
         return output[start.upperBound..<end.lowerBound].components(separatedBy: "\r\n").map {
-            $0.replacingOccurrences(of: "\u{1B}[K", with: "")
+            // The terminal puts a carriage return before each line feed, the view's own among them.
+            $0.replacingOccurrences(of: "\u{1B}[K", with: "").replacingOccurrences(of: "\r", with: "")
         }
     }
 
