@@ -42,50 +42,40 @@ extension Manager {
     }
 
     /// Takes what a device process tells into the journal.
-    func note(_ events: ControlEvents, of id: InstanceID) {
+    func note(_ events: ControlEvents, of id: InstanceID) async {
         guard instances[id] != nil else { return }
         let entries = events.events.map {
             JournalEntry(time: $0.time, instance: id, kind: $0.kind, message: $0.message)
         }
         // The log has it too.
         try? commit(StoreChange(entries: entries))
+        let kinds = events.events.compactMap { ControlEvent.Kind(rawValue: $0.kind) }
+        guard let last = kinds.last(where: { $0 == .clientConnected || $0 == .clientLeft }) else { return }
+        supervised[id]?.isInUse = last == .clientConnected
+        // What the client has left behind is what the next one finds.
+        if kinds.contains(.clientLeft) { await checkpoint(id) }
     }
 
     // MARK: Saved states
 
-    /// Saves the states of those that were in use since they were saved last, again and again.
+    /// Saves the states of those that are in use, again and again. Those that aren't are left asleep: they were saved when
+    /// their client left.
     public func keepCheckpoints() async {
         while !Task.isCancelled {
             try? await Task.sleep(for: configuration.checkpointInterval)
-            for id in supervised.keys { await checkpoint(id) }
+            for (id, process) in supervised where process.isInUse { await checkpoint(id) }
         }
     }
 
     private func checkpoint(_ id: InstanceID) async {
-        guard let now = supervised[id], let ticks = processorTime(of: now.identity), ticks != now.savedAt else { return }
         let path = directories.savedState(of: id)
-        do {
-            try await ask(id) { client in
-                let state = try client.save()
-                let file = try FileReplacement(path: path, mode: 0o600)
-                try state.copy(to: file.descriptor)
-                try file.commit()
-            }
-        } catch {
-            // The state from before is still there.
-            return
+        // When it fails the state from before is still there.
+        try? await ask(id) { client in
+            let state = try client.save()
+            let file = try FileReplacement(path: path, mode: 0o600)
+            try state.copy(to: file.descriptor)
+            try file.commit()
         }
-        // Saving took some time itself.
-        supervised[id]?.savedAt = processorTime(of: now.identity) ?? 0
-    }
-
-    /// utime and stime of /proc/PID/stat, in clock ticks.
-    private func processorTime(of identity: ProcessIdentity) -> UInt64? {
-        guard let file = try? Descriptor(reading: "/proc/\(identity.id)/stat"), let bytes = try? file.readBytes(upTo: 4096)
-        else { return nil }
-        let fields = String(decoding: bytes, as: UTF8.self).split(separator: ")").last?.split(separator: " ") ?? []
-        guard fields.count > 12, let user = UInt64(fields[11]), let system = UInt64(fields[12]) else { return nil }
-        return user + system
     }
 
     // MARK: Logs

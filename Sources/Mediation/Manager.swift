@@ -46,8 +46,8 @@ public actor Manager {
         var backOff: BackOff
         /// Set while the process is to end.
         var onEnd: CheckedContinuation<Void, Never>?
-        /// How much processor time it had when its state was saved, in clock ticks.
-        var savedAt: UInt64 = 0
+        /// Whether a client is connected, so that its state changes.
+        var isInUse = false
     }
 
     public init(catalogue: Catalogue, directories: Directories, store: any Store, configuration: Configuration) {

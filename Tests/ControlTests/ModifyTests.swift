@@ -123,7 +123,7 @@ import Testing
         #expect(pictures.frames == 2)
         device.isSecondHeadOn = false
         #expect(throws: ControlError.self) { try pictures.read(1, of: device) }
-        #expect(throws: ControlError.self) { try pictures.read(2, of: device) }
+        #expect(throws: ControlError.self) { try pictures.read(3, of: device) }
         device.isSecondHeadOn = true
         _ = try pictures.read(1, of: device)
         #expect(pictures.frames == 3, "a head that was off shows no picture from before")

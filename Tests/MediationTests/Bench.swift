@@ -139,6 +139,16 @@ final class Bench {
 
     var directories: Directories { Directories(root: root) }
 
+    /// Waits until a saved state holds the digits of a number.
+    func awaitSavedState(of id: InstanceID, holding number: UInt32) async throws {
+        let digits = Data("\(number)".utf8)
+        let deadline = ContinuousClock.now + .seconds(30)
+        while FileManager.default.contents(atPath: "\(root)/state/vgpu/\(id).state")?.range(of: digits) == nil {
+            try #require(ContinuousClock.now < deadline, "It was not saved.")
+            try await Task.sleep(for: .milliseconds(5))
+        }
+    }
+
     /// Defines and starts a vGPU.
     func started(_ type: String = "exerciser", _ attributes: [Attribute] = []) async throws -> Instance {
         let id = InstanceID()

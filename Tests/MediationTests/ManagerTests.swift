@@ -162,19 +162,14 @@ import VFIOUser
     @Test func aDeviceProcessThatDiesIsReplacedAndGoesOnFromItsSavedState() async throws {
         let bench = try Bench()
         try await bench.manager.begin()
-        let checkpoints = Task { [manager = bench.manager] in await manager.keepCheckpoints() }
-        defer { checkpoints.cancel() }
         let instance = try await bench.started()
         let process = try #require(instance.process)
         do {
             let client = try Client(path: bench.directories.socket(of: instance.id))
             try client.write(UInt32(0xfeed), region: 0, offset: Self.scratch)
         }
-        // Saved after the client has left: the process has had work to do since it began.
-        let state = "\(bench.root)/state/vgpu/\(instance.id).state"
-        while (try? String(contentsOfFile: state, encoding: .utf8))?.contains("\(0xfeed)") != true {
-            try await Task.sleep(for: .milliseconds(5))
-        }
+        // It is saved when its client has left.
+        try await bench.awaitSavedState(of: instance.id, holding: 0xfeed)
         let before = try await bench.manager.journal().last?.number ?? 0
         kill(process.id, SIGKILL)
         let death = await bench.store.entry("died", of: instance.id)
@@ -184,6 +179,19 @@ import VFIOUser
         #expect(now.restarts == 1 && now.process != process)
         let client = try Client(path: bench.directories.socket(of: instance.id))
         #expect(try read(client) == 0xfeed)
+    }
+
+    @Test func theStateOfOneInUseIsSavedAgainAndAgain() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        let checkpoints = Task { [manager = bench.manager] in await manager.keepCheckpoints() }
+        defer { checkpoints.cancel() }
+        let instance = try await bench.started()
+        let client = try Client(path: bench.directories.socket(of: instance.id))
+        for value in [UInt32(0xbeef), 0xcafe] {
+            try client.write(value, region: 0, offset: Self.scratch)
+            try await bench.awaitSavedState(of: instance.id, holding: value)
+        }
     }
 
     @Test func aNewManagerAdoptsWhatRunsAndItsClientNoticesNothing() async throws {

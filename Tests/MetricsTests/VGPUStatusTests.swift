@@ -99,7 +99,7 @@ import Testing
         ])
         let lines = page.split(separator: "\n")
         #expect(
-            lines.filter { $0.hasPrefix("mediated_vgpu_up") }.map { $0.suffix(13) }
+            lines.filter { $0.hasPrefix("mediated_vgpu_up{") }.map { $0.suffix(13) }
                 == [
                     #"{vgpu="a"} 1"#, #"{vgpu="b"} 0"#, #"{vgpu="c"} 1"#,
                 ].map { "p" + $0 })

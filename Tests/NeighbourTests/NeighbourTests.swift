@@ -6,7 +6,12 @@ import Testing
 import VFIO
 
 /// Two device processes: whatever a client does to one of them, it does to that one alone, and not for good.
-@Suite(.serialized) struct NeighbourTests {
+@Suite(
+    .serialized,
+    .enabled(
+        if: ProcessInfo.processInfo.environment["NEIGHBOUR_SECONDS"] != nil,
+        "It wants a quiet machine: 'make neighbours' runs it."))
+struct NeighbourTests {
     /// By how much the private memory of a process may have grown when an attack is over, in bytes: what the allocator
     /// keeps for the next.
     private static let memoryTolerance = 8 << 20
