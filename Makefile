@@ -22,7 +22,7 @@ lab: setup ## Bring QEMU 11, kernels and a guest into the cache folder
 build: setup ## Build everything, for debugging
 	$(SWIFT) build
 
-release: setup programs manual completions ## Build the programs for use, manual pages, completions of shells
+release: setup manual completions ## Build the programs for use, manual pages, completions of shells
 
 # With Swift's library inside, so that they run where there is no Swift. What the dynamic linker has written is
 # read-only from then on: GNU's linkers leave that out, for the order in which Swift's sections come.
@@ -31,12 +31,12 @@ programs:
 	    $(SWIFT) build -c release --static-swift-stdlib -Xswiftc -use-ld=lld -Xlinker -znow --product $$program; \
 	done
 
-manual:
+manual: programs
 	rm -rf .build/manual
 	Scripts/manual .build/release/mediated .build/manual
 
 # That of bash is read by a shell, not run: it needs no interpreter line.
-completions:
+completions: programs
 	mkdir -p .build/completions
 	for shell in bash zsh fish; do \
 	    .build/release/mediated --generate-completion-script $$shell >.build/completions/$$shell; \
