@@ -130,11 +130,13 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "SeededRandom", "Control", "FakeGuest", "FakeQEMU", "mediated", "mediated-device", "CPNG", "JSON", "KVM", "Lab", "Linux",
+                "SeededRandom", "Control", "FakeGuest", "FakeQEMU", "mediated", "mediated-device", "CPNG", "JSON",
+                "KVM", "Lab", "Linux",
                 "Metrics", "VFIO", "VFIOUser",
             ]),
         .testTarget(
-            name: "GuestTests", dependencies: ["mediated", "mediated-device", "Control", "Device", "JSON", "Lab", "Linux", "QMP"]),
+            name: "GuestTests",
+            dependencies: ["mediated", "mediated-device", "Control", "Device", "JSON", "Lab", "Linux", "QMP"]),
         .testTarget(name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "Linux"]),
         .testTarget(
             name: "SandboxTests",

@@ -41,7 +41,8 @@ public struct Directories: Equatable, Sendable {
                 logs: value("LOGS_DIRECTORY") ?? "/var/log/mediated",
                 configuration: value("CONFIGURATION_DIRECTORY") ?? "/etc/mediated")
         } else {
-            guard let home = value("HOME"), let runtime = value("RUNTIME_DIRECTORY") ?? value("XDG_RUNTIME_DIR").map({ "\($0)/mediated" })
+            guard let home = value("HOME"),
+                let runtime = value("RUNTIME_DIRECTORY") ?? value("XDG_RUNTIME_DIR").map({ "\($0)/mediated" })
             else { return nil }
             let state = value("STATE_DIRECTORY") ?? "\(value("XDG_STATE_HOME") ?? "\(home)/.local/state")/mediated"
             self.init(

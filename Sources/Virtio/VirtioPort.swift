@@ -141,7 +141,8 @@ public final class VirtioPort {
     }
 
     private func resume() {
-        guard isRunning else { return }
+        // A restored device has no guest memory before its client comes: what is due waits for the next notification.
+        guard isRunning, host.memory.mapCount > 0 else { return }
         for queue in queues where queue.isDue {
             queue.isDue = false
             notify(queue.index)

@@ -262,7 +262,8 @@ import VFIOUser
     @Test func limitsChangeWhileItRunsAndNothingElseDoes() async throws {
         let bench = try Bench()
         try await bench.manager.begin()
-        let instance = try await bench.started("bochs-display", [Attribute("aperture", "32M"), Attribute("vram", "16M")])
+        let instance = try await bench.started(
+            "bochs-display", [Attribute("aperture", "32M"), Attribute("vram", "16M")])
         var change = Manager.Modification()
         change.attributes = [Attribute("vram", "32M"), Attribute("weight", "50"), Attribute("frame-rate", "30")]
         let changed = try await bench.manager.modify(instance.id, change)

@@ -47,7 +47,8 @@ import Testing
 
     @Test func foldersFollowSystemdAndXDG() {
         let root = Directories(environment: [:], isRoot: true)
-        #expect(root?.runtime == "/run/mediated" && root?.state == "/var/lib/mediated" && root?.logs == "/var/log/mediated")
+        #expect(
+            root?.runtime == "/run/mediated" && root?.state == "/var/lib/mediated" && root?.logs == "/var/log/mediated")
         let unit = Directories(environment: ["RUNTIME_DIRECTORY": "/run/x", "STATE_DIRECTORY": "/s"], isRoot: true)
         #expect(unit?.runtime == "/run/x" && unit?.state == "/s")
         let user = Directories(environment: ["HOME": "/home/a", "XDG_RUNTIME_DIR": "/run/user/5"], isRoot: false)

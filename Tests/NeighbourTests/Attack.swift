@@ -201,7 +201,9 @@ extension Attack {
             let deep = String(repeating: "[", count: 1 << 20)
             let members = (0..<80_000).map { "\"\($0)\":0" }.joined(separator: ",")
             let marks = String(repeating: "\u{0301}\u{0323}", count: 1 << 17)
-            for text in [deep, "{\(members)}", "{\"\(marks)\":0,\"\(marks)a\":0}", String(repeating: "9", count: 1 << 20)] {
+            for text in [
+                deep, "{\(members)}", "{\"\(marks)\":0,\"\(marks)a\":0}", String(repeating: "9", count: 1 << 20),
+            ] {
                 let client = try RawClient(path: gpu.socket)
                 _ = try? client.negotiate(text)
             }

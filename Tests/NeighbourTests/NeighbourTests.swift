@@ -60,8 +60,10 @@ struct NeighbourTests {
         try awaitProgress(of: steady)
         let after = (attacked: try attacked.usage(), neighbour: try neighbour.usage())
 
-        print(Row(
-            name: name, before: before.attacked, after: after.attacked, answers: answers, alone: alone, under: under))
+        print(
+            Row(
+                name: name, before: before.attacked, after: after.attacked, answers: answers, alone: alone, under: under
+            ))
         #expect(steady.takeReport().failure == nil)
         #expect(unanswered == nil)
         #expect(answers > 0)

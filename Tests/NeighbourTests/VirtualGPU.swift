@@ -71,7 +71,8 @@ final class VirtualGPU {
         let status = try String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)
         func number(_ name: String) throws -> Int {
             let line = status.split(separator: "\n").first { $0.hasPrefix(name + ":") }
-            guard let word = line?.split(whereSeparator: \.isWhitespace).dropFirst().first, let number = Int(word) else {
+            guard let word = line?.split(whereSeparator: \.isWhitespace).dropFirst().first, let number = Int(word)
+            else {
                 throw Failure("/proc/\(pid)/status says nothing of \(name).")
             }
             return number

@@ -62,7 +62,8 @@ public struct Catalogue: Sendable {
         guard limits.videoMemory <= parent.videoMemory else {
             throw MediationError(
                 .exhausted,
-                "It needs \(limits.videoMemory) bytes of video memory, but parent '\(parent.name)' has \(parent.videoMemory) in all.")
+                "It needs \(limits.videoMemory) bytes of video memory, but parent '\(parent.name)' has \(parent.videoMemory) in all."
+            )
         }
         let device = try device(of: instance)
         do throws(OptionError) {
@@ -77,13 +78,17 @@ public struct Catalogue: Sendable {
     /// Video memory of a parent that no active instance has, in bytes.
     public func videoMemoryLeft(of parent: Parent, _ instances: some Sequence<Instance>) -> Int {
         instances.reduce(parent.videoMemory) { left, instance in
-            guard instance.isActive, instance.parent == parent.name, let limits = try? limits(of: instance) else { return left }
+            guard instance.isActive, instance.parent == parent.name, let limits = try? limits(of: instance) else {
+                return left
+            }
             return left - limits.videoMemory
         }
     }
 
     /// How many more instances of a type a parent could back now. sysfs's `available_instances`
-    public func availableInstances(of type: InstanceType, on parent: Parent, _ instances: some Sequence<Instance>) -> Int {
+    public func availableInstances(of type: InstanceType, on parent: Parent, _ instances: some Sequence<Instance>)
+        -> Int
+    {
         let left = max(0, videoMemoryLeft(of: parent, instances))
         // What takes no video memory is bounded by processes, and these by the host.
         return type.limits.videoMemory == 0 ? Self.mostInstances : left / type.limits.videoMemory
@@ -100,7 +105,8 @@ public struct Catalogue: Sendable {
         guard needed <= left else {
             throw MediationError(
                 .exhausted,
-                "It needs \(needed) bytes of video memory, but parent '\(parent.name)' has \(left) left. Stop another vGPU, or take less.")
+                "It needs \(needed) bytes of video memory, but parent '\(parent.name)' has \(left) left. Stop another vGPU, or take less."
+            )
         }
     }
 }

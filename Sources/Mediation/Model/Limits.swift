@@ -52,7 +52,9 @@ extension Attribute {
         let (size, overflow) = (Int(factor == 1 ? value[...] : value.dropLast()) ?? -1)
             .multipliedReportingOverflow(by: factor)
         guard !overflow, range.contains(size) else {
-            let limit = range.upperBound == .max ? "of at least \(range.lowerBound)" : "from \(range.lowerBound) to \(range.upperBound)"
+            let limit =
+                range.upperBound == .max
+                ? "of at least \(range.lowerBound)" : "from \(range.lowerBound) to \(range.upperBound)"
             throw MediationError(.invalid, "Attribute '\(name)' is '\(value)' but must be a number \(limit).")
         }
         return size

@@ -112,7 +112,9 @@ struct DeviceLauncher: Sendable {
             // The folder stays root's, so that its owner can put nothing else into the socket's place. Whose group may enter
             // it: the owner's, or the main one of the owning user.
             let group = owner.group ?? owner.user.flatMap(Self.mainGroup) ?? 0
-            for (place, user, mode) in [(folder, 0, 0o710), (path, owner.user ?? 0, owner.group == nil ? 0o600 : 0o660)]
+            for (place, user, mode) in [
+                (folder, 0, 0o710), (path, owner.user ?? 0, owner.group == nil ? 0o600 : 0o660),
+            ]
                 as [(String, UInt32, mode_t)]
             {
                 guard chown(place, user, group) == 0, chmod(place, mode) == 0 else { throw Errno(rawValue: errno) }

@@ -20,7 +20,9 @@ struct Weight: Equatable {
         guard let folder = opendir("/proc/\(process)/task") else { return }
         defer { closedir(folder) }
         while let entry = readdir(folder) {
-            let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            let name = withUnsafeBytes(of: entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
             if let thread = id_t(name) { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), thread, nice) }
         }
     }
