@@ -5,6 +5,7 @@ SHELL := bash
 
 SWIFT ?= swift
 PREFIX ?= /usr/local
+PROGRAMS := mediated mediated-device mediated-renderer
 FUZZ_SECONDS ?= 60
 SOURCES := Sources Tests Testing Examples Fuzz/Sources Benchmarks/Sources Package.swift
 
@@ -12,7 +13,7 @@ help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 setup: ## Install the Debian packages that are missing
-	@Scripts/install-packages
+	@Scripts/install-packages packages.txt
 	@command -v $(SWIFT) >/dev/null || { echo "There is no '$(SWIFT)' here: install the Swift 6.3 toolchain (swift.org/install), or give SWIFT=PATH." >&2; exit 1; }
 
 lab: setup ## Bring QEMU 11, kernels and a guest into the cache folder
@@ -21,13 +22,39 @@ lab: setup ## Bring QEMU 11, kernels and a guest into the cache folder
 build: setup ## Build everything, for debugging
 	$(SWIFT) build
 
-release: setup ## Build the two programs for use
-	$(SWIFT) build -c release --product mediated
-	$(SWIFT) build -c release --product mediated-device -Xswiftc -static-stdlib --scratch-path .build-device
+release: setup programs manual completions ## Build the programs for use, manual pages, completions of shells
 
-install: release ## Install the two programs below PREFIX
-	install -D -m 0755 .build/release/mediated $(DESTDIR)$(PREFIX)/bin/mediated
-	install -D -m 0755 .build-device/release/mediated-device $(DESTDIR)$(PREFIX)/libexec/mediated-device
+# With Swift's library inside, so that they run where there is no Swift; what the dynamic linker has written is
+# read-only from then on.
+programs:
+	for program in $(PROGRAMS); do \
+	    $(SWIFT) build -c release --static-swift-stdlib -Xlinker -zrelro -Xlinker -znow --product $$program; \
+	done
+
+manual:
+	rm -rf .build/manual
+	Scripts/manual .build/release/mediated .build/manual
+
+# That of bash is read by a shell, not run: it needs no interpreter line.
+completions:
+	mkdir -p .build/completions
+	for shell in bash zsh fish; do \
+	    .build/release/mediated --generate-completion-script $$shell >.build/completions/$$shell; \
+	done
+	sed -i '1{/^#!/d}' .build/completions/bash
+
+install: release ## Install programs, manual, completions and documents below PREFIX (/usr/local)
+	@Scripts/install "$(DESTDIR)$(PREFIX)"
+
+uninstall: ## Remove what `make install` has put below PREFIX
+	@Scripts/uninstall "$(DESTDIR)$(PREFIX)"
+
+deb: ## Build a package for Debian: .build/deb/mediated_*.deb
+	@Scripts/install-packages packages.txt packages-deb.txt
+	@SWIFT=$(SWIFT) Scripts/package
+
+check-deb: deb ## Install, use and remove the package in a fresh Debian (root only)
+	@Scripts/check-package .build/deb/mediated_*.deb
 
 lint: ## Check the format of every source file
 	$(SWIFT) format lint --strict --recursive $(wildcard $(SOURCES))
@@ -41,10 +68,10 @@ demo: lab build ## Boot a guest on a virtual GPU and take its picture: demo.png
 	@Scripts/demo
 
 asan: setup ## Run the tests under AddressSanitizer (guests excepted)
-	LSAN_OPTIONS=suppressions=$(CURDIR)/Scripts/leaks.supp:print_suppressions=0 $(SWIFT) test --disable-xctest --sanitize address --scratch-path .build-asan --skip GuestTests --skip CommandTests
+	LSAN_OPTIONS=suppressions=$(CURDIR)/Scripts/leaks.supp:print_suppressions=0 $(SWIFT) test --disable-xctest --sanitize address --scratch-path .build-asan --skip GuestTests --skip CommandTests --skip SandboxTests
 
 tsan: setup ## Run the tests under ThreadSanitizer (guests excepted)
-	$(SWIFT) test --disable-xctest --sanitize thread --scratch-path .build-tsan --skip GuestTests --skip CommandTests
+	$(SWIFT) test --disable-xctest --sanitize thread --scratch-path .build-tsan --skip GuestTests --skip CommandTests --skip SandboxTests
 
 bench: setup ## Measure against the floor, a bare socket; takes minutes and wants a quiet machine
 	$(SWIFT) build -c release --product mediated-device --static-swift-stdlib
@@ -57,6 +84,6 @@ docs: setup ## Write the modules' reference to docs/, for a browser
 	@SWIFT=$(SWIFT) Scripts/document docs
 
 clean: ## Remove what was built here
-	rm -rf .build .build-device .build-asan .build-tsan .build-docs Benchmarks/.build Fuzz/.build docs demo.png
+	rm -rf .build .build-asan .build-tsan .build-docs Benchmarks/.build Fuzz/.build docs demo.png
 
-.PHONY: help setup lab build release install lint test demo asan tsan bench fuzz docs clean
+.PHONY: help setup lab build release programs manual completions install uninstall deb check-deb lint test demo asan tsan bench fuzz docs clean

@@ -7,6 +7,7 @@ let package = Package(
     products: [
         .executable(name: "mediated", targets: ["mediated"]),
         .executable(name: "mediated-device", targets: ["mediated-device"]),
+        .executable(name: "mediated-renderer", targets: ["mediated-renderer"]),
         .library(
             name: "Mediated",
             targets: [
@@ -33,7 +34,11 @@ let package = Package(
         .target(name: "Virtio", dependencies: ["Linux", "GuestMemory", "PCI", "Device"]),
         .target(name: "VirtioEntropy", dependencies: ["Virtio", "Linux"], path: "Sources/Devices/VirtioEntropy"),
         .target(name: "SerialCard", dependencies: ["Device"], path: "Sources/Devices/SerialCard"),
-        .target(name: "BochsDisplay", dependencies: ["Device"], path: "Sources/Devices/BochsDisplay"),
+        .target(name: "Display", dependencies: ["Device"], path: "Sources/Devices/Display"),
+        .target(
+            name: "VirtioGPU", dependencies: ["CLinux", "Linux", "GuestMemory", "Device", "Display", "Virtio"],
+            path: "Sources/Devices/VirtioGPU"),
+        .target(name: "BochsDisplay", dependencies: ["Device", "Display"], path: "Sources/Devices/BochsDisplay"),
         .target(name: "Exerciser", dependencies: ["Device"], path: "Sources/Devices/Exerciser"),
         .target(name: "TutorialDevice", dependencies: ["Device"], path: "Examples/TutorialDevice"),
         .target(
@@ -41,13 +46,25 @@ let package = Package(
             swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
         .target(
             name: "DeviceCatalog",
-            dependencies: ["Device", "BochsDisplay", "SerialCard", "Exerciser", "Virtio", "VirtioEntropy"],
+            dependencies: [
+                "Device", "BochsDisplay", "SerialCard", "Exerciser", "Virtio", "VirtioEntropy", "VirtioGPU",
+            ],
             path: "Sources/Devices/Catalog"),
+        .target(name: "Renderer", dependencies: ["Linux"], path: "Sources/Backends/Renderer"),
+        .systemLibrary(
+            name: "CVirglrenderer", path: "Sources/Backends/CVirglrenderer", pkgConfig: "virglrenderer",
+            providers: [.apt(["libvirglrenderer-dev"])]),
+        .target(name: "Virgl", dependencies: ["CVirglrenderer", "Linux", "Renderer"], path: "Sources/Backends/Virgl"),
+        .executableTarget(name: "mediated-renderer", dependencies: ["Linux", "Renderer", "Virgl"]),
         .target(name: "CKVM", path: "Sources/Hypervisors/CKVM"),
         .target(
             name: "KVM", dependencies: ["CKVM", "CLinux", "Linux", "VFIO", "PCI", "VFIOUser"],
             path: "Sources/Hypervisors/KVM"),
         .target(name: "Control", dependencies: ["Linux", "Device", "JSON"]),
+        .target(
+            name: "Mediation", dependencies: ["Control", "Device", "DeviceCatalog", "JSON", "Linux"]),
+        .target(name: "Metrics", dependencies: ["JSON"]),
+        .target(name: "QMP", dependencies: ["Linux", "JSON"]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .target(name: "PNG", dependencies: ["CPNG", "Linux", "Device"]),
         .executableTarget(
@@ -56,21 +73,36 @@ let package = Package(
         .executableTarget(
             name: "mediated",
             dependencies: [
-                "Linux", "JSON", "VFIO", "PCI", "Device", "DeviceCatalog", "VFIOUser", "Control", "PNG", "KVM",
+                "Linux", "JSON", "VFIO", "PCI", "Device", "DeviceCatalog", "VFIOUser", "Control", "Metrics", "QMP",
+                "PNG", "KVM",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .target(
-            name: "FakeGuest", dependencies: ["CLinux", "Linux", "VFIO", "Device", "DeviceCatalog", "VFIOUser"],
+            name: "FakeGuest",
+            dependencies: ["CCredentials", "CLinux", "Linux", "VFIO", "Device", "DeviceCatalog", "VFIOUser"],
             path: "Testing/FakeGuest"),
+        .target(name: "CCredentials", path: "Testing/CCredentials"),
         .target(
             name: "FakeDriver", dependencies: ["Device", "FakeGuest", "VFIOUser"], path: "Testing/FakeDriver"),
         .target(name: "EchoDevice", dependencies: ["Virtio", "Device", "Linux"], path: "Testing/EchoDevice"),
+        .target(name: "FakeQEMU", dependencies: ["JSON", "Linux"], path: "Testing/FakeQEMU"),
         .target(name: "SeededRandom", path: "Testing/SeededRandom"),
+        .target(name: "CSystemCall", path: "Testing/CSystemCall"),
+        .executableTarget(
+            name: "SandboxProbe", dependencies: ["CLinux", "CSystemCall", "Linux"], path: "Testing/SandboxProbe"),
+        .target(name: "Lab", path: "Testing/Lab"),
 
         .testTarget(name: "LinuxTests", dependencies: ["Linux"]),
         .testTarget(name: "GuestMemoryTests", dependencies: ["SeededRandom", "GuestMemory", "Linux", "CLinux"]),
         .testTarget(name: "PCITests", dependencies: ["SeededRandom", "PCI"]),
         .testTarget(name: "JSONTests", dependencies: ["SeededRandom", "JSON"]),
+        .testTarget(
+            name: "VirtioGPUTests",
+            dependencies: [
+                "SeededRandom", "FakeDriver", "FakeGuest", "VirtioGPU", "Virtio", "CLinux", "Device", "Display",
+                "GuestMemory", "JSON", "Linux",
+            ]),
+        .testTarget(name: "DisplayTests", dependencies: ["Display"]),
         .testTarget(name: "BochsDisplayTests", dependencies: ["SeededRandom", "BochsDisplay"]),
         .testTarget(name: "ExerciserTests", dependencies: ["Exerciser"]),
         .testTarget(name: "DeviceTests", dependencies: ["Device"]),
@@ -93,14 +125,29 @@ let package = Package(
         .testTarget(
             name: "KVMTests", dependencies: ["FakeGuest", "KVM", "VFIOUser", "Linux", "Device"], exclude: ["Guests"]),
         .testTarget(name: "ControlTests", dependencies: ["Control", "PCI"]),
+        .testTarget(name: "QMPTests", dependencies: ["FakeQEMU", "QMP", "JSON", "Linux"]),
+        .testTarget(name: "MetricsTests", dependencies: ["Metrics", "JSON"]),
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "SeededRandom", "FakeGuest", "mediated", "mediated-device", "CPNG", "JSON", "KVM", "Linux", "VFIO",
-                "VFIOUser",
+                "SeededRandom", "Control", "FakeGuest", "FakeQEMU", "mediated", "mediated-device", "CPNG", "JSON", "KVM", "Lab", "Linux",
+                "Metrics", "VFIO", "VFIOUser",
             ]),
         .testTarget(
-            name: "GuestTests", dependencies: ["mediated-device", "Control", "Device", "JSON", "Linux"]),
+            name: "GuestTests", dependencies: ["mediated", "mediated-device", "Control", "Device", "JSON", "Lab", "Linux", "QMP"]),
+        .testTarget(name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "Linux"]),
+        .testTarget(
+            name: "SandboxTests",
+            dependencies: [
+                "Control", "Device", "FakeGuest", "JSON", "Linux", "SandboxProbe", "VFIO", "VFIOUser",
+                "mediated-device",
+            ]),
+        .testTarget(
+            name: "MediationTests",
+            dependencies: ["Control", "FakeGuest", "JSON", "Linux", "Mediation", "VFIOUser", "mediated-device"]),
+        .testTarget(
+            name: "NeighbourTests",
+            dependencies: ["Control", "FakeGuest", "Linux", "SeededRandom", "VFIO", "mediated-device"]),
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
         .testTarget(
             name: "AllocationTests",

@@ -16,9 +16,10 @@ let package = Package(
                 .product(name: "Mediated", package: "Mediated"), .product(name: "FakeGuest", package: "Mediated"),
             ]),
     ]
-        + ["messages", "access-ring", "serial", "bochs-display", "exerciser", "virtio", "saved-state"].map { name in
-            .executableTarget(
-                name: name, dependencies: ["FuzzSupport"], swiftSettings: fuzzer,
-                linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])])
-        }
+        + ["messages", "access-ring", "serial", "bochs-display", "exerciser", "virtio", "virtio-gpu", "saved-state"].map
+    { name in
+        .executableTarget(
+            name: name, dependencies: ["FuzzSupport"], swiftSettings: fuzzer,
+            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])])
+    }
 )

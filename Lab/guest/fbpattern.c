@@ -1,7 +1,8 @@
 // fbpattern: shows a picture which the host can predict.
 //
 //     fbpattern [--at ADDRESS] [--seed N]                 draws at the framebuffer's current mode
-//     fbpattern [--at ADDRESS] [--seed N] --mode WxH      sets a mode of the display and draws; it stays until --end
+//     fbpattern [--at ADDRESS] [--seed N] --mode WxH [--cursor X,Y]
+//                                                         sets a mode of the display and draws; it stays until --end
 //     fbpattern [--at ADDRESS] --list                     the modes of the display
 //     fbpattern --end                                     gives the screen back to the console
 //
@@ -15,6 +16,8 @@
 // off at the low end. It prints one line when the picture is complete, and exits:
 //
 //     fb 1024x768 stride 4096 bpp 32 done            drm 800x600 stride 3200 bpp 32 done
+//
+// --cursor puts a hardware cursor of 64x64 pixels at a place of the screen: its left half is red, its right half transparent.
 //
 // With --mode a process of its own keeps the mode, since the console takes the display back when its last owner goes: --end
 // ends it, and so does the next fbpattern. Without, the text console is told to keep off the screen until --end.
@@ -138,7 +141,23 @@ static void find_display(struct display *display, const char *path) {
     exit(1);
 }
 
-static int show_mode(const char *path, uint32_t width, uint32_t height) {
+static void show_cursor(const struct display *display, int32_t x, int32_t y) {
+    enum { edge = 64 };
+    struct drm_mode_create_dumb buffer = {.width = edge, .height = edge, .bpp = 32};
+    if (ioctl(display->card, DRM_IOCTL_MODE_CREATE_DUMB, &buffer)) fail("CREATE_DUMB");
+    struct drm_mode_map_dumb place = {.handle = buffer.handle};
+    if (ioctl(display->card, DRM_IOCTL_MODE_MAP_DUMB, &place)) fail("MAP_DUMB");
+    uint32_t *pixels = mmap(0, buffer.size, PROT_READ | PROT_WRITE, MAP_SHARED, display->card, place.offset);
+    if (pixels == MAP_FAILED) fail("mmap");
+    for (uint32_t i = 0; i < edge * edge; i++) pixels[i] = i % edge < edge / 2 ? 0xffff0000 : 0;
+    struct drm_mode_cursor2 cursor = {
+        .flags = DRM_MODE_CURSOR_BO | DRM_MODE_CURSOR_MOVE, .crtc_id = display->crtc, .x = x, .y = y,
+        .width = edge, .height = edge, .handle = buffer.handle,
+    };
+    if (ioctl(display->card, DRM_IOCTL_MODE_CURSOR2, &cursor)) fail("CURSOR2");
+}
+
+static int show_mode(const char *path, uint32_t width, uint32_t height, const int32_t *cursor) {
     static struct display display;
     end_keeper();
     find_display(&display, path);
@@ -167,6 +186,7 @@ static int show_mode(const char *path, uint32_t width, uint32_t height) {
     if (ioctl(display.card, DRM_IOCTL_MODE_SETCRTC, &crtc)) fail("SETCRTC");
     struct drm_mode_fb_dirty_cmd dirty = {.fb_id = frame.fb_id};
     if (ioctl(display.card, DRM_IOCTL_MODE_DIRTYFB, &dirty) && errno != ENOSYS) fail("DIRTYFB");
+    if (cursor) show_cursor(&display, cursor[0], cursor[1]);
 
     int keeper = fork();
     if (keeper < 0) fail("fork");
@@ -211,7 +231,8 @@ static int list_modes(const char *path) {
 int main(int count, char **words) {
     const char *address = 0;
     uint32_t width = 0, height = 0;
-    int list = 0, end = 0;
+    int32_t cursor[2];
+    int list = 0, end = 0, has_cursor = 0;
     for (int i = 1; i < count; i++) {
         char *next = i + 1 < count ? words[i + 1] : "";
         if (!strcmp(words[i], "--list")) list = 1;
@@ -219,8 +240,9 @@ int main(int count, char **words) {
         else if (!strcmp(words[i], "--at") && *next) address = next, i++;
         else if (!strcmp(words[i], "--seed") && *next) seed = strtoul(next, 0, 0), i++;
         else if (!strcmp(words[i], "--mode") && sscanf(next, "%ux%u", &width, &height) == 2) i++;
+        else if (!strcmp(words[i], "--cursor") && sscanf(next, "%d,%d", &cursor[0], &cursor[1]) == 2) has_cursor = 1, i++;
         else {
-            fprintf(stderr, "usage: fbpattern [--at ADDRESS] ([--seed N] [--mode WxH] | --list) | --end\n");
+            fprintf(stderr, "usage: fbpattern [--at ADDRESS] ([--seed N] [--mode WxH [--cursor X,Y]] | --list) | --end\n");
             return 2;
         }
     }
@@ -231,5 +253,5 @@ int main(int count, char **words) {
     }
     if (!list && !width) return show_framebuffer(address ? device_file(address, "graphics/fb*", "/dev/") : "/dev/fb0");
     const char *card = address ? device_file(address, "drm/card*", "/dev/dri/") : "/dev/dri/card0";
-    return list ? list_modes(card) : show_mode(card, width, height);
+    return list ? list_modes(card) : show_mode(card, width, height, has_cursor ? cursor : 0);
 }

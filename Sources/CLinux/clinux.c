@@ -12,6 +12,7 @@
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <termios.h>
 #include <ucontext.h>
@@ -124,6 +125,17 @@ int clinux_peer_credentials(int socket, pid_t *pid, uid_t *uid, gid_t *gid) {
     return 0;
 }
 
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+
+int clinux_peer_groups(int socket, gid_t *groups, size_t *count) {
+    socklen_t size = (socklen_t)(*count * sizeof *groups);
+    int result = getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0 ? -errno : 0;
+    *count = size / sizeof *groups;
+    return result;
+}
+
 /* A copy under guard names its way out here; the handler takes it. The jump never
    crosses a frame but clinux_copy's own. */
 static _Thread_local sigjmp_buf *volatile way_out;
@@ -208,9 +220,9 @@ int clinux_next_data(int descriptor, off_t from, off_t *start, off_t *end) {
     return *end < 0 ? -errno : 1;
 }
 
-int clinux_punch_hole(int descriptor, size_t size) {
+int clinux_punch_hole(int descriptor, off_t offset, size_t size) {
     int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-    return fallocate(descriptor, mode, 0, (off_t)size) < 0 ? -errno : 0;
+    return fallocate(descriptor, mode, offset, (off_t)size) < 0 ? -errno : 0;
 }
 
 /* Raw mode may be set through the master: it is the slave's that changes. */
@@ -275,4 +287,14 @@ int clinux_is_eventfd(int descriptor) {
     if (length < 0) return -errno;
     target[length] = 0;
     return strcmp(target, "anon_inode:[eventfd]") == 0;
+}
+
+int clinux_fork(void) {
+    pid_t process = fork();
+    return process < 0 ? -errno : process;
+}
+
+int clinux_pidfd(pid_t process) {
+    long descriptor = syscall(SYS_pidfd_open, process, 0);
+    return descriptor < 0 ? -errno : (int)descriptor;
 }

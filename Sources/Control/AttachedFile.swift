@@ -9,7 +9,7 @@ public struct AttachedFile: ~Copyable {
 
     /// All of it.
     public borrowing func bytes() throws(ControlClientError) -> [UInt8] {
-        let bytes = try read(upTo: size)
+        let bytes = try read(at: 0, upTo: size)
         guard bytes.count == size else { throw Self.tooShort(bytes.count, of: size) }
         return bytes
     }
@@ -20,16 +20,17 @@ public struct AttachedFile: ~Copyable {
     public borrowing func copy(to other: borrowing Descriptor) throws {
         var done = 0
         while done < size {
-            let piece = try read(upTo: min(1 << 20, size - done))
+            let piece = try read(at: done, upTo: min(1 << 20, size - done))
             guard !piece.isEmpty else { throw Self.tooShort(done, of: size) }
             try other.writeAll(piece.span.bytes)
             done += piece.count
         }
     }
 
-    private borrowing func read(upTo limit: Int) throws(ControlClientError) -> [UInt8] {
+    /// By offset: others may have the same open file, and move its position.
+    private borrowing func read(at offset: Int, upTo limit: Int) throws(ControlClientError) -> [UInt8] {
         do throws(Errno) {
-            return try descriptor.readBytes(upTo: limit)
+            return try descriptor.readBytes(at: offset, upTo: limit)
         } catch {
             throw .connection(error)
         }

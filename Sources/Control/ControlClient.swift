@@ -2,7 +2,8 @@ import Device
 import JSON
 import Linux
 
-/// The other end of a device process's control socket: one request at a time, each with a limit to how long it may take.
+/// The other end of a device process's control socket: one request at a time, each with a limit to how long it may take. After
+/// one that took longer the connection is of no more use.
 public final class ControlClient {
     /// The longest reply that is read, in bytes.
     private static let replyLimit = 1 << 20
@@ -11,6 +12,7 @@ public final class ControlClient {
 
     private let socket: UnixSocket
     private let milliseconds: Int
+    private let deadline: Deadline
     private var incoming: LineBuffer
 
     /// The path of the control socket of a device process that serves `socket`, unless it was told otherwise.
@@ -18,8 +20,12 @@ public final class ControlClient {
 
     /// Connects.
     ///
-    /// - Parameter milliseconds: how long connecting, and each request after it, may take.
-    public init(connectingTo path: String, milliseconds: Int = 10_000) throws(ControlClientError) {
+    /// - Parameters:
+    ///   - milliseconds: how long connecting, and each request after it, may take.
+    ///   - deadline: when a request ends in any case; never unless given.
+    public init(
+        connectingTo path: String, milliseconds: Int = 10_000, deadline: Deadline = Deadline(milliseconds: -1)
+    ) throws(ControlClientError) {
         do throws(Errno) {
             socket = try UnixSocket(connectingTo: path, milliseconds: milliseconds)
             incoming = try LineBuffer(limit: Self.replyLimit)
@@ -27,6 +33,7 @@ public final class ControlClient {
             throw .cannotConnect(path: path, error)
         }
         self.milliseconds = milliseconds
+        self.deadline = deadline
     }
 
     // MARK: Requests
@@ -56,6 +63,20 @@ public final class ControlClient {
     /// The counters.
     public func statistics() throws(ControlClientError) -> JSON {
         try request(.statistics).result
+    }
+
+    /// The events behind number `after`, as soon as there are some: a connection of its own is best for that.
+    ///
+    /// - Parameter milliseconds: how long to wait; negative: without end.
+    public func events(after: Int = 0, milliseconds: Int) throws(ControlClientError) -> ControlEvents {
+        try decode(request(.events(after: after), milliseconds: milliseconds).result)
+    }
+
+    /// Gives the device another quota, where it isn't nil.
+    ///
+    /// - Returns: the quota now in force.
+    public func modify(_ changes: Quota) throws(ControlClientError) -> Quota {
+        try decode(request(.modify(changes)).result)
     }
 
     /// The device's state, in a file of the device process.
@@ -98,35 +119,37 @@ public final class ControlClient {
         }
     }
 
-    private func request(_ request: ControlRequest) throws(ControlClientError) -> Reply {
-        let deadline = Deadline(milliseconds: Int32(clamping: milliseconds))
+    private func request(
+        _ request: ControlRequest, milliseconds: Int? = nil
+    ) throws(ControlClientError) -> Reply {
+        let milliseconds = milliseconds ?? self.milliseconds
+        let deadline = min(deadline, Deadline(milliseconds: Int32(clamping: milliseconds)))
         let line = Array(request.json.text.utf8) + [UInt8(ascii: "\n")]
         try connected { () throws(Errno) in
             try socket.send(line.span.bytes, milliseconds: deadline.millisecondsLeft)
         }
         var descriptors = ReceivedDescriptors()
-        let answer = try receiveLine(until: deadline, &descriptors)
+        guard let answer = try receiveLine(until: deadline, &descriptors) else {
+            // The answer may come yet, and would be taken for that to the next request.
+            socket.shutDown()
+            throw .timedOut(milliseconds: milliseconds)
+        }
         return Reply(result: try ControlReply.result(of: answer), descriptors: descriptors)
     }
 
+    /// - Returns: nil when the time ran out.
     private func receiveLine(
         until deadline: Deadline, _ descriptors: inout ReceivedDescriptors
-    ) throws(ControlClientError) -> [UInt8] {
-        while !incoming.isFull {
-            if let line = incoming.takeLine() { return line }
-            let left = deadline.millisecondsLeft
-            guard left != 0, try connected({ () throws(Errno) in try socket.waitReadable(milliseconds: left) }) else {
-                throw .timedOut(milliseconds: milliseconds)
-            }
-            do throws(Errno) {
-                guard try incoming.receive(from: socket, descriptors: &descriptors) != .endOfFile else {
-                    throw Errno.connectionReset
-                }
-            } catch {
-                throw ControlClientError(error)
-            }
+    ) throws(ControlClientError) -> [UInt8]? {
+        do throws(Errno) {
+            return try incoming.receiveLine(from: socket, until: deadline, descriptors: &descriptors)
+        } catch .timedOut {
+            return nil
+        } catch .messageTooLong {
+            throw .malformedReply("it is longer than \(incoming.limit) bytes")
+        } catch {
+            throw ControlClientError(error)
         }
-        throw .malformedReply("it is longer than \(incoming.limit) bytes")
     }
 }
 

@@ -8,6 +8,10 @@ final class ControlConnection {
 
     let socket: UnixSocket
     var token: EventLoop.Token?
+    /// The request whose answer is held back.
+    var held: ControlRequest?
+    /// Whether it has had an answer held back: one that waits most of the time.
+    var isListening = false
 
     private var incoming: LineBuffer
     private var outgoing: [UInt8] = []

@@ -10,6 +10,10 @@ public protocol ControlDelegate: AnyObject {
     var info: ControlInfo { get }
     /// Counters, as an object.
     var statistics: JSON { get }
+    /// What happened. It outlives the control socket.
+    var events: EventLog { get }
+    /// Through which all consumers read pictures.
+    var pictures: PictureReader { get }
 
     /// Ends the process soon. Called when the answer is on its way.
     func stop()
@@ -18,28 +22,33 @@ public protocol ControlDelegate: AnyObject {
 extension ControlDelegate {
     /// What is answered to a request.
     ///
+    /// - Returns: nil while there is nothing to answer yet.
     /// - Throws: ``ControlError``, or what kept the process from doing it.
-    func answer(_ request: ControlRequest) throws -> ControlReply {
+    func answer(_ request: ControlRequest) throws -> ControlReply? {
         switch request {
         case .info: return ControlReply(try JSON(encoding: info))
         case .statistics: return ControlReply(statistics)
         case .stop: return ControlReply([:])
-        case .screenshot(let head): return try screenshot(of: head)
+        case .events(let after): return try events.newer(than: after).map { ControlReply(try JSON(encoding: $0)) }
+        case .screenshot(let head):
+            let (picture, pixels) = try pictures.read(head, of: function.device)
+            return ControlReply(try JSON(encoding: picture), attachment: pixels)
+        case .modify(let changes): return try modify(changes)
         case .save: return try save()
         }
     }
 
-    private func screenshot(of head: Int) throws -> ControlReply {
-        let heads = function.device.framebuffers
-        guard head < heads.count else {
-            let count = heads.isEmpty ? "none" : heads.count == 1 ? "one" : "\(heads.count)"
-            throw ControlError(.noSuchHead, "The device has no head \(head): it has \(count).")
+    private func modify(_ changes: Quota) throws -> ControlReply {
+        let device = function.device
+        let before = device.quota
+        do throws(QuotaError) {
+            try device.apply(changes)
+        } catch {
+            throw ControlError(.quota, error.description)
         }
-        guard let scanout = heads[head].scanout else {
-            throw ControlError(.nothingShown, "Head \(head) shows nothing: it is off, or in no valid mode.")
-        }
-        let (picture, pixels) = try scanout.snapshot()
-        return ControlReply(try JSON(encoding: picture), attachment: pixels)
+        let quota = device.quota
+        if quota != before { events.append(.modified, "The quota is now \(quota.text).") }
+        return ControlReply(try JSON(encoding: quota))
     }
 
     private func save() throws -> ControlReply {
@@ -55,5 +64,16 @@ extension ControlDelegate {
             end += count
         }
         return ControlReply(try JSON(encoding: SavedSize(size: end)), attachment: file)
+    }
+}
+
+extension Quota {
+    /// In words.
+    fileprivate var text: String {
+        let limits = [
+            videoMemory.map { "\($0) bytes of video memory" },
+            frameRate.map { $0 == 0 ? "any number of pictures a second" : "\($0) pictures a second" },
+        ]
+        return limits.compactMap(\.self).joined(separator: " and ")
     }
 }

@@ -45,6 +45,8 @@ struct ControlReply {
 
 /// Who a device process is.
 public struct ControlInfo: Codable, Equatable, Sendable {
+    /// What it was called when it was started, if anything.
+    public var name: String?
     /// The device's type, as in `mediated run TYPE`.
     public var type: String
     /// The options it was given, as `KEY=VALUE`.
@@ -59,8 +61,10 @@ public struct ControlInfo: Codable, Equatable, Sendable {
     public var uptimeSeconds: Double
 
     public init(
-        type: String, options: [String], process: Int32, socket: String, clientConnected: Bool, uptimeSeconds: Double
+        name: String? = nil, type: String, options: [String], process: Int32, socket: String, clientConnected: Bool,
+        uptimeSeconds: Double
     ) {
+        self.name = name
         self.type = type
         self.options = options
         self.process = process

@@ -1,3 +1,4 @@
+import Device
 import JSON
 
 /// What can be asked of a device process.
@@ -8,6 +9,10 @@ public enum ControlRequest: Equatable, Sendable {
     case screenshot(head: Int)
     /// The process's counters, as a JSON object.
     case statistics
+    /// The events behind a number: ``ControlEvents``. Answered when there is one.
+    case events(after: Int)
+    /// Another quota for the device, where it isn't nil: the `Quota` then in force.
+    case modify(Quota)
     /// The device's state, as a descriptor.
     case save
     /// The end of the process, in order. Answered before it ends.
@@ -43,13 +48,35 @@ public enum ControlRequest: Equatable, Sendable {
             }
             self = .screenshot(head: head)
         case "statistics": self = .statistics
+        case "events":
+            guard let after = (members["after"] ?? 0).int, after >= 0 else {
+                throw ControlError(.malformed, "'after' must be the number of an event, or 0.")
+            }
+            self = .events(after: after)
+        case "modify": self = .modify(try Self.quota(members))
         case "save": self = .save
         case "stop": self = .stop
         case let other:
             throw ControlError(
                 .unknownRequest,
-                "The request is \(other?.text ?? "missing"); it must be info, screenshot, statistics, save or stop.")
+                "The request is \(other?.text ?? "missing"); "
+                    + "it must be info, screenshot, statistics, events, modify, save or stop.")
         }
+    }
+
+    private static func quota(_ members: JSON.Object) throws(ControlError) -> Quota {
+        func limit(_ name: String) throws(ControlError) -> Int? {
+            guard let value = members[name] else { return nil }
+            guard let limit = value.int, limit >= 0 else {
+                throw ControlError(.malformed, "'\(name)' must be a number from 0.")
+            }
+            return limit
+        }
+        let quota = Quota(videoMemory: try limit("vram"), frameRate: try limit("frameRate"))
+        guard quota != Quota() else {
+            throw ControlError(.malformed, "'modify' needs 'vram', in bytes, or 'frameRate', in pictures a second.")
+        }
+        return quota
     }
 
     /// The request's line, without its end.
@@ -59,6 +86,14 @@ public enum ControlRequest: Equatable, Sendable {
         case .info: ["version": version, "request": "info"]
         case .screenshot(let head): ["version": version, "request": "screenshot", "head": JSON(head)]
         case .statistics: ["version": version, "request": "statistics"]
+        case .events(let after): ["version": version, "request": "events", "after": JSON(after)]
+        case .modify(let quota):
+            .object(
+                JSON.Object(
+                    [
+                        ("version", version), ("request", "modify"), quota.videoMemory.map { ("vram", JSON($0)) },
+                        quota.frameRate.map { ("frameRate", JSON($0)) },
+                    ].compactMap(\.self)))
         case .save: ["version": version, "request": "save"]
         case .stop: ["version": version, "request": "stop"]
         }
@@ -78,6 +113,8 @@ public struct ControlError: Error, Equatable, CustomStringConvertible {
         case noSuchHead = "no-such-head"
         /// The head is off, or the guest has set a mode that makes no picture.
         case nothingShown = "nothing-shown"
+        /// The device can't have such a quota.
+        case quota
         /// The process tried and couldn't.
         case failed
     }

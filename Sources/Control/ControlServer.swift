@@ -6,39 +6,41 @@ import Linux
 ///
 /// What a peer can take is bounded: a request is one line of at most ``lineLimit`` bytes; the next one is looked
 /// at when the reply to the last has gone; each turn of the loop answers one request of a connection; and of
-/// more than ``connectionLimit`` connections the one that has been silent the longest is dropped.
+/// more than ``connectionLimit`` connections the one that has been silent the longest is dropped. Those that wait for
+/// events don't count among these, but have the same limit for themselves.
 public final class ControlServer {
     /// The longest request, with its end of line, in bytes.
     public static let lineLimit = 4096
-    /// The most connections at a time.
+    /// The most connections at a time; and the most of those that wait for events.
     public static let connectionLimit = 8
 
     private let listener: UnixListener
     private let loop: EventLoop
     private unowned let delegate: any ControlDelegate
+    private let events: EventLog
     private let retry: TimerFD
     private var watches: [EventLoop.Token] = []
     /// In the order of their last request, the latest at the end.
     private var connections: [ControlConnection] = []
 
-    /// Listens at `path`.
-    ///
     /// - Parameters:
-    ///   - mode: the permissions of the socket file. Whoever may write to it may do everything.
+    ///   - listener: whoever may connect to it may do everything.
     ///   - loop: its thread is the one that makes this call.
     ///   - delegate: outlives the server.
-    /// - Throws: as `UnixListener`.
-    public init(path: String, mode: UInt32 = 0o600, loop: EventLoop, delegate: any ControlDelegate) throws(Errno) {
-        listener = try UnixListener(path: path, mode: mode)
+    public init(_ listener: UnixListener, loop: EventLoop, delegate: any ControlDelegate) throws(Errno) {
+        self.listener = listener
         retry = try TimerFD()
         self.loop = loop
         self.delegate = delegate
+        events = delegate.events
         let accepting = try loop.watch(listener.descriptor, for: .readable) { [unowned self] _ in accept() }
         let retrying = try loop.watch(retry.descriptor, for: .readable) { [unowned self] _ in resume() }
         watches = [accepting, retrying]
+        events.onEvent = { [unowned self] in answerHeld() }
     }
 
     deinit {
+        events.onEvent = {}
         for token in watches { loop.unwatch(token) }
         for connection in connections { drop(connection) }
     }
@@ -48,13 +50,19 @@ public final class ControlServer {
     private func accept() {
         do throws(Errno) {
             guard let socket = try listener.accept() else { return }
-            if connections.count == Self.connectionLimit { drop(connections[0]) }
+            makeRoom { !$0.isListening }
             try add(socket)
         } catch {
             // No descriptors or no memory. The listener stays readable: look away for a second.
             try? loop.change(watches[0], to: [])
             retry.set(nanoseconds: 1_000_000_000)
         }
+    }
+
+    /// Drops the connection that was silent the longest, when there are as many of a kind as there may be.
+    private func makeRoom(among isOfTheKind: (ControlConnection) -> Bool) {
+        let kind = connections.filter(isOfTheKind)
+        if kind.count == Self.connectionLimit { drop(kind[0]) }
     }
 
     private func resume() {
@@ -79,12 +87,18 @@ public final class ControlServer {
 
     private func serve(_ connection: ControlConnection) {
         do throws(ControlConnection.Ended) {
+            // While an answer is held back nothing but a hang-up is watched for.
+            if connection.held != nil { throw ControlConnection.Ended() }
             if connection.isSending {
                 try connection.send()
             } else if let request = try connection.receive() {
                 connections.removeAll { $0 === connection }
                 connections.append(connection)
-                try connection.send(reply(to: request))
+                if let reply = reply(to: request) {
+                    try connection.send(reply)
+                } else {
+                    hold(try? request.get(), of: connection)
+                }
                 if case .success(.stop) = request { delegate.stop() }
             }
             try watch(connection)
@@ -93,7 +107,28 @@ public final class ControlServer {
         }
     }
 
-    private func reply(to request: Result<ControlRequest, ControlError>) -> ControlReply {
+    private func hold(_ request: ControlRequest?, of connection: ControlConnection) {
+        if !connection.isListening { makeRoom { $0.isListening } }
+        connection.isListening = true
+        connection.held = request
+    }
+
+    /// There may be an answer now to what was held back.
+    private func answerHeld() {
+        for connection in connections {
+            guard let request = connection.held, let reply = reply(to: .success(request)) else { continue }
+            connection.held = nil
+            do throws(ControlConnection.Ended) {
+                try connection.send(reply)
+                try watch(connection)
+            } catch {
+                drop(connection)
+            }
+        }
+    }
+
+    /// - Returns: nil when it is to be held back.
+    private func reply(to request: Result<ControlRequest, ControlError>) -> ControlReply? {
         do {
             return try delegate.answer(request.get())
         } catch let error as ControlError {
@@ -106,7 +141,8 @@ public final class ControlServer {
     /// A connection that still has a request in its buffer has its turn when it can take the reply.
     private func watch(_ connection: ControlConnection) throws(ControlConnection.Ended) {
         guard let token = connection.token else { return }
-        let events: EventLoop.Events = connection.isSending || connection.hasRequest ? .writable : .readable
+        let events: EventLoop.Events =
+            connection.held != nil ? [] : connection.isSending || connection.hasRequest ? .writable : .readable
         do throws(Errno) { try loop.change(token, to: events) } catch { throw ControlConnection.Ended() }
     }
 }

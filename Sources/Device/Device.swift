@@ -1,3 +1,4 @@
+import Linux
 import PCI
 
 /// What a vendor writes: one PCI function's identity, registers and state. Everything that all
@@ -9,7 +10,7 @@ import PCI
 /// all the same.
 public protocol Device: AnyObject {
     /// All that a device needs to go on as if nothing had happened, but for the memory behind its
-    /// mapped BAR areas, which the shell saves. Complete at the end of every method.
+    /// mapped BAR areas and ``memory``, which the shell saves. Complete at the end of every method.
     associatedtype State: Codable & Sendable
 
     /// Name, description and options, for `mediated types` and `mediated run`.
@@ -25,7 +26,8 @@ public protocol Device: AnyObject {
     init(options: DeviceOptions, host: Host) throws
 
     var identity: PCIIdentity { get }
-    /// In the order of their index.
+    /// In the order of their index. What is mapped may grow and shrink at its end while the device runs, which the next
+    /// client finds; nothing else changes.
     var bars: [BAR] { get }
     /// None unless declared.
     var capabilities: [Capability] { get }
@@ -33,8 +35,15 @@ public protocol Device: AnyObject {
     var interruptPin: InterruptPin? { get }
     /// The image behind the expansion ROM BAR; none unless given.
     var rom: [UInt8]? { get }
+    /// Memory of the device's own that belongs to its state, such as pixels that no BAR shows: the same files, of the same
+    /// sizes, as long as it lives. None unless given.
+    var memory: [MemoryFile] { get }
     /// What the device shows, one per head; none unless it is a display.
     var framebuffers: [any Framebuffer] { get }
+    /// What limits the device now; nothing unless declared.
+    var quota: Quota { get }
+    /// How much memory its video memory takes now, in bytes; nil unless it has some.
+    var videoMemoryUsed: Int? { get }
 
     /// The value of `width` bytes at `offset` of BAR `bar`, in the low bits. Mapped parts and MSI-X
     /// tables are never asked for.
@@ -50,6 +59,11 @@ public protocol Device: AnyObject {
     /// line, a timer) and touches neither the guest's memory nor its interrupts.
     func setRunning(_ running: Bool)
 
+    /// Limits the device in another way from now on. What is nil in `changes` stays as it is.
+    ///
+    /// - Throws: ``QuotaError`` when it can't be; nothing has changed then.
+    func apply(_ changes: Quota) throws(QuotaError)
+
     /// Back to the power-on state, with INTx deasserted. Memory behind mapped areas keeps its content, as
     /// on a function-level reset.
     func reset()
@@ -58,6 +72,8 @@ public protocol Device: AnyObject {
     var state: State { get }
 
     /// Goes on from a state that a device of this type, with the same options, had.
+    ///
+    /// What was saved of the memory is there already.
     ///
     /// - Throws: ``StateError`` when the values can't be a state of this device; it is
     ///   unchanged then.
@@ -68,7 +84,14 @@ extension Device {
     public var capabilities: [Capability] { [] }
     public var interruptPin: InterruptPin? { nil }
     public var rom: [UInt8]? { nil }
+    public var memory: [MemoryFile] { [] }
     public var framebuffers: [any Framebuffer] { [] }
+    public var quota: Quota { Quota() }
+    public var videoMemoryUsed: Int? { nil }
+    public func apply(_ changes: Quota) throws(QuotaError) {
+        if changes.videoMemory != nil { throw QuotaError("A '\(Self.type.name)' has no video memory.") }
+        if changes.frameRate != nil { throw QuotaError("A '\(Self.type.name)' shows no pictures.") }
+    }
     public func ring(_ doorbell: Doorbell) {}
     public func setRunning(_ running: Bool) {}
 }

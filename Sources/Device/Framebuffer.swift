@@ -15,6 +15,9 @@ public protocol Framebuffer: AnyObject {
     /// then finds nothing.
     var snapshot: Scanout? { get }
 
+    /// What the display lays over the picture; nil while it shows none.
+    var cursor: Cursor? { get }
+
     /// Frees what following changes takes, when nobody asks for them any more. The next
     /// ``takeDamage()`` tells everything.
     func forgetDamage()
@@ -23,6 +26,7 @@ public protocol Framebuffer: AnyObject {
 extension Framebuffer {
     /// For a device whose pixels change on its own thread alone.
     public var snapshot: Scanout? { scanout }
+    public var cursor: Cursor? { nil }
     public func forgetDamage() {}
 }
 
@@ -62,6 +66,12 @@ public enum PixelFormat: String, Codable, Sendable {
     case xrgb8888
     /// 32 bits big-endian, x:R:G:B in memory order.
     case bgrx8888
+    /// 32 bits, x:B:G:R 8:8:8:8.
+    case xbgr8888
+    /// 32 bits big-endian, x:B:G:R in memory order.
+    case rgbx8888
+    /// The same four with how opaque a pixel is, which counts in a ``Cursor`` alone.
+    case argb8888, bgra8888, abgr8888, rgba8888
     /// 24 bits, R:G:B 8:8:8.
     case rgb888
     /// 24 bits big-endian, R:G:B in memory order.
@@ -79,7 +89,7 @@ public enum PixelFormat: String, Codable, Sendable {
 
     public var bytesPerPixel: Int {
         switch self {
-        case .xrgb8888, .bgrx8888: 4
+        case .xrgb8888, .bgrx8888, .xbgr8888, .rgbx8888, .argb8888, .bgra8888, .abgr8888, .rgba8888: 4
         case .rgb888, .bgr888: 3
         case .rgb565, .rgb565BigEndian, .xrgb1555, .xrgb1555BigEndian: 2
         case .indexed8: 1
@@ -88,7 +98,7 @@ public enum PixelFormat: String, Codable, Sendable {
 }
 
 /// A part of a picture, in pixels from its upper left corner.
-public struct Rectangle: Equatable, Sendable {
+public struct Rectangle: Codable, Equatable, Sendable {
     public var x: Int
     public var y: Int
     public var width: Int

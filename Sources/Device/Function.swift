@@ -14,7 +14,7 @@ public final class Function {
     /// What a guest reads and writes at region ``configurationRegion``.
     @exclusivity(unchecked) public private(set) var configuration: ConfigurationSpace
     @exclusivity(unchecked) private var msixTable: MSIXTable?
-    private let slots: [BARSlot?]
+    @exclusivity(unchecked) private var slots: [BARSlot?]
     private let romImage: [UInt8]
 
     /// The number of regions: six BARs, the ROM, configuration space, and VGA, which no function has.
@@ -72,6 +72,18 @@ public final class Function {
         case Self.configurationRegion: return Region(size: UInt64(configuration.size), isWritable: true)
         case 0..<Self.regionCount: return Region()
         default: return nil
+        }
+    }
+
+    /// Takes over which parts of its BARs the device lets be mapped now. For hypervisors, before they ask for regions, and when
+    /// nobody has mapped anything any more. Memory behind the end of what can be mapped is cleared and given back.
+    public func updateMappedParts() {
+        for bar in device.bars {
+            guard let before = slots[bar.layout.index]?.bar.mapped, before != bar.mapped else { continue }
+            slots[bar.layout.index] = BARSlot(bar, msix: configuration.msixLayout)
+            let end = bar.mapped.last?.upperBound ?? 0
+            // It can't fail but for want of the kernel's own memory, and is out of reach all the same.
+            if end < before.last?.upperBound ?? 0 { try? bar.memory?.clear(from: Int(end)) }
         }
     }
 

@@ -42,9 +42,10 @@ extension Scanout {
 
     private func colour(of bytes: borrowing Span<UInt8>, at i: Int) -> Colour {
         switch format {
-        case .xrgb8888, .rgb888: (bytes[i + 2], bytes[i + 1], bytes[i])
-        case .bgrx8888: (bytes[i + 1], bytes[i + 2], bytes[i + 3])
-        case .bgr888: (bytes[i], bytes[i + 1], bytes[i + 2])
+        case .xrgb8888, .argb8888, .rgb888: (bytes[i + 2], bytes[i + 1], bytes[i])
+        case .bgrx8888, .bgra8888: (bytes[i + 1], bytes[i + 2], bytes[i + 3])
+        case .xbgr8888, .abgr8888, .bgr888: (bytes[i], bytes[i + 1], bytes[i + 2])
+        case .rgbx8888, .rgba8888: (bytes[i + 3], bytes[i + 2], bytes[i + 1])
         case .rgb565: Self.from565(UInt16(bytes[i + 1]) << 8 | UInt16(bytes[i]))
         case .rgb565BigEndian: Self.from565(UInt16(bytes[i]) << 8 | UInt16(bytes[i + 1]))
         case .xrgb1555: Self.from1555(UInt16(bytes[i + 1]) << 8 | UInt16(bytes[i]))

@@ -5,21 +5,23 @@ import Linux
 ///
 ///     "MEDIATED" | version: u32 | length: u32 | that many bytes of JSON | extents … | an extent of length 0
 ///
-/// The JSON is the shell's and the device's state as values. An extent is a piece of the memory behind a BAR:
-/// BAR: u32, zero: u32, offset: u64, length: u64, then its bytes. Memory in no extent is zero. All
-/// numbers are little-endian.
+/// The JSON is the shell's and the device's state as values. An extent is a piece of memory: that behind a BAR, by its index, or
+/// the device's own, from 16 on. Memory: u32, zero: u32, offset: u64, length: u64, then its bytes. Memory in no extent is
+/// zero. All numbers are little-endian.
 enum SavedState {
     static let magic = Array("MEDIATED".utf8)
     static let version: UInt32 = 1
     static let headerSize = 16
     static let extentHeaderSize = 24
     /// The longest JSON that is taken: far more than any device has.
-    static let maximumJSON = 1 << 20
+    static let maximumJSON = 1 << 23
+    /// The number of the first of ``Device/Device/memory``.
+    static let firstOwnMemory = 16
 
     /// What the JSON says, but for the member ``deviceMember``.
     struct Document: Codable {
         var type: String
-        /// The size of the memory behind each BAR, by index; a state fits a device that has the same.
+        /// The size of each memory, by its number; a state fits a device that has the same.
         var memory: [Int: Int]
         var function: Function.State
     }
@@ -29,19 +31,21 @@ enum SavedState {
 }
 
 extension Function {
-    var memoryByBAR: [Int: MemoryFile] {
+    /// What is saved in extents, by number.
+    var savedMemory: [Int: MemoryFile] {
         var memory: [Int: MemoryFile] = [:]
         for index in 0..<6 {
             // Shared registers follow from the device's own state.
             guard let region = region(index), region.isWritable, !region.mapped.isEmpty else { continue }
             memory[index] = region.memory
         }
+        for (index, file) in device.memory.enumerated() { memory[SavedState.firstOwnMemory + index] = file }
         return memory
     }
 
     func document() throws(JSONError) -> JSON {
         let document = SavedState.Document(
-            type: typeName, memory: memoryByBAR.mapValues(\.size), function: state)
+            type: typeName, memory: savedMemory.mapValues(\.size), function: state)
         var members = try JSON(encoding: document).object ?? [:]
         members[SavedState.deviceMember] = try device.encodedState()
         return .object(members)
@@ -53,7 +57,7 @@ extension Function {
         guard document.type == typeName else {
             throw StateError("The state is that of a '\(document.type)'; this device is a '\(typeName)'.")
         }
-        guard document.memory == memoryByBAR.mapValues(\.size) else {
+        guard document.memory == savedMemory.mapValues(\.size) else {
             throw StateError("The state's device has other memory sizes; make this one with the same options.")
         }
     }

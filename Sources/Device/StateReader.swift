@@ -8,9 +8,9 @@ public final class StateReader {
     private var ready: [UInt8]
     private var position = 0
     /// Extents that are still to come, in order.
-    private var extents: ArraySlice<(bar: Int, range: Range<Int>)> = []
+    private var extents: ArraySlice<(memory: Int, range: Range<Int>)> = []
     /// The extent whose bytes go out once ``ready`` is empty.
-    private var current: (bar: Int, range: Range<Int>)?
+    private var current: (memory: Int, range: Range<Int>)?
     private var isEnded = false
     /// How long the whole state is, in bytes.
     public let size: Int
@@ -19,14 +19,14 @@ public final class StateReader {
     ///
     /// - Throws: `JSONError` when the device's state can't be encoded, `Errno` for its memory.
     public init(_ function: Function) throws {
-        memory = function.memoryByBAR
+        memory = function.savedMemory
         let text = Array(try function.document().text.utf8)
         ready = SavedState.magic
         ready.append(SavedState.version)
         ready.append(UInt32(text.count))
         ready += text
-        for (bar, file) in memory.sorted(by: { $0.key < $1.key }) {
-            extents += try file.dataExtents().map { (bar, $0) }
+        for (number, file) in memory.sorted(by: { $0.key < $1.key }) {
+            extents += try file.dataExtents().map { (number, $0) }
         }
         let ends = (extents.count + 1) * SavedState.extentHeaderSize
         size = extents.reduce(ready.count + ends) { $0 + $1.range.count }
@@ -44,11 +44,11 @@ public final class StateReader {
                 target.copy(ready.span.bytes.extracting(position..<position + count), to: done)
                 position += count
                 done += count
-            } else if let (bar, range) = current {
+            } else if let (number, range) = current {
                 let count = min(range.count, target.byteCount - done)
                 var part = target._mutatingExtracting(done..<done + count)
-                memory[bar]?.copy(at: range.lowerBound, count: count, into: &part)
-                current = count == range.count ? nil : (bar, range.lowerBound + count..<range.upperBound)
+                memory[number]?.copy(at: range.lowerBound, count: count, into: &part)
+                current = count == range.count ? nil : (number, range.lowerBound + count..<range.upperBound)
                 done += count
             } else if !isEnded {
                 nextExtent()
@@ -63,7 +63,7 @@ public final class StateReader {
         ready.removeAll(keepingCapacity: true)
         position = 0
         let extent = extents.popFirst()
-        ready.append(UInt32(extent?.bar ?? 0))
+        ready.append(UInt32(extent?.memory ?? 0))
         ready.append(UInt32(0))
         ready.append(UInt64(extent?.range.lowerBound ?? 0))
         ready.append(UInt64(extent?.range.count ?? 0))

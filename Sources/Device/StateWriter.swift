@@ -2,13 +2,13 @@ import JSON
 import Linux
 
 /// Takes a function's state in, piece by piece. Registers change at the very end, when all of it is known to fit;
-/// the memory behind BARs is cleared and filled on the way.
+/// memory is cleared and filled on the way.
 public final class StateWriter {
     private enum Expecting {
         case header
         case document(count: Int)
         case extentHeader
-        case extent(bar: Int, offset: Int, left: Int)
+        case extent(memory: Int, offset: Int, left: Int)
         case end
     }
 
@@ -21,12 +21,12 @@ public final class StateWriter {
 
     public init(_ function: Function) {
         self.function = function
-        memory = function.memoryByBAR
+        memory = function.savedMemory
     }
 
     /// Takes the next bytes.
     ///
-    /// - Throws: ``StateError`` when they can't be part of a state of this device; the memory behind its BARs
+    /// - Throws: ``StateError`` when they can't be part of a state of this device; the device's memory
     ///   has lost its content then.
     public func write(_ bytes: RawSpan) throws(StateError) {
         var rest = bytes
@@ -41,13 +41,13 @@ public final class StateWriter {
             case .extentHeader:
                 guard collect(SavedState.extentHeaderSize, from: &rest) else { return }
                 try readExtentHeader()
-            case .extent(let bar, let offset, let left):
+            case .extent(let number, let offset, let left):
                 let count = min(left, rest.byteCount)
-                memory[bar]?.replace(at: offset, with: rest.extracting(first: count))
+                memory[number]?.replace(at: offset, with: rest.extracting(first: count))
                 rest = rest.extracting(droppingFirst: count)
                 expecting =
                     count == left
-                    ? .extentHeader : .extent(bar: bar, offset: offset + count, left: left - count)
+                    ? .extentHeader : .extent(memory: number, offset: offset + count, left: left - count)
             case .end: throw StateError("\(rest.byteCount) bytes follow the end of the state.")
             }
         }
@@ -116,7 +116,7 @@ public final class StateWriter {
     }
 
     private func readExtentHeader() throws(StateError) {
-        let bar = Int(collected.number(at: 0, as: UInt32.self))
+        let number = Int(collected.number(at: 0, as: UInt32.self))
         let offset = collected.number(at: 8, as: UInt64.self)
         let length = collected.number(at: 16, as: UInt64.self)
         collected.removeAll()
@@ -124,10 +124,10 @@ public final class StateWriter {
             expecting = .end
             return
         }
-        guard let file = memory[bar], offset <= UInt64(file.size), length <= UInt64(file.size) - offset else {
-            throw StateError("The state has \(length) bytes at \(offset) of BAR \(bar), where there is no memory.")
+        guard let file = memory[number], offset <= UInt64(file.size), length <= UInt64(file.size) - offset else {
+            throw StateError("The state has \(length) bytes at \(offset) of memory \(number), where there is none.")
         }
-        expecting = .extent(bar: bar, offset: Int(offset), left: Int(length))
+        expecting = .extent(memory: number, offset: Int(offset), left: Int(length))
     }
 }
 

@@ -14,10 +14,13 @@ public final class AddressSpace: MappedMemory {
     public var dirtyLog: DirtyLog { log }
     /// How many maps there are. Those that are unmapped but still pinned don't count.
     public var mapCount: Int { maps.count }
+    /// How many addresses are mapped; at most 2^64 - 1 are told.
+    public var mappedBytes: UInt64 { UInt64(clamping: mapped) }
+    private var mapped: UInt128 = 0
 
     public init(maximumMaps: Int = 65_535) {
         self.maximumMaps = maximumMaps
-        super.init(log: DirtyLog())
+        super.init(log: DirtyLog(), traffic: Traffic())
     }
 
     /// Where the bytes of a map are.
@@ -54,6 +57,7 @@ public final class AddressSpace: MappedMemory {
         case .remote(let memory):
             maps.insert(Window(start: address, last: last, access: access, host: nil), Region(.remote(memory)))
         }
+        mapped += UInt128(size)
     }
 
     /// Whether there is a map with exactly these bounds, so that an unmap of them would succeed.
@@ -85,6 +89,7 @@ public final class AddressSpace: MappedMemory {
         guard size > 0, size - 1 <= UInt64.max - address,
             let region = maps.remove(address, through: address + (size - 1))
         else { throw .notMapped(address: address, size: size) }
+        mapped -= UInt128(size)
         forgetRecent()
         return withdraw([region], onRelease)
     }
@@ -99,6 +104,7 @@ public final class AddressSpace: MappedMemory {
         regions.reserveCapacity(maps.count)
         maps.forEach { _, region in regions.append(region) }
         maps = MapTable()
+        mapped = 0
         forgetRecent()
         return withdraw(regions, onRelease)
     }
@@ -142,8 +148,8 @@ public final class AddressSpace: MappedMemory {
         }
         pinsMade += 1
         return Pin(
-            address: address, size: size, access: access, maps: pinned, log: log, serial: pinsMade,
-            onInvalidation: onInvalidation)
+            address: address, size: size, access: access, maps: pinned, log: log, traffic: traffic,
+            serial: pinsMade, onInvalidation: onInvalidation)
     }
 }
 

@@ -13,9 +13,12 @@ public class MappedMemory {
     /// The map of the last access: most are near the one before.
     @exclusivity(unchecked) private final var recent = Window.none
     final let log: DirtyLog
+    /// What was copied, by this and by all that came from the same address space.
+    public final let traffic: Traffic
 
-    init(log: DirtyLog) {
+    init(log: DirtyLog, traffic: Traffic) {
         self.log = log
+        self.traffic = traffic
     }
 
     /// To be called after a removal from ``maps``.
@@ -33,6 +36,13 @@ public class MappedMemory {
     /// Copies guest memory to `span`, which may be empty.
     public final func read(at address: UInt64, into span: inout MutableRawSpan) throws(DMAError) {
         try span.withUnsafeMutableBytes { buffer throws(DMAError) in try read(at: address, into: buffer) }
+    }
+
+    /// Copies `count` bytes of guest memory to the bytes of a file from `offset` on, which must lie inside.
+    public final func read(at address: UInt64, count: Int, into file: MemoryFile, at offset: Int) throws(DMAError) {
+        precondition(count >= 0 && offset >= 0 && offset <= file.size && count <= file.size - offset)
+        // SAFETY: the range is checked; the file's size is sealed and its mapping lives as long as it does.
+        try read(at: address, into: UnsafeMutableRawBufferPointer(start: file.mapping.base + offset, count: count))
     }
 
     /// Copies `bytes`, which may be empty, to guest memory. 2, 4 and 8 aligned bytes to an aligned address
@@ -92,9 +102,11 @@ public class MappedMemory {
                 do throws(Errno) {
                     if direction == .read {
                         try GuardedCopy.copy(to: local, from: there, count: piece)
+                        traffic.bytesRead &+= UInt64(piece)
                     } else {
                         log.mark(address, through: address + UInt64(piece - 1))
                         try GuardedCopy.copy(to: there, from: local, count: piece)
+                        traffic.bytesWritten &+= UInt64(piece)
                     }
                 } catch {
                     throw .fault(address: address)

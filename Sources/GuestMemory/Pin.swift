@@ -17,8 +17,8 @@ public final class Pin: MappedMemory {
 
     /// - Parameter maps: the parts of the maps that make up the range, nothing more.
     init(
-        address: UInt64, size: UInt64, access: DMAAccess, maps: MapTable, log: DirtyLog, serial: UInt64,
-        onInvalidation: (() -> Void)?
+        address: UInt64, size: UInt64, access: DMAAccess, maps: MapTable, log: DirtyLog, traffic: Traffic,
+        serial: UInt64, onInvalidation: (() -> Void)?
     ) {
         self.address = address
         self.size = size
@@ -26,7 +26,7 @@ public final class Pin: MappedMemory {
         self.serial = serial
         self.onInvalidation = onInvalidation
         self.holds = onInvalidation == nil
-        super.init(log: log)
+        super.init(log: log, traffic: traffic)
         self.maps = maps
         maps.forEach { _, region in
             if holds { region.holds += 1 } else { region.watchers[serial] = Region.Watcher(pin: self) }

@@ -1,7 +1,5 @@
-import Glibc
-
 /// Until when something may take, however often it waits. `CLOCK_MONOTONIC`
-public struct Deadline: Sendable {
+public struct Deadline: Comparable, Sendable {
     /// On the monotonic clock, in milliseconds; the greatest number: never.
     private let time: Int
 
@@ -15,9 +13,8 @@ public struct Deadline: Sendable {
         time == .max ? -1 : Int32(clamping: max(0, time - Self.now))
     }
 
-    private static var now: Int {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
-    }
+    /// Whether the first is over sooner.
+    public static func < (a: Deadline, b: Deadline) -> Bool { a.time < b.time }
+
+    private static var now: Int { Int(SystemClock.nanoseconds / 1_000_000) }
 }

@@ -8,13 +8,30 @@ extension Descriptor {
 
     /// The next bytes, at most `limit`; fewer only where the file ends. `read(2)`
     public borrowing func readBytes(upTo limit: Int) throws(Errno) -> [UInt8] {
+        let raw = raw
+        return try Self.collect(limit) { target, _ in Glibc.read(raw, target.baseAddress, target.count) }
+    }
+
+    /// The bytes from `offset` on, at most `limit`; fewer only where the file ends. `pread(2)`
+    public borrowing func readBytes(at offset: Int, upTo limit: Int) throws(Errno) -> [UInt8] {
+        let raw = raw
+        return try Self.collect(limit) { target, done in
+            Glibc.pread(raw, target.baseAddress, target.count, offset + done)
+        }
+    }
+
+    /// - Parameter read: reads into a buffer when so many bytes are there already.
+    private static func collect(
+        _ limit: Int, read: (UnsafeMutableRawBufferPointer, Int) -> Int
+    ) throws(Errno) -> [UInt8] {
         var result: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: max(0, min(limit, 1 << 20)))
         while result.count < limit {
             let wanted = min(piece.count, limit - result.count)
+            let done = result.count
             var span = piece.mutableSpan
             let count = try span.withUnsafeMutableBytes { piece throws(Errno) in
-                try read(into: UnsafeMutableRawBufferPointer(rebasing: piece[..<wanted]))
+                try systemCall { read(UnsafeMutableRawBufferPointer(rebasing: piece[..<wanted]), done) }
             }
             if count == 0 { break }
             result += piece[..<count]

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 extension Descriptor {
@@ -8,6 +9,8 @@ extension Descriptor {
         public var inode: UInt64
         /// In bytes. Means something for regular files, memfds among them, only.
         public var size: UInt64
+        /// What it takes, holes left out, in bytes.
+        public var allocated: UInt64
         public var isRegular: Bool
         /// Whether this descriptor was opened for reading.
         public var isReadable: Bool
@@ -19,11 +22,11 @@ extension Descriptor {
     public borrowing func status() throws(Errno) -> Status {
         var status = stat()
         let raw = raw
-        try systemCall { fstat(raw, &status) }
+        try shim(clinux_fstat(raw, &status))
         let mode = try systemCall { fcntl(raw, F_GETFL) } & O_ACCMODE
         return Status(
             device: UInt64(status.st_dev), inode: UInt64(status.st_ino), size: UInt64(clamping: status.st_size),
-            isRegular: status.st_mode & S_IFMT == S_IFREG,
+            allocated: UInt64(clamping: status.st_blocks) &* 512, isRegular: status.st_mode & S_IFMT == S_IFREG,
             isReadable: mode == O_RDONLY || mode == O_RDWR, isWritable: mode == O_WRONLY || mode == O_RDWR)
     }
 }

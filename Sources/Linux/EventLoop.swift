@@ -168,6 +168,12 @@ public final class EventLoop {
         return .nothing
     }
 
+    /// Starts the sentry now, on the thread that will run the loop, rather than with the first client: for a process that
+    /// can't start a thread later. ``Sandbox``
+    public func startSentry() throws(Errno) {
+        try sentry.start()
+    }
+
     /// Ends the watch over a socket that is about to be closed.
     public func endReceiving() {
         sentry.endWatch()

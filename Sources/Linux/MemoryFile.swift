@@ -63,8 +63,24 @@ public final class MemoryFile: Sendable {
         return extents
     }
 
-    /// Makes every byte zero and gives the memory back. `FALLOC_FL_PUNCH_HOLE`
-    public func clear() throws(Errno) {
-        try shim(clinux_punch_hole(descriptor.raw, size))
+    /// Makes the bytes of a range zero, and gives the memory of whole pages back. Whoever has them mapped keeps the mapping.
+    /// `FALLOC_FL_PUNCH_HOLE`
+    ///
+    /// - Throws: `.invalidArgument` when the range leaves the file.
+    public func clear(_ range: Range<Int>) throws(Errno) {
+        guard range.lowerBound >= 0, range.upperBound <= size else { throw .invalidArgument }
+        guard !range.isEmpty else { return }
+        try shim(clinux_punch_hole(descriptor.raw, off_t(range.lowerBound), range.count))
+    }
+
+    /// As ``clear(_:)``, from a byte on to the end.
+    public func clear(from offset: Int = 0) throws(Errno) {
+        guard offset >= 0, offset <= size else { throw .invalidArgument }
+        try clear(offset..<size)
+    }
+
+    /// How much memory the pages that somebody has written take, in bytes. `st_blocks`
+    public func memoryTaken() throws(Errno) -> Int {
+        Int(clamping: try descriptor.status().allocated)
     }
 }

@@ -35,10 +35,25 @@ final class Sentry: Sendable {
 
     // MARK: The device's thread
 
+    /// Starts the sentry's own thread and waits until it runs, unless it does already.
+    func start() throws(Errno) {
+        guard deviceThread.load(ordering: .relaxed) == 0 else { return }
+        clinux_install_interrupting_signal(Self.interruption)
+        let running = try EventFD()
+        // The thread must not keep the sentry alive: stop() ends it before the sentry goes.
+        let started = try Thread(name: "sentry") { [unowned self] in
+            running.signal()
+            run()
+        }
+        _ = running.wait(milliseconds: -1)
+        thread.withLock { $0 = started }
+        deviceThread.store(pthread_self(), ordering: .relaxed)
+    }
+
     /// Begins to guard the calling thread's receives on `socket`, unless it is done already.
     func watch(over socket: Int32) throws(Errno) {
         guard state.load(ordering: .relaxed) == State.parked else { return }
-        try startThread()
+        try start()
         self.socket.store(socket, ordering: .relaxed)
         deviceThread.store(pthread_self(), ordering: .relaxed)
         state.store(State.watching, ordering: .releasing)
@@ -71,14 +86,6 @@ final class Sentry: Sendable {
         state.store(State.ended, ordering: .releasing)
         news.signal()
         thread.withLock { $0.take() }?.join()
-    }
-
-    private func startThread() throws(Errno) {
-        guard deviceThread.load(ordering: .relaxed) == 0 else { return }
-        clinux_install_interrupting_signal(Self.interruption)
-        // The thread must not keep the sentry alive: stop() ends it before the sentry goes.
-        let started = try Thread(name: "sentry") { [unowned self] in run() }
-        thread.withLock { $0 = started }
     }
 
     // MARK: The sentry's own thread

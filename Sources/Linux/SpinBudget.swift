@@ -1,5 +1,4 @@
 import CLinux
-import Glibc
 
 /// How long to wait for something by asking for it again and again before sleeping, from experience: like KVM's halt
 /// polling.
@@ -40,13 +39,13 @@ public struct SpinBudget: Sendable {
         guard isDue() else { return false }
         // What is there already says nothing about how soon things come while one asks.
         if try isThere() { return true }
-        let end = Self.now() &+ Self.nanoseconds
+        let end = SystemClock.nanoseconds &+ Self.nanoseconds
         repeat {
             if try ask(isThere) {
                 succeeded()
                 return true
             }
-        } while Self.now() < end
+        } while SystemClock.nanoseconds < end
         failed()
         return false
     }
@@ -76,12 +75,5 @@ public struct SpinBudget: Sendable {
     mutating func failed() {
         pause = nextPause
         nextPause = min(2 * nextPause, Self.longestPause)
-    }
-
-    @usableFromInline
-    static func now() -> UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
     }
 }

@@ -1,21 +1,22 @@
 import CLinux
 import Glibc
 
-/// A listening AF_UNIX stream socket; its path is removed when it goes away.
+/// A listening AF_UNIX stream socket. The path that it has made is removed when it goes away.
 public final class UnixListener: Sendable {
     public let descriptor: Descriptor
     public let path: String
-    /// Device and inode of the path, so that only our own socket is removed.
-    private let identity: (dev_t, ino_t)
+    /// Device and inode of the path, so that only our own socket is removed; nil for one that stays.
+    private let identity: (dev_t, ino_t)?
 
     /// Binds and listens at `path`. A dead socket that an earlier process left there is replaced.
     ///
     /// - Parameters:
     ///   - mode: the permissions of the socket file. Whoever may write to it may connect.
     ///   - backlog: how many connections may wait to be accepted.
+    ///   - leavesPath: whether the path stays when this object goes away, for a process that inherits the socket.
     /// - Throws: `.addressInUse` when another process listens there, `.fileExists` when there is
     ///   something that is no socket, `bind(2)`'s error else.
-    public init(path: String, mode: mode_t = 0o600, backlog: Int32 = 16) throws(Errno) {
+    public init(path: String, mode: mode_t = 0o600, backlog: Int32 = 16, leavesPath: Bool = false) throws(Errno) {
         let descriptor = try UnixSocket.create()
         let raw = descriptor.raw
         try Self.removeDeadSocket(at: path)
@@ -28,12 +29,33 @@ public final class UnixListener: Sendable {
         var status = stat()
         try systemCall { lstat(path, &status) }
         try systemCall { listen(raw, backlog) }
-        self.identity = (status.st_dev, status.st_ino)
+        self.identity = leavesPath ? nil : (status.st_dev, status.st_ino)
+        self.descriptor = descriptor
+        self.path = path
+    }
+
+    /// Takes over a socket that somebody else has bound to `path` and listens on. The path stays theirs.
+    ///
+    /// - Throws: `.invalidArgument` for anything but a listening AF_UNIX socket of type SOCK_STREAM, `.notSocket` and
+    ///   `.badFileDescriptor` for what is no socket, or nothing.
+    public init(adopting descriptor: consuming Descriptor, path: String) throws(Errno) {
+        let raw = descriptor.raw
+        for (option, wanted) in [
+            (SO_DOMAIN, AF_UNIX), (SO_TYPE, Int32(SOCK_STREAM.rawValue)), (SO_ACCEPTCONN, 1),
+        ] {
+            var value: Int32 = 0
+            var size = socklen_t(MemoryLayout<Int32>.size)
+            try systemCall { getsockopt(raw, SOL_SOCKET, option, &value, &size) }
+            guard value == wanted else { throw .invalidArgument }
+        }
+        try systemCall { fcntl(raw, F_SETFD, FD_CLOEXEC) }
+        self.identity = nil
         self.descriptor = descriptor
         self.path = path
     }
 
     deinit {
+        guard let identity else { return }
         var status = stat()
         if lstat(path, &status) == 0, status.st_dev == identity.0, status.st_ino == identity.1 { unlink(path) }
     }

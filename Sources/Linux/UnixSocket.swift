@@ -55,22 +55,6 @@ public struct UnixSocket: ~Copyable, Sendable {
             owning: try systemCall { socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0) })
     }
 
-    /// Who is at the other end, as the kernel saw it when the connection was made.
-    public struct Peer: Equatable, Sendable {
-        public var pid: Int32
-        public var uid: UInt32
-        public var gid: UInt32
-    }
-
-    /// The peer's process, user and group. `SO_PEERCRED`
-    public borrowing func peer() throws(Errno) -> Peer {
-        var pid: pid_t = 0
-        var uid: uid_t = 0
-        var gid: gid_t = 0
-        try shim(clinux_peer_credentials(descriptor.raw, &pid, &uid, &gid))
-        return Peer(pid: pid, uid: uid, gid: gid)
-    }
-
     /// Ends both directions, so that whoever waits on either end wakes. `shutdown(2)`
     public borrowing func shutDown() {
         shutdown(descriptor.raw, Int32(SHUT_RDWR))

@@ -1,4 +1,5 @@
 import Device
+import Linux
 
 /// What a virtio device does behind its queues. ``VirtioFunction`` makes a PCI function of it: the handshake, the queues, the
 /// interrupts and the saved state of all these are the transport's work.
@@ -59,6 +60,9 @@ public protocol VirtioDevice: AnyObject {
     /// - Throws: `StateError` when the values can't be a state of this device; it is unchanged then.
     func restore(_ state: State) throws(StateError)
 
+    /// Memory that belongs to the state besides ``state``, as a `Device` has it; none unless given.
+    var memory: [MemoryFile] { get }
+
     /// What the device shows, one per head; none unless it is a display.
     var framebuffers: [any Framebuffer] { get }
 }
@@ -69,5 +73,6 @@ extension VirtioDevice {
     public func writeConfiguration(_ bytes: RawSpan, at offset: Int) {}
     public func resetQueue(_ queue: Int) {}
     public func setRunning(_ running: Bool) {}
+    public var memory: [MemoryFile] { [] }
     public var framebuffers: [any Framebuffer] { [] }
 }

@@ -42,6 +42,7 @@ public final class VirtioFunction<Driver: VirtioDevice>: Device {
         capabilities = VirtioPCI.capabilities(vectors: vectors, configuration: driver.configuration.count)
     }
 
+    public var memory: [MemoryFile] { driver.memory }
     public var framebuffers: [any Framebuffer] { driver.framebuffers }
 
     /// Why the device needs a reset; nil while it doesn't.

@@ -15,7 +15,9 @@ final class DeviceProcess: ControlDelegate {
         static let badState: Int32 = 65
         static let noInput: Int32 = 66
         static let software: Int32 = 70
+        static let system: Int32 = 71
         static let cannotCreate: Int32 = 73
+        static let noPermission: Int32 = 77
     }
 
     static func main() {
@@ -28,6 +30,8 @@ final class DeviceProcess: ControlDelegate {
             end(Exit.usage, "\(error.description)\n\(Arguments.usage)")
         }
         do {
+            guard try mayStart(arguments) else { return }
+            try giveUpRoot(arguments)
             let process = try DeviceProcess(arguments)
             try process.run()
         } catch let failure as Failure {
@@ -53,10 +57,44 @@ final class DeviceProcess: ControlDelegate {
     }
 
     let function: Function
+    let events: EventLog
+    let pictures = PictureReader()
     private let arguments: Arguments
-    private let server: Server
-    private let started = ContinuousClock.now
+    let server: Server
+    private let started = SystemClock.nanoseconds
     private var control: ControlServer?
+    /// Says a line in the log, with the device's name.
+    private let say: (String) -> Void
+
+    // MARK: Before there is a device
+
+    /// Waits until whoever started this process has noted that it did.
+    ///
+    /// - Returns: false when they are gone and have not: nobody knows of this process, or ever will.
+    private static func mayStart(_ arguments: Arguments) throws(Failure) -> Bool {
+        guard let raw = arguments.startDescriptor else { return true }
+        do throws(Errno) {
+            return try Descriptor(owning: raw).readBytes(upTo: 1).count == 1
+        } catch {
+            throw unusable("--start-fd", raw, error)
+        }
+    }
+
+    private static func giveUpRoot(_ arguments: Arguments) throws(Failure) {
+        guard let (user, group) = arguments.identity else { return }
+        do throws(Errno) {
+            try Sandbox.become(user: user, group: group)
+        } catch {
+            throw Failure(
+                status: Exit.noPermission, description: "Can't become user \(user) of group \(group): \(error).")
+        }
+    }
+
+    private static func unusable(_ option: String, _ descriptor: Int32, _ error: Errno) -> Failure {
+        Failure(status: Exit.usage, description: "\(option) is \(descriptor), which can't be used: \(error).")
+    }
+
+    // MARK: The device and its sockets
 
     private init(_ arguments: Arguments) throws {
         let loop = try EventLoop()
@@ -68,19 +106,30 @@ final class DeviceProcess: ControlDelegate {
             throw Failure(status: Exit.usage, description: error.description)
         }
         function = try Function(device, host: host)
-        if let path = arguments.restore { try Self.restore(function, from: path) }
-        let listener = try Self.listen(at: arguments.socket, mode: arguments.mode)
+        try Self.restore(function, arguments)
+        let listener = try Self.listen(
+            at: arguments.socket, mode: arguments.mode, or: arguments.socketDescriptor, "--socket-fd")
         var configuration = Server.Configuration()
         configuration.isPolling = arguments.isPolling
-        configuration.log = Self.say
+        configuration.allowedPeers = arguments.allowedPeers
+        let say = { line in Self.say(arguments.name.map { "\($0): \(line)" } ?? line) }
+        let events = EventLog(write: say)
+        configuration.onEvent = { events.append(ControlEvent.Kind($0), $0.description) }
+        self.events = events
+        self.say = say
         server = Server(function, listener: listener, configuration: configuration)
         self.arguments = arguments
     }
 
-    private static func listen(at path: String, mode: UInt32) throws(Failure) -> UnixListener {
+    /// A socket at `path`: the one that was inherited, or else a new one.
+    private static func listen(
+        at path: String, mode: UInt32, or inherited: Int32?, _ option: String
+    ) throws(Failure) -> UnixListener {
         do throws(Errno) {
+            if let inherited { return try UnixListener(adopting: Descriptor(owning: inherited), path: path) }
             return try UnixListener(path: path, mode: mode)
         } catch {
+            if let inherited { throw unusable(option, inherited, error) }
             throw Failure(status: Exit.cannotCreate, description: reason(for: error, path))
         }
     }
@@ -95,10 +144,21 @@ final class DeviceProcess: ControlDelegate {
         }
     }
 
-    private static func restore(_ function: Function, from path: String) throws(Failure) {
+    /// Goes on from a saved state, if there is one.
+    private static func restore(_ function: Function, _ arguments: Arguments) throws(Failure) {
+        if let path = arguments.restore {
+            try restore(function, from: "'\(path)'") { () throws(Errno) in try Descriptor(reading: path) }
+        } else if let raw = arguments.stateDescriptor {
+            try restore(function, from: "The state in descriptor \(raw)") { Descriptor(owning: raw) }
+        }
+    }
+
+    private static func restore(
+        _ function: Function, from name: String, open: () throws(Errno) -> Descriptor
+    ) throws(Failure) {
         do {
             let writer = StateWriter(function)
-            let file = try Descriptor(reading: path)
+            let file = try open()
             while true {
                 let piece = try file.readBytes(upTo: 1 << 20)
                 if piece.isEmpty { break }
@@ -106,20 +166,36 @@ final class DeviceProcess: ControlDelegate {
             }
             try writer.finish()
         } catch let error as StateError {
-            throw Failure(status: Exit.badState, description: "'\(path)' can't be restored. \(error)")
+            throw Failure(status: Exit.badState, description: "\(name) can't be restored. \(error)")
         } catch {
-            throw Failure(status: Exit.noInput, description: "'\(path)' can't be read: \(error).")
+            throw Failure(status: Exit.noInput, description: "\(name) can't be read: \(error).")
+        }
+    }
+
+    /// Leaves the process no more than it needs from here on. Programs that the device has started are not concerned.
+    private func confine() throws {
+        guard arguments.isSandboxed else {
+            if let memory = arguments.memory { try ResourceLimit(.data, memory).apply() }
+            return
+        }
+        let loop = function.host.loop
+        let limits = ResourceLimit.ofDevice(memory: arguments.memory ?? ResourceLimit.defaultMemory)
+        do throws(Sandbox.Failure) {
+            let landlock = try Sandbox.confine(limits: limits) { () throws(Errno) in try loop.startSentry() }
+            let second =
+                landlock.map { "by Landlock, version \($0)" } ?? "not by Landlock, which this kernel doesn't have"
+            say("Confined by a system call filter, and \(second).")
+        } catch {
+            throw Failure(status: Exit.system, description: "The process can't be confined. \(error)")
         }
     }
 
     private func run() throws {
         let loop = function.host.loop
         let path = arguments.control ?? ControlClient.path(besides: arguments.socket)
-        do throws(Errno) {
-            control = try ControlServer(path: path, mode: arguments.mode, loop: loop, delegate: self)
-        } catch {
-            throw Failure(status: Exit.cannotCreate, description: Self.reason(for: error, path))
-        }
+        let listener = try Self.listen(
+            at: path, mode: arguments.mode, or: arguments.controlDescriptor, "--control-fd")
+        control = try ControlServer(listener, loop: loop, delegate: self)
         // TERM and INT end the process as `stop` does, between two messages.
         let signals = try SignalFD([SIGTERM, SIGINT])
         let token = try loop.watch(signals.descriptor, for: .readable) { [unowned self] _ in
@@ -127,7 +203,8 @@ final class DeviceProcess: ControlDelegate {
             stop()
         }
         defer { loop.unwatch(token) }
-        Self.say("Serving '\(arguments.type)' at \(arguments.socket).")
+        try confine()
+        events.append(.started, "Serving '\(arguments.type)' at \(arguments.socket).")
         try server.run()
         control = nil
     }
@@ -135,14 +212,12 @@ final class DeviceProcess: ControlDelegate {
     // MARK: ControlDelegate
 
     var info: ControlInfo {
-        let uptime = ContinuousClock.now - started
-        return ControlInfo(
-            type: arguments.type, options: arguments.options, process: getpid(), socket: arguments.socket,
-            clientConnected: server.hasClient,
-            uptimeSeconds: Double(uptime.components.seconds) + Double(uptime.components.attoseconds) / 1e18)
+        ControlInfo(
+            name: arguments.name, type: arguments.type, options: arguments.options, process: getpid(),
+            socket: arguments.socket, clientConnected: server.hasClient, uptimeSeconds: uptimeSeconds)
     }
 
-    var statistics: JSON { server.statistics.json }
+    var uptimeSeconds: Double { Double(SystemClock.nanoseconds &- started) / 1e9 }
 
     func stop() {
         server.stop()

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Glibc
 import JSON
 
 /// `mediated attach-args`
@@ -24,7 +23,7 @@ struct AttachArgs: ParsableCommand {
         }
     }
 
-    @Argument(help: "The vfio-user socket that a device process serves, or will serve.")
+    @Argument(help: "The vfio-user socket that a device process serves, or will serve.", completion: .file())
     var socket: String
 
     @Flag var form = Form.qemu
@@ -33,29 +32,18 @@ struct AttachArgs: ParsableCommand {
     var memory = Size(1 << 30)
 
     func validate() throws {
-        guard !socket.isEmpty else { throw ValidationError("The socket's path is empty.") }
         guard memory.bytes >= 1 << 20, memory.bytes.isMultiple(of: 1 << 20) else {
             throw ValidationError("The memory is \(memory) but must be a multiple of 1M, and at least that.")
         }
     }
 
     func run() throws {
-        let path = try absolute(socket)
-        guard path.utf8.count <= 107 else {
-            throw Failure(.usage, "'\(path)' is \(path.utf8.count) bytes long, but a socket's path has at most 107.")
-        }
+        let path = try socketPath(of: socket)
         let device: JSON = ["driver": "vfio-user-pci", "socket": ["type": "unix", "path": .string(path)]]
         switch form {
         case .qemu: print(qemu(device))
         case .libvirt: print(libvirt(device))
         }
-    }
-
-    private func absolute(_ path: String) throws -> String {
-        if path.hasPrefix("/") { return path }
-        guard let folder = getcwd(nil, 0) else { throw Failure(.io, "The current folder doesn't exist any more.") }
-        defer { free(folder) }
-        return String(cString: folder) + "/" + path
     }
 
     private func qemu(_ device: JSON) -> String {

@@ -35,7 +35,7 @@ struct Screenshot: ParsableCommand {
 
     @OptionGroup var target: ControlOptions
 
-    @Argument(help: "Where to write the picture; a file that is there is replaced.")
+    @Argument(help: "Where to write the picture; a file that is there is replaced.", completion: .file())
     var file: String
 
     @Option(help: "Which of the device's heads, from 0.")
@@ -93,7 +93,7 @@ struct Save: ParsableCommand {
 
     @OptionGroup var target: ControlOptions
 
-    @Argument(help: "Where to write the state; a file that is there is replaced.")
+    @Argument(help: "Where to write the state; a file that is there is replaced.", completion: .file())
     var file: String
 
     func run() throws {

@@ -3,10 +3,10 @@ import Control
 
 /// Which device process a command is for.
 struct ControlOptions: ParsableArguments {
-    @Argument(help: "The vfio-user socket of a device process on this host.")
+    @Argument(help: "The vfio-user socket of a device process on this host.", completion: .file())
     var socket: String
 
-    @Option(help: "The process's control socket. [default: SOCKET.control]")
+    @Option(help: "The process's control socket. [default: SOCKET.control]", completion: .file())
     var control: String?
 
     /// Connects to the device process and does something with it.

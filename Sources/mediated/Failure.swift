@@ -1,5 +1,6 @@
 import Control
 import Linux
+import VFIOUser
 
 /// The exit statuses, as in sysexits.h.
 enum ExitStatus: Int32, CaseIterable {
@@ -19,8 +20,9 @@ enum ExitStatus: Int32, CaseIterable {
         case .usage: "the command line is wrong: an unknown type, option or head, or a bad value"
         case .badState: "a saved state does not fit the device"
         case .noInput: "a socket or file that was named does not exist"
-        case .unavailable: "nobody listens or answers, the socket is taken, or a head shows nothing"
-        case .software: "the device process failed to do what was asked"
+        case .unavailable:
+            "nobody listens or answers, the socket is taken, a head shows nothing, or a virtual machine can't do it now"
+        case .software: "the device process or QEMU failed to do what was asked"
         case .systemFile: "the mediated-device program is missing or can't be started"
         case .cannotCreate: "a file or socket can't be created"
         case .io: "reading or writing failed"
@@ -63,6 +65,37 @@ struct Failure: Error {
         }
     }
 
+    /// What went wrong with the server at `socket`; `purpose` is as in "can't be inspected".
+    init(_ error: ClientError, _ socket: String, purpose: String) {
+        switch error {
+        case .system(.noSuchFileOrDirectory), .system(.notDirectory):
+            self.init(.noInput, "There is no socket at '\(socket)'.")
+        case .system(.permissionDenied):
+            self.init(.noPermission, "You may not connect to '\(socket)': its permissions don't allow it.")
+        case .system(.connectionRefused):
+            self.init(.unavailable, "Nobody listens at '\(socket)'.")
+        case .system(.fileNameTooLong):
+            self.init(.usage, "'\(socket)' is too long for a socket's path: at most 107 bytes.")
+        case .refused(_, .resourceBusy):
+            self.init(
+                .unavailable,
+                "The device at '\(socket)' is in use by another client, such as a virtual machine: stop that first, "
+                    + "or ask the device process with 'mediated info' and 'mediated statistics'.")
+        case .timedOut(.version):
+            // Some servers leave a second client waiting until the first one has gone.
+            self.init(
+                .unavailable,
+                "The server at '\(socket)' does not answer: it hangs, is in use by another client, such as a virtual "
+                    + "machine, or is no vfio-user server.")
+        case .refused, .disconnected, .timedOut, .unavailable:
+            self.init(.unavailable, "The device at '\(socket)' can't be \(purpose). \(error)")
+        case .malformed, .version:
+            self.init(.protocol, "What listens at '\(socket)' is no vfio-user server of version 0.0. \(error)")
+        case .system:
+            self.init(.io, "The connection to '\(socket)' failed. \(error)")
+        }
+    }
+
     private static func status(of error: ControlClientError) -> ExitStatus {
         switch error {
         case .cannotConnect(_, .noSuchFileOrDirectory), .cannotConnect(_, .notDirectory): .noInput
@@ -73,7 +106,7 @@ struct Failure: Error {
         case .malformedReply: .protocol
         case .refused(let refusal):
             switch refusal.code {
-            case .noSuchHead: .usage
+            case .noSuchHead, .quota: .usage
             case .nothingShown: .unavailable
             case .malformed, .version, .unknownRequest: .protocol
             case .failed: .software

@@ -21,10 +21,12 @@ struct KVMRun: ParsableCommand {
             1, 2, … of PCI bus 0, with all of the guest's memory open to their DMA.
             """)
 
-    @Option(help: ArgumentHelp("The vfio-user socket of a device; may be repeated.", valueName: "socket"))
+    @Option(
+        help: ArgumentHelp("The vfio-user socket of a device; may be repeated.", valueName: "socket"),
+        completion: .file())
     var device: [String] = []
 
-    @Option(help: ArgumentHelp("The program: a flat binary.", valueName: "image"))
+    @Option(help: ArgumentHelp("The program: a flat binary.", valueName: "image"), completion: .file())
     var guest: String
 
     @Option(help: "The guest's memory.")

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Control
 import Glibc
 import Linux
 
@@ -8,9 +9,10 @@ struct Mediated: ParsableCommand {
         commandName: "mediated",
         abstract: "Virtual GPUs and other PCI devices for virtual machines, served over vfio-user.",
         discussion: ExitStatus.help,
+        version: Version.current,
         subcommands: [
-            Types.self, Run.self, AttachArgs.self, Inspect.self, Info.self, Screenshot.self, Statistics.self, Save.self,
-            Stop.self, KVMCommand.self,
+            Types.self, Run.self, AttachArgs.self, Attach.self, Detach.self, Inspect.self, Info.self, Screenshot.self,
+            Statistics.self, Events.self, Top.self, MetricsCommand.self, Save.self, Stop.self, KVMCommand.self,
         ])
 
     static func main() {

@@ -11,20 +11,23 @@ struct Run: ParsableCommand {
         abstract: "Serve a device on a vfio-user socket until it is stopped.",
         discussion: "'mediated types' lists the types and their options. SIGTERM and SIGINT end the process in order.")
 
-    @Argument(help: "The device's type.")
+    @Argument(help: "The device's type.", completion: .list(DeviceCatalog.types.map(\.name)))
     var type: String
 
-    @Option(help: "Where to listen for the client, such as QEMU.")
+    @Option(help: "Where to listen for the client, such as QEMU.", completion: .file())
     var socket: String
 
     @Option(
         name: [.short, .long], help: ArgumentHelp("An option of the device; may be repeated.", valueName: "key=value"))
     var option: [String] = []
 
-    @Option(help: "Where to listen for 'mediated screenshot' and the like. [default: SOCKET.control]")
+    @Option(
+        help: "Where to listen for 'mediated screenshot' and the like. [default: SOCKET.control]", completion: .file())
     var control: String?
 
-    @Option(help: ArgumentHelp("Go on from a state that 'mediated save' has written.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Go on from a state that 'mediated save' has written.", valueName: "file"),
+        completion: .file())
     var state: String?
 
     @Option(help: ArgumentHelp("The permissions of both sockets, in octal. [default: 0600]", valueName: "octal"))
@@ -95,24 +98,12 @@ struct Run: ParsableCommand {
 
     // MARK: The program
 
-    private static let programName = "mediated-device"
-
-    /// Beside this program, or where a package puts programs that users don't call themselves.
     private func program() throws -> String {
-        guard let executable = realpath("/proc/self/exe", nil) else {
-            throw Failure(.systemFile, "Can't tell where this program is: /proc is not there.")
+        do throws(CompanionProgram.Missing) {
+            return try CompanionProgram.path(of: "mediated-device")
+        } catch {
+            throw Failure(.systemFile, error.description)
         }
-        defer { free(executable) }
-        let path = String(cString: executable)
-        let folder = path[..<(path.lastIndex(of: "/") ?? path.startIndex)]
-        let candidates = ["\(folder)/\(Self.programName)", "\(folder)/../libexec/\(Self.programName)"]
-        guard let program = candidates.first(where: { access($0, X_OK) == 0 }) else {
-            throw Failure(
-                .systemFile,
-                "The program \(Self.programName) is missing; it was looked for at \(candidates.joined(separator: " and "))."
-            )
-        }
-        return program
     }
 
     /// Replaces this process by the program. `execv(3)`

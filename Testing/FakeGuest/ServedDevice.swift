@@ -21,23 +21,27 @@ public final class ServedDevice: Sendable {
     /// - Parameters:
     ///   - type: its name.
     ///   - options: `KEY=VALUE` each.
+    ///   - mode: the permissions of the socket.
     public convenience init(
-        _ type: String, options: [String] = [], configuration: Server.Configuration = Server.Configuration()
+        _ type: String, options: [String] = [], mode: UInt32 = 0o600,
+        configuration: Server.Configuration = Server.Configuration()
     ) throws {
-        try self.init(configuration: configuration) { host in
+        try self.init(mode: mode, configuration: configuration) { host in
             try DeviceCatalog.make(type, options: options, host: host)
         }
     }
 
     /// Serves the device that `make` makes.
     public init(
-        configuration: Server.Configuration = Server.Configuration(), make: (Host) throws -> any Device
+        mode: UInt32 = 0o600, configuration: Server.Configuration = Server.Configuration(),
+        make: (Host) throws -> any Device
     ) throws {
         let number = Self.made.add(1, ordering: .relaxed).newValue
         path = "/tmp/fake-guest-\(getpid())-\(number).sock"
         let host = Host(loop: try EventLoop())
         let function = try Function(make(host), host: host)
-        let server = Server(function, listener: try UnixListener(path: path), configuration: configuration)
+        let listener = try UnixListener(path: path, mode: mode)
+        let server = Server(function, listener: listener, configuration: configuration)
         core = try Core(function, server)
         thread = try Thread(name: "served device") { [core] in core.run() }
     }

@@ -1,4 +1,5 @@
 import Device
+import Display
 import Foundation
 import Linux
 import Testing
@@ -11,7 +12,9 @@ import Testing
 
     @Test(
         arguments: [
-            ("vram=3M", "power of two"), ("vram=512K", "from"), ("resolution=4096x4096", "needs 64M"),
+            ("vram=1025K", "multiple of 64K"), ("vram=512K", "from"), ("aperture=24M", "power of two"),
+            ("aperture=8M", "must hold 'vram'"), ("aperture=512K", "from"), ("frame-rate=241", "from 0 to 240"),
+            ("resolution=4096x4096", "needs 64M"),
             ("resolution=1024", "WIDTHxHEIGHT"), ("resolution=x", "WIDTHxHEIGHT"), ("resolution=1x2x3", "WIDTHxHEIGHT"),
             ("resolution=639x480", "from 640x480 to 8192x8192"), ("resolution=1024x8193", "from 640x480 to 8192x8192"),
             ("resolution=99999999999999999999x1", "WIDTHxHEIGHT"), ("refresh=0", "from 30 to 240"),

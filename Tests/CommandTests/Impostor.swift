@@ -2,26 +2,28 @@ import Linux
 import Synchronization
 import Testing
 
-/// Somebody else who listens at a path: says the same to everybody, and hangs up.
+/// Somebody else who listens at a path: says the same to everybody, one thing to each that is asked, and hangs up.
 final class Impostor: Sendable {
     private let listener: UnixListener
     private let thread = Mutex<Linux.Thread?>(nil)
     private let isEnding = Atomic<Bool>(false)
 
-    init(at path: String, saying text: String) throws {
+    init(at path: String, saying texts: String...) throws {
         listener = try UnixListener(path: path)
-        let started = try Linux.Thread(name: "impostor") { [self] in answer(text) }
+        let started = try Linux.Thread(name: "impostor") { [self] in answer(texts) }
         thread.withLock { $0 = started }
     }
 
-    private func answer(_ text: String) {
-        let bytes = Array(text.utf8)
+    private func answer(_ texts: [String]) {
         while !isEnding.load(ordering: .acquiring) {
             var descriptors = ReceivedDescriptors()
             guard let buffer = try? PageBuffer(count: 4096), let socket = try? wait() else { return }
-            // Whoever connects speaks first.
-            _ = try? socket.receive(into: buffer, from: 0, descriptors: &descriptors, blocking: true)
-            try? socket.send(bytes.span.bytes)
+            for text in texts {
+                // Whoever connects speaks first.
+                _ = try? socket.receive(into: buffer, from: 0, descriptors: &descriptors, blocking: true)
+                let bytes = Array(text.utf8)
+                try? socket.send(bytes.span.bytes)
+            }
         }
     }
 

@@ -27,6 +27,15 @@ import Testing
         }
     }
 
+    @Test func theCursorIsOnThePicture() throws {
+        try withDeviceProcess { process in
+            let scanout = try ControlClient(connectingTo: process.path).screenshot(head: 2)
+            var expected = TestDevice.visible
+            expected.replaceSubrange(4..<8, with: [255, 255, 255, 0])
+            #expect(contents(of: scanout.memory, count: 16) == expected)
+        }
+    }
+
     @Test func statisticsKeepAllTheirBits() throws {
         try withDeviceProcess { process in
             let statistics = try ControlClient(connectingTo: process.path).statistics()
@@ -54,7 +63,7 @@ import Testing
     }
 
     @Test(arguments: [
-        (1, "Head 1 shows nothing: it is off, or in no valid mode."), (2, "The device has no head 2: it has 2."),
+        (1, "Head 1 shows nothing: it is off, or in no valid mode."), (3, "The device has no head 3: it has 3."),
     ])
     func aHeadThatShowsNothingIsNamed(head: Int, message: String) throws {
         try withDeviceProcess { process in

@@ -7,22 +7,30 @@ import PCI
 import Synchronization
 import Testing
 
-/// A device with two heads: the first shows four pixels of a wider picture, the second is off.
+/// A device with three heads: the first shows four pixels of a wider picture, the second is off, and the third shows what the
+/// first does with a cursor of one white pixel.
 final class TestDevice: Device {
     struct State: Codable { var value: Int }
 
-    static let type = DeviceType(name: "test", summary: "Two heads.")
+    static let type = DeviceType(name: "test", summary: "Three heads.")
 
     let identity = PCIIdentity(vendor: 0x1234, device: 0x5678, class: .displayOther)
     let bars = [BAR.memory(0, size: 4096)]
-    let framebuffers: [any Framebuffer]
+    var framebuffers: [any Framebuffer] { [first, isSecondHeadOn ? first : second, third] }
+    var isSecondHeadOn = false
+    private(set) var quota = Quota(videoMemory: 4096, frameRate: 0)
+    private let first: Head
+    private let second = Head(nil)
+    private let third: Head
 
     init(options: DeviceOptions, host: Host) throws {
         let memory = try MemoryFile(name: "pixels", size: 4096)
         memory.replace(at: 100, with: Self.pixels.span.bytes)
-        framebuffers = [
-            Head(Scanout(width: 2, height: 2, stride: 12, format: .xrgb8888, memory: memory, offset: 100)), Head(nil),
-        ]
+        memory.replace(at: 200, with: [UInt8](repeating: 255, count: 4).span.bytes)
+        let picture = Scanout(width: 2, height: 2, stride: 12, format: .xrgb8888, memory: memory, offset: 100)
+        let dot = Scanout(width: 1, height: 1, stride: 4, format: .argb8888, memory: memory, offset: 200)
+        first = Head(picture)
+        third = Head(picture, Cursor(x: 1, y: 0, hotX: 0, hotY: 0, image: dot))
     }
 
     /// Two lines of two pixels, with four bytes between the lines.
@@ -32,12 +40,22 @@ final class TestDevice: Device {
     func read(_ bar: Int, at offset: UInt64, width: AccessWidth) -> UInt64 { 0 }
     func write(_ bar: Int, at offset: UInt64, width: AccessWidth, value: UInt64) {}
     func reset() {}
+    func apply(_ changes: Quota) throws(QuotaError) {
+        let size = changes.videoMemory ?? 4096
+        guard size % 4096 == 0 else { throw QuotaError("Video memory can't be \(size) bytes.") }
+        quota = Quota(
+            videoMemory: changes.videoMemory ?? quota.videoMemory, frameRate: changes.frameRate ?? quota.frameRate)
+    }
     var state: State { State(value: 7) }
     func restore(_ state: State) throws(StateError) {}
 
     private final class Head: Framebuffer {
         let scanout: Scanout?
-        init(_ scanout: Scanout?) { self.scanout = scanout }
+        let cursor: Cursor?
+        init(_ scanout: Scanout?, _ cursor: Cursor? = nil) {
+            self.scanout = scanout
+            self.cursor = cursor
+        }
         func takeDamage() -> [Rectangle] { [] }
     }
 }
@@ -49,9 +67,11 @@ final class DeviceProcess: Sendable {
     let isStopped = Atomic<Bool>(false)
     private let thread = Mutex<Linux.Thread?>(nil)
     private let ending: EventFD
+    private let happening: EventFD
 
     init() throws {
         ending = try EventFD()
+        happening = try EventFD()
         let ready = try EventFD()
         let started = try Linux.Thread(name: "device") { [self] in
             do { try run(ready) } catch { Issue.record(error) }
@@ -59,6 +79,11 @@ final class DeviceProcess: Sendable {
         }
         thread.withLock { $0 = started }
         try #require(ready.wait(milliseconds: 10_000) > 0)
+    }
+
+    /// A client connects, as far as the event log knows.
+    func happen() {
+        happening.signal()
     }
 
     /// Ends the thread, and with it the server.
@@ -72,18 +97,26 @@ final class DeviceProcess: Sendable {
         let host = Host(loop: loop)
         let device = try TestDevice(options: DeviceOptions(for: TestDevice.type), host: host)
         let delegate = Delegate(try Function(device, host: host), self)
-        let server = try ControlServer(path: path, loop: loop, delegate: delegate)
+        let server = try ControlServer(UnixListener(path: path), loop: loop, delegate: delegate)
         var goesOn = true
         let token = try loop.watch(ending.descriptor, for: .readable) { _ in goesOn = false }
+        let event = try loop.watch(happening.descriptor, for: .readable) { [happening] _ in
+            happening.consume()
+            delegate.events.append(.clientConnected, "It happened.")
+        }
         ready.signal()
         while goesOn { try loop.dispatch(milliseconds: -1) }
         loop.unwatch(token)
+        loop.unwatch(event)
         withExtendedLifetime((server, delegate)) {}
     }
 
     private final class Delegate: ControlDelegate {
         let function: Function
         unowned let process: DeviceProcess
+
+        let events = EventLog { _ in }
+        let pictures = PictureReader()
 
         init(_ function: Function, _ process: DeviceProcess) {
             self.function = function

@@ -1,3 +1,4 @@
+import Lab
 import Testing
 
 /// Every test that boots a guest: one after the other, for two at a time are slower.
@@ -6,24 +7,6 @@ import Testing
 extension GuestTests {
     /// The display in real guests.
     @Suite(.serialized) struct DisplayTests {
-        /// What the guest's `fbpattern` draws, as 3 bytes for each pixel of a line.
-        private func pattern(_ y: Int, width: Int) -> [UInt8] {
-            var row: [UInt8] = []
-            for x in 0..<width {
-                for channel in [7 * x + 3 * y, 3 * x + 11 * y, x ^ y] { row.append(UInt8(truncatingIfNeeded: channel)) }
-            }
-            return row
-        }
-
-        private func expectPattern(
-            on display: VirtualDevice, width: Int, height: Int, sourceLocation: SourceLocation = #_sourceLocation
-        ) throws {
-            let picture = try display.picture()
-            #expect(picture.width == width && picture.height == height, sourceLocation: sourceLocation)
-            let wrong = picture.rows.indices.filter { picture.rows[$0] != pattern($0, width: width) }
-            #expect(wrong.isEmpty, "lines that differ: \(wrong.prefix(8))", sourceLocation: sourceLocation)
-        }
-
         @Test(arguments: ["6.1", "6.12"])
         func theStockDriverShowsEveryPixel(kernel: String) throws {
             let display = try VirtualDevice("bochs-display")
@@ -31,9 +14,9 @@ extension GuestTests {
             try machine.awaitReady()
             #expect(try machine.run("cat /proc/fb").output.contains("bochs"))
             #expect(try machine.run("fbpattern").output == "fb 1024x768 stride 4096 bpp 32 done")
-            try expectPattern(on: display, width: 1024, height: 768)
+            try display.expectPattern(width: 1024, height: 768)
             #expect(try machine.run("fbpattern --mode 800x600").status == 0)
-            try expectPattern(on: display, width: 800, height: 600)
+            try display.expectPattern(width: 800, height: 600)
         }
 
         @Test func theChosenResolutionIsTheOneThatTheGuestPrefers() throws {
@@ -41,7 +24,7 @@ extension GuestTests {
             let machine = try Machine(devices: [display.argument()], boot: Lab.boot("6.12"))
             try machine.awaitReady()
             #expect(try machine.run("fbpattern").output == "fb 1280x720 stride 5120 bpp 32 done")
-            try expectPattern(on: display, width: 1280, height: 720)
+            try display.expectPattern(width: 1280, height: 720)
         }
 
         @Test func rebootsResetsAndNewMachinesFindTheDisplayAgain() throws {
@@ -51,18 +34,18 @@ extension GuestTests {
             try machine.start("reboot -f")
             try machine.awaitReady()
             #expect(try machine.run("fbpattern").status == 0)
-            try expectPattern(on: display, width: 1024, height: 768)
+            try display.expectPattern(width: 1024, height: 768)
             try machine.execute("system_reset")
             try machine.awaitReady()
             #expect(try machine.run("fbpattern --mode 640x480").status == 0)
-            try expectPattern(on: display, width: 640, height: 480)
+            try display.expectPattern(width: 640, height: 480)
 
             machine.end()
             #expect(try display.control.info().clientConnected == false)
             machine = try Machine(devices: [display.argument()], boot: Lab.boot("6.1"))
             try machine.awaitReady()
             #expect(try machine.run("fbpattern").status == 0)
-            try expectPattern(on: display, width: 1024, height: 768)
+            try display.expectPattern(width: 1024, height: 768)
         }
 
         @Test func firmwareTextAppears() throws {
@@ -82,22 +65,6 @@ extension GuestTests {
                 for x in 0..<picture.width { colours.insert(Array(row[3 * x..<3 * x + 3])) }
             }
             #expect(colours.count == 2, "text in one colour on black: \(colours)")
-        }
-
-        @Test func aDisplayCanBePluggedAndUnplugged() throws {
-            let display = try VirtualDevice("bochs-display")
-            let machine = try Machine(
-                devices: ["pcie-root-port,id=rp,pref32-reserve=32M"], boot: Lab.boot("6.1"))
-            try machine.awaitReady()
-            try machine.execute("device_add", display.argument(",\"id\":\"vgpu\",\"bus\":\"rp\""))
-            let found = "until grep -q bochs /proc/fb; do sleep 0.1; done; cat /proc/fb"
-            #expect(try machine.run("timeout 60 sh -c '\(found)'").output.contains("bochs"))
-            #expect(try machine.run("fbpattern").status == 0)
-            try expectPattern(on: display, width: 1024, height: 768)
-            try machine.execute("device_del", "{\"id\":\"vgpu\"}")
-            try machine.awaitEvent("DEVICE_DELETED")
-            #expect(try machine.run("timeout 60 sh -c 'while grep -q bochs /proc/fb; do sleep 0.1; done'").status == 0)
-            #expect(try display.control.info().clientConnected == false)
         }
     }
 }

@@ -3,7 +3,7 @@ import Device
 import Foundation
 import Testing
 
-/// A device process, as `mediated run` starts it.
+/// A device process, confined.
 final class VirtualDevice {
     private let process = Process()
     private let folder: Scratch
@@ -14,16 +14,18 @@ final class VirtualDevice {
     /// Starts a device and waits until it serves.
     init(_ type: String, options: [String] = []) throws {
         folder = try Scratch()
-        let program = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        process.executableURL = URL(fileURLWithPath: program).deletingLastPathComponent()
-            .appendingPathComponent("mediated-device")
+        process.executableURL = try Program.folder.appendingPathComponent("mediated-device")
         process.arguments =
-            [type, "--socket", socket]
+            [type, "--socket", socket, "--sandbox"]
             + options.flatMap { ["--option", $0.replacingOccurrences(of: "@", with: folder.path(""))] }
         process.standardError = errors
         try process.run()
-        let text = String(decoding: errors.fileHandleForReading.availableData, as: UTF8.self)
-        guard text.contains("Serving") else { throw GuestError("The device process said: \(text)") }
+        var text = ""
+        while !text.contains("Serving") {
+            let more = errors.fileHandleForReading.availableData
+            guard !more.isEmpty else { throw GuestError("The device process said: \(text)") }
+            text += String(decoding: more, as: UTF8.self)
+        }
     }
 
     deinit {
@@ -43,9 +45,9 @@ final class VirtualDevice {
         get throws { try ControlClient(connectingTo: ControlClient.path(besides: socket)) }
     }
 
-    /// The picture on the device's screen, 3 bytes for each pixel.
-    func picture() throws -> (width: Int, height: Int, rows: [[UInt8]]) {
-        let scanout = try control.screenshot()
+    /// The picture on one of the device's screens, 3 bytes for each pixel.
+    func picture(head: Int = 0) throws -> (width: Int, height: Int, rows: [[UInt8]]) {
+        let scanout = try control.screenshot(head: head)
         let rows = (0..<scanout.height).map { y in
             var row = [UInt8](repeating: 0, count: scanout.width * 3)
             var span = row.mutableSpan

@@ -4,6 +4,7 @@
 #define CLINUX_H
 
 #include <linux/vfio.h>
+#include <linux/virtio_gpu.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +16,7 @@
 #include <sys/types.h>
 #include <sys/un.h>
 
+#include "sandbox.h"
 #include "vfio_user.h"
 
 /// recvmsg(2) with MSG_CMSG_CLOEXEC that also collects SCM_RIGHTS descriptors.
@@ -55,6 +57,10 @@ static inline void clinux_relax(void) {
 /// SO_PEERCRED of a connected AF_UNIX socket. Returns 0 or -errno.
 int clinux_peer_credentials(int socket, pid_t *pid, uid_t *uid, gid_t *gid);
 
+/// SO_PEERGROUPS of a connected AF_UNIX socket. `count` is the room in `groups`, and how many there are then. Returns 0,
+/// -ERANGE when there is too little room, or -errno.
+int clinux_peer_groups(int socket, gid_t *groups, size_t *count);
+
 /// Copies memory that may fault: a SIGBUS in either range ends the copy and returns
 /// -EFAULT instead of ending the process. 1, 2, 4 and 8 aligned bytes are copied by
 /// one access each. The handler is installed by clinux_install_fault_guard().
@@ -78,8 +84,8 @@ int clinux_accept(int socket);
 /// is none, or -errno.
 int clinux_next_data(int descriptor, off_t from, off_t *start, off_t *end);
 
-/// Gives the first `size` bytes of a file back; they read as zeros afterwards. Returns 0 or -errno.
-int clinux_punch_hole(int descriptor, size_t size);
+/// Gives `size` bytes of a file from `offset` on back; they read as zeros afterwards. Returns 0 or -errno.
+int clinux_punch_hole(int descriptor, off_t offset, size_t size);
 
 /// posix_openpt(3), grantpt(3) and unlockpt(3) of a new pseudo-terminal in raw mode, non-blocking and
 /// close-on-exec. Stores the path of the slave (ptsname_r(3)). Returns the master's descriptor or -errno.
@@ -99,6 +105,12 @@ ssize_t clinux_read_available(int descriptor, void *buffer, size_t size);
 /// 1 when the descriptor is an eventfd, 0 when it is something else, -errno when the kernel does not tell
 /// (no /proc).
 int clinux_is_eventfd(int descriptor);
+
+/// fork(2), which Swift can't call. Returns the child's process ID, 0 in the child, or -errno.
+int clinux_fork(void);
+
+/// pidfd_open(2), close-on-exec. Returns the descriptor or -errno.
+int clinux_pidfd(pid_t process);
 
 /// Random numbers, as many bytes as there is room for up to 256, else perhaps fewer. getrandom(2)
 ssize_t clinux_random(void *buffer, size_t size);

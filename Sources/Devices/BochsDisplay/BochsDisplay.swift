@@ -1,4 +1,5 @@
 import Device
+import Display
 import Linux
 import PCI
 
@@ -12,41 +13,54 @@ public final class BochsDisplay: Device {
         name: "bochs-display",
         summary: "A simple display: a framebuffer that Linux, UEFI and SeaBIOS drive out of the box",
         options: [
-            .init("vram", .integer(1 << 20...256 << 20), default: "16M", help: "Video memory, a power of two"),
+            .init("vram", .integer(videoMemoryRange), default: "16M", help: "Video memory, a multiple of 64K"),
+            .init(
+                "aperture", .integer(videoMemoryRange),
+                help: "What vram can grow to, a power of two; unless given the least that holds it"),
             .init("resolution", .text, default: "1024x768", help: "The mode that the monitor prefers, up to 8192x8192"),
             .init("refresh", .integer(30...240), default: "60", help: "The preferred mode's frames per second"),
+            .init(
+                "frame-rate", .integer(frameRates), default: "0",
+                help: "How many pictures a second may be read; 0: no limit"),
             .init("edid", .boolean, default: "on", help: "Whether a monitor describes itself to the guest"),
         ])
 
     public let identity = PCIIdentity(vendor: 0x1234, device: 0x1111, class: .displayOther, revision: 2)
-    public let bars: [BAR]
+    public var bars: [BAR] {
+        [
+            .memory(
+                0, size: UInt64(videoMemory.size), prefetchable: true, memory: videoMemory,
+                mapped: [0..<UInt64(videoMemoryLimit)]),
+            .memory(2, size: 4096),
+        ]
+    }
     public var framebuffers: [any Framebuffer] { [self] }
 
     public internal(set) var state = State()
 
     /// The memory behind BAR 0.
     let videoMemory: MemoryFile
+    /// How much of it the guest may use, in bytes.
+    var videoMemoryLimit: Int
+    var frameRate: Int
     /// What stands at the beginning of BAR 2; empty without a monitor.
     private let edid: [UInt8]
     var damage = DamageTracker()
 
-    /// - Throws: `OptionError` when `vram` is no power of two or can't hold the resolution with 32 bits per pixel.
+    /// - Throws: `OptionError` for impossible sizes, or when `vram` can't hold the resolution with 32 bits per pixel.
     public init(options: DeviceOptions, host: Host) throws {
-        let size = options.integer("vram")
-        guard size & (size - 1) == 0 else {
-            throw OptionError("Option 'vram' is \(size) bytes but must be a power of two, such as 16M.")
-        }
+        let limit = options.integer("vram")
+        let aperture = try Self.aperture(options.integer("aperture"), holding: limit)
         let resolution = try Resolution(options.text("resolution") ?? "")
-        guard resolution.bytes <= size else {
+        guard resolution.bytes <= limit else {
             throw OptionError(
-                "A resolution of \(resolution) needs \(resolution.videoMemoryNeeded >> 20)M of video memory "
-                    + "but 'vram' is \(size >> 20)M. Give more, or choose a smaller resolution.")
+                "A resolution of \(resolution) needs \(resolution.megabytes)M of video memory "
+                    + "but 'vram' is \(limit % (1 << 20) == 0 ? "\(limit >> 20)M" : "\(limit >> 10)K"). "
+                    + "Give more, or choose a smaller resolution.")
         }
-        videoMemory = try MemoryFile(name: "vram", size: size)
-        bars = [
-            .memory(0, size: UInt64(size), prefetchable: true, memory: videoMemory),
-            .memory(2, size: 4096),
-        ]
+        videoMemory = try MemoryFile(name: "vram", size: aperture)
+        videoMemoryLimit = limit
+        frameRate = options.integer("frame-rate")
         edid =
             options.boolean("edid")
             ? EDID(width: resolution.width, height: resolution.height, refresh: options.integer("refresh")).bytes : []
@@ -81,7 +95,7 @@ public final class BochsDisplay: Device {
         case .dacWriteIndex: UInt64(state.dac.writeIndex)
         case .dacData: UInt64(state.dac.readComponent())
         case .inputStatus: UInt64(state.vga.readInputStatus())
-        case .dispi(let register): UInt64(state.dispi.read(register, videoMemory: videoMemory.size))
+        case .dispi(let register): UInt64(state.dispi.read(register, videoMemory: videoMemoryLimit))
         case .extensionSize: Self.extensionSize
         case .byteOrder: UInt64((state.bigEndian ? ByteOrder.big : .little).rawValue)
         case .dacReadIndex: 0
@@ -105,7 +119,7 @@ public final class BochsDisplay: Device {
 
     private func store(_ write: RegisterWrite, to register: DISPI.Register) {
         let before = state.dispi
-        state.dispi.write(register, write, videoMemory: videoMemory.size)
+        state.dispi.write(register, write, videoMemory: videoMemoryLimit)
         let now = state.dispi
         if now.enable.contains(.enabled), !before.enable.contains(.enabled), !now.enable.contains(.noClearMemory) {
             videoMemory.clear(at: 0, count: now.stride * Int(now.height))
@@ -125,7 +139,8 @@ public final class BochsDisplay: Device {
     }
 
     public func restore(_ state: State) throws(StateError) {
-        try state.validate(videoMemory: videoMemory.size)
+        try state.validate(videoMemory: videoMemoryLimit)
         self.state = state
+        giveBackTheRest()
     }
 }

@@ -55,6 +55,8 @@ struct DISPI: Codable, Equatable, Sendable {
     var stride: Int { Int(virtualWidth) * bytesPerPixel }
     /// Where the first pixel is, in bytes.
     var offset: Int { Int(yOffset) * stride + Int(xOffset) * bytesPerPixel }
+    /// Where the picture ends, in bytes: a mode that is on needs so much memory.
+    var end: Int { offset + Int(height) * stride }
 
     // MARK: Access
 
@@ -84,7 +86,7 @@ struct DISPI: Codable, Equatable, Sendable {
         case .height: height = write.merged(into: height)
         case .bitsPerPixel: bitsPerPixel = write.merged(into: bitsPerPixel)
         case .enable: setEnable(Enable(rawValue: write.merged(into: enable.rawValue)).intersection(.all))
-        case .bank: bank = write.merged(into: bank) & UInt16(truncatingIfNeeded: videoMemory >> 16 - 1)
+        case .bank: bank = UInt16(truncatingIfNeeded: Int(write.merged(into: bank)) % (videoMemory >> 16))
         case .virtualWidth: virtualWidth = write.merged(into: virtualWidth)
         case .xOffset: xOffset = write.merged(into: xOffset)
         case .yOffset: yOffset = write.merged(into: yOffset)

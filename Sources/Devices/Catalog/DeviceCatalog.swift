@@ -4,11 +4,15 @@ import Exerciser
 import SerialCard
 import Virtio
 import VirtioEntropy
+import VirtioGPU
 
 /// The devices that this program can make.
 public enum DeviceCatalog {
     private static var devices: [any Device.Type] {
-        [BochsDisplay.self, SerialCard.self, VirtioFunction<VirtioEntropy>.self, Exerciser.self]
+        [
+            BochsDisplay.self, SerialCard.self, VirtioFunction<VirtioEntropy>.self, VirtioFunction<VirtioGPU>.self,
+            Exerciser.self,
+        ]
     }
 
     /// In the order in which they are shown.

@@ -34,7 +34,8 @@ final class InterruptTable: InterruptSink {
     private var unmaskControl: Control?
     private let interrupts: Interrupts
     private let loop: EventLoop
-    private(set) var sent: UInt64 = 0
+    /// How many eventfds were signalled, by `IRQIndex`.
+    private(set) var sent = InlineArray<5, UInt64>(repeating: 0)
 
     /// - Parameter counts: how many interrupts of each type there are, by `IRQIndex`.
     init(counts: [Int], interrupts: Interrupts, loop: EventLoop) {
@@ -154,7 +155,7 @@ final class InterruptTable: InterruptSink {
         if index == .intx {
             if !lines[0].vectors[0].masked { signalPin() }
         } else {
-            signal(lines[Int(index.rawValue)].vectors[vector].trigger)
+            signal(lines[Int(index.rawValue)].vectors[vector].trigger, Int(index.rawValue))
         }
     }
 
@@ -163,11 +164,11 @@ final class InterruptTable: InterruptSink {
         if index == .intx { sendPin() } else { interrupts.deliverPending() }
     }
 
-    private func signal(_ eventFD: EventFD?) {
+    private func signal(_ eventFD: EventFD?, _ index: Int) {
         guard let eventFD else { return }
         // A full counter means that the client has an interrupt waiting already.
         eventFD.signal()
-        sent &+= 1
+        sent[index] &+= 1
     }
 
     // MARK: Masking by eventfd
@@ -208,7 +209,7 @@ final class InterruptTable: InterruptSink {
         let line = lines[kind.rawValue]
         guard vector < line.vectors.count, !line.vectors[vector].masked, let trigger = line.vectors[vector].trigger
         else { return false }
-        signal(trigger)
+        signal(trigger, kind.rawValue)
         return true
     }
 
@@ -226,10 +227,10 @@ final class InterruptTable: InterruptSink {
     private func signalPin() {
         guard let trigger = lines[0].vectors[0].trigger else { return }
         lines[0].vectors[0].masked = true
-        signal(trigger)
+        signal(trigger, 0)
     }
 
     func notify(_ kind: InterruptKind) {
-        signal(lines[kind.rawValue].vectors.first?.trigger)
+        signal(lines[kind.rawValue].vectors.first?.trigger, kind.rawValue)
     }
 }

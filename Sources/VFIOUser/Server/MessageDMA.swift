@@ -7,7 +7,8 @@ import VFIO
 final class MessageDMA: RemoteMemory {
     /// The client's `max_data_xfer_size`, in bytes; longer accesses take several messages.
     var maximumTransfer = 1 << 20
-    private(set) var bytesMoved: UInt64 = 0
+    private(set) var bytesRead: UInt64 = 0
+    private(set) var bytesWritten: UInt64 = 0
 
     private let main: MessageStream
     private var twin: MessageStream?
@@ -65,6 +66,7 @@ final class MessageDMA: RemoteMemory {
             }
             let data = payload.extracting(droppingFirst: DMATransfer.size)
             target.copy(data, to: done)
+            bytesRead &+= transfer.count
             done += count
         }
     }
@@ -81,6 +83,7 @@ final class MessageDMA: RemoteMemory {
             guard (try? DMATransfer(writeReply: stream.payload(of: reply))) == transfer else {
                 throw .remote(address: transfer.address, .badMessage)
             }
+            bytesWritten &+= transfer.count
             done += count
         }
     }
@@ -120,7 +123,6 @@ final class MessageDMA: RemoteMemory {
             stream.discard(reply)
             throw .remote(address: transfer.address, errno > 0 ? Errno(rawValue: errno) : .ioError)
         }
-        bytesMoved &+= transfer.count
         return reply
     }
 }

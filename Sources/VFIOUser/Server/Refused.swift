@@ -1,17 +1,20 @@
 import Linux
 import VFIO
 
-/// A client that came while another one was there: its first message is answered with EBUSY.
+/// One who can't be the client: the first message is answered with an error.
 final class Refused {
     /// How many may be waited for at the same time.
     static let maximum = 16
 
+    let error: Errno
     private let socket: UnixSocket
     private let loop: EventLoop
     private var token: EventLoop.Token?
     private(set) var isDone = false
 
-    init(_ socket: consuming UnixSocket, loop: EventLoop) throws(Errno) {
+    /// - Parameter error: EBUSY when another is the client, EACCES for one who may never be.
+    init(_ socket: consuming UnixSocket, _ error: Errno, loop: EventLoop) throws(Errno) {
+        self.error = error
         self.socket = socket
         self.loop = loop
         token = try loop.watch(self.socket.descriptor, for: .readable) { [unowned self] _ in answer() }
@@ -33,7 +36,7 @@ final class Refused {
             if case .bytes(let count, _, _) = received, count >= MessageHeader.size {
                 let header = MessageHeader(buffer.bytes(0..<count))
                 var reply = buffer.mutableBytes(0..<MessageHeader.size)
-                header.reply(error: Errno.resourceBusy.rawValue).write(into: &reply)
+                header.reply(error: error.rawValue).write(into: &reply)
                 try socket.send(buffer.bytes(0..<MessageHeader.size), milliseconds: 0)
             }
         } catch {

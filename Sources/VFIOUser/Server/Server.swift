@@ -5,7 +5,7 @@ import Synchronization
 /// Serves one function on one socket, to one client at a time, on one thread.
 ///
 /// A client that leaves takes its memory maps and interrupts with it; the device keeps its state for the next
-/// one. While a client is there, others are refused with EBUSY.
+/// one. While a client is there, others are refused with EBUSY; whoever isn't allowed, with EACCES.
 public final class Server {
     /// How the server behaves.
     public struct Configuration {
@@ -15,8 +15,10 @@ public final class Server {
         /// milliseconds; the device's accesses fail then. And how long to make room for a message: it is disconnected
         /// then.
         public var patience: Int32 = 5_000
-        /// Called on the server's thread when something happens that an administrator may want to know.
-        public var log: (String) -> Void = { _ in }
+        /// Who may be a client; nil: whoever may open the socket.
+        public var allowedPeers: AllowedPeers?
+        /// Called on the server's thread.
+        public var onEvent: (Event) -> Void = { _ in }
 
         public init() {}
     }
@@ -97,8 +99,8 @@ public final class Server {
         do throws(Session.End) {
             while !isStopping.load(ordering: .relaxed) { try session.serve(isPolling: configuration.isPolling) }
         } catch {
-            configuration.log("The client's session ended: \(error).")
             endSession()
+            configuration.onEvent(.clientLeft(reason: error.description))
         }
     }
 
@@ -118,19 +120,27 @@ public final class Server {
             // in the backlog, so that a restarted VMM isn't refused for its own predecessor.
             if let session, try session.isAbandoned() { return }
             guard let socket = try listener.accept() else { return }
-            if session == nil {
+            let peer = try socket.peer()
+            let isAllowed = try configuration.allowedPeers?.admits(peer, at: socket) ?? true
+            if !isAllowed {
+                past.deniedClients += 1
+                configuration.onEvent(.clientDenied(peer))
+                try refuse(socket, .permissionDenied)
+            } else if session != nil {
+                past.refusedClients += 1
+                configuration.onEvent(.clientRefused(peer))
+                try refuse(socket, .resourceBusy)
+            } else {
                 let session = try Session(socket, function: function, configuration: configuration)
                 // An idle device is woken by nothing.
                 session.onAgreement = { greeting.set(nanoseconds: 0) }
                 self.session = session
                 past.sessions += 1
                 greeting.set(nanoseconds: UInt64(max(0, configuration.patience)) * 1_000_000)
-                configuration.log("A client connected.")
-            } else {
-                try refuse(socket)
+                configuration.onEvent(.clientConnected(peer))
             }
         } catch {
-            configuration.log("A connection could not be taken: \(error).")
+            configuration.onEvent(.connectionFailed(error))
             // No descriptors or no memory. The listener stays readable: look away for a second.
             if let accepting { try? function.host.loop.change(accepting, to: []) }
             retry.set(nanoseconds: 1_000_000_000)
@@ -140,17 +150,17 @@ public final class Server {
     /// Whoever connects and says nothing doesn't keep the place of a client.
     private func dropTheSilent() {
         guard let session, session.client == nil else { return }
-        configuration.log("The client sent no version message in \(configuration.patience) ms.")
+        configuration.onEvent(.clientSilent(milliseconds: configuration.patience))
         session.stream.socket.shutDown()
     }
 
-    /// Waits for the second client's first message, so that the refusal can answer it.
-    private func refuse(_ socket: consuming UnixSocket) throws(Errno) {
-        past.refusedClients += 1
-        configuration.log("A second client was refused: one is connected.")
+    /// Waits for the first message of one who can't be the client, so that the refusal can answer it.
+    private func refuse(_ socket: consuming UnixSocket, _ error: Errno) throws(Errno) {
         refusals.removeAll(where: \.isDone)
-        // Whoever connects and stays silent is cut off when others come.
-        if refusals.count >= Refused.maximum { refusals.removeFirst() }
-        refusals.append(try Refused(socket, loop: function.host.loop))
+        // Whoever connects and stays silent is cut off when others come; first who may not be here at all.
+        if refusals.count >= Refused.maximum {
+            refusals.remove(at: refusals.firstIndex { $0.error == .permissionDenied } ?? 0)
+        }
+        refusals.append(try Refused(socket, error, loop: function.host.loop))
     }
 }

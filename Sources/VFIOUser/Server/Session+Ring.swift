@@ -71,6 +71,8 @@ extension Session {
 
     private func carryOut(_ entry: inout RingEntry) {
         counters.ringAccesses &+= 1
+        let start = beginAccess()
+        defer { endAccess(start) }
         do {
             guard let kind = entry.kind, let range = entry.dataRange else { throw Errno.invalidArgument }
             let (region, offset) = (entry.region, entry.offset)
@@ -83,6 +85,7 @@ extension Session {
             case .write:
                 try write(region: region, offset: offset, entry.words.span.bytes.extracting(range))
             }
+            counters.ringReadsAndWrites[region] &+= 1
             entry.status = 0
         } catch {
             counters.errors &+= 1

@@ -53,6 +53,8 @@ final class Session {
     /// The header of a command whose reply waits until the device lets go of memory.
     @exclusivity(unchecked) private var held: MessageHeader?
     @exclusivity(unchecked) var counters = Statistics()
+    /// How many accesses go by before the next one that is timed.
+    @exclusivity(unchecked) private var untimed = LatencyHistogram.interval
     /// Region accesses by shared memory, if the client asked for it.
     @exclusivity(unchecked) var ring: RingConsumer?
     /// With a ring: what tells of the socket and the ring's doorbell, and whether something is there to receive.
@@ -69,6 +71,7 @@ final class Session {
         replyBuffer = try PageBuffer(count: Self.maximumMessage)
         self.function = function
         self.configuration = configuration
+        function.updateMappedParts()
         interrupts = InterruptTable(
             counts: InterruptKind.allCases.map(function.interruptCount), interrupts: function.host.interrupts,
             loop: function.host.loop)
@@ -90,13 +93,15 @@ final class Session {
         function.host.memory.dirtyLog.stop()
         function.host.memory.unmapAll()
         migration.abandon()
+        function.updateMappedParts()
     }
 
     var statistics: Statistics {
         var all = counters
-        all.interrupts = interrupts.sent
+        all.interruptsByKind = interrupts.sent
         all.doorbells = doorbells.rung
-        all.messageDMABytes = dma.bytesMoved
+        all.messageDMABytesRead = dma.bytesRead
+        all.messageDMABytesWritten = dma.bytesWritten
         return all
     }
 
@@ -189,6 +194,8 @@ final class Session {
         // A reply that nobody waits for any more: its DMA access has failed already.
         if header.type == .reply { return }
         counters.messages &+= 1
+        let start = Self.isAccess(header.command) ? beginAccess() : nil
+        defer { endAccess(start) }
         do {
             switch try carryOut(message) {
             case .reply(let payload):
@@ -211,6 +218,25 @@ final class Session {
         }
         replyDescriptors = []
         replyMemory = nil
+    }
+
+    private static func isAccess(_ command: UInt16) -> Bool {
+        command == Command.regionRead.rawValue || command == Command.regionWrite.rawValue
+            || command == Command.regionWriteMulti.rawValue
+    }
+
+    /// To be called with an access in hand.
+    ///
+    /// - Returns: for ``endAccess(_:)``, which is called when it is answered.
+    func beginAccess() -> UInt64? {
+        untimed -= 1
+        guard untimed == 0 else { return nil }
+        untimed = LatencyHistogram.interval
+        return SystemClock.nanoseconds
+    }
+
+    func endAccess(_ start: UInt64?) {
+        if let start { counters.latency.record(SystemClock.nanoseconds &- start) }
     }
 
     static func errno(for error: any Error) -> Errno {

@@ -7,19 +7,28 @@ public struct Statistics: Sendable {
     /// Region reads and writes, by region.
     public var reads = InlineArray<9, UInt64>(repeating: 0)
     public var writes = InlineArray<9, UInt64>(repeating: 0)
+    /// Those reads and writes that came through an access ring.
+    public var ringReadsAndWrites = InlineArray<9, UInt64>(repeating: 0)
+    /// How long accesses took.
+    public var latency = LatencyHistogram()
     /// Messages and ring accesses that were answered with an error, or would have been.
     public var errors: UInt64 = 0
-    /// Eventfds signalled.
-    public var interrupts: UInt64 = 0
+    /// Eventfds signalled, by `InterruptKind`.
+    public var interruptsByKind = InlineArray<5, UInt64>(repeating: 0)
     /// Rings of doorbells that came by eventfd, each of those that came together counted.
     public var doorbells: UInt64 = 0
-    /// Bytes moved by DMA_READ and DMA_WRITE messages.
-    public var messageDMABytes: UInt64 = 0
-    /// Clients that were served, and that were refused because another was there.
+    /// Bytes of guest memory that the device read by DMA_READ messages, and wrote by DMA_WRITE messages.
+    public var messageDMABytesRead: UInt64 = 0
+    public var messageDMABytesWritten: UInt64 = 0
+    /// Clients that were served, that were refused because another was there, and that may not be clients.
     public var sessions: UInt64 = 0
     public var refusedClients: UInt64 = 0
+    public var deniedClients: UInt64 = 0
 
     public init() {}
+
+    /// Eventfds signalled.
+    public var interrupts: UInt64 { interruptsByKind.indices.reduce(0) { $0 &+ interruptsByKind[$1] } }
 
     mutating func add(_ other: Statistics) {
         messages &+= other.messages
@@ -27,10 +36,13 @@ public struct Statistics: Sendable {
         for index in reads.indices {
             reads[index] &+= other.reads[index]
             writes[index] &+= other.writes[index]
+            ringReadsAndWrites[index] &+= other.ringReadsAndWrites[index]
         }
+        latency.add(other.latency)
         errors &+= other.errors
-        interrupts &+= other.interrupts
+        for index in interruptsByKind.indices { interruptsByKind[index] &+= other.interruptsByKind[index] }
         doorbells &+= other.doorbells
-        messageDMABytes &+= other.messageDMABytes
+        messageDMABytesRead &+= other.messageDMABytesRead
+        messageDMABytesWritten &+= other.messageDMABytesWritten
     }
 }

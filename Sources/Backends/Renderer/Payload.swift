@@ -1,0 +1,52 @@
+/// Numbers and bytes one after the other, little-endian, without padding.
+struct PayloadWriter {
+    private(set) var bytes: [UInt8] = []
+
+    mutating func put(_ number: some FixedWidthInteger) {
+        withUnsafeBytes(of: number.littleEndian) { bytes.append(contentsOf: $0) }
+    }
+
+    /// The number of bytes, in four, and the bytes.
+    mutating func put(_ data: [UInt8]) {
+        put(UInt32(truncatingIfNeeded: data.count))
+        bytes.append(contentsOf: data)
+    }
+}
+
+/// Reads what a ``PayloadWriter`` wrote, or what somebody wants to pass for it: what is missing reads as 0 or empty, and
+/// ``isExact`` tells.
+struct PayloadReader {
+    private let bytes: [UInt8]
+    private var position = 0
+    private var isShort = false
+
+    init(_ bytes: [UInt8]) {
+        self.bytes = bytes
+    }
+
+    /// Whether everything was there that was read, and nothing else.
+    var isExact: Bool { !isShort && position == bytes.count }
+
+    mutating func uint32() -> UInt32 { number() }
+    mutating func uint64() -> UInt64 { number() }
+
+    private mutating func number<Number: FixedWidthInteger & UnsignedInteger>() -> Number {
+        let size = Number.bitWidth / 8
+        guard size <= bytes.count - position else {
+            isShort = true
+            return 0
+        }
+        defer { position += size }
+        return bytes[position..<position + size].reversed().reduce(0) { $0 << 8 | Number($1) }
+    }
+
+    mutating func data() -> [UInt8] {
+        let count = Int(uint32())
+        guard count <= bytes.count - position else {
+            isShort = true
+            return []
+        }
+        defer { position += count }
+        return Array(bytes[position..<position + count])
+    }
+}

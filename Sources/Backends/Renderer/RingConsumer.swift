@@ -1,0 +1,75 @@
+import Linux
+
+/// The end of a ring that takes messages out.
+public struct RingConsumer: ~Copyable {
+    /// The producer broke the ring's rules: nothing that comes from it can be understood any more.
+    public struct Violation: Error, CustomStringConvertible {
+        public let description: String
+    }
+
+    /// A message, copied out of the ring.
+    public struct Message: Sendable {
+        public let kind: UInt32
+        public let sequence: UInt64
+        public let payload: [UInt8]
+    }
+
+    let ring: MessageRing
+    /// Rung by the producer when the consumer sleeps.
+    let doorbell: EventFD
+    /// Where the next message begins. The ring's copy is for the producer.
+    private var head: UInt64
+
+    init(_ ring: MessageRing, doorbell: EventFD) {
+        self.ring = ring
+        self.doorbell = doorbell
+        head = ring.head
+    }
+
+    public var hasMessage: Bool { ring.tail != head }
+
+    /// Takes the next message; nil when there is none.
+    public mutating func next() throws(Violation) -> Message? {
+        let waiting = ring.tail &- head
+        guard waiting > 0 else { return nil }
+        guard waiting <= UInt64(ring.capacity), waiting >= UInt64(MessageRing.headerSize) else {
+            throw Violation(description: "\(waiting) bytes can't wait in a ring of \(ring.capacity)")
+        }
+        var header = [UInt8](repeating: 0, count: MessageRing.headerSize)
+        fill(&header, from: head)
+        var reader = PayloadReader(header)
+        let size = Int(reader.uint32())
+        let kind = reader.uint32()
+        let sequence = reader.uint64()
+        guard size <= ring.capacity, MessageRing.length(payload: size) <= Int(waiting) else {
+            throw Violation(description: "a message of \(size) bytes is not among the \(waiting) that wait")
+        }
+        var payload = [UInt8](repeating: 0, count: size)
+        fill(&payload, from: head &+ UInt64(MessageRing.headerSize))
+        head &+= UInt64(MessageRing.length(payload: size))
+        ring.head = head
+        return Message(kind: kind, sequence: sequence, payload: payload)
+    }
+
+    private func fill(_ bytes: inout [UInt8], from position: UInt64) {
+        var span = bytes.mutableSpan
+        var raw = span.mutableBytes
+        ring.load(at: position, into: &raw)
+    }
+
+    /// Says that the producer must ring from now on.
+    ///
+    /// - Returns: false when a message waits already: there is nothing to sleep for.
+    public func prepareToSleep() -> Bool {
+        ring.announceSleep()
+        guard hasMessage else { return true }
+        wakeUp()
+        return false
+    }
+
+    /// Ends what ``prepareToSleep()`` began.
+    public func wakeUp() {
+        ring.endSleep()
+        doorbell.consume()
+    }
+}

@@ -1,0 +1,216 @@
+import CVirglrenderer
+import Glibc
+import Renderer
+
+/// virglrenderer, which turns a guest's Gallium commands into the host's OpenGL. There is one in a process at most, and all
+/// of it belongs to the thread that made it.
+///
+/// What a guest asks for goes to the library as it is: a hostile guest may well find something there that ends the process,
+/// or hangs it. So this runs in a process that nothing else depends on.
+public final class VirglRenderer {
+    /// The library can't start: no GL driver, or no such device.
+    public struct StartError: Error, CustomStringConvertible {
+        public let description: String
+    }
+
+    /// Where the backing of a resource is, for as long as the library knows it.
+    private struct Backing {
+        let pieces: UnsafeMutableBufferPointer<iovec>
+        let windows: Set<UInt32>
+    }
+
+    private var backings: [UInt32: Backing] = [:]
+    private let renderNode: String?
+    /// The number of the last fence that was asked for, and of the last that is done.
+    private var lastFence: UInt32 = 0
+    private(set) var lastDoneFence: UInt32 = 0
+
+    /// - Parameter renderNode: such as /dev/dri/renderD128; nil: a driver that needs no device, such as llvmpipe.
+    public init(renderNode: String?) throws(StartError) {
+        self.renderNode = renderNode
+        if renderNode == nil { setenv("LIBGL_ALWAYS_SOFTWARE", "1", 1) }
+        let callbacks = UnsafeMutablePointer<virgl_renderer_callbacks>.allocate(capacity: 1)
+        callbacks.initialize(to: virgl_renderer_callbacks())
+        callbacks.pointee.version = 2
+        // SAFETY: the cookie is this object, which ends with the process: the library is never without it.
+        callbacks.pointee.write_fence = { cookie, fence in
+            guard let cookie else { return }
+            Unmanaged<VirglRenderer>.fromOpaque(cookie).takeUnretainedValue().lastDoneFence = fence
+        }
+        if renderNode != nil {
+            callbacks.pointee.get_drm_fd = { cookie in
+                guard let cookie else { return -1 }
+                let renderer = Unmanaged<VirglRenderer>.fromOpaque(cookie).takeUnretainedValue()
+                return open(renderer.renderNode ?? "", O_RDWR | O_CLOEXEC)
+            }
+        }
+        let cookie = Unmanaged.passRetained(self).toOpaque()
+        let flags = VIRGL_RENDERER_USE_EGL | Int32(VIRGL_RENDERER_USE_SURFACELESS) | VIRGL_RENDERER_THREAD_SYNC
+        guard virgl_renderer_init(cookie, flags, callbacks) == 0 else {
+            throw StartError(
+                description: renderNode.map {
+                    "virglrenderer can't use '\($0)': is it a render node with an OpenGL driver?"
+                }
+                    ?? "virglrenderer finds no OpenGL driver: is Mesa's software driver (libgl1-mesa-dri) installed?")
+        }
+    }
+
+    // MARK: Commands
+
+    /// A capability set's contents; nil when the library doesn't have it.
+    func capabilitySet(id: UInt32, version: UInt32) -> [UInt8]? {
+        var newest: UInt32 = 0
+        var size: UInt32 = 0
+        virgl_renderer_get_cap_set(id, &newest, &size)
+        guard size > 0, version <= newest else { return nil }
+        var contents = [UInt8](repeating: 0, count: Int(size))
+        // SAFETY: the library writes as many bytes as it said.
+        contents.withUnsafeMutableBytes { virgl_renderer_fill_caps(id, version, $0.baseAddress) }
+        return contents
+    }
+
+    func createContext(id: UInt32, capabilitySet: UInt32, name: [UInt8]) -> RendererReply.Status {
+        let name = name.map { CChar(bitPattern: $0) }
+        let flags = capabilitySet & UInt32(VIRGL_RENDERER_CONTEXT_FLAG_CAPSET_ID_MASK)
+        return status(
+            flags == 0
+                ? virgl_renderer_context_create(id, UInt32(name.count), name)
+                : virgl_renderer_context_create_with_flags(id, flags, UInt32(name.count), name))
+    }
+
+    func destroyContext(id: UInt32) {
+        virgl_renderer_context_destroy(id)
+    }
+
+    func createResource(_ parameters: RendererCommand.ResourceParameters) -> RendererReply.Status {
+        var arguments = virgl_renderer_resource_create_args(
+            handle: parameters.id, target: parameters.target, format: parameters.format, bind: parameters.bind,
+            width: parameters.width, height: parameters.height, depth: parameters.depth,
+            array_size: parameters.arraySize, last_level: parameters.lastLevel, nr_samples: parameters.samples,
+            flags: parameters.flags)
+        return status(virgl_renderer_resource_create(&arguments, nil, 0))
+    }
+
+    func destroyResource(id: UInt32) {
+        detachBacking(of: id)
+        virgl_renderer_resource_unref(id)
+    }
+
+    /// - Parameters:
+    ///   - pieces: inside windows that stay mapped until ``detachBacking(of:)``.
+    ///   - windows: the windows that they lie in.
+    func attachBacking(
+        to resource: UInt32, _ pieces: [(base: UnsafeMutableRawPointer, size: Int)], windows: Set<UInt32>
+    ) -> RendererReply.Status {
+        guard backings[resource] == nil else { return .noSuchObject }
+        let buffer = UnsafeMutableBufferPointer<iovec>.allocate(capacity: pieces.count)
+        for (index, piece) in pieces.enumerated() {
+            buffer.initializeElement(at: index, to: iovec(iov_base: piece.base, iov_len: piece.size))
+        }
+        guard
+            virgl_renderer_resource_attach_iov(Int32(bitPattern: resource), buffer.baseAddress, Int32(pieces.count))
+                == 0
+        else {
+            buffer.deallocate()
+            return .noSuchObject
+        }
+        backings[resource] = Backing(pieces: buffer, windows: windows)
+        return .done
+    }
+
+    func detachBacking(of resource: UInt32) {
+        guard let backing = backings.removeValue(forKey: resource) else { return }
+        var pieces: UnsafeMutablePointer<iovec>?
+        var count: Int32 = 0
+        virgl_renderer_resource_detach_iov(Int32(bitPattern: resource), &pieces, &count)
+        // SAFETY: the library has forgotten it.
+        backing.pieces.deallocate()
+    }
+
+    /// Makes the library forget memory that is about to go.
+    func detachBackings(in window: UInt32) {
+        for (resource, backing) in backings where backing.windows.contains(window) { detachBacking(of: resource) }
+    }
+
+    func attach(_ resource: UInt32, to context: UInt32) {
+        virgl_renderer_ctx_attach_resource(Int32(bitPattern: context), Int32(bitPattern: resource))
+    }
+
+    func detach(_ resource: UInt32, from context: UInt32) {
+        virgl_renderer_ctx_detach_resource(Int32(bitPattern: context), Int32(bitPattern: resource))
+    }
+
+    func submit(_ commands: [UInt8], to context: UInt32) -> RendererReply.Status {
+        guard commands.count.isMultiple(of: 4) else { return .invalid }
+        // The library wants words, aligned as such, and may write to them.
+        var words = [UInt32](repeating: 0, count: commands.count / 4)
+        words.withUnsafeMutableBytes { $0.copyBytes(from: commands) }
+        let count = Int32(words.count)
+        return words.withUnsafeMutableBytes { buffer in
+            status(virgl_renderer_submit_cmd(buffer.baseAddress, Int32(bitPattern: context), count))
+        }
+    }
+
+    func transferToHost(_ transfer: RendererCommand.Transfer) -> RendererReply.Status {
+        var box = virgl_box(transfer.box)
+        return status(
+            virgl_renderer_transfer_write_iov(
+                transfer.resource, transfer.context, Int32(bitPattern: transfer.level), transfer.stride,
+                transfer.layerStride, &box, transfer.offset, nil, 0))
+    }
+
+    func transferFromHost(_ transfer: RendererCommand.Transfer) -> RendererReply.Status {
+        var box = virgl_box(transfer.box)
+        return status(
+            virgl_renderer_transfer_read_iov(
+                transfer.resource, transfer.context, transfer.level, transfer.stride, transfer.layerStride, &box,
+                transfer.offset, nil, 0))
+    }
+
+    /// Copies pixels of a resource's first level to memory, `stride` bytes from line to line.
+    func readPixels(
+        of resource: UInt32, _ box: RendererCommand.Box, stride: UInt32, to base: UnsafeMutableRawPointer, size: Int
+    ) -> RendererReply.Status {
+        var box = virgl_box(box)
+        var piece = iovec(iov_base: base, iov_len: size)
+        return status(virgl_renderer_transfer_read_iov(resource, 0, 0, stride, 0, &box, 0, &piece, 1))
+    }
+
+    // MARK: Fences
+
+    /// A fence behind everything that was asked for. It is done when ``lastDoneFence`` has its number, or a later one.
+    ///
+    /// - Returns: nil when the library makes none: all is done.
+    func makeFence() -> UInt32? {
+        let number = lastFence &+ 1
+        guard virgl_renderer_create_fence(Int32(bitPattern: number), 0) == 0 else { return nil }
+        lastFence = number
+        return number
+    }
+
+    /// Looks after fences. To be called when ``pollDescriptor`` is readable; without one, now and then.
+    func poll() {
+        virgl_renderer_poll()
+    }
+
+    /// Readable when a fence may be done; nil when the library has none.
+    var pollDescriptor: Int32? {
+        let descriptor = virgl_renderer_get_poll_fd()
+        return descriptor >= 0 ? descriptor : nil
+    }
+
+    private func status(_ result: Int32) -> RendererReply.Status {
+        switch result {
+        case 0: .done
+        case ENOMEM, -ENOMEM: .outOfMemory
+        case ENOENT, -ENOENT, ESRCH, -ESRCH: .noSuchObject
+        default: .invalid
+        }
+    }
+}
+
+extension virgl_box {
+    fileprivate init(_ box: RendererCommand.Box) {
+        self.init(x: box.x, y: box.y, z: box.z, w: box.width, h: box.height, d: box.depth)
+    }
+}

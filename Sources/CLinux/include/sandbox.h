@@ -1,0 +1,70 @@
+/// What confines a process: seccomp(2), landlock(7), credentials(7). For module Linux, folder Sandbox.
+#ifndef CLINUX_SANDBOX_H
+#define CLINUX_SANDBOX_H
+
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/memfd.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+
+/// What `seccomp_data.arch` is when a call comes by the one entry that this program uses.
+#if defined(__x86_64__)
+static const uint32_t clinux_audit_architecture = AUDIT_ARCH_X86_64;
+#elif defined(__aarch64__)
+static const uint32_t clinux_audit_architecture = AUDIT_ARCH_AARCH64;
+#else
+#error "The system call filter is written for x86-64 and AArch64."
+#endif
+
+/// The opcodes of a seccomp filter, which are sums of macros that Swift doesn't see.
+static const uint16_t clinux_bpf_load = BPF_LD | BPF_W | BPF_ABS;
+static const uint16_t clinux_bpf_return = BPF_RET | BPF_K;
+static const uint16_t clinux_bpf_if_equal = BPF_JMP | BPF_JEQ | BPF_K;
+static const uint16_t clinux_bpf_if_at_least = BPF_JMP | BPF_JGE | BPF_K;
+static const uint16_t clinux_bpf_if_any_bit = BPF_JMP | BPF_JSET | BPF_K;
+
+/// Commands of fcntl(2) that glibc declares for _GNU_SOURCE alone.
+static const int clinux_add_seals = 1024 + 9;
+static const int clinux_get_seals = 1024 + 10;
+
+/// SECCOMP_SET_MODE_FILTER for every thread of the process (SECCOMP_FILTER_FLAG_TSYNC). Returns 0 or -errno; -ESRCH when a
+/// thread has a filter of its own.
+int clinux_filter_system_calls(const struct sock_filter *program, size_t count);
+
+/// The version of Landlock's interface that the kernel has (LANDLOCK_CREATE_RULESET_VERSION), or -errno: -ENOSYS and
+/// -EOPNOTSUPP when it has none.
+int clinux_landlock_version(void);
+
+/// Denies the calling thread, and those that it starts, every one of these rights everywhere (landlock_create_ruleset(2)
+/// without a rule, landlock_restrict_self(2) with `flags`). Returns 0 or -errno.
+int clinux_landlock_deny(uint64_t files, uint64_t network, uint64_t scopes, uint32_t flags);
+
+/// PR_SET_NO_NEW_PRIVS. Returns 0 or -errno.
+int clinux_forbid_new_privileges(void);
+
+/// PR_SET_DUMPABLE 0: no core dump, and no process of the same user may trace this one. Returns 0 or -errno.
+int clinux_forbid_tracing(void);
+
+/// capset(2) of no capability at all, for the calling thread. Returns 0 or -errno.
+int clinux_drop_capabilities(void);
+
+/// setrlimit(2) of both the soft and the hard limit to `value`, or to the hard one where that is lower already.
+/// Returns 0 or -errno.
+int clinux_lower_limit(int resource, uint64_t value);
+
+/// setgroups(2) of none, setresgid(2), setresuid(2). Returns 0 or -errno; a failure may leave the first of them done.
+int clinux_become(uid_t user, gid_t group);
+
+/// 1 when the real, effective and saved user and group are these, there is no further group, and root can't be had back;
+/// else 0.
+int clinux_is_for_good(uid_t user, gid_t group);
+
+/// fstat(2) by its own number. That of glibc may be newfstatat(2), a call that takes a path. Returns 0 or -errno.
+int clinux_fstat(int descriptor, struct stat *status);
+
+#endif

@@ -1,0 +1,75 @@
+#define _GNU_SOURCE
+#include "sandbox.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/landlock.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+int clinux_filter_system_calls(const struct sock_filter *program, size_t count) {
+    if (count > BPF_MAXINSNS) return -EINVAL;
+    /* The kernel only reads the program. */
+    struct sock_fprog filter = {.len = (unsigned short)count, .filter = (struct sock_filter *)program};
+    long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &filter);
+    if (result < 0) return -errno;
+    /* The number of a thread that could not follow. */
+    return result > 0 ? -ESRCH : 0;
+}
+
+int clinux_landlock_version(void) {
+    long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    return version < 0 ? -errno : (int)version;
+}
+
+int clinux_landlock_deny(uint64_t files, uint64_t network, uint64_t scopes, uint32_t flags) {
+    /* struct landlock_ruleset_attr as of version 6. An earlier kernel takes the longer one when what it does not know
+       is zero. */
+    struct {
+        uint64_t handled_access_fs, handled_access_net, scoped;
+    } rights = {files, network, scopes};
+    long ruleset = syscall(SYS_landlock_create_ruleset, &rights, sizeof rights, 0);
+    if (ruleset < 0) return -errno;
+    int result = syscall(SYS_landlock_restrict_self, (int)ruleset, flags) < 0 ? -errno : 0;
+    close((int)ruleset);
+    return result;
+}
+
+int clinux_forbid_new_privileges(void) { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0; }
+
+int clinux_forbid_tracing(void) { return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0; }
+
+int clinux_drop_capabilities(void) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
+}
+
+int clinux_lower_limit(int resource, uint64_t value) {
+    struct rlimit limit;
+    if (getrlimit(resource, &limit) < 0) return -errno;
+    if (value < limit.rlim_max) limit.rlim_max = value;
+    limit.rlim_cur = limit.rlim_max;
+    return setrlimit(resource, &limit) < 0 ? -errno : 0;
+}
+
+int clinux_become(uid_t user, gid_t group) {
+    if (setgroups(0, NULL) < 0 || setresgid(group, group, group) < 0 || setresuid(user, user, user) < 0) return -errno;
+    return 0;
+}
+
+int clinux_is_for_good(uid_t user, gid_t group) {
+    uid_t real_user, effective_user, saved_user;
+    gid_t real_group, effective_group, saved_group;
+    if (getresuid(&real_user, &effective_user, &saved_user) < 0) return 0;
+    if (getresgid(&real_group, &effective_group, &saved_group) < 0) return 0;
+    if (real_user != user || effective_user != user || saved_user != user) return 0;
+    if (real_group != group || effective_group != group || saved_group != group) return 0;
+    return getgroups(0, NULL) == 0 && setresuid(-1, 0, -1) < 0 && setresgid(-1, 0, -1) < 0;
+}
+
+int clinux_fstat(int descriptor, struct stat *status) {
+    return syscall(SYS_fstat, descriptor, status) < 0 ? -errno : 0;
+}

@@ -1,0 +1,27 @@
+/// How much of what it stands for a device may use now. What is nil isn't limited, or is something that the device
+/// doesn't have.
+public struct Quota: Codable, Equatable, Sendable {
+    /// In bytes.
+    public var videoMemory: Int?
+    /// How many pictures a second consumers may read from each head; 0: as many as they like.
+    public var frameRate: Int?
+
+    public init(videoMemory: Int? = nil, frameRate: Int? = nil) {
+        self.videoMemory = videoMemory
+        self.frameRate = frameRate
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case videoMemory = "vram"
+        case frameRate
+    }
+}
+
+/// A quota that a device can't have. The description is a sentence for the user, with the numbers.
+public struct QuotaError: Error, CustomStringConvertible, Equatable {
+    public let description: String
+
+    public init(_ description: String) {
+        self.description = description
+    }
+}

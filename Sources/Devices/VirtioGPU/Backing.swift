@@ -1,0 +1,105 @@
+import CLinux
+import GuestMemory
+import Linux
+
+/// The guest memory behind a resource: pieces at any addresses, one after the other.
+struct Backing: Equatable, Sendable {
+    /// The most entries that one command may have: the pages of the largest picture that a monitor here shows.
+    static let maximumEntries = 1 << 16
+
+    /// Entries that adjoin are one piece.
+    struct Piece: Equatable, Sendable {
+        var address: UInt64
+        var length: UInt64
+        /// Where it begins in the backing.
+        let start: UInt64
+    }
+
+    private(set) var pieces: [Piece] = []
+    /// In bytes.
+    private(set) var size: UInt64 = 0
+
+    /// Reads `count` times a `struct virtio_gpu_mem_entry`.
+    init(_ entries: RawSpan, count: UInt32) throws(Refusal) {
+        guard count <= Self.maximumEntries else { throw .outOfMemory }
+        let entrySize = MemoryLayout<virtio_gpu_mem_entry>.size
+        guard Int(count) <= entries.byteCount / entrySize else { throw .unspecified }
+        for index in 0..<Int(count) {
+            let entry = try entries.extracting(droppingFirst: index * entrySize).load(virtio_gpu_mem_entry.self)
+            guard append(address: entry.addr, length: UInt64(entry.length)) else { throw .invalidParameter }
+        }
+    }
+
+    /// - Returns: false when the range runs past 2^64, or all of them are too long together.
+    private mutating func append(address: UInt64, length: UInt64) -> Bool {
+        guard length > 0 else { return true }
+        let (sum, overflow) = size.addingReportingOverflow(length)
+        guard length - 1 <= .max - address, !overflow else { return false }
+        if let last = pieces.last, last.address &+ last.length == address, address != 0 {
+            pieces[pieces.count - 1].length += length
+        } else {
+            pieces.append(Piece(address: address, length: length, start: size))
+        }
+        size = sum
+        return true
+    }
+
+    func contains(_ offset: UInt64, count: UInt64) -> Bool {
+        offset <= size && count <= size - offset
+    }
+
+    /// Copies `count` bytes from `offset` on to a place in a file.
+    ///
+    /// - Throws: ``Refusal/invalidParameter`` when the backing has no such bytes, ``Refusal/unspecified`` when guest memory can't
+    ///   be read.
+    func copy(
+        at offset: UInt64, count: Int, from guest: MappedMemory, to file: MemoryFile, at place: Int
+    ) throws(Refusal) {
+        guard contains(offset, count: UInt64(count)) else { throw .invalidParameter }
+        var offset = offset
+        var place = place
+        var left = count
+        var index = firstPiece(endingAfter: offset)
+        while left > 0 {
+            let piece = pieces[index]
+            let skipped = offset - piece.start
+            let part = Int(min(UInt64(left), piece.length - skipped))
+            do throws(DMAError) {
+                try guest.read(at: piece.address + skipped, count: part, into: file, at: place)
+            } catch {
+                throw .unspecified
+            }
+            offset += UInt64(part)
+            place += part
+            left -= part
+            index += 1
+        }
+    }
+
+    private func firstPiece(endingAfter offset: UInt64) -> Int {
+        var low = 0
+        var high = pieces.count
+        while low < high {
+            let middle = (low + high) / 2
+            if pieces[middle].start + pieces[middle].length <= offset { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}
+
+/// As a flat list of numbers: address and length by turns.
+extension Backing: Codable {
+    init(from decoder: any Decoder) throws {
+        let numbers = try [UInt64](from: decoder)
+        for index in stride(from: 0, to: numbers.count, by: 2) {
+            guard index + 1 < numbers.count, append(address: numbers[index], length: numbers[index + 1]) else {
+                throw DecodingError.dataCorrupted(
+                    .init(codingPath: decoder.codingPath, debugDescription: "this is no list of ranges"))
+            }
+        }
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        try pieces.flatMap { [$0.address, $0.length] }.encode(to: encoder)
+    }
+}

@@ -1,0 +1,164 @@
+import CLinux
+import Device
+
+/// What a driver asks of the display: a request, read once. VIRTIO 1.2, sections 5.7.6.8 and 5.7.6.10
+enum Command: Equatable {
+    case getDisplayInfo
+    case getEDID(head: UInt32)
+    case createImage(UInt32, format: UInt32, width: UInt32, height: UInt32)
+    case createBlob(UInt32, memory: UInt32, size: UInt64, backing: Backing)
+    case unref(UInt32)
+    case assignUUID(UInt32)
+    case attachBacking(UInt32, Backing)
+    case detachBacking(UInt32)
+    case transfer(UInt32, Rectangle, offset: UInt64)
+    case flush(UInt32, Rectangle)
+    case setScanout(head: UInt32, resource: UInt32, area: Rectangle)
+    case setBlobScanout(head: UInt32, resource: UInt32, area: Rectangle, layout: BlobLayout)
+    case getCapsetInfo
+    case getCapset
+    case updateCursor(head: UInt32, resource: UInt32, x: Int32, y: Int32, hotX: UInt32, hotY: UInt32)
+    case moveCursor(head: UInt32, x: Int32, y: Int32)
+
+    /// How the pixels lie in a blob, as a driver tells it.
+    struct BlobLayout: Equatable {
+        var width: UInt32
+        var height: UInt32
+        var format: UInt32
+        /// Of the first plane; no format here has more.
+        var stride: UInt32
+        var offset: UInt32
+    }
+
+    /// The longest request there is, in bytes.
+    static let maximumSize =
+        MemoryLayout<virtio_gpu_resource_create_blob>.size
+        + Backing.maximumEntries * MemoryLayout<virtio_gpu_mem_entry>.size
+
+    /// - Parameters:
+    ///   - type: a number of the header that begins `request`.
+    ///   - queue: the queue by which it came: each has its own commands.
+    init(_ type: UInt32, in request: RawSpan, from queue: Queue) throws(Refusal) {
+        switch queue {
+        case .control: try self.init(control: virtio_gpu_ctrl_type(type), request)
+        case .cursor: try self.init(cursor: virtio_gpu_ctrl_type(type), request)
+        }
+    }
+
+    private init(control type: virtio_gpu_ctrl_type, _ request: RawSpan) throws(Refusal) {
+        switch type {
+        case VIRTIO_GPU_CMD_GET_DISPLAY_INFO:
+            self = .getDisplayInfo
+        case VIRTIO_GPU_CMD_GET_EDID:
+            self = .getEDID(head: try request.load(virtio_gpu_cmd_get_edid.self).scanout)
+        case VIRTIO_GPU_CMD_RESOURCE_CREATE_2D:
+            let wire = try request.load(virtio_gpu_resource_create_2d.self)
+            self = .createImage(wire.resource_id, format: wire.format, width: wire.width, height: wire.height)
+        case VIRTIO_GPU_CMD_RESOURCE_CREATE_BLOB:
+            let wire = try request.load(virtio_gpu_resource_create_blob.self)
+            let entries = request.extracting(droppingFirst: MemoryLayout.size(ofValue: wire))
+            let backing = try Backing(entries, count: wire.nr_entries)
+            self = .createBlob(wire.resource_id, memory: wire.blob_mem, size: wire.size, backing: backing)
+        case VIRTIO_GPU_CMD_RESOURCE_UNREF:
+            self = .unref(try request.load(virtio_gpu_resource_unref.self).resource_id)
+        case VIRTIO_GPU_CMD_RESOURCE_ASSIGN_UUID:
+            self = .assignUUID(try request.load(virtio_gpu_resource_assign_uuid.self).resource_id)
+        case VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING:
+            let wire = try request.load(virtio_gpu_resource_attach_backing.self)
+            let entries = request.extracting(droppingFirst: MemoryLayout.size(ofValue: wire))
+            self = .attachBacking(wire.resource_id, try Backing(entries, count: wire.nr_entries))
+        case VIRTIO_GPU_CMD_RESOURCE_DETACH_BACKING:
+            self = .detachBacking(try request.load(virtio_gpu_resource_detach_backing.self).resource_id)
+        case VIRTIO_GPU_CMD_TRANSFER_TO_HOST_2D:
+            let wire = try request.load(virtio_gpu_transfer_to_host_2d.self)
+            self = .transfer(wire.resource_id, Rectangle(wire.r), offset: wire.offset)
+        case VIRTIO_GPU_CMD_RESOURCE_FLUSH:
+            let wire = try request.load(virtio_gpu_resource_flush.self)
+            self = .flush(wire.resource_id, Rectangle(wire.r))
+        case VIRTIO_GPU_CMD_SET_SCANOUT:
+            let wire = try request.load(virtio_gpu_set_scanout.self)
+            self = .setScanout(head: wire.scanout_id, resource: wire.resource_id, area: Rectangle(wire.r))
+        case VIRTIO_GPU_CMD_SET_SCANOUT_BLOB:
+            let wire = try request.load(virtio_gpu_set_scanout_blob.self)
+            let layout = BlobLayout(
+                width: wire.width, height: wire.height, format: wire.format, stride: wire.strides.0,
+                offset: wire.offsets.0)
+            self = .setBlobScanout(
+                head: wire.scanout_id, resource: wire.resource_id, area: Rectangle(wire.r), layout: layout)
+        case VIRTIO_GPU_CMD_GET_CAPSET_INFO: self = .getCapsetInfo
+        case VIRTIO_GPU_CMD_GET_CAPSET: self = .getCapset
+        // The commands of 3D among them, which only a device that offers VIRGL has.
+        default: throw .unspecified
+        }
+    }
+
+    private init(cursor type: virtio_gpu_ctrl_type, _ request: RawSpan) throws(Refusal) {
+        let wire = try request.load(virtio_gpu_update_cursor.self)
+        let x = Int32(bitPattern: wire.pos.x)
+        let y = Int32(bitPattern: wire.pos.y)
+        switch type {
+        case VIRTIO_GPU_CMD_UPDATE_CURSOR:
+            self = .updateCursor(
+                head: wire.pos.scanout_id, resource: wire.resource_id, x: x, y: y, hotX: wire.hot_x, hotY: wire.hot_y)
+        case VIRTIO_GPU_CMD_MOVE_CURSOR: self = .moveCursor(head: wire.pos.scanout_id, x: x, y: y)
+        default: throw .unspecified
+        }
+    }
+
+    /// How many bytes follow the header of the response when all goes well.
+    var payloadSize: Int {
+        switch self {
+        case .getDisplayInfo: Response.payloadSize(virtio_gpu_resp_display_info.self)
+        case .getEDID: Response.payloadSize(virtio_gpu_resp_edid.self)
+        case .assignUUID: Response.payloadSize(virtio_gpu_resp_resource_uuid.self)
+        default: 0
+        }
+    }
+}
+
+/// The device's queues, by index. VIRTIO 1.2, section 5.7.2
+enum Queue: Int {
+    case control = 0
+    case cursor = 1
+}
+
+/// Why a command was not carried out, as the response says it. `VIRTIO_GPU_RESP_ERR_…`
+enum Refusal: Error {
+    /// The command is unknown, was not negotiated or is cut off, or its guest memory can't be reached.
+    case unspecified
+    case outOfMemory
+    case invalidScanout
+    case invalidResource
+    case invalidParameter
+
+    var type: virtio_gpu_ctrl_type {
+        switch self {
+        case .unspecified: VIRTIO_GPU_RESP_ERR_UNSPEC
+        case .outOfMemory: VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY
+        case .invalidScanout: VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID
+        case .invalidResource: VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID
+        case .invalidParameter: VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER
+        }
+    }
+}
+
+extension RawSpan {
+    /// A structure of integers at the front.
+    ///
+    /// - Throws: ``Refusal/unspecified`` when the bytes end before it does.
+    func load<Wire: BitwiseCopyable>(_: Wire.Type) throws(Refusal) -> Wire {
+        guard byteCount >= MemoryLayout<Wire>.size else { throw .unspecified }
+        return unsafeLoadUnaligned(as: Wire.self)
+    }
+}
+
+extension Rectangle {
+    init(_ wire: virtio_gpu_rect) {
+        self.init(x: Int(wire.x), y: Int(wire.y), width: Int(wire.width), height: Int(wire.height))
+    }
+
+    /// Whether it lies inside a picture of this size. No part of it is negative.
+    func fits(width: Int, height: Int) -> Bool {
+        x <= width && self.width <= width - x && y <= height && self.height <= height - y
+    }
+}

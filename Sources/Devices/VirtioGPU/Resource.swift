@@ -1,0 +1,63 @@
+import CLinux
+import Device
+
+/// Something that the driver draws in and heads show: a picture in the device's memory, or a blob in the guest's.
+struct Resource: Codable, Equatable, Sendable {
+    /// The most there are at a time.
+    static let maximumCount = 4096
+
+    enum Content: Codable, Equatable, Sendable {
+        /// Pixels of 32 bits, line after line; the range is that of the video memory.
+        case image(PixelFormat, width: Int, height: Int, pixels: Range<Int>)
+        /// So many bytes of the backing, which may be shorter for the time being.
+        case blob(size: UInt64)
+    }
+
+    let content: Content
+    var backing: Backing?
+    /// What other virtio devices know it by, once the driver has asked.
+    var uuid: [UInt8]?
+
+    /// The longest edge of a picture, in pixels.
+    static let maximumEdge = 16384
+    static let bytesPerPixel = 4
+}
+
+extension PixelFormat {
+    /// The format of a number of `enum virtio_gpu_formats`, which name the bytes in memory order.
+    init?(virtio number: UInt32) {
+        switch virtio_gpu_formats(number) {
+        case VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM: self = .argb8888
+        case VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM: self = .xrgb8888
+        case VIRTIO_GPU_FORMAT_A8R8G8B8_UNORM: self = .bgra8888
+        case VIRTIO_GPU_FORMAT_X8R8G8B8_UNORM: self = .bgrx8888
+        case VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM: self = .abgr8888
+        case VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM: self = .rgbx8888
+        case VIRTIO_GPU_FORMAT_A8B8G8R8_UNORM: self = .rgba8888
+        case VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM: self = .xbgr8888
+        default: return nil
+        }
+    }
+
+    /// Whether one of those numbers stands for it.
+    var isVirtio: Bool {
+        switch self {
+        case .argb8888, .xrgb8888, .bgra8888, .bgrx8888, .abgr8888, .rgbx8888, .rgba8888, .xbgr8888: true
+        case .rgb888, .bgr888, .rgb565, .rgb565BigEndian, .xrgb1555, .xrgb1555BigEndian, .indexed8: false
+        }
+    }
+
+    /// Where blue, green, red and opacity are in the four bytes of a pixel; nil for an opacity that doesn't count.
+    var channels: (blue: Int, green: Int, red: Int, alpha: Int?) {
+        switch self {
+        case .argb8888: (0, 1, 2, 3)
+        case .bgra8888: (3, 2, 1, 0)
+        case .bgrx8888: (3, 2, 1, nil)
+        case .abgr8888: (2, 1, 0, 3)
+        case .xbgr8888: (2, 1, 0, nil)
+        case .rgba8888: (1, 2, 3, 0)
+        case .rgbx8888: (1, 2, 3, nil)
+        default: (0, 1, 2, nil)
+        }
+    }
+}

@@ -1,0 +1,72 @@
+import CLinux
+import Glibc
+
+/// Starts other programs, and copies of this process.
+public enum ChildProcess {
+    /// The number that the first of the passed descriptors has in a program; the others follow.
+    public static let firstDescriptor: Int32 = 3
+
+    /// Starts a program with no input, this process's standard output, and descriptors of its own.
+    ///
+    /// - Parameters:
+    ///   - program: its path, which is its name as well.
+    ///   - descriptors: appear there from ``firstDescriptor`` on, in their order.
+    ///   - standardError: this process's unless given.
+    ///   - isDetached: whether it gets a session of its own, so that nobody's terminal ends it. `setsid(2)`
+    /// - Returns: its process ID. `posix_spawn(3)`
+    public static func spawn(
+        _ program: String, _ arguments: [String], passing descriptors: [Int32], standardError: Int32? = nil,
+        isDetached: Bool = false
+    ) throws(Errno) -> Int32 {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+        if let standardError { posix_spawn_file_actions_adddup2(&actions, standardError, STDERR_FILENO) }
+        // Out of the way of the numbers that they get, so that none is overwritten before it is copied.
+        let limit = firstDescriptor + Int32(descriptors.count)
+        var copies: [Int32] = []
+        defer { for copy in copies { close(copy) } }
+        for (index, source) in descriptors.enumerated() {
+            let copy = try systemCall { fcntl(source, F_DUPFD_CLOEXEC, limit) }
+            copies.append(copy)
+            posix_spawn_file_actions_adddup2(&actions, copy, firstDescriptor + Int32(index))
+        }
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK) | (isDetached ? setSession : 0))
+        // SAFETY: the words are freed when the call has copied them.
+        let words = ([program] + arguments).map { strdup($0) }
+        defer { for word in words { free(word) } }
+        var process: pid_t = 0
+        let error = posix_spawn(&process, program, &actions, &attributes, words + [nil], environ)
+        guard error == 0 else { throw Errno(rawValue: error) }
+        return process
+    }
+
+    /// POSIX_SPAWN_SETSID, which is a macro behind _GNU_SOURCE. `<spawn.h>`
+    private static let setSession: Int16 = 0x80
+
+    /// Continues twice from here. Only for a process with one thread, and none that the runtime has started.
+    ///
+    /// - Returns: the new process's ID; 0 in the new process. `fork(2)`
+    public static func fork() throws(Errno) -> Int32 {
+        try shim(clinux_fork())
+    }
+
+    /// A descriptor that becomes readable when a child ends. `pidfd_open(2)`
+    public static func watch(_ process: Int32) throws(Errno) -> Descriptor {
+        Descriptor(owning: try shim(clinux_pidfd(process)))
+    }
+
+    /// Ends a child at once and takes its status. `SIGKILL`, `waitpid(2)`
+    public static func end(_ process: Int32) {
+        kill(process, SIGKILL)
+        var status: Int32 = 0
+        while waitpid(process, &status, 0) < 0, errno == EINTR {}
+    }
+}

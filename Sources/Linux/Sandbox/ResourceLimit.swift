@@ -1,0 +1,69 @@
+import CLinux
+import Glibc
+
+/// How much of one thing this process may use, from when it is applied. `setrlimit(2)`
+public struct ResourceLimit: Sendable {
+    /// What is limited, by the kernel's name.
+    public enum Resource: String, Sendable {
+        case data = "RLIMIT_DATA"
+        case fileSize = "RLIMIT_FSIZE"
+        case descriptors = "RLIMIT_NOFILE"
+        case processes = "RLIMIT_NPROC"
+        case core = "RLIMIT_CORE"
+        case lockedMemory = "RLIMIT_MEMLOCK"
+        case messageQueues = "RLIMIT_MSGQUEUE"
+
+        fileprivate var number: __rlimit_resource {
+            switch self {
+            case .data: RLIMIT_DATA
+            case .fileSize: RLIMIT_FSIZE
+            case .descriptors: RLIMIT_NOFILE
+            case .processes: __RLIMIT_NPROC
+            case .core: RLIMIT_CORE
+            case .lockedMemory: __RLIMIT_MEMLOCK
+            case .messageQueues: __RLIMIT_MSGQUEUE
+            }
+        }
+    }
+
+    public let resource: Resource
+    public let value: UInt64
+
+    public init(_ resource: Resource, _ value: UInt64) {
+        self.resource = resource
+        self.value = value
+    }
+
+    /// Sets the limit, for good: the hard one goes with it. A hard limit that is lower already stays.
+    public func apply() throws(Errno) {
+        try shim(clinux_lower_limit(Int32(resource.number.rawValue), value))
+    }
+}
+
+extension ResourceLimit {
+    /// In bytes. A device takes about 10 MiB. What a client can make it keep besides (65,535 maps, the dirty log,
+    /// messages of 1 MiB) is less than 100 MiB.
+    public static let defaultMemory: UInt64 = 256 << 20
+
+    /// What a device process may use while it serves.
+    ///
+    /// - Parameter memory: private memory that can be written, in bytes. What it shares, with guests or as a display's
+    ///   memory, is not counted.
+    public static func ofDevice(memory: UInt64 = defaultMemory) -> [ResourceLimit] {
+        [
+            ResourceLimit(.data, memory),
+            // Memory files among them: up to 256 MiB of video memory, and a saved state that contains it.
+            ResourceLimit(.fileSize, 512 << 20),
+            // The process's own, a client's eventfds (five types of interrupt, at most a few hundred vectors),
+            // the 64 of a message in hand, connections to the control socket.
+            ResourceLimit(.descriptors, 1024),
+            // Neither processes nor threads, whoever else runs as the same user. The kernel doesn't hold root to it; the
+            // system call filter does.
+            ResourceLimit(.processes, 0),
+            // What a guest has in its memory doesn't go to a disk.
+            ResourceLimit(.core, 0),
+            ResourceLimit(.lockedMemory, 0),
+            ResourceLimit(.messageQueues, 0),
+        ]
+    }
+}

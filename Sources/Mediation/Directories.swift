@@ -1,0 +1,94 @@
+import Glibc
+import Linux
+
+/// Where everything lies.
+public struct Directories: Equatable, Sendable {
+    /// Sockets; gone after a reboot.
+    public var runtime: String
+    /// The database and saved states.
+    public var state: String
+    public var logs: String
+    /// What an administrator writes.
+    public var configuration: String
+
+    public init(runtime: String, state: String, logs: String, configuration: String) {
+        self.runtime = runtime
+        self.state = state
+        self.logs = logs
+        self.configuration = configuration
+    }
+
+    /// All below one folder.
+    public init(root: String) {
+        self.init(runtime: "\(root)/run", state: "\(root)/state", logs: "\(root)/log", configuration: "\(root)/etc")
+    }
+
+    /// Where a host keeps such things: as systemd says (`RUNTIME_DIRECTORY` …), else the folders of the Filesystem Hierarchy
+    /// Standard for root, and those of the XDG Base Directory Specification for others.
+    ///
+    /// - Parameters:
+    ///   - environment: the variables.
+    ///   - isRoot: whether the user is root.
+    /// - Returns: nil when the environment of a user who isn't root names no folder for sockets, or no home.
+    public init?(environment: [String: String], isRoot: Bool) {
+        func value(_ name: String) -> String? { environment[name].flatMap { $0.hasPrefix("/") ? $0 : nil } }
+        if let root = environment["MEDIATED_ROOT"], !root.isEmpty {
+            self.init(root: root)
+        } else if isRoot {
+            self.init(
+                runtime: value("RUNTIME_DIRECTORY") ?? "/run/mediated",
+                state: value("STATE_DIRECTORY") ?? "/var/lib/mediated",
+                logs: value("LOGS_DIRECTORY") ?? "/var/log/mediated",
+                configuration: value("CONFIGURATION_DIRECTORY") ?? "/etc/mediated")
+        } else {
+            guard let home = value("HOME"), let runtime = value("RUNTIME_DIRECTORY") ?? value("XDG_RUNTIME_DIR").map({ "\($0)/mediated" })
+            else { return nil }
+            let state = value("STATE_DIRECTORY") ?? "\(value("XDG_STATE_HOME") ?? "\(home)/.local/state")/mediated"
+            self.init(
+                runtime: runtime, state: state, logs: value("LOGS_DIRECTORY") ?? "\(state)/log",
+                configuration: "\(value("XDG_CONFIG_HOME") ?? "\(home)/.config")/mediated")
+        }
+    }
+
+    // MARK: What lies there
+
+    /// A vGPU's folder, which only its owner may enter.
+    func folder(of id: InstanceID) -> String { "\(runtime)/vgpu/\(id)" }
+    /// Where its client connects.
+    public func socket(of id: InstanceID) -> String { "\(folder(of: id))/vfio.sock" }
+    /// Where the daemon speaks with its device process.
+    public func control(of id: InstanceID) -> String { "\(runtime)/control/\(id).sock" }
+    func savedState(of id: InstanceID) -> String { "\(state)/vgpu/\(id).state" }
+    public func log(of id: InstanceID) -> String { "\(logs)/\(id).log" }
+
+    /// Makes the folders. Others may pass through those that lead to sockets, and see nothing.
+    ///
+    /// - Throws: `mkdir(2)`'s error.
+    func make() throws(Errno) {
+        for (path, mode) in [
+            (runtime, 0o755), ("\(runtime)/vgpu", 0o711), ("\(runtime)/control", 0o700), (state, 0o700),
+            ("\(state)/vgpu", 0o700), (logs, 0o750),
+        ] as [(String, mode_t)] {
+            try makeFolder(path, mode: mode)
+        }
+    }
+}
+
+/// Makes a folder, and those above it, unless they are there.
+func makeFolder(_ path: String, mode: mode_t) throws(Errno) {
+    guard mkdir(path, mode) != 0 else {
+        // The umask has taken from the mode.
+        _ = chmod(path, mode)
+        return
+    }
+    let error = Errno(rawValue: errno)
+    switch error {
+    case .fileExists: return
+    case .noSuchFileOrDirectory:
+        guard let slash = path.lastIndex(of: "/"), slash > path.startIndex else { throw error }
+        try makeFolder(String(path[..<slash]), mode: 0o755)
+        guard mkdir(path, mode) == 0 || errno == EEXIST else { throw Errno(rawValue: errno) }
+        _ = chmod(path, mode)
+    default: throw error
+    }
+}

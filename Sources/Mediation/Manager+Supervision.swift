@@ -1,0 +1,282 @@
+import Control
+import Glibc
+import Linux
+
+/// Starting, stopping, adopting and replacing device processes.
+extension Manager {
+    /// Takes up the work: adopts the device processes that run, replaces those that have died meanwhile, and, the first time
+    /// after a boot, starts what is to be started then.
+    public func begin() async throws(MediationError) {
+        do throws(Errno) { try directories.make() } catch {
+            throw MediationError(.failed, "The folders below '\(directories.runtime)' can't be made: \(error).")
+        }
+        let (stored, lastBoot) = try load()
+        let boot = (try? ProcessIdentity.currentBoot()) ?? ""
+        for instance in stored where instance.isActive {
+            await beginTurn(instance.id)
+            await takeUp(instance, boot: boot)
+            endTurn(instance.id)
+        }
+        guard boot != lastBoot else { return }
+        try commit(StoreChange(boot: boot))
+        for instance in stored where instance.isAutostarted && instance.isDefined {
+            // What can't be started is in the journal, and keeps nothing else from starting.
+            _ = try? await start(instance.id)
+        }
+    }
+
+    private func takeUp(_ instance: Instance, boot: String) async {
+        if let identity = instance.process, identity.isAlive {
+            do {
+                try watch(instance, identity, user: nil)
+                var instance = instance
+                instance.state = .running
+                try save(instance, .adopted, "Its device process \(identity.id) was found again.")
+                return
+            } catch {
+                // It has ended in between.
+            }
+        }
+        launcher.clean(instance.id)
+        if instance.process.map({ $0.boot != boot }) ?? false {
+            // The host was restarted, and the guest with it.
+            await end(instance, "The host was restarted.")
+        } else {
+            await replace(instance, because: "Its device process had ended while nobody watched.", after: .zero)
+        }
+    }
+
+    // MARK: Start
+
+    /// Starts a defined instance. `mdevctl start -u`
+    public func start(_ id: InstanceID) async throws(MediationError) -> Instance {
+        await beginTurn(id)
+        defer { endTurn(id) }
+        return try await startInTurn(try instance(id))
+    }
+
+    /// Starts an instance that is gone when it stops. `mdevctl start -p -t`
+    public func startTransient(_ instance: Instance) async throws(MediationError) -> Instance {
+        await beginTurn(instance.id)
+        defer { endTurn(instance.id) }
+        guard (try? self.instance(instance.id)) == nil else {
+            throw MediationError(.conflict, "There is a vGPU \(instance.id) already. Choose another UUID.")
+        }
+        var instance = instance
+        instance.isDefined = false
+        try catalogue.check(instance)
+        return try await startInTurn(instance)
+    }
+
+    private func startInTurn(_ instance: Instance) async throws(MediationError) -> Instance {
+        guard !instance.isActive else {
+            throw MediationError(.conflict, "The vGPU \(instance.id) is \(instance.state.rawValue) already.")
+        }
+        try catalogue.check(instance)
+        try catalogue.checkRoom(for: instance, beside: instances.values)
+        unlink(directories.savedState(of: instance.id))
+        var instance = instance
+        instance.restarts = 0
+        return try await launch(instance, isRestored: false, backOff: BackOff())
+    }
+
+    /// Starts a device process and waits until it serves.
+    private func launch(
+        _ stopped: Instance, isRestored: Bool, backOff: BackOff
+    ) async throws(MediationError) -> Instance {
+        var instance = stopped
+        let device = try catalogue.device(of: instance)
+        let user = freeUser()
+        let order = DeviceLauncher.Order(
+            id: instance.id, device: device.name, options: device.options, owner: instance.owner, user: user,
+            isRestored: isRestored)
+        let identity = try begin(order, &instance)
+        do {
+            try watch(instance, identity, user: user, backOff: backOff)
+            let path = directories.control(of: instance.id)
+            _ = try await blocking { try ControlClient(connectingTo: path).info() }
+            let limits = try catalogue.limits(of: instance)
+            if limits.weight != Limits.standardWeight || limits.frameRate > 0 { try await apply(limits, to: instance) }
+            return instance
+        } catch {
+            let reason = lastLogLine(of: instance.id) ?? "\(error)"
+            await endProcess(instance.id, identity)
+            var failed = stopped
+            failed.state = .stopped
+            failed.process = nil
+            if failed.isDefined {
+                try save(failed, .failed, "Its device process can't serve: \(reason)")
+            } else {
+                try remove(failed, .failed, "Its device process can't serve: \(reason)")
+            }
+            throw MediationError(.failed, "The vGPU \(instance.id) can't be started: \(reason)")
+        }
+    }
+
+    /// Starts a process that is known for good before it serves: whatever happens from here on, it is found again.
+    private func begin(
+        _ order: DeviceLauncher.Order, _ instance: inout Instance
+    ) throws(MediationError) -> ProcessIdentity {
+        let launched: Result<ProcessIdentity, MediationError>
+        do throws(DeviceLauncher.Failure) {
+            let started = try launcher.start(order)
+            let identity = started.identity
+            instance.state = .running
+            instance.process = identity
+            let known = instance
+            launched = Result { () throws(MediationError) in
+                let how = order.isRestored ? " from the saved state" : ""
+                try save(known, .started, "Device process \(identity.id) started\(how).")
+                return identity
+            }
+            // A process that isn't let go on ends by itself. One that has ended already can't be: that is seen soon enough.
+            if case .success = launched { try? started.release() }
+        } catch {
+            launcher.clean(order.id)
+            throw MediationError(.failed, "The vGPU \(order.id) can't be started. \(error)")
+        }
+        if case .failure = launched { launcher.clean(order.id) }
+        return try launched.get()
+    }
+
+    /// A user whom no other device process has.
+    private func freeUser() -> UInt32? {
+        guard let first = configuration.firstUser else { return nil }
+        let taken = Set(supervised.values.compactMap(\.user))
+        return (first...(first + UInt32(Catalogue.mostInstances))).first { !taken.contains($0) }
+    }
+
+    private func watch(
+        _ instance: Instance, _ identity: ProcessIdentity, user: UInt32?, backOff: BackOff = BackOff()
+    ) throws {
+        let id = instance.id
+        let exit = try ExitWatch(identity.id) { [weak self] outcome in
+            Task { [weak self] in await self?.ended(id, identity, outcome) }
+        }
+        let events = try? EventFollower(control: directories.control(of: id), after: 0) { [weak self] events in
+            Task { [weak self] in await self?.note(events, of: id) }
+        }
+        supervised[id] = Supervised(
+            identity: identity, user: user ?? owner(of: identity), since: .now, exit: exit, events: events,
+            backOff: backOff)
+    }
+
+    /// The user as whom a process runs; nil for one that is gone.
+    private func owner(of identity: ProcessIdentity) -> UInt32? {
+        var status = stat()
+        return stat("/proc/\(identity.id)", &status) == 0 ? status.st_uid : nil
+    }
+
+    // MARK: Stop
+
+    /// Ends a vGPU. `mdevctl stop`
+    public func stop(_ id: InstanceID) async throws(MediationError) -> Instance {
+        await beginTurn(id)
+        defer { endTurn(id) }
+        var instance = try instance(id)
+        guard instance.isActive else { throw MediationError(.conflict, "The vGPU \(id) doesn't run.") }
+        if let identity = supervised[id]?.identity { await endProcess(id, identity) }
+        unlink(directories.savedState(of: id))
+        instance.state = .stopped
+        instance.process = nil
+        if instance.isDefined {
+            try save(instance, .stopped, "Stopped.")
+        } else {
+            try remove(instance, .stopped, "Stopped, and gone.")
+        }
+        return instance
+    }
+
+    /// How long a device process may take to end in order.
+    private static let patience: Duration = .seconds(5)
+
+    /// Has a process end, in order if it can. Nobody hears of it by ``ended(_:_:_:)``.
+    private func endProcess(_ id: InstanceID, _ identity: ProcessIdentity) async {
+        guard supervised[id]?.identity == identity else { return launcher.clean(id) }
+        let killing = Task {
+            try await Task.sleep(for: Self.patience)
+            if identity.isAlive { kill(identity.id, SIGKILL) }
+        }
+        await withCheckedContinuation { continuation in
+            guard supervised[id] != nil, identity.isAlive else { return continuation.resume() }
+            supervised[id]?.onEnd = continuation
+            // The signal does what the control socket's request does, and needs nobody who listens.
+            kill(identity.id, SIGTERM)
+        }
+        killing.cancel()
+        supervised[id]?.events?.stop()
+        supervised[id]?.exit.cancel()
+        supervised[id] = nil
+        launcher.clean(id)
+    }
+
+    // MARK: Death
+
+    private func ended(_ id: InstanceID, _ identity: ProcessIdentity, _ outcome: ExitWatch.Outcome) async {
+        guard var dead = supervised[id], dead.identity == identity else { return }
+        if let waiting = dead.onEnd {
+            dead.onEnd = nil
+            supervised[id] = dead
+            return waiting.resume()
+        }
+        await beginTurn(id)
+        defer { endTurn(id) }
+        guard supervised[id]?.identity == identity, let instance = try? instance(id) else { return }
+        dead.events?.stop()
+        supervised[id] = nil
+        launcher.clean(id)
+        let age = ContinuousClock.now - dead.since
+        await replace(
+            instance, because: "Its device process \(identity.id) ended \(outcome).", after: age, dead.backOff)
+    }
+
+    /// Starts another device process in the place of one that is gone, perhaps later.
+    private func replace(
+        _ instance: Instance, because reason: String, after age: Duration, _ backOff: BackOff = BackOff()
+    ) async {
+        var backOff = backOff
+        var instance = instance
+        instance.process = nil
+        guard let pause = backOff.wait(after: age) else {
+            instance.state = .failed
+            try? save(instance, .failed, "\(reason) It died \(BackOff.limit) times in a row, and is given up.")
+            return
+        }
+        instance.state = .restarting
+        instance.restarts += 1
+        try? save(instance, .died, "\(reason) Another one starts \(pause == .zero ? "now" : "in \(pause)").")
+        guard pause > .zero else { return await restart(instance, backOff) }
+        let restarting = instance
+        Task {
+            try? await Task.sleep(for: pause)
+            await beginTurn(restarting.id)
+            defer { endTurn(restarting.id) }
+            // It may have been stopped meanwhile.
+            guard let now = try? self.instance(restarting.id), now.state == .restarting else { return }
+            await restart(now, backOff)
+        }
+    }
+
+    private func restart(_ instance: Instance, _ backOff: BackOff) async {
+        do throws(MediationError) {
+            _ = try await launch(instance, isRestored: true, backOff: backOff)
+        } catch {
+            guard let now = try? self.instance(instance.id) else { return }
+            var failed = now
+            failed.restarts = instance.restarts
+            await replace(failed, because: error.description, after: .zero, backOff)
+        }
+    }
+
+    private func end(_ instance: Instance, _ reason: String) async {
+        var instance = instance
+        instance.state = .stopped
+        instance.process = nil
+        unlink(directories.savedState(of: instance.id))
+        if instance.isDefined {
+            try? save(instance, .stopped, reason)
+        } else {
+            try? remove(instance, .stopped, reason)
+        }
+    }
+}

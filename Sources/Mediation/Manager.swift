@@ -1,0 +1,237 @@
+import Control
+import Glibc
+import Linux
+
+/// Knows all vGPUs and keeps the device processes of those that run.
+///
+/// Every change is in the ``Store`` before it is acknowledged, and a device process serves nobody before it is in there: so a
+/// new manager finds all that an earlier one has started, however that one ended.
+public actor Manager {
+    public struct Configuration: Sendable {
+        /// The path of mediated-device.
+        public var program: String
+        /// The first of the user IDs under which device processes run, each under one of its own; nil: all run as the
+        /// daemon's user, who isn't root.
+        public var firstUser: UInt32?
+        /// How often the state of a vGPU in use is saved, for the case that its device process dies.
+        public var checkpointInterval: Duration = .seconds(30)
+
+        /// Beyond what distributions and containers use: systemd's "Users, Groups, UIDs and GIDs" lists what is taken.
+        public static let standardFirstUser: UInt32 = 0x7000_0000
+
+        public init(program: String) {
+            self.program = program
+            firstUser = geteuid() == 0 ? Self.standardFirstUser : nil
+        }
+    }
+
+    let directories: Directories
+    let configuration: Configuration
+    let launcher: DeviceLauncher
+    private let store: any Store
+    public private(set) var catalogue: Catalogue
+    private(set) var instances: [InstanceID: Instance] = [:]
+    private var order: [InstanceID] = []
+    var supervised: [InstanceID: Supervised] = [:]
+    /// Who waits until something else that is done with an instance is done; there is an entry while something is.
+    private var turns: [InstanceID: [CheckedContinuation<Void, Never>]] = [:]
+
+    /// A running vGPU's process, as this manager watches it.
+    struct Supervised {
+        let identity: ProcessIdentity
+        let user: UInt32?
+        let since: ContinuousClock.Instant
+        let exit: ExitWatch
+        let events: EventFollower?
+        var backOff: BackOff
+        /// Set while the process is to end.
+        var onEnd: CheckedContinuation<Void, Never>?
+        /// How much processor time it had when its state was saved, in clock ticks.
+        var savedAt: UInt64 = 0
+    }
+
+    public init(catalogue: Catalogue, directories: Directories, store: any Store, configuration: Configuration) {
+        self.catalogue = catalogue
+        self.directories = directories
+        self.store = store
+        self.configuration = configuration
+        launcher = DeviceLauncher(program: configuration.program, directories: directories)
+    }
+
+    // MARK: What there is
+
+    /// All instances, in the order of their definition.
+    public var all: [Instance] { order.compactMap { instances[$0] } }
+
+    public func instance(_ id: InstanceID) throws(MediationError) -> Instance {
+        guard let instance = instances[id] else {
+            throw MediationError(.notFound, "There is no vGPU \(id). 'mediated list' names those that there are.")
+        }
+        return instance
+    }
+
+    /// How many more instances of each type each parent could back.
+    public func availableInstances(of type: InstanceType, on parent: Parent) -> Int {
+        catalogue.availableInstances(of: type, on: parent, instances.values)
+    }
+
+    public func journal(
+        after number: Int = 0, instance: InstanceID? = nil, limit: Int = 1000
+    ) throws(MediationError) -> [JournalEntry] {
+        try stored { try store.journal(after: number, instance: instance, limit: limit) }
+    }
+
+    // MARK: Definitions
+
+    /// Adds an instance that outlasts its end. `mdevctl define`
+    public func define(_ instance: Instance) async throws(MediationError) -> Instance {
+        await beginTurn(instance.id)
+        defer { endTurn(instance.id) }
+        try catalogue.check(instance)
+        if var present = instances[instance.id] {
+            // One that runs without a definition gets it now.
+            guard !present.isDefined, present.parent == instance.parent, present.type == instance.type else {
+                throw MediationError(
+                    .conflict, "There is a vGPU \(instance.id) already. Undefine it first, or choose another UUID.")
+            }
+            present.isDefined = true
+            present.isAutostarted = instance.isAutostarted
+            try save(present, .defined, "Defined as a \(present.type).")
+            return present
+        }
+        var instance = instance
+        instance.state = .stopped
+        instance.process = nil
+        instance.isDefined = true
+        try save(instance, .defined, "Defined as a \(instance.type) of \(instance.parent).")
+        return instance
+    }
+
+    /// Forgets a definition; a running instance runs on until it is stopped. `mdevctl undefine`
+    public func undefine(_ id: InstanceID) async throws(MediationError) {
+        await beginTurn(id)
+        defer { endTurn(id) }
+        var instance = try instance(id)
+        guard instance.isDefined else {
+            throw MediationError(.conflict, "The vGPU \(id) has no definition: it is gone when it stops.")
+        }
+        instance.isDefined = false
+        if instance.isActive {
+            try save(instance, .undefined, "Undefined while it runs.")
+        } else {
+            try remove(instance, .undefined, "Undefined.")
+        }
+    }
+
+    /// What a change of a definition says; nil: as it is.
+    public struct Modification: Sendable {
+        public var type: String?
+        public var isAutostarted: Bool?
+        /// Each replaces that of the same name.
+        public var attributes: [Attribute] = []
+        public var removedAttributes: [String] = []
+        public var owner: Instance.Owner?
+
+        public init() {}
+    }
+
+    /// Changes an instance. While it runs only its limits can change, and do so at once. `mdevctl modify`
+    public func modify(_ id: InstanceID, _ change: Modification) async throws(MediationError) -> Instance {
+        await beginTurn(id)
+        defer { endTurn(id) }
+        let before = try instance(id)
+        var after = before
+        if let type = change.type { after.type = type }
+        if let isAutostarted = change.isAutostarted { after.isAutostarted = isAutostarted }
+        if let owner = change.owner { after.owner = owner }
+        for name in change.removedAttributes {
+            guard after.attributes.contains(where: { $0.name == name }) else {
+                throw MediationError(.notFound, "The vGPU \(id) has no attribute '\(name)'.")
+            }
+            after.attributes.removeAll { $0.name == name }
+        }
+        for attribute in change.attributes {
+            after.attributes.removeAll { $0.name == attribute.name }
+            after.attributes.append(attribute)
+        }
+        try catalogue.check(after)
+        if before.isActive { try await applyLive(before, after) }
+        try save(after, .modified, "Modified.")
+        return after
+    }
+
+    private func applyLive(_ before: Instance, _ after: Instance) async throws(MediationError) {
+        func fixed(_ instance: Instance) -> [Attribute] {
+            instance.attributes.filter { !$0.isLimit }.sorted { $0.name < $1.name }
+        }
+        guard before.type == after.type, before.owner == after.owner, fixed(before) == fixed(after) else {
+            throw MediationError(
+                .conflict,
+                "The vGPU \(before.id) runs: only its weight, frame-rate and vram can change now. Stop it for more.")
+        }
+        try catalogue.checkRoom(for: after, beside: instances.values.filter { $0.id != after.id })
+        let limits = try catalogue.limits(of: after)
+        guard try catalogue.limits(of: before) != limits else { return }
+        try await apply(limits, to: after)
+    }
+
+    // MARK: The store
+
+    /// Stores an instance with what is said of it, and only then believes it.
+    func save(_ instance: Instance, _ kind: JournalEntry.Kind, _ message: String) throws(MediationError) {
+        let entry = JournalEntry(
+            time: SystemClock.secondsSinceEpoch, instance: instance.id, kind: kind.rawValue, message: message)
+        try commit(StoreChange(saved: [instance], entries: [entry]))
+        if instances.updateValue(instance, forKey: instance.id) == nil { order.append(instance.id) }
+    }
+
+    func remove(_ instance: Instance, _ kind: JournalEntry.Kind, _ message: String) throws(MediationError) {
+        let entry = JournalEntry(
+            time: SystemClock.secondsSinceEpoch, instance: instance.id, kind: kind.rawValue, message: message)
+        try commit(StoreChange(removed: [instance.id], entries: [entry]))
+        instances[instance.id] = nil
+        order.removeAll { $0 == instance.id }
+    }
+
+    func commit(_ change: StoreChange) throws(MediationError) {
+        try stored { _ = try store.commit(change) }
+    }
+
+    private func stored<Value>(_ body: () throws -> Value) throws(MediationError) -> Value {
+        do { return try body() } catch {
+            throw MediationError(.failed, "The database can't be used: \(error). Nothing was changed.")
+        }
+    }
+
+    /// Takes over what an earlier manager has left.
+    func load() throws(MediationError) -> (instances: [Instance], boot: String?) {
+        let (stored, boot) = try stored { (try store.instances(), try store.lastBoot()) }
+        for instance in stored {
+            instances[instance.id] = instance
+            order.append(instance.id)
+        }
+        return (stored, boot)
+    }
+
+    // MARK: One thing at a time
+
+    /// Waits until nothing else is done with an instance.
+    func beginTurn(_ id: InstanceID) async {
+        guard turns[id] != nil else {
+            turns[id] = []
+            return
+        }
+        await withCheckedContinuation { turns[id]?.append($0) }
+    }
+
+    func endTurn(_ id: InstanceID) {
+        guard var waiting = turns[id] else { return }
+        guard !waiting.isEmpty else {
+            turns[id] = nil
+            return
+        }
+        let next = waiting.removeFirst()
+        turns[id] = waiting
+        next.resume()
+    }
+}

@@ -1,0 +1,106 @@
+import Device
+import DeviceCatalog
+
+/// The parents and types that there are, and what they have left.
+public struct Catalogue: Sendable {
+    public var parents: [Parent]
+    public var types: [InstanceType]
+
+    public init(parents: [Parent], types: [InstanceType]) {
+        self.parents = parents
+        self.types = types
+    }
+
+    /// The types that come with the vendor drivers.
+    public static func builtInTypes() throws(OptionError) -> [InstanceType] {
+        var types: [InstanceType] = []
+        for type in DeviceCatalog.types { types.append(try InstanceType(type)) }
+        return types
+    }
+
+    public func parent(_ name: String) throws(MediationError) -> Parent {
+        guard let parent = parents.first(where: { $0.name == name }) else {
+            throw MediationError(
+                .notFound, "There is no parent '\(name)'. The parents: \(parents.map(\.name).joined(separator: ", ")).")
+        }
+        return parent
+    }
+
+    public func type(_ name: String) throws(MediationError) -> InstanceType {
+        guard let type = types.first(where: { $0.name == name }) else {
+            throw MediationError(
+                .notFound, "There is no type '\(name)'. The types: \(types.map(\.name).joined(separator: ", ")).")
+        }
+        return type
+    }
+
+    // MARK: Checks
+
+    /// What an instance may use, by its type and its attributes.
+    public func limits(of instance: Instance) throws(MediationError) -> Limits {
+        try type(instance.type).limits.changed(by: instance.attributes)
+    }
+
+    /// The device's name and the options to make it with.
+    public func device(of instance: Instance) throws(MediationError) -> (name: String, options: [String]) {
+        let type = try type(instance.type)
+        let limits = try limits(of: instance)
+        var options = type.options + instance.attributes.filter { !$0.isLimit }
+        if limits.videoMemory > 0 {
+            options.append(Attribute(Limits.Name.videoMemory.rawValue, "\(limits.videoMemory)"))
+        }
+        // What is said last counts, as where somebody writes to a file twice.
+        var values: [String: String] = [:]
+        for option in options { values[option.name] = option.value }
+        return (type.device, values.sorted { $0.key < $1.key }.map { Attribute($0.key, $0.value).word })
+    }
+
+    /// Whether an instance could be made some day: its parent and type exist, and its attributes fit.
+    public func check(_ instance: Instance) throws(MediationError) {
+        let parent = try parent(instance.parent)
+        let limits = try limits(of: instance)
+        guard limits.videoMemory <= parent.videoMemory else {
+            throw MediationError(
+                .exhausted,
+                "It needs \(limits.videoMemory) bytes of video memory, but parent '\(parent.name)' has \(parent.videoMemory) in all.")
+        }
+        let device = try device(of: instance)
+        do throws(OptionError) {
+            try DeviceCatalog.check(device.name, options: device.options)
+        } catch {
+            throw MediationError(.invalid, error.description)
+        }
+    }
+
+    // MARK: What is left
+
+    /// Video memory of a parent that no active instance has, in bytes.
+    public func videoMemoryLeft(of parent: Parent, _ instances: some Sequence<Instance>) -> Int {
+        instances.reduce(parent.videoMemory) { left, instance in
+            guard instance.isActive, instance.parent == parent.name, let limits = try? limits(of: instance) else { return left }
+            return left - limits.videoMemory
+        }
+    }
+
+    /// How many more instances of a type a parent could back now. sysfs's `available_instances`
+    public func availableInstances(of type: InstanceType, on parent: Parent, _ instances: some Sequence<Instance>) -> Int {
+        let left = max(0, videoMemoryLeft(of: parent, instances))
+        // What takes no video memory is bounded by processes, and these by the host.
+        return type.limits.videoMemory == 0 ? Self.mostInstances : left / type.limits.videoMemory
+    }
+
+    /// What is said of a type that needs nothing of its parent.
+    public static let mostInstances = 1024
+
+    /// Whether there is room for one more instance.
+    public func checkRoom(for instance: Instance, beside others: some Sequence<Instance>) throws(MediationError) {
+        let parent = try parent(instance.parent)
+        let left = videoMemoryLeft(of: parent, others)
+        let needed = try limits(of: instance).videoMemory
+        guard needed <= left else {
+            throw MediationError(
+                .exhausted,
+                "It needs \(needed) bytes of video memory, but parent '\(parent.name)' has \(left) left. Stop another vGPU, or take less.")
+        }
+    }
+}

@@ -1,0 +1,57 @@
+/// A vGPU: what it is to be, and what has become of it.
+public struct Instance: Equatable, Codable, Sendable {
+    public var id: InstanceID
+    public var parent: String
+    public var type: String
+    public var attributes: [Attribute]
+    /// Whether it is started when the host boots. mdevctl's `start`: `auto` or `manual`
+    public var isAutostarted: Bool
+    /// Who may be its client, besides root; nil: whoever runs the daemon.
+    public var owner: Owner?
+    /// Whether it outlasts its end. One that is started without a definition is gone when it stops.
+    public var isDefined: Bool
+    public var state: State
+    /// Its device process, while there is one.
+    public var process: ProcessIdentity?
+    /// How often its device process was replaced since it was started.
+    public var restarts: Int
+
+    public enum State: String, Codable, Sendable {
+        case stopped
+        /// A device process is being started.
+        case starting
+        case running
+        /// The device process has died; the next one comes soon.
+        case restarting
+        /// It was given up: its device process dies again and again.
+        case failed
+    }
+
+    public struct Owner: Equatable, Codable, Sendable {
+        public var user: UInt32?
+        public var group: UInt32?
+
+        public init(user: UInt32?, group: UInt32?) {
+            self.user = user
+            self.group = group
+        }
+    }
+
+    public init(
+        id: InstanceID, parent: String, type: String, attributes: [Attribute] = [], isAutostarted: Bool = false,
+        owner: Owner? = nil, isDefined: Bool = true
+    ) {
+        self.id = id
+        self.parent = parent
+        self.type = type
+        self.attributes = attributes
+        self.isAutostarted = isAutostarted
+        self.owner = owner
+        self.isDefined = isDefined
+        state = .stopped
+        restarts = 0
+    }
+
+    /// Whether it takes its share of the parent. sysfs's `available_instances` goes down with it.
+    public var isActive: Bool { state != .stopped && state != .failed }
+}

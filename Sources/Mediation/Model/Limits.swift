@@ -1,0 +1,60 @@
+/// What a vGPU may use of its parent. All of it can change while it runs.
+public struct Limits: Equatable, Codable, Sendable {
+    /// In bytes; 0 for a device without video memory.
+    public var videoMemory: Int
+    /// Its share of the processor beside others', as in a cgroup's `cpu.weight`: 1 to 10000.
+    public var weight: Int
+    /// Pictures a second that are read for consoles and screenshots; 0: as many as they ask for.
+    public var frameRate: Int
+
+    public static let weights = 1...10_000
+    public static let frameRates = 0...1000
+    /// What a cgroup has that nobody has changed.
+    public static let standardWeight = 100
+
+    public init(videoMemory: Int = 0, weight: Int = standardWeight, frameRate: Int = 0) {
+        self.videoMemory = videoMemory
+        self.weight = weight
+        self.frameRate = frameRate
+    }
+
+    /// The attributes that set limits; every other one is an option of the device.
+    enum Name: String, CaseIterable {
+        case videoMemory = "vram"
+        case weight
+        case frameRate = "frame-rate"
+    }
+
+    /// These limits, but for what attributes say.
+    ///
+    /// - Throws: ``MediationError`` for a value that is no such limit.
+    func changed(by attributes: [Attribute]) throws(MediationError) -> Limits {
+        var limits = self
+        for attribute in attributes {
+            switch Name(rawValue: attribute.name) {
+            case .videoMemory: limits.videoMemory = try attribute.size(in: 1...Int.max)
+            case .weight: limits.weight = try attribute.size(in: Self.weights)
+            case .frameRate: limits.frameRate = try attribute.size(in: Self.frameRates)
+            case nil: break
+            }
+        }
+        return limits
+    }
+}
+
+extension Attribute {
+    var isLimit: Bool { Limits.Name(rawValue: name) != nil }
+
+    /// The value as a number; K, M and G multiply by powers of 1024.
+    fileprivate func size(in range: ClosedRange<Int>) throws(MediationError) -> Int {
+        let factors: [Character: Int] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30]
+        let factor = value.last.flatMap { factors[$0] } ?? 1
+        let (size, overflow) = (Int(factor == 1 ? value[...] : value.dropLast()) ?? -1)
+            .multipliedReportingOverflow(by: factor)
+        guard !overflow, range.contains(size) else {
+            let limit = range.upperBound == .max ? "of at least \(range.lowerBound)" : "from \(range.lowerBound) to \(range.upperBound)"
+            throw MediationError(.invalid, "Attribute '\(name)' is '\(value)' but must be a number \(limit).")
+        }
+        return size
+    }
+}

@@ -1,0 +1,149 @@
+import Glibc
+import Linux
+
+/// Starts device processes that outlive this one.
+struct DeviceLauncher: Sendable {
+    /// The path of mediated-device.
+    let program: String
+    let directories: Directories
+
+    /// What a device process is to be.
+    struct Order: Sendable {
+        var id: InstanceID
+        var device: String
+        var options: [String]
+        var owner: Instance.Owner?
+        /// Whom it becomes; nil: it stays who this process is, which is not root then.
+        var user: UInt32?
+        /// Whether it goes on from the state that was saved last.
+        var isRestored: Bool
+    }
+
+    /// What couldn't be done, and why.
+    struct Failure: Error, CustomStringConvertible {
+        let step: String
+        let error: Errno
+        var description: String { "Can't \(step): \(error)." }
+    }
+
+    /// A process that waits to be told that it is known.
+    struct Started: ~Copyable {
+        let identity: ProcessIdentity
+        private let gate: Descriptor
+
+        fileprivate init(identity: ProcessIdentity, gate: consuming Descriptor) {
+            self.identity = identity
+            self.gate = gate
+        }
+
+        /// Lets it serve. Without this it ends when this value goes away.
+        consuming func release() throws(Failure) {
+            let byte: [UInt8] = [1]
+            do throws(Errno) { try gate.writeAll(byte.span.bytes) } catch {
+                throw Failure(step: "release the device process", error: error)
+            }
+        }
+    }
+
+    /// Makes the sockets and starts the process.
+    func start(_ order: Order) throws(Failure) -> Started {
+        let listener = try makeSocket(order)
+        let control = try step("make the control socket") { () throws(Errno) in
+            try UnixListener(path: directories.control(of: order.id), mode: 0o600, leavesPath: true)
+        }
+        let log = try step("open the log") { () throws(Errno) in try openLog(of: order.id) }
+        var pipe: [Int32] = [-1, -1]
+        guard Glibc.pipe(&pipe) == 0 else { throw Failure(step: "make a pipe", error: Errno(rawValue: errno)) }
+        let start = Descriptor(owning: pipe[0])
+        let gate = Descriptor(owning: pipe[1])
+        for end in pipe { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        let state = StateFile(order.isRestored ? directories.savedState(of: order.id) : nil)
+
+        var descriptors = [listener.descriptor.raw, control.descriptor.raw, start.raw]
+        var arguments = [
+            order.device, "--name", "\(order.id)", "--socket", directories.socket(of: order.id),
+            "--control", directories.control(of: order.id), "--socket-fd", "3", "--control-fd", "4", "--start-fd", "5",
+            "--sandbox",
+        ]
+        if let raw = state.raw {
+            descriptors.append(raw)
+            arguments += ["--state-fd", "6"]
+        }
+        for option in order.options { arguments += ["--option", option] }
+        if let user = order.user { arguments += ["--uid", "\(user)", "--gid", "\(user)"] }
+        arguments += allowed(order)
+        let identity = try step("start '\(program)'") { () throws(Errno) in
+            let process = try ChildProcess.spawn(
+                program, arguments, passing: descriptors, standardError: log.raw, isDetached: true)
+            return try ProcessIdentity(of: process)
+        }
+        return Started(identity: identity, gate: gate)
+    }
+
+    /// A saved state, open while it is handed on, if there is one.
+    private struct StateFile: ~Copyable {
+        let raw: Int32?
+
+        init(_ path: String?) {
+            let descriptor = path.map { open($0, O_RDONLY | O_CLOEXEC) } ?? -1
+            raw = descriptor >= 0 ? descriptor : nil
+        }
+
+        deinit {
+            if let raw { close(raw) }
+        }
+    }
+
+    /// Without an owner the device process lets in root and this user, so it must be told of this one.
+    private func allowed(_ order: Order) -> [String] {
+        var words = ["--allow-user", "\(order.owner?.user ?? geteuid())"]
+        if let group = order.owner?.group { words += ["--allow-group", "\(group)"] }
+        return words
+    }
+
+    /// The socket in a folder of its own: nobody but the owner may enter that, or connect.
+    private func makeSocket(_ order: Order) throws(Failure) -> UnixListener {
+        let folder = directories.folder(of: order.id)
+        let path = directories.socket(of: order.id)
+        return try step("make the socket '\(path)'") { () throws(Errno) in
+            try makeFolder(folder, mode: 0o700)
+            let listener = try UnixListener(path: path, mode: 0o600, leavesPath: true)
+            guard let owner = order.owner, geteuid() == 0 else { return listener }
+            // The folder stays root's, so that its owner can put nothing else into the socket's place. Whose group may enter
+            // it: the owner's, or the main one of the owning user.
+            let group = owner.group ?? owner.user.flatMap(Self.mainGroup) ?? 0
+            for (place, user, mode) in [(folder, 0, 0o710), (path, owner.user ?? 0, owner.group == nil ? 0o600 : 0o660)]
+                as [(String, UInt32, mode_t)]
+            {
+                guard chown(place, user, group) == 0, chmod(place, mode) == 0 else { throw Errno(rawValue: errno) }
+            }
+            return listener
+        }
+    }
+
+    /// `getpwuid_r(3)`
+    private static func mainGroup(of user: UInt32) -> UInt32? {
+        var entry = passwd()
+        var found: UnsafeMutablePointer<passwd>?
+        var buffer = [CChar](repeating: 0, count: 4096)
+        guard getpwuid_r(user, &entry, &buffer, buffer.count, &found) == 0, found != nil else { return nil }
+        return entry.pw_gid
+    }
+
+    private func openLog(of id: InstanceID) throws(Errno) -> Descriptor {
+        let raw = open(directories.log(of: id), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o640)
+        guard raw >= 0 else { throw Errno(rawValue: errno) }
+        return Descriptor(owning: raw)
+    }
+
+    /// Removes the sockets of a device process that has ended.
+    func clean(_ id: InstanceID) {
+        unlink(directories.socket(of: id))
+        rmdir(directories.folder(of: id))
+        unlink(directories.control(of: id))
+    }
+
+    private func step<Value: ~Copyable>(_ name: String, _ body: () throws(Errno) -> Value) throws(Failure) -> Value {
+        do throws(Errno) { return try body() } catch { throw Failure(step: name, error: error) }
+    }
+}

@@ -1,0 +1,57 @@
+import Glibc
+import Linux
+import Synchronization
+
+/// Tells when a process ends, which may be no child of this one: that of an earlier daemon.
+final class ExitWatch: Sendable {
+    /// How a process ended, as far as that can be known: only of a child.
+    enum Outcome: Equatable, Sendable, CustomStringConvertible {
+        case status(Int32)
+        case signal(Int32)
+        case unknown
+
+        var description: String {
+            switch self {
+            case .status(let status): "with status \(status)"
+            case .signal(let signal): "by signal \(signal)"
+            case .unknown: "in a way that its parent alone knows"
+            }
+        }
+    }
+
+    private let isCancelled = Mutex(false)
+
+    /// - Parameter handler: called once, on a thread of its own, when the process has ended.
+    /// - Throws: `.noSuchProcess` when it is gone already.
+    init(_ process: Int32, handler: @escaping @Sendable (Outcome) -> Void) throws(Errno) {
+        let watched = Shared(try ChildProcess.watch(process))
+        _ = try Thread(name: "exit", stackSize: 128 << 10) { [self] in
+            var entry = pollfd(fd: watched.descriptor.raw, events: Int16(POLLIN), revents: 0)
+            while poll(&entry, 1, -1) < 0, errno == EINTR {}
+            let outcome = Self.outcome(of: process)
+            if !isCancelled.withLock({ $0 }) { handler(outcome) }
+        }
+    }
+
+    /// Lets a closure have a descriptor.
+    private final class Shared: Sendable {
+        let descriptor: Descriptor
+
+        init(_ descriptor: consuming Descriptor) {
+            self.descriptor = descriptor
+        }
+    }
+
+    /// The handler isn't called any more.
+    func cancel() {
+        isCancelled.withLock { $0 = true }
+    }
+
+    /// Takes the status, without which a child stays a zombie. `waitpid(2)`
+    private static func outcome(of process: Int32) -> Outcome {
+        var status: Int32 = 0
+        guard waitpid(process, &status, WNOHANG) == process else { return .unknown }
+        let signal = status & 0x7f
+        return signal == 0 ? .status(status >> 8 & 0xff) : .signal(signal)
+    }
+}

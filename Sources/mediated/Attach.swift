@@ -1,0 +1,92 @@
+import ArgumentParser
+import Linux
+import QMP
+import VFIOUser
+
+/// `mediated attach`
+struct Attach: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Plug a device into a running virtual machine.",
+        discussion: """
+            The virtual machine is a QEMU with a monitor: '-qmp unix:PATH,server=on,wait=off'. Its memory must be \
+            shared, as 'mediated attach-args' prints it, and it must have a free PCI Express port whose windows have \
+            room for the device, such as '-device pcie-root-port,id=rp0,pref32-reserve=32M', or be a PC without PCI \
+            Express. A device with an MSI-X capability can't be unplugged again.
+            """)
+
+    @Argument(help: "The vfio-user socket of the device.")
+    var target: String
+
+    @OptionGroup var machine: HotPlugOptions
+
+    @Option(help: "The device's identifier in QEMU. [default: the first free of vgpu0, vgpu1, …]")
+    var id: String?
+
+    @Option(help: "The bus in QEMU. [default: the first free port]")
+    var bus: String?
+
+    @Flag(help: "Attach the device although the guest's memory is private.")
+    var force = false
+
+    func validate() throws {
+        guard let id else { return }
+        let isValid = id.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"): true
+            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"): true
+            default: false
+            }
+        }
+        guard isValid, id.first?.isLetter == true else {
+            throw ValidationError(
+                "The identifier is '\(id)' but must be a letter and then letters, digits and any of '-._'.")
+        }
+    }
+
+    func run() throws {
+        let socket = try socketPath(of: target)
+        let attachment = try machine.withMachine(force: "attaches it") { machine in
+            try machine.checkMachine(allowsPrivateMemory: force)
+            try checkDevice(socket)
+            return try machine.attach(socket: socket, id: id, bus: bus)
+        }
+        let function = attachment.function
+        print(
+            """
+            id        \(attachment.id)
+            bus       \(attachment.bus)
+            address   \(function?.address ?? "none yet: the guest's firmware has not set up its PCI buses")
+            """)
+        if let shortage = function?.shortage { StandardError.print("mediated: \(shortage.note)") }
+    }
+
+    /// Whether the device is there and free. QEMU connects when this client has left.
+    private func checkDevice(_ socket: String) throws {
+        do throws(ClientError) {
+            _ = try Client(path: socket)
+        } catch .refused(.version, .permissionDenied) {
+            // It serves some users only. QEMU's may be one of them, and will see whether the device is free.
+        } catch {
+            throw Failure(error, socket, purpose: "attached")
+        }
+    }
+}
+
+extension PCIFunction {
+    /// As `lspci` writes it.
+    fileprivate var address: String {
+        func hexadecimal(_ number: Int) -> String { (number < 16 ? "0" : "") + String(number, radix: 16) }
+        return "\(hexadecimal(bus)):\(hexadecimal(device)).\(function)"
+    }
+}
+
+extension PCIFunction.Shortage {
+    fileprivate var note: String {
+        "The guest may find no room for the device: it needs \(needed.text), and its port has \(available.text). Give the "
+            + "port more at the start, such as 'pref32-reserve=32M'."
+    }
+}
+
+extension PCIFunction.Space {
+    fileprivate var text: String { "\(Size(prefetchable)) of prefetchable and \(Size(other)) of other memory space" }
+}

@@ -1,0 +1,138 @@
+import Glibc
+import Linux
+import Synchronization
+
+/// The live view of `mediated top`. It has the terminal until a key or a signal ends it, and gives it back as it was.
+///
+/// Each vGPU is asked by a thread of its own, so that a process that hangs keeps neither the keys nor the other vGPUs
+/// waiting. The screen is drawn when one of them has something new.
+struct TopScreen {
+    private let terminal: Terminal
+    private let interval: Double
+    private let watches: [Watch]
+    private let news: EventFD
+    /// Signals that end the view, that want it drawn anew, and that want it out of the way.
+    private let ending, drawing, suspending: SignalFD
+    private var order = TopColumn.vgpu
+
+    /// - Parameter interval: between two looks at a vGPU, in seconds.
+    /// - Throws: `.inappropriateIOCTLForDevice` when standard output is no terminal.
+    init(_ sockets: [String], interval: Double) throws(Errno) {
+        terminal = try Terminal(STDOUT_FILENO)
+        // Before there are threads: they must not be hit by what is blocked here.
+        ending = try SignalFD([SIGINT, SIGTERM, SIGHUP, SIGQUIT])
+        drawing = try SignalFD([SIGWINCH, SIGCONT])
+        suspending = try SignalFD([SIGTSTP])
+        let news = try EventFD()
+        watches = try sockets.map { socket throws(Errno) in try Watch(socket, interval: interval, news: news) }
+        self.news = news
+        self.interval = interval
+    }
+
+    mutating func run() throws(Errno) {
+        try terminal.enter()
+        defer { terminal.leave() }
+        while true {
+            try draw()
+            let ready = try waitReadable(
+                [
+                    ending.descriptor.raw, terminal.descriptor.raw, suspending.descriptor.raw,
+                    drawing.descriptor.raw, news.descriptor.raw,
+                ], milliseconds: -1)
+            if ready[0] { return }
+            if ready[1], try press(terminal.keys()) == .end { return }
+            if ready[2] {
+                suspending.consume()
+                try suspend()
+            }
+            if ready[3] {
+                drawing.consume()
+                // Whoever had the terminal while this process was stopped may have changed it.
+                try terminal.enter()
+            }
+            if ready[4] { news.consume() }
+        }
+    }
+
+    private func draw() throws(Errno) {
+        let table = TopTable(rows: watches.map { TopRow($0.vgpu) }, order: order)
+        let (columns, lines) = terminal.size
+        do throws(Errno) {
+            try terminal.show(table.page(interval: interval, columns: columns, lines: lines))
+        } catch .timedOut {
+            // Nobody takes what is written. The next picture is a whole one again.
+        }
+    }
+
+    // MARK: Keys
+
+    private enum Outcome { case goOn, end }
+
+    /// - Parameter keys: nil when the terminal has gone.
+    private mutating func press(_ keys: [UInt8]?) throws(Errno) -> Outcome {
+        guard let keys else { return .end }
+        for key in Self.plainKeys(keys) {
+            switch key {
+            case UInt8(ascii: "q"), Key.control("C"), Key.control("\\"): return .end
+            case Key.control("Z"): try suspend()
+            default:
+                if let column = TopColumn.allCases.first(where: { $0.key.asciiValue == key }) { order = column }
+            }
+        }
+        return .goOn
+    }
+
+    /// The keys that are one byte: without arrows, function keys and what is pressed together with Alt, each of which comes as
+    /// an escape sequence. ECMA-48, 5.4
+    static func plainKeys(_ bytes: [UInt8]) -> [UInt8] {
+        var keys: [UInt8] = []
+        var rest = bytes[...]
+        while let byte = rest.popFirst() {
+            guard byte == Key.escape else {
+                keys.append(byte)
+                continue
+            }
+            switch rest.popFirst() {
+            case UInt8(ascii: "["): rest = rest.drop { !(0x40...0x7E).contains($0) }.dropFirst()
+            case UInt8(ascii: "O"): rest = rest.dropFirst()
+            default: break
+            }
+        }
+        return keys
+    }
+
+    private enum Key {
+        static let escape: UInt8 = 0x1B
+
+        static func control(_ letter: Unicode.Scalar) -> UInt8 { UInt8(ascii: letter) & 0x1F }
+    }
+
+    /// Stops the process, as Ctrl-Z does where a program doesn't fill the screen. Returns when it goes on.
+    private func suspend() throws(Errno) {
+        terminal.leave()
+        kill(getpid(), SIGSTOP)
+        try terminal.enter()
+    }
+
+    // MARK: Observation
+
+    /// Asks one device process again and again.
+    private final class Watch: Sendable {
+        private let state: Mutex<ObservedVGPU>
+
+        init(_ socket: String, interval: Double, news: EventFD) throws(Errno) {
+            state = Mutex(ObservedVGPU(socket))
+            _ = try Linux.Thread(name: "watch") { [self] in
+                while true {
+                    let next = Deadline(milliseconds: Int32(interval * 1000))
+                    let observation = Observation(asking: socket, milliseconds: Top.patience)
+                    state.withLock { $0.add(observation) }
+                    news.signal()
+                    _ = try? waitReadable([], milliseconds: next.millisecondsLeft)
+                }
+            }
+        }
+
+        var vgpu: ObservedVGPU { state.withLock { $0 } }
+    }
+}

@@ -1,0 +1,96 @@
+import JSON
+import Linux
+import Synchronization
+
+/// A monitor that answers by a table, to one client after the other, on a thread of its own.
+public final class FakeQEMU: Sendable {
+    private let listener: UnixListener
+    private let greeting: String
+    private let answers: [String: [JSON]]
+    private let asked = Mutex<[JSON]>([])
+    private let isEnding = Atomic<Bool>(false)
+    private let thread = Mutex<Linux.Thread?>(nil)
+
+    /// Begins to listen.
+    ///
+    /// - Parameters:
+    ///   - greeting: sent to whoever connects, as it is.
+    ///   - answers: the messages that a command leads to, by its name, or by its name and `path`, or by its name and
+    ///     `implements`, with a space between. A result or error gets the command's identifier. No message at all: the
+    ///     connection is closed. What is not in the table, and is not `qmp_capabilities`, is an unknown command.
+    public init(at path: String, greeting: String = FakeQEMU.greeting, answers: [String: [JSON]] = [:]) throws {
+        listener = try UnixListener(path: path)
+        self.greeting = greeting
+        self.answers = answers
+        let started = try Linux.Thread(name: "qemu") { [self] in
+            while !isEnding.load(ordering: .acquiring) { try? serve() }
+        }
+        thread.withLock { $0 = started }
+    }
+
+    /// What QEMU 11.1.3 says first.
+    public static let greeting =
+        #"{"QMP": {"version": {"qemu": {"micro": 3, "minor": 1, "major": 11}, "package": ""}, "capabilities": ["oob"]}}"#
+        + "\r\n"
+
+    /// Ends the thread: by one more connection, which it waits for.
+    public func end() {
+        isEnding.store(true, ordering: .releasing)
+        let knock = try? UnixSocket(connectingTo: listener.path)
+        knock?.shutDown()
+        thread.withLock { $0.take() }?.join()
+    }
+
+    /// The arguments of each command of that name, in the order in which they came.
+    public func requests(_ command: String) -> [JSON] {
+        asked.withLock { $0.filter { $0["execute"]?.string == command }.map { $0["arguments"] ?? [:] } }
+    }
+
+    private func serve() throws {
+        let loop = try EventLoop()
+        let token = try loop.watch(listener.descriptor, for: .readable) { _ in }
+        try loop.dispatch(milliseconds: -1)
+        loop.unwatch(token)
+        guard let socket = try listener.accept() else { return }
+        try socket.send(Array(greeting.utf8).span.bytes)
+        var incoming = try LineBuffer(limit: 1 << 16)
+        var descriptors = ReceivedDescriptors()
+        while true {
+            let line = try incoming.receiveLine(
+                from: socket, until: Deadline(milliseconds: -1), descriptors: &descriptors)
+            let request = try JSON(parsing: line)
+            asked.withLock { $0.append(request) }
+            let messages = answer(to: request)
+            guard !messages.isEmpty else { return }
+            for message in messages {
+                try socket.send(Array((message.text + "\r\n").utf8).span.bytes)
+            }
+        }
+    }
+
+    private func answer(to request: JSON) -> [JSON] {
+        let command = request["execute"]?.string ?? ""
+        let argument = request["arguments"]?["path"]?.string ?? request["arguments"]?["implements"]?.string
+        let messages: [JSON] =
+            if let messages = answers["\(command) \(argument ?? "")"] ?? answers[command] {
+                messages
+            } else if command == "qmp_capabilities" {
+                [["return": [:]]]
+            } else {
+                [
+                    [
+                        "error": [
+                            "class": "CommandNotFound",
+                            "desc": "The command \(JSON.string(command).text) has not been found",
+                        ]
+                    ]
+                ]
+            }
+        return messages.map { message in
+            guard message["event"] == nil, message["id"] == nil, var members = message.object, let id = request["id"]
+            else { return message }
+            members["id"] = id
+            return .object(members)
+        }
+    }
+}

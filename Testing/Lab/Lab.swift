@@ -1,0 +1,34 @@
+import Foundation
+
+/// The QEMU, the kernels, the guest and the tools that `make lab` has brought: what `lab.env` lists.
+public enum Lab {
+    private static let values: [String: String] = {
+        let environment = ProcessInfo.processInfo.environment
+        let caches = environment["XDG_CACHE_HOME"] ?? (environment["HOME"] ?? "/root") + "/.cache"
+        let file = (environment["MEDIATED_CACHE"] ?? caches + "/mediated") + "/lab.env"
+        guard let text = try? String(contentsOfFile: file, encoding: .utf8) else { return [:] }
+        var values: [String: String] = [:]
+        for line in text.split(separator: "\n") {
+            guard let equals = line.firstIndex(of: "=") else { continue }
+            values[String(line[..<equals])] = String(line[line.index(after: equals)...])
+        }
+        return values
+    }()
+
+    /// Whether guests can be booted here.
+    public static var isReady: Bool { values["QEMU"] != nil }
+
+    /// Whether libvirtd can be run here: it wants root.
+    public static var hasLibvirt: Bool { values["LIBVIRTD"] != nil && geteuid() == 0 }
+
+    public static func value(_ key: String) -> String { values[key] ?? "" }
+
+    /// Arguments that boot a kernel, such as "6.1", with the lab's guest.
+    public static func boot(_ kernel: String, append: String = "") -> [String] {
+        let key = kernel.replacingOccurrences(of: ".", with: "_")
+        return [
+            "-kernel", value("KERNEL_" + key), "-initrd", value("INITRD_" + key), "-append",
+            value("APPEND") + append,
+        ]
+    }
+}

@@ -1,0 +1,146 @@
+import Device
+import JSON
+import Linux
+import Testing
+
+@testable import Control
+
+/// Quotas that change, and what a frame rate does to those who look.
+@Suite struct ModifyTests {
+    private func reply(_ process: DeviceProcess, _ members: String) throws -> JSON {
+        let peer = try RawPeer(process.path)
+        try peer.send(#"{"version":1,"request":"modify""# + members + "}\n")
+        return try peer.lines(1)[0]
+    }
+
+    @Test func theAnswerIsTheQuotaInForce() throws {
+        try withDeviceProcess { process in
+            #expect(
+                try reply(process, #","vram":8192"#) == ["version": 1, "result": ["vram": 8192, "frameRate": 0]])
+            #expect(
+                try reply(process, #","frameRate":30"#) == ["version": 1, "result": ["vram": 8192, "frameRate": 30]])
+            let client = try ControlClient(connectingTo: process.path)
+            #expect(
+                try client.modify(Quota(videoMemory: 4096, frameRate: 0)) == Quota(videoMemory: 4096, frameRate: 0))
+        }
+    }
+
+    @Test func aQuotaThatCanNotBeIsExplained() throws {
+        try withDeviceProcess { process in
+            #expect(
+                try reply(process, #","vram":1,"frameRate":30"#) == [
+                    "version": 1, "error": ["code": "quota", "message": "Video memory can't be 1 bytes."],
+                ])
+            let client = try ControlClient(connectingTo: process.path)
+            #expect(throws: ControlClientError.refused(ControlError(.quota, "Video memory can't be 2 bytes."))) {
+                try client.modify(Quota(videoMemory: 2))
+            }
+        }
+    }
+
+    @Test(
+        arguments: [
+            "", #","vram":-1"#, #","vram":"1M""#, #","vram":1.5"#, #","vram":null"#, #","frameRate":-1"#,
+            #","vram":4096,"frameRate":"60""#, #","vram":99999999999999999999"#,
+        ])
+    func whatIsNoQuotaIsMalformed(members: String) throws {
+        try withDeviceProcess { process in
+            #expect(try reply(process, members)["error"]?["code"] == "malformed")
+            // Nothing has changed, so there is nothing to tell before this.
+            process.happen()
+            let client = try ControlClient(connectingTo: process.path)
+            #expect(try client.events(milliseconds: 10_000).events.map(\.kind) == ["client-connected"])
+        }
+    }
+
+    @Test func aChangeIsAnEvent() throws {
+        try withDeviceProcess { process in
+            let client = try ControlClient(connectingTo: process.path)
+            for _ in 0..<2 { _ = try client.modify(Quota(videoMemory: 8192)) }
+            _ = try client.modify(Quota(frameRate: 30))
+            let events = try client.events(milliseconds: 10_000).events
+            #expect(events.map(\.kind) == ["modified", "modified"])
+            #expect(
+                events.map(\.message) == [
+                    "The quota is now 8192 bytes of video memory and any number of pictures a second.",
+                    "The quota is now 8192 bytes of video memory and 30 pictures a second.",
+                ])
+        }
+    }
+
+    @Test func whoeverComesSoonGetsTheSamePictureWhole() throws {
+        try withDeviceProcess { process in
+            let clients = try (0..<3).map { _ in try ControlClient(connectingTo: process.path) }
+            _ = try clients[0].modify(Quota(frameRate: 1))
+            for client in clients {
+                let scanout = try client.screenshot()
+                #expect(contents(of: scanout.memory, count: 16) == TestDevice.visible)
+            }
+        }
+    }
+
+    // MARK: By a clock of the test's own
+
+    private final class Time {
+        var nanoseconds: UInt64 = 7_000_000_000
+    }
+
+    private func device() throws -> TestDevice {
+        try TestDevice(options: DeviceOptions(for: TestDevice.type), host: Host(loop: try EventLoop()))
+    }
+
+    @Test func aPictureIsReadAsOftenAsTheRateAllows() throws {
+        let time = Time()
+        let pictures = PictureReader(clock: { time.nanoseconds })
+        let device = try device()
+        try device.apply(Quota(frameRate: 30))
+        let first = try pictures.read(0, of: device)
+        time.nanoseconds += 33_333_332
+        let second = try pictures.read(0, of: device)
+        #expect(second.pixels === first.pixels)
+        #expect(pictures.frames == 1)
+        time.nanoseconds += 1
+        let third = try pictures.read(0, of: device)
+        #expect(third.pixels !== first.pixels)
+        #expect(pictures.frames == 2)
+        try device.apply(Quota(frameRate: 0))
+        for _ in 0..<3 { #expect(try pictures.read(0, of: device).pixels !== third.pixels) }
+        #expect(pictures.frames == 5)
+        try device.apply(Quota(frameRate: 1))
+        _ = try pictures.read(0, of: device)
+        #expect(pictures.frames == 6, "what was read without a limit isn't kept")
+    }
+
+    @Test func eachHeadHasItsOwnPictures() throws {
+        let time = Time()
+        let pictures = PictureReader(clock: { time.nanoseconds })
+        let device = try device()
+        try device.apply(Quota(frameRate: 1))
+        _ = try pictures.read(0, of: device)
+        device.isSecondHeadOn = true
+        _ = try pictures.read(1, of: device)
+        _ = try pictures.read(1, of: device)
+        #expect(pictures.frames == 2)
+        device.isSecondHeadOn = false
+        #expect(throws: ControlError.self) { try pictures.read(1, of: device) }
+        #expect(throws: ControlError.self) { try pictures.read(2, of: device) }
+        device.isSecondHeadOn = true
+        _ = try pictures.read(1, of: device)
+        #expect(pictures.frames == 3, "a head that was off shows no picture from before")
+    }
+
+    @Test func nobodyCanWriteToAPictureThatOthersGet() throws {
+        let pictures = PictureReader()
+        let (_, pixels) = try pictures.read(0, of: device())
+        #expect(throws: Errno.self) { try pixels.descriptor.writeAll([9, 9].span.bytes) }
+        #expect(contents(of: pixels, count: 16) == TestDevice.visible)
+    }
+
+    private func contents(of memory: MemoryFile, count: Int) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        var span = bytes.mutableSpan
+        var raw = span.mutableBytes
+        memory.copy(at: 0, count: count, into: &raw)
+        return bytes
+    }
+}

@@ -1,0 +1,88 @@
+import Foundation
+import Testing
+
+/// What runs the lab's guest.
+protocol Guest {
+    var agent: Agent { get }
+}
+
+extension Guest {
+    /// Waits until the guest's agent takes commands: after a boot, and after each reset.
+    func awaitReady() throws {
+        _ = try agent.waitFor("::ready::\n")
+    }
+
+    /// Runs a shell command in the guest.
+    @discardableResult
+    func run(_ command: String) throws -> Agent.Outcome {
+        try start(command)
+        return try finish()
+    }
+
+    /// Begins a command that the host has a part in.
+    func start(_ command: String) throws {
+        try agent.send(command + "\n")
+    }
+
+    /// Waits for the end of the command that was begun.
+    func finish() throws -> Agent.Outcome {
+        let output = try agent.waitFor("\n::exit ")
+        let status = try agent.waitFor("::\n")
+        return .init(status: Int(status) ?? -1, output: output.trimmingCharacters(in: .whitespacesAndNewlines))
+    }
+}
+
+/// The agent of the lab's guest, at its first serial port. Lab/README.md
+final class Agent {
+    private let input: FileHandle
+    private let output: FileHandle
+    private var console = ""
+
+    /// How long a guest may take for anything, in seconds: a boot takes five on a quiet machine.
+    private static let patience = 120.0
+
+    /// What a command came to.
+    struct Outcome {
+        var status: Int
+        var output: String
+    }
+
+    init(reading output: FileHandle, writing input: FileHandle) {
+        (self.input, self.output) = (input, output)
+    }
+
+    func send(_ text: String) throws {
+        try input.write(contentsOf: Data(text.utf8))
+    }
+
+    /// Waits until the console shows `mark`.
+    ///
+    /// - Returns: what came before it.
+    func waitFor(_ mark: String) throws -> String {
+        let deadline = Date(timeIntervalSinceNow: Self.patience)
+        while true {
+            if let range = console.range(of: mark) {
+                defer { console = String(console[range.upperBound...]) }
+                return String(console[..<range.lowerBound])
+            }
+            let left = deadline.timeIntervalSinceNow
+            var entry = pollfd(fd: output.fileDescriptor, events: Int16(POLLIN), revents: 0)
+            guard left > 0, poll(&entry, 1, Int32(left * 1000)) > 0 else {
+                throw GuestError("The guest did not say '\(mark)'. Its console: \(console.suffix(2000))")
+            }
+            let data = output.availableData
+            guard !data.isEmpty else { throw GuestError("QEMU ended. The console: \(console.suffix(2000))") }
+            // The agent speaks ASCII; firmware may not.
+            console += String(decoding: data, as: UTF8.self).replacingOccurrences(of: "\r\n", with: "\n")
+        }
+    }
+}
+
+/// Why a guest's test can't go on.
+struct GuestError: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) {
+        self.description = description
+    }
+}

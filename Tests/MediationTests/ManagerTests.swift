@@ -1,0 +1,290 @@
+import Foundation
+import Glibc
+import Mediation
+import Testing
+import VFIOUser
+
+/// Real device processes, started, watched and replaced.
+@Suite struct ManagerTests {
+    /// The exerciser's scratch register.
+    private static let scratch: UInt64 = 4
+
+    private func read(_ client: Client) throws -> UInt32 {
+        try client.read(UInt32.self, region: 0, at: Self.scratch)
+    }
+
+    // MARK: Definitions
+
+    @Test func aDefinitionIsThereUntilItIsUndefined() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        let id = InstanceID()
+        let instance = try await bench.manager.define(Instance(id: id, parent: "cpu", type: "bochs-display"))
+        #expect(instance.state == .stopped)
+        #expect(await bench.manager.all == [instance])
+        #expect(try bench.store.instances() == [instance])
+        try await bench.manager.undefine(id)
+        #expect(await bench.manager.all.isEmpty)
+        #expect(try bench.store.instances().isEmpty)
+        await expectError(.notFound, "\(id)") { try await bench.manager.undefine(id) }
+    }
+
+    @Test func whatCanNeverBeMadeIsNotDefined() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        func define(_ parent: String, _ type: String, _ attributes: [Attribute] = []) async throws {
+            _ = try await bench.manager.define(
+                Instance(id: InstanceID(), parent: parent, type: type, attributes: attributes))
+        }
+        await expectError(.notFound, "The parents: cpu") { try await define("gpu", "serial") }
+        await expectError(.notFound, "no type 'voodoo'") { try await define("cpu", "voodoo") }
+        await expectError(.invalid, "no option 'colour'") {
+            try await define("cpu", "bochs-display", [Attribute("colour", "red")])
+        }
+        await expectError(.invalid, "'weight' is '0'") { try await define("cpu", "serial", [Attribute("weight", "0")]) }
+        await expectError(.invalid, "'vram' is '9E'") {
+            try await define("cpu", "bochs-display", [Attribute("vram", "9E")])
+        }
+        await expectError(.exhausted, "\(128 << 20)") {
+            try await define("cpu", "bochs-display", [Attribute("vram", "128M")])
+        }
+        #expect(await bench.manager.all.isEmpty)
+    }
+
+    @Test func aUUIDIsTakenOnce() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        let instance = Instance(id: InstanceID(), parent: "cpu", type: "serial")
+        _ = try await bench.manager.define(instance)
+        await expectError(.conflict, "already") { _ = try await bench.manager.define(instance) }
+        await expectError(.conflict, "already") { _ = try await bench.manager.startTransient(instance) }
+    }
+
+    // MARK: Life
+
+    @Test func aStartedVGPUServesAndAStoppedOneIsGone() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        let instance = try await bench.started()
+        #expect(instance.state == .running)
+        let process = try #require(instance.process)
+        #expect(process.isAlive)
+        do {
+            let client = try Client(path: bench.directories.socket(of: instance.id))
+            try client.write(UInt32(77), region: 0, at: Self.scratch)
+            #expect(try read(client) == 77)
+        }
+        await expectError(.conflict, "running already") { _ = try await bench.manager.start(instance.id) }
+        let stopped = try await bench.manager.stop(instance.id)
+        #expect(stopped.state == .stopped && stopped.process == nil)
+        #expect(!process.isAlive)
+        #expect(!FileManager.default.fileExists(atPath: bench.directories.socket(of: instance.id)))
+        #expect(!FileManager.default.fileExists(atPath: bench.directories.control(of: instance.id)))
+        await expectError(.conflict, "doesn't run") { _ = try await bench.manager.stop(instance.id) }
+    }
+
+    @Test func aDeviceProcessIsConfinedAndNotRoot() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        let process = try #require(try await bench.started().process)
+        let status = try String(contentsOfFile: "/proc/\(process.id)/status", encoding: .utf8)
+        #expect(status.contains("NoNewPrivs:\t1"))
+        #expect(status.contains("Seccomp:\t2"))
+        #expect(!status.contains("Uid:\t0"))
+    }
+
+    @Test func eachDeviceProcessHasAUserOfItsOwn() async throws {
+        guard geteuid() == 0 else { return }
+        let bench = try Bench()
+        try await bench.manager.begin()
+        var users: Set<UInt32> = []
+        for _ in 0..<3 {
+            var status = stat()
+            let process = try #require(try await bench.started("serial").process)
+            #expect(stat("/proc/\(process.id)/fd/0", &status) == 0 || errno == EACCES || errno == ENOENT)
+            let text = try String(contentsOfFile: "/proc/\(process.id)/status", encoding: .utf8)
+            let line = try #require(text.split(separator: "\n").first { $0.hasPrefix("Uid:") })
+            users.insert(try #require(UInt32(line.split(separator: "\t")[1])))
+        }
+        #expect(users.count == 3 && users.allSatisfy { $0 >= Manager.Configuration.standardFirstUser })
+    }
+
+    @Test func whatIsStartedWithoutADefinitionIsGoneWhenItStops() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        let instance = try await bench.manager.startTransient(
+            Instance(id: InstanceID(), parent: "cpu", type: "serial"))
+        #expect(await bench.manager.all.map(\.id) == [instance.id])
+        _ = try await bench.manager.stop(instance.id)
+        #expect(await bench.manager.all.isEmpty)
+        #expect(try bench.store.instances().isEmpty)
+    }
+
+    @Test func aRunningVGPUCanBeUndefinedAndDefinedAgain() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        let instance = try await bench.started("serial")
+        try await bench.manager.undefine(instance.id)
+        #expect(try await bench.manager.instance(instance.id).state == .running)
+        await expectError(.conflict, "no definition") { try await bench.manager.undefine(instance.id) }
+        _ = try await bench.manager.define(Instance(id: instance.id, parent: "cpu", type: "serial"))
+        let stopped = try await bench.manager.stop(instance.id)
+        #expect(stopped.state == .stopped && stopped.isDefined)
+    }
+
+    @Test func aParentGivesNoMoreThanItHas() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        let (parent, type) = (try Bench.catalogue.parent("cpu"), try Bench.catalogue.type("bochs-display"))
+        #expect(await bench.manager.availableInstances(of: type, on: parent) == 4)
+        let first = try await bench.started("bochs-display", [Attribute("vram", "32M")])
+        #expect(await bench.manager.availableInstances(of: type, on: parent) == 2)
+        _ = try await bench.started("bochs-display", [Attribute("vram", "32M")])
+        #expect(await bench.manager.availableInstances(of: type, on: parent) == 0)
+        await expectError(.exhausted, "has 0 left") { _ = try await bench.started("bochs-display") }
+        _ = try await bench.manager.stop(first.id)
+        #expect(await bench.manager.availableInstances(of: type, on: parent) == 2)
+    }
+
+    @Test func aDeviceThatCannotBeMadeIsToldWithItsReason() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        // Each option is right by itself.
+        await expectError(.failed, "video memory") {
+            _ = try await bench.started(
+                "bochs-display", [Attribute("vram", "1M"), Attribute("resolution", "4096x4096")])
+        }
+        #expect(await bench.manager.all.map(\.state) == [.stopped])
+    }
+
+    // MARK: Deaths
+
+    @Test func aDeviceProcessThatDiesIsReplacedAndGoesOnFromItsSavedState() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        let checkpoints = Task { [manager = bench.manager] in await manager.keepCheckpoints() }
+        defer { checkpoints.cancel() }
+        let instance = try await bench.started()
+        let process = try #require(instance.process)
+        do {
+            let client = try Client(path: bench.directories.socket(of: instance.id))
+            try client.write(UInt32(0xfeed), region: 0, at: Self.scratch)
+        }
+        // Saved after the client has left: the process has had work to do since it began.
+        let state = "\(bench.root)/state/vgpu/\(instance.id).state"
+        while (try? String(contentsOfFile: state, encoding: .utf8))?.contains("\(0xfeed)") != true {
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        let before = try await bench.manager.journal().last?.number ?? 0
+        kill(process.id, SIGKILL)
+        let death = await bench.store.entry("died", of: instance.id)
+        #expect(death.message.contains("\(process.id) ended by signal 9"))
+        _ = await bench.store.entry("started", of: instance.id, after: max(before, death.number))
+        let now = try await bench.manager.instance(instance.id)
+        #expect(now.restarts == 1 && now.process != process)
+        let client = try Client(path: bench.directories.socket(of: instance.id))
+        #expect(try read(client) == 0xfeed)
+    }
+
+    @Test func aNewManagerAdoptsWhatRunsAndItsClientNoticesNothing() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        let instance = try await bench.started()
+        let client = try Client(path: bench.directories.socket(of: instance.id))
+        try client.write(UInt32(5), region: 0, at: Self.scratch)
+        try bench.replaceManager()
+        try await bench.manager.begin()
+        let adopted = try await bench.manager.instance(instance.id)
+        #expect(adopted.state == .running && adopted.process == instance.process && adopted.restarts == 0)
+        #expect(try read(client) == 5)
+        // It is watched as before, though it is nobody's child any more for all that this manager knows.
+        kill(try #require(instance.process).id, SIGKILL)
+        _ = await bench.store.entry("died", of: instance.id)
+    }
+
+    @Test func whatDiedWhileNobodyWatchedIsReplaced() async throws {
+        let bench = try Bench()
+        let id = InstanceID()
+        var instance = Instance(id: id, parent: "cpu", type: "serial")
+        instance.state = .running
+        // Process 1 is there, but is not the one that was started.
+        instance.process = ProcessIdentity(id: 1, startTime: 12345, boot: try ProcessIdentity.currentBoot())
+        bench.store.replace(instance, boot: try ProcessIdentity.currentBoot())
+        try await bench.manager.begin()
+        let now = try await bench.manager.instance(id)
+        #expect(now.state == .running && now.restarts == 1)
+        #expect(try #require(now.process).isAlive)
+    }
+
+    @Test func afterARebootOnlyWhatIsToStartByItselfDoes() async throws {
+        let bench = try Bench()
+        var ids: [InstanceID] = []
+        for isAutostarted in [true, false] {
+            var instance = Instance(id: InstanceID(), parent: "cpu", type: "serial", isAutostarted: isAutostarted)
+            instance.state = .running
+            instance.process = ProcessIdentity(id: 4711, startTime: 1, boot: "another boot")
+            bench.store.replace(instance, boot: "another boot")
+            ids.append(instance.id)
+        }
+        try await bench.manager.begin()
+        #expect(try await bench.manager.instance(ids[0]).state == .running)
+        #expect(try await bench.manager.instance(ids[1]).state == .stopped)
+        // It was stopped by its user, and the daemon is started anew, without a reboot.
+        _ = try await bench.manager.stop(ids[0])
+        try bench.replaceManager()
+        try await bench.manager.begin()
+        #expect(try await bench.manager.instance(ids[0]).state == .stopped)
+    }
+
+    @Test func nothingRunsThatIsNotInTheStore() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        let id = InstanceID()
+        _ = try await bench.manager.define(Instance(id: id, parent: "cpu", type: "serial"))
+        bench.store.isBroken = true
+        await expectError(.failed, "Nothing was changed") { _ = try await bench.manager.start(id) }
+        #expect(try await bench.manager.instance(id).state == .stopped)
+        #expect(!FileManager.default.fileExists(atPath: bench.directories.socket(of: id)))
+        bench.store.isBroken = false
+        _ = try await bench.manager.start(id)
+    }
+
+    // MARK: Changes while it runs
+
+    @Test func limitsChangeWhileItRunsAndNothingElseDoes() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        let instance = try await bench.started("bochs-display", [Attribute("aperture", "32M"), Attribute("vram", "16M")])
+        var change = Manager.Modification()
+        change.attributes = [Attribute("vram", "32M"), Attribute("weight", "50"), Attribute("frame-rate", "30")]
+        let changed = try await bench.manager.modify(instance.id, change)
+        #expect(changed.process == instance.process)
+        let process = try #require(instance.process)
+        #expect(try #require(try niceness(of: process.id)) == 3)
+        let vram = try await bench.manager.ask(instance.id) { try $0.statistics()["vramQuota"]?.int }
+        #expect(vram == 32 << 20 || vram == nil)
+        change.attributes = [Attribute("resolution", "800x600")]
+        await expectError(.conflict, "only its weight") { _ = try await bench.manager.modify(instance.id, change) }
+        change.attributes = [Attribute("vram", "128M")]
+        await expectError(.exhausted, "bytes") { _ = try await bench.manager.modify(instance.id, change) }
+        change.attributes = []
+        change.removedAttributes = ["edid"]
+        await expectError(.notFound, "'edid'") { _ = try await bench.manager.modify(instance.id, change) }
+    }
+
+    private func niceness(of process: Int32) throws -> Int? {
+        let text = try String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8)
+        let fields = text.split(separator: ")").last?.split(separator: " ") ?? []
+        return fields.count > 16 ? Int(fields[16]) : nil
+    }
+
+    @Test func whatHappensToTheDeviceProcessIsInTheJournal() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        let instance = try await bench.started()
+        do { _ = try Client(path: bench.directories.socket(of: instance.id)) }
+        let entry = await bench.store.entry("client-left", of: instance.id)
+        #expect(entry.instance == instance.id)
+        #expect(try await bench.manager.log(of: instance.id, lines: 100).contains { $0.contains("Serving") })
+    }
+}

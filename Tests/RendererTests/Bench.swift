@@ -1,0 +1,108 @@
+import Foundation
+import Glibc
+import Linux
+import Renderer
+import Testing
+
+/// A renderer on the loop of the test's own thread.
+final class Bench {
+    let loop: EventLoop
+    let renderer: RendererProcess
+    /// What was said when a renderer ended.
+    private(set) var ends: [String] = []
+
+    /// How long a test waits for anything, in milliseconds.
+    private static let limit: Int32 = 60_000
+
+    init(milliseconds: UInt64 = 60_000) throws {
+        loop = try EventLoop()
+        renderer = try RendererProcess(
+            program: try CompanionProgram.path(of: "mediated-renderer"), renderNode: nil, loop: loop,
+            milliseconds: milliseconds)
+        renderer.onEnd = { [unowned self] in ends.append($0) }
+        try renderer.start()
+    }
+
+    /// Dispatches until something has come true.
+    func wait(until isTrue: () -> Bool) throws {
+        let deadline = Deadline(milliseconds: Self.limit)
+        while !isTrue() {
+            let left = deadline.millisecondsLeft
+            try #require(left > 0, "It has not come true in time.")
+            try loop.dispatch(milliseconds: left)
+        }
+    }
+
+    /// Sends a command and waits for the answer; nil: the renderer has ended without one.
+    @discardableResult
+    func call(_ command: RendererCommand) throws -> RendererReply? {
+        var answer: RendererReply??
+        renderer.send(command) { answer = .some($0) }
+        try wait { answer != nil }
+        return answer ?? nil
+    }
+
+    /// Sends a command that must succeed.
+    @discardableResult
+    func done(_ command: RendererCommand, sourceLocation: SourceLocation = #_sourceLocation) throws -> [UInt8] {
+        let reply = try call(command)
+        #expect(reply?.status == .done, sourceLocation: sourceLocation)
+        return reply?.data ?? []
+    }
+
+    /// Memory that the renderer sees too, and its window.
+    func share(_ size: Int) throws -> (memory: MemoryFile, window: UInt32) {
+        let memory = try MemoryFile(name: "test", size: size)
+        return (memory, try renderer.share(memory.descriptor, offset: 0, size: UInt64(size)))
+    }
+
+    /// The renderer's process ID: the child of this process's child.
+    func process() throws -> Int32 {
+        let launcher = try children(of: getpid()).filter { name(of: $0).hasPrefix("mediated-render") }
+        return try #require(try launcher.flatMap(children).last)
+    }
+
+    /// The launcher's.
+    func launcher() throws -> Int32 {
+        try #require(children(of: getpid()).last { name(of: $0).hasPrefix("mediated-render") })
+    }
+
+    private func name(of process: Int32) -> String {
+        (try? String(contentsOfFile: "/proc/\(process)/comm", encoding: .utf8)) ?? ""
+    }
+
+    private func children(of parent: Int32) throws -> [Int32] {
+        try FileManager.default.contentsOfDirectory(atPath: "/proc").compactMap { Int32($0) }.sorted().filter {
+            process in
+            guard let line = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8),
+                let end = line.lastIndex(of: ")")
+            else { return false }
+            let fields = line[line.index(after: end)...].split(separator: " ")
+            return fields.count > 1 && Int32(fields[1]) == parent && fields[0] != "Z"
+        }
+    }
+}
+
+/// Words of virglrenderer's command stream (virgl_protocol.h).
+enum Stream {
+    /// Makes a surface of a resource's first level, and draws to it from now on.
+    static func target(_ resource: UInt32, format: UInt32, surface: UInt32) -> [UInt32] {
+        [header(1, object: 8, length: 5), surface, resource, format, 0, 0]
+            + [header(5, length: 3), 1, 0, surface]
+    }
+
+    /// Fills the target with a colour.
+    static func clear(red: Float, green: Float, blue: Float, alpha: Float) -> [UInt32] {
+        let colour = [red, green, blue, alpha].map(\.bitPattern)
+        return [header(7, length: 8), 4] + colour + [0, 0, 0]
+    }
+
+    private static func header(_ command: UInt32, object: UInt32 = 0, length: UInt32) -> UInt32 {
+        command | object << 8 | length << 16
+    }
+}
+
+extension [UInt32] {
+    /// The words as bytes, little-endian.
+    var bytes: [UInt8] { flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) } } }
+}

@@ -1,0 +1,161 @@
+import Glibc
+import Linux
+import Renderer
+import Testing
+
+/// A real virglrenderer with Mesa's software driver, in a process of its own.
+@Suite(.serialized) struct RendererTests {
+    private static let texture2D: UInt32 = 2
+    private static let bgra: UInt32 = 1
+    private static let renderTarget: UInt32 = 1 << 1
+
+    private func picture(_ id: UInt32, width: UInt32 = 16, height: UInt32 = 8) -> RendererCommand.ResourceParameters {
+        RendererCommand.ResourceParameters(
+            id: id, target: Self.texture2D, format: Self.bgra, bind: Self.renderTarget, width: width, height: height)
+    }
+
+    private func bytes(_ memory: MemoryFile, _ count: Int) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        var span = bytes.mutableSpan
+        var raw = span.mutableBytes
+        memory.copy(at: 0, count: count, into: &raw)
+        return bytes
+    }
+
+    @Test func aCommandStreamDrawsPixels() throws {
+        let bench = try Bench()
+        let (memory, window) = try bench.share(4096)
+        try bench.done(.createContext(id: 1, capabilitySet: 0, name: Array("test".utf8)))
+        try bench.done(.createResource(picture(7)))
+        try bench.done(.attachResource(context: 1, resource: 7))
+        let stream =
+            Stream.target(7, format: Self.bgra, surface: 3) + Stream.clear(red: 1, green: 0.5, blue: 0, alpha: 1)
+        try bench.done(.submit(context: 1, commands: stream.bytes))
+        try bench.done(.fence)
+        let size = 16 * 8 * 4
+        try bench.done(
+            .readPixels(
+                resource: 7, box: .init(x: 0, y: 0, width: 16, height: 8), stride: 64,
+                to: .init(window: window, offset: 0, size: UInt64(size))))
+        let pixels = bytes(memory, size)
+        for pixel in stride(from: 0, to: size, by: 4) {
+            #expect(pixels[pixel] == 0 && pixels[pixel + 2] == 255 && pixels[pixel + 3] == 255)
+            #expect((127...128).contains(pixels[pixel + 1]))
+        }
+    }
+
+    @Test func pixelsMoveBetweenBackingAndResource() throws {
+        let bench = try Bench()
+        let (memory, window) = try bench.share(4096)
+        let pattern = (0..<512).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+        memory.replace(at: 0, with: pattern.span.bytes)
+        try bench.done(.createResource(picture(7)))
+        // Two pieces in the wrong order of addresses.
+        try bench.done(
+            .attachBacking(
+                resource: 7,
+                pieces: [.init(window: window, offset: 256, size: 256), .init(window: window, offset: 0, size: 256)]))
+        let all = RendererCommand.Box(x: 0, y: 0, width: 16, height: 8)
+        try bench.done(.transferToHost(.init(context: 0, resource: 7, box: all, stride: 64)))
+        memory.replace(at: 0, with: [UInt8](repeating: 0, count: 512).span.bytes)
+        try bench.done(.transferFromHost(.init(context: 0, resource: 7, box: all, stride: 64)))
+        #expect(bytes(memory, 512) == pattern)
+    }
+
+    @Test func bothCapabilitySetsHaveContents() throws {
+        let bench = try Bench()
+        #expect(try bench.done(.capabilitySet(id: 1, version: 1)).count > 100)
+        #expect(try bench.done(.capabilitySet(id: 2, version: 2)).count > 100)
+        #expect(try bench.call(.capabilitySet(id: 77, version: 1))?.status == .noSuchObject)
+    }
+
+    @Test func whatDoesNotExistIsRefused() throws {
+        let bench = try Bench()
+        let box = RendererCommand.Box(x: 0, y: 0, width: 1, height: 1)
+        let nowhere = RendererCommand.MemoryPiece(window: 99, offset: 0, size: 4)
+        #expect(try bench.call(.submit(context: 5, commands: [0, 0, 0, 0]))?.status != .done)
+        #expect(try bench.call(.submit(context: 5, commands: [1, 2, 3]))?.status == .invalid)
+        #expect(try bench.call(.transferToHost(.init(context: 0, resource: 9, box: box)))?.status != .done)
+        #expect(try bench.call(.attachBacking(resource: 9, pieces: [nowhere]))?.status == .noSuchObject)
+        #expect(
+            try bench.call(.readPixels(resource: 9, box: box, stride: 4, to: nowhere))?.status == .noSuchObject)
+        try bench.done(.createResource(picture(7)))
+        #expect(try bench.call(.createResource(picture(7, width: 0)))?.status != .done)
+        // It has no backing to move from.
+        #expect(try bench.call(.transferToHost(.init(context: 0, resource: 7, box: box)))?.status != .done)
+        #expect(bench.renderer.isRunning)
+    }
+
+    @Test func piecesOutsideTheirWindowAreRefused() throws {
+        let bench = try Bench()
+        let (_, window) = try bench.share(4096)
+        try bench.done(.createResource(picture(7)))
+        for (offset, size) in [(0, 4097), (4096, 1), (UInt64.max, 1), (1, UInt64.max), (0, 0)] as [(UInt64, UInt64)] {
+            let piece = RendererCommand.MemoryPiece(window: window, offset: offset, size: size)
+            #expect(try bench.call(.attachBacking(resource: 7, pieces: [piece]))?.status == .noSuchObject)
+        }
+    }
+
+    @Test func memoryThatIsTakenAwayIsUsedNoMore() throws {
+        let bench = try Bench()
+        let (_, window) = try bench.share(4096)
+        let piece = RendererCommand.MemoryPiece(window: window, offset: 0, size: 512)
+        let all = RendererCommand.Box(x: 0, y: 0, width: 16, height: 8)
+        try bench.done(.createResource(picture(7)))
+        try bench.done(.attachBacking(resource: 7, pieces: [piece]))
+        try bench.done(.unmapMemory(window: window))
+        #expect(try bench.call(.transferToHost(.init(context: 0, resource: 7, box: all)))?.status != .done)
+        #expect(try bench.call(.attachBacking(resource: 7, pieces: [piece]))?.status == .noSuchObject)
+    }
+
+    @Test func aRendererThatDiesLeavesNobodyWaitingAndIsReplaced() throws {
+        let bench = try Bench()
+        try bench.done(.createContext(id: 1, capabilitySet: 0, name: []))
+        let process = try bench.process()
+        kill(process, SIGSTOP)
+        var lost = 0
+        for _ in 0..<3 { bench.renderer.send(.fence) { if $0 == nil { lost += 1 } } }
+        kill(process, SIGKILL)
+        try bench.wait { !bench.renderer.isRunning }
+        #expect(lost == 3)
+        #expect(bench.ends == ["The renderer has ended."])
+        #expect(try bench.call(.fence) == nil)
+
+        try bench.renderer.start()
+        // The new one knows nothing of the old one's contexts.
+        try bench.done(.createContext(id: 1, capabilitySet: 0, name: []))
+        try bench.done(.fence)
+    }
+
+    @Test func aRendererThatHangsIsEnded() throws {
+        let bench = try Bench(milliseconds: 2000)
+        try bench.done(.fence)
+        kill(try bench.process(), SIGSTOP)
+        var answer: RendererReply?? = nil
+        bench.renderer.send(.fence) { answer = .some($0) }
+        try bench.wait { answer != nil }
+        #expect(answer == .some(nil))
+        #expect(bench.ends == ["The renderer has not answered for 2000 ms, and was ended."])
+        try bench.renderer.start()
+        try bench.done(.fence)
+    }
+
+    @Test func withoutItsLauncherThereIsNoRenderer() throws {
+        let bench = try Bench()
+        try bench.done(.fence)
+        kill(try bench.launcher(), SIGKILL)
+        try bench.wait { !bench.renderer.isRunning }
+        #expect(throws: Errno.self) { try bench.renderer.start() }
+    }
+
+    @Test func moreThanTheRingHoldsWaitsItsTurn() throws {
+        let bench = try Bench()
+        try bench.done(.createContext(id: 1, capabilitySet: 0, name: []))
+        // No operation, over and over: a header of command 0 with no length.
+        let stream = [UInt8](repeating: 0, count: 1 << 20)
+        var answers = 0
+        for _ in 0..<20 { bench.renderer.send(.submit(context: 1, commands: stream)) { if $0 != nil { answers += 1 } } }
+        try bench.wait { answers == 20 }
+        #expect(bench.renderer.pendingCount == 0)
+    }
+}

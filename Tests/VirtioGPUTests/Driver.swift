@@ -1,0 +1,178 @@
+import CLinux
+import Device
+import Display
+import GuestMemory
+import Linux
+
+@testable import VirtioGPU
+
+/// The driver's side of a command processor: requests by name, and the guest's memory behind them.
+final class Driver {
+    static let memorySize = 1 << 20
+    static let features: VirtioGPU.Feature = [.edid, .resourceUUID, .resourceBlob]
+
+    let processor: CommandProcessor
+    let memory: MemoryFile
+    /// The guest's memory begins here; nothing else is mapped.
+    let base: UInt64 = 0x10_0000
+
+    init(heads: Int = 2, vram: Int = 1 << 20, features: VirtioGPU.Feature = Driver.features) throws {
+        let space = AddressSpace()
+        memory = try MemoryFile(name: "guest", size: Self.memorySize)
+        try space.map(
+            address: base, size: UInt64(Self.memorySize), access: [.read, .write],
+            backing: .file(memory.descriptor.duplicate(), offset: 0))
+        processor = try CommandProcessor(guest: space, heads: heads, resolution: Resolution("1024x768"), size: vram)
+        processor.features = features
+    }
+
+    // MARK: Guest memory
+
+    func put(_ bytes: [UInt8], at offset: Int) {
+        memory.replace(at: offset, with: bytes.span.bytes)
+    }
+
+    /// Fills guest memory with numbers that tell their place.
+    func fill(from offset: Int, pixels: Int, seed: UInt32 = 0) {
+        put(wire((0..<pixels).map { UInt32($0) &+ seed }), at: offset)
+    }
+
+    // MARK: Requests
+
+    /// A response: its type, the rest of its header, and what follows.
+    struct Answer: Equatable {
+        var type: UInt32
+        var flags: UInt32
+        var fence: UInt64
+        var context: UInt32
+        var ring: UInt8
+        var payload: [UInt8]
+    }
+
+    /// Sends bytes.
+    ///
+    /// - Returns: nil when there was no response.
+    func send(_ bytes: [UInt8], from queue: Queue = .control, room: Int = 2048) -> Answer? {
+        guard let response = processor.answer(bytes.span.bytes, from: queue, room: room)?.bytes else { return nil }
+        func number(_ offset: Int) -> UInt32 { word(response, offset) }
+        return Answer(
+            type: number(0), flags: number(4), fence: UInt64(number(8)) | UInt64(number(12)) << 32,
+            context: number(16), ring: response[20], payload: Array(response[24...]))
+    }
+
+    /// Sends a command without a fence.
+    ///
+    /// - Returns: the response's type.
+    @discardableResult
+    func send(_ type: virtio_gpu_ctrl_type, _ body: [UInt8] = [], from queue: Queue = .control) -> UInt32? {
+        send(header(type) + body, from: queue)?.type
+    }
+
+    @discardableResult
+    func create(_ id: UInt32, _ width: UInt32, _ height: UInt32, format: UInt32 = 2) -> UInt32? {
+        send(VIRTIO_GPU_CMD_RESOURCE_CREATE_2D, wire([id, format, width, height]))
+    }
+
+    /// - Parameter entries: offsets into guest memory, and lengths.
+    @discardableResult
+    func attach(_ id: UInt32, _ entries: [(Int, Int)]) -> UInt32? {
+        send(VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING, wire([id, UInt32(entries.count)]) + self.entries(entries))
+    }
+
+    func entries(_ entries: [(Int, Int)]) -> [UInt8] {
+        entries.flatMap { wire(base + UInt64($0.0)) + wire([UInt32($0.1), 0]) }
+    }
+
+    @discardableResult
+    func transfer(_ id: UInt32, _ area: [UInt32], offset: UInt64 = 0) -> UInt32? {
+        send(VIRTIO_GPU_CMD_TRANSFER_TO_HOST_2D, wire(area) + wire(offset) + wire([id, 0]))
+    }
+
+    @discardableResult
+    func flush(_ id: UInt32, _ area: [UInt32]) -> UInt32? {
+        send(VIRTIO_GPU_CMD_RESOURCE_FLUSH, wire(area) + wire([id, 0]))
+    }
+
+    @discardableResult
+    func show(_ id: UInt32, _ area: [UInt32], at head: UInt32 = 0) -> UInt32? {
+        send(VIRTIO_GPU_CMD_SET_SCANOUT, wire(area) + wire([head, id]))
+    }
+
+    @discardableResult
+    func unref(_ id: UInt32) -> UInt32? {
+        send(VIRTIO_GPU_CMD_RESOURCE_UNREF, wire([id, 0]))
+    }
+
+    @discardableResult
+    func createBlob(_ id: UInt32, memory: UInt32 = 1, size: UInt64, _ entries: [(Int, Int)]) -> UInt32? {
+        send(
+            VIRTIO_GPU_CMD_RESOURCE_CREATE_BLOB,
+            wire([id, memory, 0, UInt32(entries.count)]) + wire(UInt64(0)) + wire(size) + self.entries(entries))
+    }
+
+    @discardableResult
+    func showBlob(
+        _ id: UInt32, _ area: [UInt32], at head: UInt32 = 0, width: UInt32, height: UInt32, format: UInt32 = 2,
+        stride: UInt32, offset: UInt32 = 0
+    ) -> UInt32? {
+        send(
+            VIRTIO_GPU_CMD_SET_SCANOUT_BLOB,
+            wire(area) + wire([head, id, width, height, format, 0, stride, 0, 0, 0, offset, 0, 0, 0]))
+    }
+
+    @discardableResult
+    func point(
+        _ id: UInt32, at head: UInt32 = 0, x: Int32 = 0, y: Int32 = 0, hotX: UInt32 = 0, hotY: UInt32 = 0
+    ) -> UInt32? {
+        let place = [head, UInt32(bitPattern: x), UInt32(bitPattern: y), 0]
+        return send(VIRTIO_GPU_CMD_UPDATE_CURSOR, wire(place + [id, hotX, hotY, 0]), from: .cursor)
+    }
+
+    // MARK: Pictures
+
+    /// The pixels that a head shows, as numbers; nil while it shows none.
+    func picture(_ head: Int = 0) -> [[UInt32]]? {
+        processor.heads[head].scanout.map(pixels)
+    }
+
+    func pixels(_ scanout: Scanout) -> [[UInt32]] {
+        (0..<scanout.height).map { y in
+            var line = [UInt8](repeating: 0, count: scanout.width * 4)
+            let size = line.count
+            var span = line.mutableSpan
+            var bytes = span.mutableBytes
+            scanout.memory.copy(at: scanout.offset + y * scanout.stride, count: size, into: &bytes)
+            return (0..<scanout.width).map { word(line, $0 * 4) }
+        }
+    }
+}
+
+/// The header of a request without a fence.
+func header(_ type: virtio_gpu_ctrl_type, flags: UInt32 = 0, fence: UInt64 = 0) -> [UInt8] {
+    wire([type.rawValue, flags]) + wire(fence) + wire([0, 0])
+}
+
+func wire(_ numbers: [UInt32]) -> [UInt8] {
+    numbers.flatMap { number in (0..<4).map { UInt8(truncatingIfNeeded: number >> UInt32(8 * $0)) } }
+}
+
+func wire(_ number: UInt64) -> [UInt8] {
+    (0..<8).map { UInt8(truncatingIfNeeded: number >> UInt64(8 * $0)) }
+}
+
+func word(_ bytes: [UInt8], _ offset: Int) -> UInt32 {
+    (0..<4).reduce(0) { $0 | UInt32(bytes[offset + $1]) << UInt32(8 * $1) }
+}
+
+/// Responses' types. `enum virtio_gpu_ctrl_type`
+enum Answered {
+    static let done: UInt32 = 0x1100
+    static let displayInfo: UInt32 = 0x1101
+    static let edid: UInt32 = 0x1104
+    static let uuid: UInt32 = 0x1105
+    static let unspecified: UInt32 = 0x1200
+    static let outOfMemory: UInt32 = 0x1201
+    static let invalidScanout: UInt32 = 0x1202
+    static let invalidResource: UInt32 = 0x1203
+    static let invalidParameter: UInt32 = 0x1205
+}
