@@ -146,6 +146,12 @@ public final class Chain {
         withUnsafeBytes(of: value) { write(RawSpan(_unsafeBytes: $0)) == $0.count }
     }
 
+    /// The driver has it back: its memory is none of the device's business any more.
+    func close() {
+        readable = 0
+        writable = 0
+    }
+
     // MARK: Pieces
 
     private func piece(_ cursor: Cursor, upTo count: Int) -> (address: UInt64, count: Int)? {

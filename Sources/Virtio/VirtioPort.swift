@@ -122,6 +122,7 @@ public final class VirtioPort {
             return
         }
         process(queues[queue])
+        if queues.contains(where: \.isDue) { resumption.signal() }
     }
 
     private func process(_ queue: Virtqueue) {
@@ -141,12 +142,10 @@ public final class VirtioPort {
     }
 
     private func resume() {
-        // A restored device has no guest memory before its client comes: what is due waits for the next notification.
-        guard isRunning, host.memory.mapCount > 0 else { return }
-        for queue in queues where queue.isDue {
-            queue.isDue = false
-            notify(queue.index)
-        }
+        // A state may be restored before a client comes, and a client may go: without memory queues stay due until the
+        // device runs again or is notified.
+        guard isRunning, isLive, host.memory.mapCount > 0 else { return }
+        for queue in queues where queue.isDue && queue.isRunning { process(queue) }
     }
 
     private func resumeAll() {

@@ -137,6 +137,7 @@ final class Virtqueue {
         guard let ring, chain.generation == generation, let place = inFlight.firstIndex(where: { $0 === chain }) else {
             return
         }
+        chain.close()
         inFlight.remove(at: place)
         idsInFlight.remove(chain.id)
         descriptorsInFlight -= chain.descriptors.count

@@ -85,6 +85,9 @@ public final class EchoDevice: VirtioDevice {
     private func answer(_ chain: Chain) {
         chain.write(chain.readBytes(limit: 1 << 16))
         port.push(chain)
+        // What has come back to the driver is not to be changed, and not to come back twice.
+        chain.write([0xee])
+        port.push(chain)
     }
 
     public func process(_ queue: Int) {

@@ -68,6 +68,25 @@ import Virtio
         #expect(queue.takeUsed() == Used(id: id, count: 0))
     }
 
+    @Test func withoutMemoryAQueueWaitsForANotification() throws {
+        let (bench, queue) = try Bench.ready(.packed, queue: 1)
+        let id = queue.add(.readable(bench.driver.allocate([1]), 1))
+        try bench.driver.notify(queue)
+        let state = try bench.client.saveState()
+        let other = try Bench(ram: bench.ram) { host in
+            typealias Echo = VirtioFunction<EchoDevice>
+            return try Echo(options: DeviceOptions(for: Echo.type), host: host)
+        }
+        try other.client.unmapAll()
+        try other.client.restore(state)
+        #expect(try other.inside { $0.driver.keptIDs } == [])
+        #expect(try other.failure == nil)
+        try other.map()
+        try other.driver.notify(0)
+        try other.driver.notify(1)
+        #expect(try other.inside { $0.driver.keptIDs } == [id])
+    }
+
     @Test func aDeviceGoesOnAfterItWasSaved() throws {
         let (bench, queue) = try Bench.ready(.packed, queue: 1)
         let id = queue.add(.readable(bench.driver.allocate([1]), 1), .writable(bench.driver.allocate(1), 1))
