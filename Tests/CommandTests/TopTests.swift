@@ -221,7 +221,7 @@ private final class LiveTop {
     func waitUntilStopped() throws {
         var information = siginfo_t()
         try #require(
-            waitid(P_PID, id_t(process.processIdentifier), &information, Int32(WSTOPPED.rawValue) | Int32(WNOWAIT)) == 0
+            waitid(P_PID, id_t(process.processIdentifier), &information, WSTOPPED | WNOWAIT) == 0
         )
     }
 
