@@ -94,16 +94,18 @@ import Testing
             ])
     }
 
-    @Test(arguments: [
-        (0, "1970-01-01T00:00:00.000Z"), (951_782_400.9996, "2000-02-29T00:00:01.000Z"),
-        (253_402_300_798, "9999-12-31T23:59:58.000Z"),
-    ])
+    @Test(
+        arguments: [
+            (0, "1970-01-01T00:00:00.000Z"), (951_782_400.9996, "2000-02-29T00:00:01.000Z"),
+            (253_402_300_798, "9999-12-31T23:59:58.000Z"),
+        ] as [(Double, String)])
     func timesAreUniversal(seconds: Double, text: String) {
         #expect(UTCTime(seconds)?.description == text)
     }
 
-    @Test(arguments: [-1, .nan, .infinity, 253_402_300_799, 1e300]) func timesBeyondTheCalendarAreNone(seconds: Double)
-    {
+    @Test(arguments: [-1, .nan, .infinity, 253_402_300_799, 1e300] as [Double]) func timesBeyondTheCalendarAreNone(
+        seconds: Double
+    ) {
         #expect(UTCTime(seconds) == nil)
     }
 }

@@ -20,8 +20,8 @@ import VFIOUser
         try client.map(address: 0x10_0000, size: 8192, file: memory.descriptor)
         try client.write(UInt64(0x10_0000), region: 0, offset: 0x28)
         try client.write(UInt32(4096), region: 0, offset: 0x30)
-        // Fill, by the exerciser's data sheet.
-        try client.write(UInt32(2), region: 0, offset: 0x38)
+        // The command to fill, by the exerciser's data sheet.
+        try client.write(UInt32(4), region: 0, offset: 0x38)
         for _ in 0..<200 { _ = try client.read(UInt32.self, region: 0, offset: 0) }
         return client
     }
@@ -40,7 +40,7 @@ import VFIOUser
         let page = outcome.output
         let labels = "vgpu=\"\(exerciser.socket)\",type=\"exerciser\""
         #expect(
-            lines(page, "up") == [exerciser, display].map { "mediated_vgpu_up{vgpu=\"\($0.socket)\"} 1" })
+            lines(page, "up{") == [exerciser, display].map { "mediated_vgpu_up{vgpu=\"\($0.socket)\"} 1" })
         #expect(page.contains("mediated_vgpu_accesses_total{\(labels),region=\"bar0\",kind=\"write\"} 3\n"))
         #expect(page.contains("mediated_vgpu_dma_bytes_total{\(labels),direction=\"write\",way=\"mapping\"} 4096\n"))
         #expect(page.contains("mediated_vgpu_dma_mapped_bytes{\(labels)} 8192\n"))
@@ -76,7 +76,7 @@ import VFIOUser
         odd.end()
         #expect(outcome.status == 0, "\(outcome.errors)")
         let page = try String(contentsOfFile: file, encoding: .utf8)
-        #expect(lines(page, "up").map(\.last) == ["1", "1", "1", "0"])
+        #expect(lines(page, "up{").map(\.last) == ["1", "1", "1", "0"])
         let (status, complaints) = try check(page)
         #expect(status == 0)
         #expect(complaints.isEmpty)
@@ -110,7 +110,7 @@ import VFIOUser
         let outcome = try Command.run("metrics", silent, none, device.socket, "--timeout", "1")
         #expect(outcome.status == 0)
         #expect(
-            lines(outcome.output, "up")
+            lines(outcome.output, "up{")
                 == zip([silent, none, device.socket], [0, 0, 1]).map { "mediated_vgpu_up{vgpu=\"\($0)\"} \($1)" })
         #expect(
             outcome.errors == """
@@ -125,7 +125,7 @@ import VFIOUser
         let none = try Command.run("metrics", scratch.path("none"), scratch.path("another"))
         #expect(none.status == 66)
         #expect(none.errors.hasSuffix("\nmediated: No device process has answered.\n"))
-        #expect(lines(none.output, "up").count == 2)
+        #expect(lines(none.output, "up{").count == 2)
         let impostor = try Impostor(at: scratch.path("socket.control"), saying: "HTTP/1.1 400 Bad Request\r\n")
         #expect(try Command.run("metrics", scratch.path("socket")).status == 76)
         impostor.end()

@@ -42,11 +42,12 @@ import Testing
                 """)
     }
 
-    @Test(arguments: [
-        (0, "0"), (-3, "-3"), (9_007_199_254_740_991, "9007199254740991"), (0.25, "0.25"), (1e300, "1e+300"),
-        (2.56e-7, "2.56e-07"), (.infinity, "+Inf"), (-.infinity, "-Inf"), (.nan, "NaN"),
-        (0x1p64, "1.8446744073709552e+19"),
-    ])
+    @Test(
+        arguments: [
+            (0, "0"), (-3, "-3"), (9_007_199_254_740_991, "9007199254740991"), (0.25, "0.25"), (1e300, "1e+300"),
+            (2.56e-7, "2.56e-07"), (.infinity, "+Inf"), (-.infinity, "-Inf"), (.nan, "NaN"),
+            (0x1p64, "1.8446744073709552e+19"),
+        ] as [(Double, String)])
     func numbersAreWrittenAsGoReadsThem(value: Double, written: String) {
         #expect(text(.gauge([Metric([], value)])).hasSuffix("\nname \(written)\n"))
     }

@@ -99,10 +99,9 @@ import Testing
         ])
         let lines = page.split(separator: "\n")
         #expect(
-            lines.filter { $0.hasPrefix("mediated_vgpu_up{") }.map { $0.suffix(13) }
-                == [
-                    #"{vgpu="a"} 1"#, #"{vgpu="b"} 0"#, #"{vgpu="c"} 1"#,
-                ].map { "p" + $0 })
+            lines.filter { $0.hasPrefix("mediated_vgpu_up{") } == [
+                #"mediated_vgpu_up{vgpu="a"} 1"#, #"mediated_vgpu_up{vgpu="b"} 0"#, #"mediated_vgpu_up{vgpu="c"} 1"#,
+            ])
         #expect(lines.filter { $0.hasPrefix("mediated_vgpu_frames_total") }.count == 2)
         #expect(lines.filter { $0.hasPrefix("# TYPE mediated_vgpu_frames_total") }.count == 1)
         #expect(Set(lines).count == lines.count)
@@ -141,7 +140,6 @@ import Testing
         let reads = values("accesses_total", in: page)
         #expect(reads.count == 9)
         #expect(reads[1] == #"accesses_total{region="bar1",kind="read"} 5"#)
-        // "bar\n"0" to "bar\n"999".
         #expect(reads.last == #"accesses_total{region="other",kind="read"} 1000"#)
         #expect(values("interrupts_total", in: page).last == #"interrupts_total{kind="other"} 2"#)
     }

@@ -57,6 +57,8 @@ struct TopScreen {
             try terminal.show(table.page(interval: interval, columns: columns, lines: lines))
         } catch .timedOut {
             // Nobody takes what is written. The next picture is a whole one again.
+        } catch .ioError {
+            // The terminal has gone, as asking for keys will tell.
         }
     }
 
