@@ -36,12 +36,12 @@ import Testing
     private static let first: JSON = [
         "reads": ["bar0": 100], "writes": ["bar0": 50], "ringReadsAndWrites": ["bar0": 10], "frames": 5,
         "interruptsByKind": ["msix": 3], "mappedDMABytesRead": 0, "mappedDMABytesWritten": 1000,
-        "messageDMABytesRead": 0, "messageDMABytesWritten": 0, "videoMemoryUsed": 1 << 20,
+        "messageDMABytesRead": 0, "messageDMABytesWritten": 0, "videoMemoryUsed": JSON(1 << 20),
     ]
     private static let second: JSON = [
         "reads": ["bar0": 150, "rom": 1], "writes": ["bar0": 50], "ringReadsAndWrites": ["bar0": 30], "frames": 35,
         "interruptsByKind": ["msix": 3, "msi": 1], "mappedDMABytesRead": 500_000, "mappedDMABytesWritten": 1000,
-        "messageDMABytesRead": 250_000, "messageDMABytesWritten": 0, "videoMemoryUsed": 2 << 20,
+        "messageDMABytesRead": 250_000, "messageDMABytesWritten": 0, "videoMemoryUsed": JSON(2 << 20),
     ]
 
     // MARK: Rows
