@@ -27,7 +27,7 @@ import VFIOUser
     }
 
     private func lines(_ text: String, _ name: String) -> [String] {
-        text.split(separator: "\n").filter { $0.hasPrefix("mediated_vgpu_\(name){") }.map(String.init)
+        text.split(separator: "\n").filter { $0.hasPrefix("mediated_vgpu_\(name)") }.map(String.init)
     }
 
     @Test func usedDevicesAreOnThePage() throws {
