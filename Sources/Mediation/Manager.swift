@@ -155,7 +155,10 @@ public actor Manager {
             after.attributes.append(attribute)
         }
         try catalogue.check(after)
-        if before.isActive { try await applyLive(before, after) }
+        if before.isActive {
+            try await applyLive(before, after)
+            after = try catalogue.keepingAperture(of: before, in: after)
+        }
         try save(after, .modified, "Modified.")
         return after
     }

@@ -270,8 +270,8 @@ import VFIOUser
         #expect(changed.process == instance.process)
         let process = try #require(instance.process)
         #expect(try #require(try niceness(of: process.id)) == 3)
-        let vram = try await bench.manager.ask(instance.id) { try $0.statistics()["vramQuota"]?.int }
-        #expect(vram == 32 << 20 || vram == nil)
+        let quota = try await bench.manager.ask(instance.id) { try $0.statistics()["videoMemoryQuota"]?.int }
+        #expect(quota == 32 << 20)
         change.attributes = [Attribute("resolution", "800x600")]
         await expectError(.conflict, "only its weight") { _ = try await bench.manager.modify(instance.id, change) }
         change.attributes = [Attribute("vram", "128M")]
@@ -279,6 +279,23 @@ import VFIOUser
         change.attributes = []
         change.removedAttributes = ["edid"]
         await expectError(.notFound, "'edid'") { _ = try await bench.manager.modify(instance.id, change) }
+    }
+
+    @Test func lessVideoMemorySurvivesTheDeviceProcess() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        let instance = try await bench.started("bochs-display")
+        do { _ = try Client(path: bench.directories.socket(of: instance.id)) }
+        _ = await bench.store.entry("client-left", of: instance.id)
+        var change = Manager.Modification()
+        change.attributes = [Attribute("vram", "8M")]
+        let changed = try await bench.manager.modify(instance.id, change)
+        #expect(changed.attributes.contains(Attribute("aperture", "\(16 << 20)")))
+        kill(try #require(instance.process).id, SIGKILL)
+        let death = await bench.store.entry("died", of: instance.id)
+        _ = await bench.store.entry("started", of: instance.id, after: death.number)
+        let quota = try await bench.manager.ask(instance.id) { try $0.statistics()["videoMemoryQuota"]?.int }
+        #expect(quota == 8 << 20)
     }
 
     private func niceness(of process: Int32) throws -> Int? {

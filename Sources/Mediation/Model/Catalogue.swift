@@ -55,6 +55,22 @@ public struct Catalogue: Sendable {
         return (type.device, values.sorted { $0.key < $1.key }.map { Attribute($0.key, $0.value).word })
     }
 
+    /// A changed instance, with the aperture that its device has had so far: it follows from the video memory unless it is
+    /// said, and a saved state fits no other.
+    func keepingAperture(of before: Instance, in after: Instance) throws(MediationError) -> Instance {
+        let device = try device(of: before).name
+        let memory = try limits(of: before).videoMemory
+        let name = "aperture"
+        guard memory > 0, try limits(of: after).videoMemory != memory,
+            DeviceCatalog.types.contains(where: { $0.name == device && $0.options.contains { $0.name == name } }),
+            !after.attributes.contains(where: { $0.name == name })
+        else { return after }
+        var after = after
+        let aperture = 1 << (Int.bitWidth - (memory - 1).leadingZeroBitCount)
+        after.attributes.append(Attribute(name, "\(aperture)"))
+        return after
+    }
+
     /// Whether an instance could be made some day: its parent and type exist, and its attributes fit.
     public func check(_ instance: Instance) throws(MediationError) {
         let parent = try parent(instance.parent)
