@@ -7,6 +7,7 @@ SWIFT ?= swift
 PREFIX ?= /usr/local
 PROGRAMS := mediated mediated-device mediated-renderer
 FUZZ_SECONDS ?= 60
+NEIGHBOUR_SECONDS ?= 60
 SOURCES := Sources Tests Testing Examples Fuzz/Sources Benchmarks/Sources Package.swift
 
 help: ## List the commands
@@ -73,6 +74,9 @@ asan: setup ## Run the tests under AddressSanitizer (guests excepted)
 tsan: setup ## Run the tests under ThreadSanitizer (guests excepted)
 	$(SWIFT) test --disable-xctest --sanitize thread --scratch-path .build-tsan --skip GuestTests --skip CommandTests --skip SandboxTests
 
+neighbours: setup ## Attack one device process for NEIGHBOUR_SECONDS (60), and watch its neighbour
+	NEIGHBOUR_SECONDS=$(NEIGHBOUR_SECONDS) $(SWIFT) test --disable-xctest --filter NeighbourTests
+
 bench: setup ## Measure against the floor, a bare socket; takes minutes and wants a quiet machine
 	$(SWIFT) build -c release --product mediated-device --static-swift-stdlib
 	$(SWIFT) run -c release --package-path Benchmarks bench
@@ -86,4 +90,4 @@ docs: setup ## Write the modules' reference to docs/, for a browser
 clean: ## Remove what was built here
 	rm -rf .build .build-asan .build-tsan .build-docs Benchmarks/.build Fuzz/.build docs demo.png
 
-.PHONY: help setup lab build release programs manual completions install uninstall deb check-deb lint test demo asan tsan bench fuzz docs clean
+.PHONY: help setup lab build release programs manual completions install uninstall deb check-deb lint test demo asan tsan neighbours bench fuzz docs clean

@@ -10,7 +10,7 @@ import VFIO
     .serialized,
     .enabled(
         if: ProcessInfo.processInfo.environment["NEIGHBOUR_SECONDS"] != nil,
-        "It wants a quiet machine: 'make neighbours' runs it."))
+        "'make neighbours' runs it; five of its attacks find bounds that are missing still."))
 struct NeighbourTests {
     /// By how much the private memory of a process may have grown when an attack is over, in bytes: what the allocator
     /// keeps for the next.
