@@ -56,6 +56,21 @@ extension Manager {
         if kinds.contains(.clientLeft) { await checkpoint(id) }
     }
 
+    /// Takes into the journal that somebody came who may not tell this manager what to do: once a minute for each user, for
+    /// they may come as often as they like.
+    public func noteRefusal(user: UInt32, process: Int32) {
+        let now = ContinuousClock.now
+        if let last = refusals[user], now - last < .seconds(60) { return }
+        if refusals.count >= Self.mostRefusals { refusals = [:] }
+        refusals[user] = now
+        let entry = JournalEntry(
+            time: SystemClock.secondsSinceEpoch, instance: nil, kind: JournalEntry.Kind.denied.rawValue,
+            message: "User \(user) (process \(process)) may not use the daemon, and was refused.")
+        try? commit(StoreChange(entries: [entry]))
+    }
+
+    private static let mostRefusals = 1024
+
     // MARK: Saved states
 
     /// Saves the states of those that are in use, again and again. Those that aren't are left asleep: they were saved when
