@@ -71,8 +71,6 @@ let package = Package(
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .target(name: "PNG", dependencies: ["CPNG", "Linux", "Device"]),
         .target(name: "DaemonAPI", dependencies: ["JSON"]),
-        .target(name: "Database", dependencies: ["Mediation"]),
-        .target(name: "Profiles", dependencies: ["Mediation"]),
         .target(
             name: "Daemon",
             dependencies: [

@@ -18,6 +18,8 @@ extension Manager {
         let path = directories.control(of: id)
         do {
             return try await blocking { try body(ControlClient(connectingTo: path)) }
+        } catch let error as ControlClientError {
+            throw MediationError(error)
         } catch {
             throw MediationError(.failed, "\(error)")
         }
@@ -113,5 +115,22 @@ extension Manager {
         lseek(file.raw, max(0, end - limit), SEEK_SET)
         let text = String(decoding: (try? file.readBytes(upTo: Int(limit))) ?? [], as: UTF8.self)
         return text.split(separator: "\n").suffix(max(0, count)).map(String.init)
+    }
+}
+
+extension MediationError {
+    /// What a device process said, or why it said nothing.
+    fileprivate init(_ error: ControlClientError) {
+        let code: Code =
+            switch error {
+            case .refused(let error):
+                switch error.code {
+                case .noSuchHead: .notFound
+                case .nothingShown, .quota: .conflict
+                case .malformed, .version, .unknownRequest, .failed: .failed
+                }
+            case .cannotConnect, .timedOut, .closed, .connection, .malformedReply: .failed
+            }
+        self.init(code, error.description)
     }
 }

@@ -79,7 +79,7 @@ struct HTTPRequest: Sendable {
         }
     }
 
-    /// The body as a value all of whose members are known.
+    /// The body as a value all of whose members are known, and none of them null.
     func decode<Value: Decodable>(
         _ type: Value.Type, members: [String], nested: [String: [String]] = [:], as mediaTypes: String...
     ) throws(Problem) -> Value {
@@ -101,6 +101,9 @@ struct HTTPRequest: Sendable {
             throw Problem(
                 .badRequest, .invalid,
                 "\(what) has a member '\(unknown)', which is none of \(members.joined(separator: ", ")).")
+        }
+        if let empty = object.first(where: { $0.value == .null }) {
+            throw Problem(.badRequest, .invalid, "\(what) has a member '\(empty.name)' that is null. Leave it out.")
         }
     }
 
