@@ -65,6 +65,8 @@ let package = Package(
             name: "Mediation", dependencies: ["Control", "Device", "DeviceCatalog", "JSON", "Linux"]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .target(name: "Database", dependencies: ["CSQLite", "Linux", "Mediation"]),
+        .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+        .target(name: "Profiles", dependencies: ["CYAML", "Device", "DeviceCatalog", "Display", "Linux", "Mediation"]),
         .target(name: "Metrics", dependencies: ["JSON"]),
         .target(name: "QMP", dependencies: ["Linux", "JSON"]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
@@ -155,6 +157,7 @@ let package = Package(
         .testTarget(
             name: "DatabaseTests",
             dependencies: ["CSQLite", "Database", "Linux", "Mediation", "SeededRandom", "StoreModel", "StoreWriter"]),
+        .testTarget(name: "ProfileTests", dependencies: ["DeviceCatalog", "Mediation", "Profiles", "SeededRandom"]),
         .testTarget(
             name: "NeighbourTests",
             dependencies: ["Control", "FakeGuest", "Linux", "SeededRandom", "VFIO", "mediated-device"]),
