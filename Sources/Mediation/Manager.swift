@@ -223,7 +223,7 @@ public actor Manager {
 
     private func stored<Value>(_ body: () throws -> Value) throws(MediationError) -> Value {
         do { return try body() } catch {
-            throw MediationError(.failed, "The database can't be used: \(error). Nothing was changed.")
+            throw MediationError(.failed, "Nothing was changed: the database can't be used. \(error)")
         }
     }
 
