@@ -178,6 +178,9 @@ let package = Package(
             dependencies: ["CSQLite", "Database", "Linux", "Mediation", "SeededRandom", "StoreModel", "StoreWriter"]),
         .testTarget(name: "ProfileTests", dependencies: ["DeviceCatalog", "Mediation", "Profiles", "SeededRandom"]),
         .testTarget(
+            name: "DaemonTests",
+            dependencies: ["FakeGuest", "JSON", "Lab", "Linux", "VFIOUser", "mediated-daemon", "mediated-device"]),
+        .testTarget(
             name: "NeighbourTests",
             dependencies: ["Control", "FakeGuest", "Linux", "SeededRandom", "VFIO", "mediated-device"]),
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
