@@ -217,7 +217,7 @@ import VFIOUser
         instance.state = .running
         // Process 1 is there, but is not the one that was started.
         instance.process = ProcessIdentity(id: 1, startTime: 12345, boot: try ProcessIdentity.currentBoot())
-        bench.store.replace(instance, boot: try ProcessIdentity.currentBoot())
+        try bench.store.replace(instance, boot: ProcessIdentity.currentBoot())
         try await bench.manager.begin()
         let now = try await bench.manager.instance(id)
         #expect(now.state == .running && now.restarts == 1)
@@ -231,7 +231,7 @@ import VFIOUser
             var instance = Instance(id: InstanceID(), parent: "cpu", type: "serial", isAutostarted: isAutostarted)
             instance.state = .running
             instance.process = ProcessIdentity(id: 4711, startTime: 1, boot: "another boot")
-            bench.store.replace(instance, boot: "another boot")
+            try bench.store.replace(instance, boot: "another boot")
             ids.append(instance.id)
         }
         try await bench.manager.begin()
