@@ -6,6 +6,7 @@ let package = Package(
     name: "Mediated",
     products: [
         .executable(name: "mediated", targets: ["mediated"]),
+        .executable(name: "mediated-daemon", targets: ["mediated-daemon"]),
         .executable(name: "mediated-device", targets: ["mediated-device"]),
         .executable(name: "mediated-renderer", targets: ["mediated-renderer"]),
         .library(
@@ -19,6 +20,8 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.5.4"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.65.0"),
     ],
     targets: [
         .target(name: "CLinux"),
@@ -71,6 +74,22 @@ let package = Package(
         .target(name: "QMP", dependencies: ["Linux", "JSON"]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .target(name: "PNG", dependencies: ["CPNG", "Linux", "Device"]),
+        .target(name: "DaemonAPI", dependencies: ["JSON"]),
+        .target(
+            name: "Daemon",
+            dependencies: [
+                "Control", "Database", "DaemonAPI", "JSON", "Linux", "Mediation", "Metrics", "PNG", "Profiles",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
+        .executableTarget(
+            name: "mediated-daemon",
+            dependencies: [
+                "Control", "Daemon", "Linux", "Mediation",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
         .executableTarget(
             name: "mediated-device",
             dependencies: ["Control", "Device", "DeviceCatalog", "JSON", "Linux", "VFIOUser"]),

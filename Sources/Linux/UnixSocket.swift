@@ -55,6 +55,9 @@ public struct UnixSocket: ~Copyable, Sendable {
             owning: try systemCall { socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0) })
     }
 
+    /// Gives the socket away: whoever gets its number closes it.
+    public consuming func relinquish() -> Int32 { descriptor.relinquish() }
+
     /// Ends both directions, so that whoever waits on either end wakes. `shutdown(2)`
     public borrowing func shutDown() {
         shutdown(descriptor.raw, Int32(SHUT_RDWR))

@@ -32,7 +32,7 @@ public struct Directories: Equatable, Sendable {
     /// - Returns: nil when the environment of a user who isn't root names no folder for sockets, or no home.
     public init?(environment: [String: String], isRoot: Bool) {
         func value(_ name: String) -> String? { environment[name].flatMap { $0.hasPrefix("/") ? $0 : nil } }
-        if let root = environment["MEDIATED_ROOT"], !root.isEmpty {
+        if let root = value("MEDIATED_ROOT") {
             self.init(root: root)
         } else if isRoot {
             self.init(
@@ -51,7 +51,40 @@ public struct Directories: Equatable, Sendable {
         }
     }
 
+    /// Those of this process: all below `root`, or as its environment and user have it.
+    ///
+    /// - Throws: ``MediationError`` when the environment names no folders.
+    public init(root: String?) throws(MediationError) {
+        if let root, !root.isEmpty {
+            self.init(root: root.hasPrefix("/") ? root : try Self.currentFolder() + "/" + root)
+            return
+        }
+        let names = [
+            "MEDIATED_ROOT", "RUNTIME_DIRECTORY", "STATE_DIRECTORY", "LOGS_DIRECTORY", "CONFIGURATION_DIRECTORY",
+            "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "HOME",
+        ]
+        var environment: [String: String] = [:]
+        for name in names { environment[name] = getenv(name).map { String(cString: $0) } }
+        guard let found = Directories(environment: environment, isRoot: geteuid() == 0) else {
+            throw MediationError(
+                .invalid, "Neither HOME nor XDG_RUNTIME_DIR says where to put things. Set them, or give --root.")
+        }
+        self = found
+    }
+
+    private static func currentFolder() throws(MediationError) -> String {
+        guard let folder = getcwd(nil, 0) else { throw MediationError(.failed, "The current folder is gone.") }
+        defer { free(folder) }
+        return String(cString: folder)
+    }
+
     // MARK: What lies there
+
+    /// Where the daemon serves those who may tell it what to do.
+    public var daemon: String { "\(runtime)/mediated.sock" }
+    public var database: String { "\(state)/mediated.db" }
+    /// What administrators add to the types.
+    public var types: String { "\(configuration)/types.yaml" }
 
     /// A vGPU's folder, which only its owner may enter.
     func folder(of id: InstanceID) -> String { "\(runtime)/vgpu/\(id)" }
@@ -65,7 +98,7 @@ public struct Directories: Equatable, Sendable {
     /// Makes the folders. Others may pass through those that lead to sockets, and see nothing.
     ///
     /// - Throws: `mkdir(2)`'s error.
-    func make() throws(Errno) {
+    public func make() throws(Errno) {
         for (path, mode) in [
             (runtime, 0o755), ("\(runtime)/vgpu", 0o711), ("\(runtime)/control", 0o700), (state, 0o700),
             ("\(state)/vgpu", 0o700), (logs, 0o750),

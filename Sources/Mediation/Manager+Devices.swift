@@ -18,6 +18,8 @@ extension Manager {
         let path = directories.control(of: id)
         do {
             return try await blocking { try body(ControlClient(connectingTo: path)) }
+        } catch let error as ControlClientError {
+            throw MediationError(error)
         } catch {
             throw MediationError(.failed, "\(error)")
         }
@@ -55,6 +57,21 @@ extension Manager {
         // What the client has left behind is what the next one finds.
         if kinds.contains(.clientLeft) { await checkpoint(id) }
     }
+
+    /// Takes into the journal that somebody came who may not tell this manager what to do: once a minute for each user, for
+    /// they may come as often as they like.
+    public func noteRefusal(user: UInt32, process: Int32) {
+        let now = ContinuousClock.now
+        if let last = refusals[user], now - last < .seconds(60) { return }
+        if refusals.count >= Self.mostRefusals { refusals = [:] }
+        refusals[user] = now
+        let entry = JournalEntry(
+            time: SystemClock.secondsSinceEpoch, instance: nil, kind: JournalEntry.Kind.denied.rawValue,
+            message: "User \(user) (process \(process)) may not use the daemon, and was refused.")
+        try? commit(StoreChange(entries: [entry]))
+    }
+
+    private static let mostRefusals = 1024
 
     // MARK: Saved states
 
@@ -98,5 +115,22 @@ extension Manager {
         lseek(file.raw, max(0, end - limit), SEEK_SET)
         let text = String(decoding: (try? file.readBytes(upTo: Int(limit))) ?? [], as: UTF8.self)
         return text.split(separator: "\n").suffix(max(0, count)).map(String.init)
+    }
+}
+
+extension MediationError {
+    /// What a device process said, or why it said nothing.
+    fileprivate init(_ error: ControlClientError) {
+        let code: Code =
+            switch error {
+            case .refused(let error):
+                switch error.code {
+                case .noSuchHead: .notFound
+                case .nothingShown, .quota: .conflict
+                case .malformed, .version, .unknownRequest, .failed: .failed
+                }
+            case .cannotConnect, .timedOut, .closed, .connection, .malformedReply: .failed
+            }
+        self.init(code, error.description)
     }
 }

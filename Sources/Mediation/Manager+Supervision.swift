@@ -5,11 +5,8 @@ import Linux
 /// Starting, stopping, adopting and replacing device processes.
 extension Manager {
     /// Takes up the work: adopts the device processes that run, replaces those that have died meanwhile, and, the first time
-    /// after a boot, starts what is to be started then.
+    /// after a boot, starts what is to be started then. The folders must be there (``Directories/make()``).
     public func begin() async throws(MediationError) {
-        do throws(Errno) { try directories.make() } catch {
-            throw MediationError(.failed, "The folders below '\(directories.runtime)' can't be made: \(error).")
-        }
         let (stored, lastBoot) = try load()
         let boot = (try? ProcessIdentity.currentBoot()) ?? ""
         for instance in stored where instance.isActive {

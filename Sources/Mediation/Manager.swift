@@ -33,6 +33,9 @@ public actor Manager {
     private(set) var instances: [InstanceID: Instance] = [:]
     private var order: [InstanceID] = []
     var supervised: [InstanceID: Supervised] = [:]
+    private let journalBell = Bell()
+    /// When users were refused last.
+    var refusals: [UInt32: ContinuousClock.Instant] = [:]
     /// Who waits until something else that is done with an instance is done; there is an entry while something is.
     private var turns: [InstanceID: [CheckedContinuation<Void, Never>]] = [:]
 
@@ -75,10 +78,24 @@ public actor Manager {
         catalogue.availableInstances(of: type, on: parent, instances.values)
     }
 
+    /// What has happened since.
+    ///
+    /// - Parameters:
+    ///   - number: the last entry that is known already.
+    ///   - instance: only what concerns it; nil: everything.
+    ///   - limit: the most entries; the newest ones count.
+    ///   - wait: how long to wait for the first one, if there is none yet.
+    /// - Returns: the entries, oldest first, and the number of the newest one there is.
     public func journal(
-        after number: Int = 0, instance: InstanceID? = nil, limit: Int = 1000
-    ) throws(MediationError) -> [JournalEntry] {
-        try stored { try store.journal(after: number, instance: instance, limit: limit) }
+        after number: Int = 0, instance: InstanceID? = nil, limit: Int = 1000, waiting wait: Duration = .zero
+    ) async throws(MediationError) -> (entries: [JournalEntry], last: Int) {
+        let end = ContinuousClock.now + wait
+        while true {
+            let last = lastEntry
+            let entries = try stored { try store.journal(after: number, instance: instance, limit: limit) }
+            guard entries.isEmpty, ContinuousClock.now < end else { return (entries, last) }
+            await journalBell.next(after: last, until: end)
+        }
     }
 
     // MARK: Definitions
@@ -197,8 +214,12 @@ public actor Manager {
     }
 
     func commit(_ change: StoreChange) throws(MediationError) {
-        try stored { _ = try store.commit(change) }
+        let entries = try stored { try store.commit(change) }
+        if let last = entries.last { journalBell.ring(last.number) }
     }
+
+    /// The number of the journal's newest entry.
+    private var lastEntry: Int { journalBell.last }
 
     private func stored<Value>(_ body: () throws -> Value) throws(MediationError) -> Value {
         do { return try body() } catch {
@@ -212,6 +233,9 @@ public actor Manager {
         for instance in stored {
             instances[instance.id] = instance
             order.append(instance.id)
+        }
+        if let last = try self.stored({ try store.journal(after: 0, instance: nil, limit: 1) }).last {
+            journalBell.ring(last.number)
         }
         return (stored, boot)
     }

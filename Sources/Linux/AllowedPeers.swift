@@ -1,6 +1,4 @@
-import Linux
-
-/// Who may be a client of a ``Server`` by the kernel's word, whoever else may open its socket. Root and the user whom the
+/// Who may be a client of a server by the kernel's word, whoever else may open its socket. Root and the user whom the
 /// server runs as always may.
 public struct AllowedPeers: Equatable, Sendable {
     public var users: Set<UInt32>
@@ -15,7 +13,7 @@ public struct AllowedPeers: Equatable, Sendable {
     /// Whether the peer of a connection is one of them. `SO_PEERCRED`, `SO_PEERGROUPS`
     ///
     /// - Parameter user: whom the server runs as.
-    func admits(
+    public func admits(
         _ peer: UnixSocket.Peer, at socket: borrowing UnixSocket, besides user: UInt32
     ) throws(Errno) -> Bool {
         if peer.uid == 0 || peer.uid == user || users.contains(peer.uid) { return true }

@@ -1,0 +1,42 @@
+import Control
+import DaemonAPI
+import Mediation
+import PNG
+
+/// What the device processes of running vGPUs say of themselves.
+extension Routes {
+    var devices: [Router.Route] {
+        [
+            Router.Route(.GET, "/v1/vgpus/{uuid}/statistics") { [manager] _, parameters throws(Problem) in
+                let id = try instanceID(parameters[0])
+                return HTTPResponse(
+                    try await answering { () throws(MediationError) in
+                        try await manager.ask(id) { client in try client.statistics() }
+                    })
+            },
+            Router.Route(.GET, "/v1/vgpus/{uuid}/info") { [manager] _, parameters throws(Problem) in
+                let id = try instanceID(parameters[0])
+                return try HTTPResponse(
+                    try await answering { () throws(MediationError) in
+                        try await manager.ask(id) { client in try client.info() }
+                    })
+            },
+            Router.Route(.GET, "/v1/vgpus/{uuid}/screenshot") { [manager] request, parameters throws(Problem) in
+                let id = try instanceID(parameters[0])
+                let head = try request.number("head", in: 0...15, otherwise: 0)
+                let picture = try await answering { () throws(MediationError) in
+                    try await manager.ask(id) { client in try client.screenshot(head: head).png() }
+                }
+                return HTTPResponse(contentType: "image/png", body: picture)
+            },
+            Router.Route(.GET, "/v1/vgpus/{uuid}/log") { [manager] request, parameters throws(Problem) in
+                let id = try instanceID(parameters[0])
+                let count = try request.number("lines", in: 1...10_000, otherwise: 100)
+                let lines = try await answering { () throws(MediationError) in
+                    try await manager.log(of: id, lines: count)
+                }
+                return try HTTPResponse(LogLines(lines: lines))
+            },
+        ]
+    }
+}

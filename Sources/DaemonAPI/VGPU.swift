@@ -1,0 +1,111 @@
+import JSON
+
+/// A vGPU as the daemon shows it.
+public struct VGPU: Codable, Equatable, Sendable {
+    public var uuid: String
+    public var parent: String
+    public var type: String
+    /// `stopped`, `starting`, `running`, `restarting` or `failed`.
+    public var state: String
+    /// Whether it outlasts its end.
+    public var defined: Bool
+    /// Whether it is started when the host boots.
+    public var autostart: Bool
+    public var attributes: [String: String]
+    /// Who may be its client; absent: whoever runs the daemon.
+    public var owner: Owner?
+    /// How often its device process was replaced since it was started.
+    public var restarts: Int
+    /// Where its client connects; absent unless it is active.
+    public var socket: String?
+    /// Its device process; absent unless there is one.
+    public var pid: Int32?
+
+    public init(
+        uuid: String, parent: String, type: String, state: String, defined: Bool, autostart: Bool,
+        attributes: [String: String], owner: Owner?, restarts: Int, socket: String?, pid: Int32?
+    ) {
+        self.uuid = uuid
+        self.parent = parent
+        self.type = type
+        self.state = state
+        self.defined = defined
+        self.autostart = autostart
+        self.attributes = attributes
+        self.owner = owner
+        self.restarts = restarts
+        self.socket = socket
+        self.pid = pid
+    }
+
+    /// A user, a group, or both, by number.
+    public struct Owner: Codable, Equatable, Sendable {
+        public var user: UInt32?
+        public var group: UInt32?
+
+        public init(user: UInt32?, group: UInt32?) {
+            self.user = user
+            self.group = group
+        }
+
+        public static let members = ["user", "group"]
+    }
+}
+
+/// What makes a vGPU: the body of `POST /v1/vgpus`.
+public struct VGPUDefinition: Codable, Equatable, Sendable {
+    /// Absent: a new, random one.
+    public var uuid: String?
+    public var parent: String
+    public var type: String
+    public var attributes: [String: String]?
+    public var autostart: Bool?
+    public var owner: VGPU.Owner?
+    /// Whether it is started at once, and gone when it stops.
+    public var transient: Bool?
+
+    public init(
+        uuid: String? = nil, parent: String, type: String, attributes: [String: String]? = nil,
+        autostart: Bool? = nil, owner: VGPU.Owner? = nil, transient: Bool? = nil
+    ) {
+        self.uuid = uuid
+        self.parent = parent
+        self.type = type
+        self.attributes = attributes
+        self.autostart = autostart
+        self.owner = owner
+        self.transient = transient
+    }
+
+    public static let members = ["uuid", "parent", "type", "attributes", "autostart", "owner", "transient"]
+}
+
+/// What changes of a vGPU: the body of `PATCH /v1/vgpus/UUID`, a JSON Merge Patch. RFC 7396
+public struct VGPUChange: Codable, Equatable, Sendable {
+    public var type: String?
+    public var autostart: Bool?
+    /// Those of the same name are replaced; null removes one.
+    public var attributes: [String: String?]?
+    public var owner: VGPU.Owner?
+
+    public init(
+        type: String? = nil, autostart: Bool? = nil, attributes: [String: String?]? = nil, owner: VGPU.Owner? = nil
+    ) {
+        self.type = type
+        self.autostart = autostart
+        self.attributes = attributes
+        self.owner = owner
+    }
+
+    public static let members = ["type", "autostart", "attributes", "owner"]
+}
+
+/// The answer of `GET /v1/vgpus`.
+public struct VGPUList: Codable, Equatable, Sendable {
+    /// In the order of their definition.
+    public var vgpus: [VGPU]
+
+    public init(vgpus: [VGPU]) {
+        self.vgpus = vgpus
+    }
+}
