@@ -93,6 +93,7 @@ final class Bench {
     init() throws {
         store = try ObservedStore()
         root = "/tmp/mediation-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+        try Directories(root: root).make()
         manager = try Self.manager(root, store)
     }
 
