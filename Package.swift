@@ -173,7 +173,8 @@ let package = Package(
         .testTarget(
             name: "MediationTests",
             dependencies: [
-                "Control", "Database", "FakeGuest", "JSON", "Linux", "Mediation", "VFIOUser", "mediated-device",
+                "Control", "Database", "Device", "FakeGuest", "JSON", "Linux", "Mediation", "VFIOUser",
+                "mediated-device",
             ]),
         .testTarget(
             name: "DatabaseTests",
