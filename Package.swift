@@ -172,7 +172,10 @@ let package = Package(
             ]),
         .testTarget(
             name: "MediationTests",
-            dependencies: ["Control", "FakeGuest", "JSON", "Linux", "Mediation", "VFIOUser", "mediated-device"]),
+            dependencies: [
+                "Control", "Database", "Device", "FakeGuest", "JSON", "Linux", "Mediation", "VFIOUser",
+                "mediated-device",
+            ]),
         .testTarget(
             name: "DatabaseTests",
             dependencies: ["CSQLite", "Database", "Linux", "Mediation", "SeededRandom", "StoreModel", "StoreWriter"]),

@@ -20,7 +20,7 @@ struct Connection: ~Copyable {
     init(path: String?) throws(DatabaseError) {
         if let path { try Self.makeFile(path) }
         var handle: OpaquePointer?
-        let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
+        let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
         let code = sqlite3_open_v2(path ?? ":memory:", &handle, flags, nil)
         guard code == SQLITE_OK, let handle else {
             let error = DatabaseError(code, on: handle, nil)
@@ -41,10 +41,14 @@ struct Connection: ~Copyable {
         sqlite3_close_v2(handle)
     }
 
-    /// SQLite would make the file for everybody to read. What it puts beside it gets the same permissions.
+    /// SQLite would make the file for everybody to read. What it puts beside it gets the same permissions. A file that is there is
+    /// not even opened: closing it would end the locks that this process has on it, `fcntl_locking(2)`.
     private static func makeFile(_ path: String) throws(DatabaseError) {
-        let raw = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard raw >= 0 else { throw .file(path: path, Errno(rawValue: errno)) }
+        let raw = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard raw >= 0 else {
+            if errno == EEXIST { return }
+            throw .file(path: path, Errno(rawValue: errno))
+        }
         close(raw)
     }
 

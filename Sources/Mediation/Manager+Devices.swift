@@ -25,22 +25,22 @@ extension Manager {
         }
     }
 
-    /// Puts limits into force.
-    func apply(_ limits: Limits, to instance: Instance) async throws(MediationError) {
-        let frameRate = limits.frameRate
-        let videoMemory = limits.videoMemory
-        if frameRate > 0 || videoMemory > 0 {
+    /// Puts limits into force where they differ from those that a running instance has had: its device need not have all.
+    func apply(_ limits: Limits, insteadOf before: Limits, to instance: Instance) async throws(MediationError) {
+        let quota = Quota(
+            videoMemory: limits.videoMemory == before.videoMemory ? nil : limits.videoMemory,
+            frameRate: limits.frameRate == before.frameRate ? nil : limits.frameRate)
+        if quota != Quota() {
             let path = directories.control(of: instance.id)
             do {
-                _ = try await blocking {
-                    try ControlClient(connectingTo: path).modify(
-                        Quota(videoMemory: videoMemory > 0 ? videoMemory : nil, frameRate: frameRate))
-                }
+                _ = try await blocking { try ControlClient(connectingTo: path).modify(quota) }
             } catch {
                 throw MediationError(.conflict, "\(error)")
             }
         }
-        if let process = instance.process { Weight(limits.weight).apply(to: process.id) }
+        if limits.weight != before.weight, let process = instance.process {
+            Weight(limits.weight).apply(to: process.id)
+        }
     }
 
     /// Takes what a device process tells into the journal.

@@ -191,8 +191,7 @@ public actor Manager {
         }
         try catalogue.checkRoom(for: after, beside: instances.values.filter { $0.id != after.id })
         let limits = try catalogue.limits(of: after)
-        guard try catalogue.limits(of: before) != limits else { return }
-        try await apply(limits, to: after)
+        try await apply(limits, insteadOf: catalogue.limits(of: before), to: after)
     }
 
     // MARK: The store
