@@ -152,7 +152,7 @@ extension DaemonTests {
         }
 
         @Test func aRunningVGPUsLimitsChangeAtOnce() throws {
-            let id = try daemon.define("bochs-display", ("transient", true))
+            let id = try daemon.define("bochs-display", ("transient", true), ("attributes", ["aperture": "64M"]))
             let pid = try #require(try daemon.vgpu(id)["pid"]?.int)
             let changed = try daemon.patch(
                 id, ["attributes": ["vram": "32M", "frame-rate": "10", "weight": "50"], "autostart": true])

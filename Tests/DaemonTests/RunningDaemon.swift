@@ -27,6 +27,7 @@ final class RunningDaemon {
     deinit {
         kill(SIGKILL)
         for pid in Self.deviceProcesses(below: root) { Glibc.kill(pid, SIGKILL) }
+        if getenv("KEEP") != nil { return }
         try? FileManager.default.removeItem(atPath: root)
     }
 

@@ -75,7 +75,7 @@ struct HTTPRequest: Sendable {
                 "The body's content type is \(contentType.map { "'\($0)'" } ?? "missing") but must be '\(types[0])'.")
         }
         do throws(JSONError) { return try JSON(parsing: body) } catch {
-            throw Problem(.badRequest, .invalid, "The body is no JSON: \(error)")
+            throw Problem(.badRequest, .invalid, "The body is no JSON: \(error).")
         }
     }
 
@@ -89,7 +89,7 @@ struct HTTPRequest: Sendable {
             try Self.check(json[name] ?? .null, members, "'\(name)'")
         }
         do throws(JSONError) { return try json.decode(type) } catch {
-            throw Problem(.badRequest, .invalid, "The body doesn't fit: \(error)")
+            throw Problem(.badRequest, .invalid, "The body doesn't fit: \(error).")
         }
     }
 
