@@ -128,6 +128,11 @@ public final class EventLoop {
         descriptors: inout ReceivedDescriptors, isPolling: Bool = false
     ) throws(Errno) -> UnixSocket.Received {
         if isPolling { return try poll(socket, into: buffer, at: position, descriptors: &descriptors) }
+        // Also when the alarm came since the last receive: what was received then may have taken long.
+        if sentry.takeAlarm() {
+            try socket.descriptor.setNonblocking(false)
+            isDispatchDue = true
+        }
         if isDispatchDue {
             isDispatchDue = false
             try dispatch(milliseconds: 0)

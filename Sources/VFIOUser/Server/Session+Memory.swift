@@ -12,12 +12,15 @@ extension Session {
         if request.flags.contains(.read) { access.insert(.read) }
         if request.flags.contains(.write) { access.insert(.write) }
         let memory = function.host.memory
-        if let descriptor = descriptors.take(0) {
+        let isFile = descriptors.count == 1
+        if let descriptor = descriptors.take(0), descriptor.isMemory() {
             try memory.map(
                 address: request.address, size: request.length, access: access,
                 backing: .file(descriptor, offset: request.offset))
         } else {
-            guard request.offset == 0 else { throw Errno.invalidArgument }
+            // What is no memory isn't mapped: its pages come from a file system, which may be the client's own (FUSE) and
+            // keep this thread waiting for ever. The client moves those bytes.
+            guard isFile || request.offset == 0 else { throw Errno.invalidArgument }
             try memory.map(address: request.address, size: request.length, access: access, backing: .remote(dma))
         }
         return 0
