@@ -1,0 +1,94 @@
+import Control
+import FakeGuest
+import Foundation
+import Linux
+
+/// A device process, and what it uses of the machine.
+final class VirtualGPU {
+    private let process = Process()
+    private let folder: String
+    private let errors = Pipe()
+
+    var socket: String { folder + "/vgpu" }
+    var controlSocket: String { ControlClient.path(besides: socket) }
+    private var pid: Int32 { process.processIdentifier }
+
+    /// Starts an exerciser, confined where this process may look into it all the same, and returns when it serves.
+    init() throws {
+        // Short, for a socket's path has at most 107 bytes.
+        folder = "/tmp/mediated-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+        let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        process.executableURL = URL(fileURLWithPath: tests).deletingLastPathComponent()
+            .appendingPathComponent("mediated-device")
+        process.arguments = ["exerciser", "--socket", socket] + (geteuid() == 0 ? ["--sandbox"] : [])
+        process.standardError = errors
+        try process.run()
+        var said = ""
+        while !said.contains("Serving") {
+            let more = errors.fileHandleForReading.availableData
+            guard !more.isEmpty else { throw Failure("The device process ended: \(said)") }
+            said += String(decoding: more, as: UTF8.self)
+        }
+    }
+
+    deinit {
+        process.terminate()
+        process.waitUntilExit()
+        try? FileManager.default.removeItem(atPath: folder)
+    }
+
+    var isRunning: Bool { process.isRunning }
+
+    /// A client that has agreed on a version.
+    func client() throws -> RawClient {
+        while true {
+            let client = try RawClient(path: socket)
+            // The last one may be leaving.
+            if try client.negotiate().errno != .resourceBusy { return client }
+        }
+    }
+
+    func control() throws -> ControlClient { try ControlClient(connectingTo: controlSocket) }
+
+    /// Waits until there is no client any more.
+    func awaitDeparture() throws {
+        let control = try control()
+        while try control.info().clientConnected {}
+    }
+
+    /// What a process uses.
+    struct Usage {
+        /// Private memory that is there, in bytes. RssAnon
+        var memory: Int
+        var descriptors: Int
+        /// Lines of /proc/PID/maps.
+        var maps: Int
+        var threads: Int
+    }
+
+    func usage() throws -> Usage {
+        let status = try String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)
+        func number(_ name: String) throws -> Int {
+            let line = status.split(separator: "\n").first { $0.hasPrefix(name + ":") }
+            guard let word = line?.split(whereSeparator: \.isWhitespace).dropFirst().first, let number = Int(word)
+            else {
+                throw Failure("/proc/\(pid)/status says nothing of \(name).")
+            }
+            return number
+        }
+        return Usage(
+            memory: try number("RssAnon") << 10,
+            descriptors: try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd").count,
+            maps: try String(contentsOfFile: "/proc/\(pid)/maps", encoding: .utf8).split(separator: "\n").count,
+            threads: try number("Threads"))
+    }
+}
+
+struct Failure: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) {
+        self.description = description
+    }
+}
