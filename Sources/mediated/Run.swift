@@ -36,6 +36,13 @@ struct Run: ParsableCommand {
     @Flag(help: "Never sleep while a client is connected: faster answers for a whole processor.")
     var poll = false
 
+    @Flag(
+        help: ArgumentHelp(
+            "Don't confine the process.",
+            discussion: "For debuggers and profilers, and kernels without system call filters. The sockets are removed "
+                + "when it ends; a confined process leaves them to the next one."))
+    var noSandbox = false
+
     func run() throws {
         do throws(OptionError) {
             try DeviceCatalog.check(type, options: option)
@@ -68,6 +75,7 @@ struct Run: ParsableCommand {
         if let state { arguments += ["--restore", state] }
         if let mode { arguments += ["--mode", mode] }
         if poll { arguments.append("--poll") }
+        if !noSandbox { arguments.append("--sandbox") }
         return arguments
     }
 
