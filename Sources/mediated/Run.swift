@@ -36,11 +36,7 @@ struct Run: ParsableCommand {
     @Flag(help: "Never sleep while a client is connected: faster answers for a whole processor.")
     var poll = false
 
-    @Flag(
-        help: ArgumentHelp(
-            "Don't confine the process.",
-            discussion: "For debuggers and profilers, and kernels without system call filters. The sockets are removed "
-                + "when it ends; a confined process leaves them to the next one."))
+    @Flag(help: "Don't confine the process: for debuggers, profilers, and kernels without system call filters.")
     var noSandbox = false
 
     func run() throws {
