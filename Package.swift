@@ -167,7 +167,7 @@ let package = Package(
         .testTarget(
             name: "SandboxTests",
             dependencies: [
-                "Control", "Device", "FakeGuest", "JSON", "Linux", "SandboxProbe", "VFIO", "VFIOUser",
+                "Control", "Device", "DeviceCatalog", "FakeGuest", "JSON", "Linux", "SandboxProbe", "VFIO", "VFIOUser",
                 "mediated-device",
             ]),
         .testTarget(
