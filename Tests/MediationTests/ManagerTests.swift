@@ -170,7 +170,7 @@ import VFIOUser
         }
         // It is saved when its client has left.
         try await bench.awaitSavedState(of: instance.id, holding: 0xfeed)
-        let before = try await bench.manager.journal().last?.number ?? 0
+        let before = try await bench.manager.journal().last
         kill(process.id, SIGKILL)
         let death = await bench.store.entry("died", of: instance.id)
         #expect(death.message.contains("\(process.id) ended by signal 9"))
