@@ -32,14 +32,15 @@ struct Top: ParsableCommand {
     }
 
     func run() throws {
-        let lookouts = try lookouts()
-        guard !once else { return try printOnce(lookouts) }
-        do throws(Errno) {
-            var screen = try TopScreen(lookouts, interval: interval)
-            try screen.run()
-        } catch .inappropriateIOCTLForDevice {
-            throw Failure(.usage, "Standard output is no terminal; with --once one table is printed.")
-        } catch {
+        guard !once else { return try printOnce(lookouts()) }
+        do {
+            // The screen comes first: to ask a daemon takes a thread.
+            var screen = try TopScreen(interval: interval)
+            try screen.run(lookouts())
+        } catch let error as Errno {
+            guard error != .inappropriateIOCTLForDevice else {
+                throw Failure(.usage, "Standard output is no terminal; with --once one table is printed.")
+            }
             throw Failure(.io, "The live view can't be shown: \(error).")
         }
     }

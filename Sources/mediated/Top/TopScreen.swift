@@ -9,27 +9,29 @@ import Synchronization
 struct TopScreen {
     private let terminal: Terminal
     private let interval: Double
-    private let watches: [Watch]
     private let news: EventFD
+    private var watches: [Watch] = []
     private let ending, resizing, suspending, continuing: SignalFD
     private var order = TopColumn.vgpu
 
-    /// - Parameter interval: between two looks at a vGPU, in seconds.
+    /// - Parameter interval: between two looks, in seconds.
     /// - Throws: `.inappropriateIOCTLForDevice` when standard output is no terminal.
-    init(_ lookouts: [Lookout], interval: Double) throws(Errno) {
+    init(interval: Double) throws(Errno) {
         terminal = try Terminal(STDOUT_FILENO)
         // Before there are threads: they must not be hit by what is blocked here.
         ending = try SignalFD([SIGINT, SIGTERM, SIGHUP, SIGQUIT])
         resizing = try SignalFD([SIGWINCH])
         suspending = try SignalFD([SIGTSTP])
         continuing = try SignalFD([SIGCONT])
-        let news = try EventFD()
-        watches = try lookouts.map { lookout throws(Errno) in try Watch(lookout, interval: interval, news: news) }
-        self.news = news
+        news = try EventFD()
         self.interval = interval
     }
 
-    mutating func run() throws(Errno) {
+    /// Shows what is seen, until a key or a signal ends it.
+    mutating func run(_ lookouts: [Lookout]) throws(Errno) {
+        watches = try lookouts.map { lookout throws(Errno) in
+            try Watch(lookout, interval: interval, news: news)
+        }
         try terminal.enter()
         defer { terminal.leave() }
         while true {
