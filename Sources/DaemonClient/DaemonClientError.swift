@@ -1,6 +1,7 @@
 import DaemonAPI
 import Linux
 import NIOCore
+import NIOHTTP1
 
 /// Why the daemon gave no answer, or not the one that was hoped for.
 public enum DaemonClientError: Error, Equatable, CustomStringConvertible {
@@ -59,7 +60,7 @@ extension DaemonClientError {
         switch error {
         case let error as DaemonClientError: self = error
         case let error as IOError: self = .connection(Errno(rawValue: error.errnoCode))
-        case is ChannelError: self = .closed
+        case is ChannelError, HTTPParserError.invalidEOFState: self = .closed
         default: self = .malformed("\(error)")
         }
     }

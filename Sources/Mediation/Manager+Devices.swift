@@ -18,6 +18,8 @@ extension Manager {
         let path = directories.control(of: id)
         do {
             return try await blocking { try body(ControlClient(connectingTo: path)) }
+        } catch ControlClientError.refused(let refusal) {
+            throw MediationError(MediationError.Code(refusal.code), refusal.description)
         } catch {
             throw MediationError(.failed, "\(error)")
         }
@@ -124,5 +126,16 @@ extension Manager {
         let bytes = (try? file.readBytes(upTo: max(0, end - begin))) ?? []
         let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
         return (lines.suffix(max(0, count)).map(String.init), begin + bytes.count)
+    }
+}
+
+extension MediationError.Code {
+    /// What a device process's refusal is to whoever asked for something.
+    fileprivate init(_ code: ControlError.Code) {
+        switch code {
+        case .noSuchHead, .quota: self = .invalid
+        case .nothingShown: self = .conflict
+        case .malformed, .version, .unknownRequest, .failed: self = .failed
+        }
     }
 }

@@ -54,10 +54,10 @@ import Testing
     @Test func whileItRunsOnlyItsLimitsChange() throws {
         let vgpu = try daemon.started("bochs-display", "--attribute", "vram=8M")
         _ = try daemon.output("modify", vgpu.uuid, "--attribute", "weight=300", "--attribute", "frame-rate=10")
+        try daemon.expectFailure(69, "can change now. Stop it", "modify", vgpu.uuid, "--manual", "-t", "virtio-gpu")
         _ = try daemon.output("modify", vgpu.uuid, "--attribute", "vram=4M")
         let after = try daemon.vgpu(vgpu.uuid)
         #expect(after.pid == vgpu.pid && after.attributes["vram"] == "4M" && after.attributes["weight"] == "300")
-        try daemon.expectFailure(69, "can change now. Stop it", "modify", vgpu.uuid, "-t", "serial")
         try daemon.expectFailure(69, "can change now. Stop it", "modify", vgpu.uuid, "--attribute", "refresh=75")
         try daemon.expectFailure(69, "can change now. Stop it", "modify", vgpu.uuid, "--owner", "5")
         #expect(try daemon.vgpu(vgpu.uuid) == after)

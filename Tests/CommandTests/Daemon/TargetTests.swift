@@ -36,7 +36,7 @@ import VFIOUser
         #expect(png.starts(with: [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]))
         #expect(Array(png[16..<24]) == [0, 0, 2, 128, 0, 0, 1, 224])
         try daemon.expectFailure(64, "must be a number from 0 to 15", "screenshot", vgpu.uuid, file, "--head", "16")
-        try daemon.expectFailure(73, "its folder doesn't exist", "screenshot", vgpu.uuid, "\(file)/a")
+        try daemon.expectFailure(73, "its folder doesn't exist", "screenshot", vgpu.uuid, daemon.scratch.path("a/b"))
     }
 
     @Test func aStateIsSavedByWhoMayReadIt() throws {
@@ -108,7 +108,7 @@ import VFIOUser
         #expect(try String(contentsOfFile: file, encoding: .utf8).contains("mediated_vgpu_up"))
         let one = try daemon.output("metrics", vgpu.uuid)
         #expect(one.contains("mediated_vgpu_up{vgpu=\"\(vgpu.uuid)\"} 1\n") && !one.contains("mediated_parent"))
-        try daemon.expectFailure(73, "its folder doesn't exist", "metrics", "--output", "\(file)/a")
+        try daemon.expectFailure(73, "its folder doesn't exist", "metrics", "--output", daemon.scratch.path("a/b"))
     }
 
     @Test func whatDoesNotRunIsSaidSo() throws {
