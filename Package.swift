@@ -66,6 +66,10 @@ let package = Package(
         .target(name: "Control", dependencies: ["Linux", "Device", "JSON"]),
         .target(
             name: "Mediation", dependencies: ["Control", "Device", "DeviceCatalog", "JSON", "Linux"]),
+        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+        .target(name: "Database", dependencies: ["CSQLite", "Linux", "Mediation"]),
+        .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+        .target(name: "Profiles", dependencies: ["CYAML", "Device", "DeviceCatalog", "Display", "Linux", "Mediation"]),
         .target(name: "Metrics", dependencies: ["JSON"]),
         .target(name: "QMP", dependencies: ["Linux", "JSON"]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
@@ -79,8 +83,6 @@ let package = Package(
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]),
-        .target(name: "Database", dependencies: ["Mediation"]),
-        .target(name: "Profiles", dependencies: ["Mediation"]),
         .target(
             name: "Daemon",
             dependencies: [
@@ -116,6 +118,9 @@ let package = Package(
         .target(name: "EchoDevice", dependencies: ["Virtio", "Device", "Linux"], path: "Testing/EchoDevice"),
         .target(name: "FakeQEMU", dependencies: ["JSON", "Linux"], path: "Testing/FakeQEMU"),
         .target(name: "SeededRandom", path: "Testing/SeededRandom"),
+        .target(name: "StoreModel", dependencies: ["Mediation", "SeededRandom"], path: "Testing/StoreModel"),
+        .executableTarget(
+            name: "StoreWriter", dependencies: ["Database", "Linux", "StoreModel"], path: "Testing/StoreWriter"),
         .target(name: "CSystemCall", path: "Testing/CSystemCall"),
         .executableTarget(
             name: "SandboxProbe", dependencies: ["CLinux", "CSystemCall", "Linux"], path: "Testing/SandboxProbe"),
@@ -169,12 +174,22 @@ let package = Package(
         .testTarget(
             name: "SandboxTests",
             dependencies: [
-                "Control", "Device", "FakeGuest", "JSON", "Linux", "SandboxProbe", "VFIO", "VFIOUser",
+                "Control", "Device", "DeviceCatalog", "FakeGuest", "JSON", "Linux", "SandboxProbe", "VFIO", "VFIOUser",
                 "mediated-device",
             ]),
         .testTarget(
             name: "MediationTests",
-            dependencies: ["Control", "FakeGuest", "JSON", "Linux", "Mediation", "VFIOUser", "mediated-device"]),
+            dependencies: [
+                "Control", "Database", "Device", "FakeGuest", "JSON", "Linux", "Mediation", "VFIOUser",
+                "mediated-device",
+            ]),
+        .testTarget(
+            name: "DatabaseTests",
+            dependencies: ["CSQLite", "Database", "Linux", "Mediation", "SeededRandom", "StoreModel", "StoreWriter"]),
+        .testTarget(name: "ProfileTests", dependencies: ["DeviceCatalog", "Mediation", "Profiles", "SeededRandom"]),
+        .testTarget(
+            name: "DaemonTests",
+            dependencies: ["FakeGuest", "JSON", "Lab", "Linux", "VFIOUser", "mediated-daemon", "mediated-device"]),
         .testTarget(
             name: "NeighbourTests",
             dependencies: ["Control", "FakeGuest", "Linux", "SeededRandom", "VFIO", "mediated-device"]),

@@ -110,6 +110,21 @@ int clinux_seal_writing(int descriptor) {
     return fcntl(descriptor, F_ADD_SEALS, seals) < 0 ? -errno : 0;
 }
 
+#ifndef SO_MEMINFO
+#define SO_MEMINFO 55
+#endif
+
+int clinux_has_unread(int socket) {
+    /* SK_MEMINFO_VARS numbers; what was sent counts as the sender's until it is received (SK_MEMINFO_WMEM_ALLOC). */
+    enum { wmem_alloc = 2, vars = 9 };
+    uint32_t info[vars] = {0};
+    socklen_t size = sizeof info;
+    if (getsockopt(socket, SOL_SOCKET, SO_MEMINFO, info, &size) < 0) return -errno;
+    return info[wmem_alloc] != 0;
+}
+
+int clinux_is_memory(int descriptor) { return fcntl(descriptor, F_GET_SEALS) >= 0; }
+
 int clinux_cannot_shrink(int descriptor) {
     int seals = fcntl(descriptor, F_GET_SEALS);
     return seals < 0 ? -errno : (seals & F_SEAL_SHRINK) != 0;

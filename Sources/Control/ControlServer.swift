@@ -7,18 +7,24 @@ import Linux
 /// What a peer can take is bounded: a request is one line of at most ``lineLimit`` bytes; the next one is looked
 /// at when the reply to the last has gone; each turn of the loop answers one request of a connection; and of
 /// more than ``connectionLimit`` connections the one that has been silent the longest is dropped. Those that wait for
-/// events don't count among these, but have the same limit for themselves.
+/// events don't count among these, but have the same limit for themselves, and are told at most every ``eventPause``.
 public final class ControlServer {
     /// The longest request, with its end of line, in bytes.
     public static let lineLimit = 4096
     /// The most connections at a time; and the most of those that wait for events.
     public static let connectionLimit = 8
 
+    /// For how long no events are told after some were, in nanoseconds: whoever makes many, as by connecting and leaving
+    /// all the time, keeps nobody busy who waits for those of many devices.
+    public static let eventPause: UInt64 = 100_000_000
+
     private let listener: UnixListener
     private let loop: EventLoop
     private unowned let delegate: any ControlDelegate
     private let events: EventLog
     private let retry: TimerFD
+    private let pause: TimerFD
+    private var isPausing = false
     private var watches: [EventLoop.Token] = []
     /// In the order of their last request, the latest at the end.
     private var connections: [ControlConnection] = []
@@ -30,12 +36,18 @@ public final class ControlServer {
     public init(_ listener: UnixListener, loop: EventLoop, delegate: any ControlDelegate) throws(Errno) {
         self.listener = listener
         retry = try TimerFD()
+        pause = try TimerFD()
         self.loop = loop
         self.delegate = delegate
         events = delegate.events
         let accepting = try loop.watch(listener.descriptor, for: .readable) { [unowned self] _ in accept() }
         let retrying = try loop.watch(retry.descriptor, for: .readable) { [unowned self] _ in resume() }
-        watches = [accepting, retrying]
+        let pausing = try loop.watch(pause.descriptor, for: .readable) { [unowned self] _ in
+            pause.consume()
+            isPausing = false
+            answerHeld()
+        }
+        watches = [accepting, retrying, pausing]
         events.onEvent = { [unowned self] in answerHeld() }
     }
 
@@ -95,6 +107,7 @@ public final class ControlServer {
                 connections.removeAll { $0 === connection }
                 connections.append(connection)
                 if let reply = reply(to: request) {
+                    if case .success(.events) = request { beginPause() }
                     try connection.send(reply)
                 } else {
                     hold(try? request.get(), of: connection)
@@ -115,8 +128,11 @@ public final class ControlServer {
 
     /// There may be an answer now to what was held back.
     private func answerHeld() {
-        for connection in connections {
-            guard let request = connection.held, let reply = reply(to: .success(request)) else { continue }
+        let replies = connections.compactMap { connection in
+            connection.held.flatMap { reply(to: .success($0)) }.map { (connection, $0) }
+        }
+        if !replies.isEmpty { beginPause() }
+        for (connection, reply) in replies {
             connection.held = nil
             do throws(ControlConnection.Ended) {
                 try connection.send(reply)
@@ -127,8 +143,14 @@ public final class ControlServer {
         }
     }
 
+    private func beginPause() {
+        isPausing = true
+        pause.set(nanoseconds: Self.eventPause)
+    }
+
     /// - Returns: nil when it is to be held back.
     private func reply(to request: Result<ControlRequest, ControlError>) -> ControlReply? {
+        if isPausing, case .success(.events) = request { return nil }
         do {
             return try delegate.answer(request.get())
         } catch let error as ControlError {

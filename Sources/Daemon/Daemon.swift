@@ -102,9 +102,14 @@ public struct Daemon: Sendable {
         var catalogue = try step("read the devices' options") { () throws in
             Catalogue(parents: [], types: try Catalogue.builtInTypes())
         }
-        let profiles = try step("read the profiles") { () throws in try Profiles(readingFile: directories.types) }
-        catalogue.types += profiles.types
-        catalogue.parents = profiles.parents
+        do throws(ProfileError) {
+            if let profiles = try Profiles(readingFile: directories.types) {
+                catalogue.types += profiles.types
+                catalogue.parents = profiles.parents
+            }
+        } catch {
+            throw DaemonError(error.description)
+        }
         if !catalogue.parents.contains(where: { $0.name == "cpu" }) {
             catalogue.parents.insert(
                 Parent(
@@ -114,9 +119,9 @@ public struct Daemon: Sendable {
         return catalogue
     }
 
-    private func database() throws(DaemonError) -> InstanceStore {
-        try step("open the database '\(directories.database)'") { () throws in
-            try InstanceStore(path: directories.database)
+    private func database() throws(DaemonError) -> Database {
+        do throws(DatabaseError) { return try Database(path: directories.database) } catch {
+            throw DaemonError(error.description)
         }
     }
 }

@@ -25,7 +25,8 @@ public final class AddressSpace: MappedMemory {
 
     /// Where the bytes of a map are.
     public enum Backing: ~Copyable {
-        /// A file, from byte `offset` on, a multiple of 4096. The descriptor is closed as soon as it is mapped.
+        /// A file that is memory, from byte `offset` on, a multiple of 4096. The descriptor is closed as soon as it is
+        /// mapped.
         case file(Descriptor, offset: UInt64)
         /// Elsewhere: the hypervisor moves them.
         case remote(any RemoteMemory)

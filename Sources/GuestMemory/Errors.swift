@@ -18,6 +18,8 @@ public enum MapError: Error, Equatable, Sendable {
     case beyondEndOfFile(offset: UInt64, size: UInt64, fileSize: UInt64)
     /// The file was not opened for this access. EACCES
     case fileAccess(DMAAccess)
+    /// The file is none of a memfd, tmpfs or hugetlbfs: whoever reads its pages may wait for somebody. ENODEV
+    case notMemory
     /// The system refused: ENOMEM, ENODEV, EPERM for a sealed file …
     case system(Errno)
 
@@ -29,6 +31,7 @@ public enum MapError: Error, Equatable, Sendable {
         case .full: .noSpace
         case .notMapped: .noSuchFileOrDirectory
         case .fileAccess: .permissionDenied
+        case .notMemory: .operationNotSupportedByDevice
         case .system(let errno): errno
         }
     }
@@ -53,6 +56,8 @@ extension MapError: CustomStringConvertible {
             "\(size) bytes at offset \(hex(offset)) run past the end of a file of \(fileSize) bytes."
         case .fileAccess(let access):
             "The file was not opened for \(access) access."
+        case .notMemory:
+            "The file is not memory: no memfd, and not of tmpfs or hugetlbfs."
         case .system(let errno):
             "The memory could not be mapped: \(errno)."
         }

@@ -38,21 +38,18 @@ final class FileMappings {
         of descriptor: borrowing Descriptor, offset: UInt64, size: UInt64, access: DMAAccess
     ) throws(MapError) -> FileMapping {
         guard offset % pageSize == 0 else { throw .unalignedOffset(offset) }
+        guard descriptor.isMemory() else { throw .notMemory }
         let status: Descriptor.Status
         do throws(Errno) { status = try descriptor.status() } catch { throw .system(error) }
         // mmap(2) wants a shared file readable, whatever the access.
         guard status.isReadable, status.isWritable || !access.contains(.write) else { throw .fileAccess(access) }
-        guard status.isRegular else {
-            // What a device file shows, and how much of it, depends on the range that is asked for.
-            return try FileMapping(of: descriptor, offset: offset, size: size, access: access, key: nil, for: self)
-        }
         let fileSize = (status.size &+ (pageSize - 1)) & ~(pageSize - 1)
         guard offset <= fileSize, size <= fileSize - offset else {
             throw .beyondEndOfFile(offset: offset, size: size, fileSize: status.size)
         }
         let key = Key(device: status.device, inode: status.inode, writable: access.contains(.write))
         if let mapping = shared[key]?.mapping, offset + size <= mapping.size { return mapping }
-        let mapping = try FileMapping(of: descriptor, offset: 0, size: fileSize, access: access, key: key, for: self)
+        let mapping = try FileMapping(of: descriptor, size: fileSize, access: access, key: key, for: self)
         shared[key] = Entry(mapping: mapping)
         return mapping
     }
@@ -74,42 +71,40 @@ final class FileMappings {
     }
 }
 
-/// A file, or a range of a device file, mapped into this process until the last map and pin that use it go.
+/// A file, mapped into this process until the last map and pin that use it go.
 final class FileMapping {
     private let mapping: Mapping
-    private let offset: UInt64
-    private let key: FileMappings.Key?
+    private let key: FileMappings.Key
     private weak var owner: FileMappings?
 
     /// In bytes.
     var size: UInt64 { UInt64(mapping.size) }
 
     fileprivate init(
-        of descriptor: borrowing Descriptor, offset: UInt64, size: UInt64, access: DMAAccess,
-        key: FileMappings.Key?, for owner: FileMappings
+        of descriptor: borrowing Descriptor, size: UInt64, access: DMAAccess, key: FileMappings.Key,
+        for owner: FileMappings
     ) throws(MapError) {
         guard let length = Int(exactly: size) else { throw .system(.noMemory) }
         try owner.reserve(size)
         do throws(Errno) {
             mapping = try Mapping(
-                of: descriptor, at: offset, size: length, access: access.contains(.write) ? [.read, .write] : .read)
+                of: descriptor, size: length, access: access.contains(.write) ? [.read, .write] : .read)
         } catch {
             owner.giveBack(size)
             throw .system(error)
         }
-        self.offset = offset
         self.key = key
         self.owner = owner
     }
 
     deinit {
         owner?.giveBack(size)
-        if let key { owner?.forget(key) }
+        owner?.forget(key)
     }
 
     /// The byte at `offset` of the file.
     func pointer(at offset: UInt64) -> UnsafeMutableRawPointer {
         // SAFETY: the caller has asked FileMappings for a range that begins here, so it lies inside.
-        mapping.base + Int(offset - self.offset)
+        mapping.base + Int(offset)
     }
 }

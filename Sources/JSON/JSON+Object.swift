@@ -1,12 +1,28 @@
 extension JSON {
     /// The members of a JSON object: in the order in which they were added, found by name in constant time.
     ///
-    /// Two objects are equal when they have equal members, in whatever order. Names are compared as Swift
-    /// compares strings, by canonical equivalence.
+    /// Two objects are equal when they have equal members, in whatever order. Names are compared byte by byte, as
+    /// RFC 8259 recommends (section 8.3).
     public struct Object: Sendable {
         /// The names, in order.
         public private(set) var names: [String] = []
-        private var values: [String: JSON] = [:]
+        fileprivate private(set) var values: [Name: JSON] = [:]
+
+        /// A name whose comparison takes time in proportion to its length. Swift's own, by canonical equivalence, takes
+        /// the square of it for combining characters in a row: minutes for a message of 1 MiB.
+        fileprivate struct Name: Hashable {
+            let text: String
+
+            init(_ text: String) {
+                self.text = text
+            }
+
+            static func == (a: Name, b: Name) -> Bool { a.text.utf8.elementsEqual(b.text.utf8) }
+
+            func hash(into hasher: inout Hasher) {
+                for byte in text.utf8 { hasher.combine(byte) }
+            }
+        }
 
         /// No members.
         public init() {}
@@ -18,13 +34,14 @@ extension JSON {
 
         /// The value of a member; setting nil removes it, in time linear in the number of members.
         public subscript(name: String) -> JSON? {
-            get { values[name] }
+            get { values[Name(name)] }
             set {
+                let key = Name(name)
                 guard let newValue else {
-                    if values.removeValue(forKey: name) != nil { names.removeAll { $0 == name } }
+                    if values.removeValue(forKey: key) != nil { names.removeAll { Name($0) == key } }
                     return
                 }
-                if values.updateValue(newValue, forKey: name) == nil { names.append(name) }
+                if values.updateValue(newValue, forKey: key) == nil { names.append(name) }
             }
         }
     }
@@ -38,7 +55,7 @@ extension JSON.Object: RandomAccessCollection {
     public var startIndex: Int { 0 }
     public var endIndex: Int { names.count }
     public subscript(position: Int) -> (name: String, value: JSON) {
-        (names[position], values[names[position]] ?? .null)
+        (names[position], self[names[position]] ?? .null)
     }
 }
 

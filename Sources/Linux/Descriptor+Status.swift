@@ -18,6 +18,12 @@ extension Descriptor {
         public var isWritable: Bool
     }
 
+    /// Whether the file is memory: of a memfd, tmpfs or hugetlbfs. `F_GET_SEALS`
+    ///
+    /// Of any other the kernel may have to ask somebody for its size or its pages, such as a file system that a process
+    /// serves (FUSE), and who waits for them waits as long as that one likes.
+    public borrowing func isMemory() -> Bool { clinux_is_memory(raw) == 1 }
+
     /// The file's identity, size and kind, and how it was opened. `fstat(2)`, `F_GETFL`
     public borrowing func status() throws(Errno) -> Status {
         var status = stat()

@@ -42,8 +42,6 @@ public final class EventLoop {
     private var nextNumber: UInt64 = 1
     private var polls = 0
     private var spin = SpinBudget(interval: SpinBudget.systemCallInterval)
-    /// Handlers wait for a receive that has nothing to hand over.
-    private var isDispatchDue = false
 
     public init() throws(Errno) {
         let epoll = Descriptor(owning: try systemCall { epoll_create1(Int32(EPOLL_CLOEXEC)) })
@@ -128,8 +126,9 @@ public final class EventLoop {
         descriptors: inout ReceivedDescriptors, isPolling: Bool = false
     ) throws(Errno) -> UnixSocket.Received {
         if isPolling { return try poll(socket, into: buffer, at: position, descriptors: &descriptors) }
-        if isDispatchDue {
-            isDispatchDue = false
+        // An alarm that ended the last receive, or came since: what was received then may have taken long.
+        if sentry.takeAlarm() {
+            try socket.descriptor.setNonblocking(false)
             try dispatch(milliseconds: 0)
             return .nothing
         }
@@ -142,10 +141,6 @@ public final class EventLoop {
         }
         if !isThere {
             received = try socket.receive(into: buffer, from: position, descriptors: &descriptors, blocking: true)
-        }
-        if sentry.takeAlarm() {
-            try socket.descriptor.setNonblocking(false)
-            if received == .nothing { try dispatch(milliseconds: 0) } else { isDispatchDue = true }
         }
         return received
     }

@@ -19,6 +19,7 @@ public final class UnixListener: Sendable {
     public init(path: String, mode: mode_t = 0o600, backlog: Int32 = 16, leavesPath: Bool = false) throws(Errno) {
         let descriptor = try UnixSocket.create()
         let raw = descriptor.raw
+        let lock = Self.lockFolder(of: path)
         try Self.removeDeadSocket(at: path)
         // The umask decides over the file's mode from its first moment; fchmod comes too late.
         let before = umask(~mode & 0o777)
@@ -29,6 +30,7 @@ public final class UnixListener: Sendable {
         var status = stat()
         try systemCall { lstat(path, &status) }
         try systemCall { listen(raw, backlog) }
+        _ = consume lock
         self.identity = leavesPath ? nil : (status.st_dev, status.st_ino)
         self.descriptor = descriptor
         self.path = path
@@ -58,6 +60,21 @@ public final class UnixListener: Sendable {
         guard let identity else { return }
         var status = stat()
         if lstat(path, &status) == 0, status.st_dev == identity.0, status.st_ino == identity.1 { unlink(path) }
+    }
+
+    /// Keeps others of this project from removing, or making, a socket in the same folder meanwhile: what looks dead may be
+    /// one that doesn't listen yet. `flock(2)`
+    ///
+    /// Whoever may read a folder can lock it, for as long as they like. So this waits for a second at most, and goes on
+    /// without.
+    private static func lockFolder(of path: String) -> Descriptor? {
+        let folder = path.lastIndex(of: "/").map { path[...$0] } ?? "."
+        guard let lock = try? Descriptor(reading: String(folder)) else { return nil }
+        let deadline = Deadline(milliseconds: 1000)
+        while flock(lock.raw, LOCK_EX | LOCK_NB) != 0, errno == EWOULDBLOCK, deadline.millisecondsLeft > 0 {
+            usleep(10_000)
+        }
+        return lock
     }
 
     private static func removeDeadSocket(at path: String) throws(Errno) {

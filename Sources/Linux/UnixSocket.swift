@@ -70,6 +70,13 @@ public struct UnixSocket: ~Copyable, Sendable {
         return entry.revents & Int16(POLLHUP) != 0
     }
 
+    /// Whether the peer, unless it is gone, has not received all that was sent; descriptors that went with it are still
+    /// open then, and count for the user of this process. `SO_MEMINFO`
+    public borrowing func hasUnread() throws(Errno) -> Bool {
+        let raw = descriptor.raw
+        return try shim(clinux_has_unread(raw)) == 1
+    }
+
     /// Waits until there is something to receive (or the peer is gone).
     ///
     /// - Parameter milliseconds: how long at most; negative: without end.

@@ -18,29 +18,29 @@ extension Manager {
         let path = directories.control(of: id)
         do {
             return try await blocking { try body(ControlClient(connectingTo: path)) }
-        } catch ControlClientError.refused(let refusal) {
-            throw MediationError(MediationError.Code(refusal.code), refusal.description)
+        } catch let error as ControlClientError {
+            throw MediationError(error)
         } catch {
             throw MediationError(.failed, "\(error)")
         }
     }
 
-    /// Puts limits into force.
-    func apply(_ limits: Limits, to instance: Instance) async throws(MediationError) {
-        let frameRate = limits.frameRate
-        let videoMemory = limits.videoMemory
-        if frameRate > 0 || videoMemory > 0 {
+    /// Puts limits into force where they differ from those that a running instance has had: its device need not have all.
+    func apply(_ limits: Limits, insteadOf before: Limits, to instance: Instance) async throws(MediationError) {
+        let quota = Quota(
+            videoMemory: limits.videoMemory == before.videoMemory ? nil : limits.videoMemory,
+            frameRate: limits.frameRate == before.frameRate ? nil : limits.frameRate)
+        if quota != Quota() {
             let path = directories.control(of: instance.id)
             do {
-                _ = try await blocking {
-                    try ControlClient(connectingTo: path).modify(
-                        Quota(videoMemory: videoMemory > 0 ? videoMemory : nil, frameRate: frameRate))
-                }
+                _ = try await blocking { try ControlClient(connectingTo: path).modify(quota) }
             } catch {
                 throw MediationError(.conflict, "\(error)")
             }
         }
-        if let process = instance.process { Weight(limits.weight).apply(to: process.id) }
+        if limits.weight != before.weight, let process = instance.process {
+            Weight(limits.weight).apply(to: process.id)
+        }
     }
 
     /// Takes what a device process tells into the journal.
@@ -129,13 +129,19 @@ extension Manager {
     }
 }
 
-extension MediationError.Code {
-    /// What a device process's refusal is to whoever asked for something.
-    fileprivate init(_ code: ControlError.Code) {
-        switch code {
-        case .noSuchHead, .quota: self = .invalid
-        case .nothingShown: self = .conflict
-        case .malformed, .version, .unknownRequest, .failed: self = .failed
-        }
+extension MediationError {
+    /// What a device process said, or why it said nothing.
+    fileprivate init(_ error: ControlClientError) {
+        let code: Code =
+            switch error {
+            case .refused(let error):
+                switch error.code {
+                case .noSuchHead: .notFound
+                case .nothingShown, .quota: .conflict
+                case .malformed, .version, .unknownRequest, .failed: .failed
+                }
+            case .cannotConnect, .timedOut, .closed, .connection, .malformedReply: .failed
+            }
+        self.init(code, error.description)
     }
 }

@@ -92,8 +92,9 @@ extension Manager {
             try watch(instance, identity, user: user, backOff: backOff)
             let path = directories.control(of: instance.id)
             _ = try await blocking { try ControlClient(connectingTo: path).info() }
-            let limits = try catalogue.limits(of: instance)
-            if limits.weight != Limits.standardWeight || limits.frameRate > 0 { try await apply(limits, to: instance) }
+            // The other limits are options of the device.
+            let weight = try catalogue.limits(of: instance).weight
+            if weight != Limits.standardWeight { Weight(weight).apply(to: identity.id) }
             return instance
         } catch {
             let reason = lastLogLine(of: instance.id) ?? "\(error)"

@@ -191,8 +191,7 @@ public actor Manager {
         }
         try catalogue.checkRoom(for: after, beside: instances.values.filter { $0.id != after.id })
         let limits = try catalogue.limits(of: after)
-        guard try catalogue.limits(of: before) != limits else { return }
-        try await apply(limits, to: after)
+        try await apply(limits, insteadOf: catalogue.limits(of: before), to: after)
     }
 
     // MARK: The store
@@ -223,7 +222,7 @@ public actor Manager {
 
     private func stored<Value>(_ body: () throws -> Value) throws(MediationError) -> Value {
         do { return try body() } catch {
-            throw MediationError(.failed, "The database can't be used: \(error). Nothing was changed.")
+            throw MediationError(.failed, "Nothing was changed: the database can't be used. \(error)")
         }
     }
 

@@ -36,6 +36,9 @@ struct Run: ParsableCommand {
     @Flag(help: "Never sleep while a client is connected: faster answers for a whole processor.")
     var poll = false
 
+    @Flag(help: "Don't confine the process: for debuggers, profilers, and kernels without system call filters.")
+    var noSandbox = false
+
     func run() throws {
         do throws(OptionError) {
             try DeviceCatalog.check(type, options: option)
@@ -68,6 +71,7 @@ struct Run: ParsableCommand {
         if let state { arguments += ["--restore", state] }
         if let mode { arguments += ["--mode", mode] }
         if poll { arguments.append("--poll") }
+        if !noSandbox { arguments.append("--sandbox") }
         return arguments
     }
 

@@ -1,3 +1,4 @@
+import Glibc
 import Linux
 import VFIOUser
 
@@ -41,4 +42,14 @@ public final class GuestRAM: ClientMemory {
     private func offset(of address: UInt64) -> Int? {
         address < self.address ? nil : Int(exactly: address - self.address)
     }
+}
+
+/// Memory of the guest's that a hostile client can cut off under the device.
+public func shrinkableMemory(size: Int) throws(Errno) -> Descriptor {
+    // Another name of the system's for a file of tmpfs.
+    let name = "/guest-\(getpid())-\(UInt64.random(in: 0 ... .max))"
+    let descriptor = Descriptor(owning: shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0o600))
+    shm_unlink(name)
+    guard ftruncate(descriptor.raw, off_t(size)) == 0 else { throw Errno(rawValue: errno) }
+    return descriptor
 }

@@ -47,6 +47,10 @@ enum Confined {
             "socket-pair-inet": now { () throws(Errno) in
                 try call(__NR_socketpair, Int(AF_INET), Int(SOCK_STREAM.rawValue), 0, address(of: [0]))
             },
+            // One that could send to any path.
+            "socket-pair-datagrams": now { () throws(Errno) in
+                try call(__NR_socketpair, Int(AF_UNIX), Int(SOCK_DGRAM.rawValue), 0, address(of: [0]))
+            },
             "connect": {
                 let socket = try call(__NR_socket, Int(AF_UNIX), Int(SOCK_STREAM.rawValue))
                 return { () throws(Errno) in
@@ -256,6 +260,14 @@ enum Confined {
                     + (ContinuousClock.now >= before ? 0 : 1)
             },
             "hashing": now { () throws(Errno) in Set((0..<1000).map(String.init)).count },
+            "random-numbers": now { () throws(Errno) in
+                var numbers = [UInt64](repeating: 0, count: 8)
+                var span = numbers.mutableSpan
+                var bytes = span.mutableBytes
+                try RandomNumbers.fill(&bytes)
+                // Two that are equal, or one that is 0, come once in 2^58 attempts.
+                return Set(numbers).subtracting([0]).count
+            },
             // A file that is cut off under a mapping is an error of the copy, not the end of the process.
             "cut-off-file": {
                 GuardedCopy.install()

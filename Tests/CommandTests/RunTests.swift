@@ -21,15 +21,39 @@ import Testing
         #expect(json["clientConnected"] == false)
         #expect(try Command.run("stop", device.socket).status == 0)
         #expect(device.status() == 0)
-        #expect(!FileManager.default.fileExists(atPath: device.socket))
-        #expect(!FileManager.default.fileExists(atPath: device.socket + ".control"))
     }
 
     @Test func aTerminatedProcessEndsInOrder() throws {
         let device = try RunningDevice("serial", in: scratch)
         device.terminate()
         #expect(device.status() == 0)
+    }
+
+    @Test func aConfinedProcessLeavesItsSocketsToTheNext() throws {
+        for _ in 0..<2 {
+            let device = try RunningDevice("serial", in: scratch)
+            #expect(try isConfined(device))
+            #expect(try Command.run("stop", device.socket).status == 0)
+            #expect(device.status() == 0)
+            #expect(FileManager.default.fileExists(atPath: device.socket))
+        }
+    }
+
+    @Test func aProcessThatIsNotConfinedRemovesItsSockets() throws {
+        let device = try RunningDevice("serial", "--no-sandbox", in: scratch)
+        #expect(try !isConfined(device))
+        #expect(try Command.run("stop", device.socket).status == 0)
+        #expect(device.status() == 0)
         #expect(!FileManager.default.fileExists(atPath: device.socket))
+        #expect(!FileManager.default.fileExists(atPath: device.socket + ".control"))
+    }
+
+    /// Whether the kernel filters the process's system calls.
+    private func isConfined(_ device: RunningDevice) throws -> Bool {
+        let info = try JSON(parsing: Command.run("info", device.socket, "--json").output)
+        let process = try #require(info["process"]?.text)
+        let status = try String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)
+        return status.contains("\nSeccomp:\t2\n")
     }
 
     @Test func aProcessThatNobodyListensToGoesOn() throws {

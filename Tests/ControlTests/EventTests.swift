@@ -45,6 +45,20 @@ import Testing
         }
     }
 
+    @Test func whoeverWaitsIsNotKeptBusy() throws {
+        try withDeviceProcess { process in
+            let client = try ControlClient(connectingTo: process.path)
+            let start = SystemClock.nanoseconds
+            var last = 0
+            for _ in 0..<4 {
+                process.happen()
+                last = try client.events(after: last, milliseconds: 10_000).last
+            }
+            // The first are told at once.
+            #expect(SystemClock.nanoseconds - start >= 3 * ControlServer.eventPause)
+        }
+    }
+
     @Test func whoeverWaitsIsToldAndTakesNobodysPlace() throws {
         try withDeviceProcess { process in
             let waiting = try (0..<ControlServer.connectionLimit).map { _ in try Peer(process, sending: Self.request) }

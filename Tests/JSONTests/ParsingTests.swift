@@ -88,4 +88,17 @@ import SeededRandom
             #expect(try JSON(parsing: value.text) == value)
         }
     }
+
+    @Test func namesAreComparedByteByByte() throws {
+        let object = try JSON(parsing: "{\"\u{e9}\":1,\"e\u{301}\":2}")
+        #expect(object["\u{e9}"] == 1 && object["e\u{301}"] == 2)
+        #expect(object.object?.names.count == 2)
+    }
+
+    /// By canonical equivalence it would take the square of the time, and this test would not end.
+    @Test func aNameMayBeOfAnyCharacters() throws {
+        let marks = String(repeating: "\u{301}\u{323}", count: 1 << 17)
+        let object = try JSON(parsing: "{\"\(marks)\":1,\"\(marks)a\":2}")
+        #expect(object[marks] == 1 && object[marks + "a"] == 2)
+    }
 }

@@ -1,80 +1,61 @@
+import Database
 import Foundation
 import Glibc
 import Mediation
 import Synchronization
 import Testing
 
-/// What a manager stores, in memory: stands for a database where it doesn't matter that there is one.
-final class MemoryStore: Store {
-    private struct Contents {
-        var instances: [Instance] = []
-        var entries: [JournalEntry] = []
-        var boot: String?
+/// A database in memory that can be broken, and whose journal can be waited for.
+final class ObservedStore: Store {
+    struct Broken: Error {}
+
+    private struct Observation {
         var isBroken = false
         var waiting: [(kind: String, instance: InstanceID?, CheckedContinuation<JournalEntry, Never>)] = []
     }
 
-    struct Broken: Error {}
+    private let database: Database
+    private let observation = Mutex(Observation())
 
-    private let contents = Mutex(Contents())
+    init() throws { database = try Database() }
 
     var isBroken: Bool {
-        get { contents.withLock { $0.isBroken } }
-        set { contents.withLock { $0.isBroken = newValue } }
+        get { observation.withLock { $0.isBroken } }
+        set { observation.withLock { $0.isBroken = newValue } }
     }
 
-    func instances() throws -> [Instance] { contents.withLock { $0.instances } }
-    func lastBoot() throws -> String? { contents.withLock { $0.boot } }
+    func instances() throws -> [Instance] { try database.instances() }
+    func lastBoot() throws -> String? { try database.lastBoot() }
+
+    func journal(after number: Int, instance: InstanceID?, limit: Int) throws -> [JournalEntry] {
+        try database.journal(after: number, instance: instance, limit: limit)
+    }
 
     func commit(_ change: StoreChange) throws -> [JournalEntry] {
-        let (entries, told) = try contents.withLock { contents in
-            guard !contents.isBroken else { throw Broken() }
-            contents.instances.removeAll { instance in change.removed.contains(instance.id) }
-            for instance in change.saved {
-                if let index = contents.instances.firstIndex(where: { $0.id == instance.id }) {
-                    contents.instances[index] = instance
-                } else {
-                    contents.instances.append(instance)
-                }
-            }
-            if let boot = change.boot { contents.boot = boot }
-            var numbered: [JournalEntry] = []
-            for entry in change.entries {
-                var entry = entry
-                entry.number = contents.entries.count + 1
-                contents.entries.append(entry)
-                numbered.append(entry)
-            }
+        let (entries, told) = try observation.withLock { observation in
+            guard !observation.isBroken else { throw Broken() }
+            let entries = try database.commit(change)
             var told: [(CheckedContinuation<JournalEntry, Never>, JournalEntry)] = []
-            contents.waiting.removeAll { kind, id, continuation in
-                guard let entry = numbered.first(where: { $0.kind == kind && (id == nil || $0.instance == id) }) else {
+            observation.waiting.removeAll { kind, id, continuation in
+                guard let entry = entries.first(where: { $0.kind == kind && (id == nil || $0.instance == id) }) else {
                     return false
                 }
                 told.append((continuation, entry))
                 return true
             }
-            return (numbered, told)
+            return (entries, told)
         }
         for (continuation, entry) in told { continuation.resume(returning: entry) }
         return entries
     }
 
-    func journal(after number: Int, instance: InstanceID?, limit: Int) throws -> [JournalEntry] {
-        contents.withLock { contents in
-            Array(
-                contents.entries.filter { $0.number > number && (instance == nil || $0.instance == instance) }
-                    .suffix(limit))
-        }
-    }
-
     /// Waits for an entry behind number `after`.
     func entry(_ kind: String, of instance: InstanceID? = nil, after number: Int = 0) async -> JournalEntry {
         await withCheckedContinuation { continuation in
-            let present: JournalEntry? = contents.withLock { contents in
-                let found = contents.entries.first {
-                    $0.number > number && $0.kind == kind && (instance == nil || $0.instance == instance)
-                }
-                if found == nil { contents.waiting.append((kind, instance, continuation)) }
+            let present: JournalEntry? = observation.withLock { observation in
+                let entries = try? database.journal(after: number, instance: instance, limit: .max)
+                let found = entries?.first { $0.kind == kind }
+                if found == nil { observation.waiting.append((kind, instance, continuation)) }
                 return found
             }
             if let present { continuation.resume(returning: present) }
@@ -82,19 +63,15 @@ final class MemoryStore: Store {
     }
 
     /// As a daemon of another time has left it.
-    func replace(_ instance: Instance, boot: String? = nil) {
-        contents.withLock { contents in
-            contents.instances.removeAll { $0.id == instance.id }
-            contents.instances.append(instance)
-            contents.boot = boot ?? contents.boot
-        }
+    func replace(_ instance: Instance, boot: String? = nil) throws {
+        try database.commit(StoreChange(saved: [instance], boot: boot))
     }
 }
 
 /// A manager with folders of its own. What it has started ends with it.
 final class Bench {
     let root: String
-    let store = MemoryStore()
+    let store: ObservedStore
     private(set) var manager: Manager
 
     static var catalogue: Catalogue {
@@ -114,7 +91,9 @@ final class Bench {
     }
 
     init() throws {
+        store = try ObservedStore()
         root = "/tmp/mediation-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+        try Directories(root: root).make()
         manager = try Self.manager(root, store)
     }
 
@@ -125,7 +104,7 @@ final class Bench {
         try? FileManager.default.removeItem(atPath: root)
     }
 
-    private static func manager(_ root: String, _ store: MemoryStore) throws -> Manager {
+    private static func manager(_ root: String, _ store: ObservedStore) throws -> Manager {
         var configuration = Manager.Configuration(program: try program)
         configuration.checkpointInterval = .milliseconds(1)
         return Manager(

@@ -1,3 +1,4 @@
+import Device
 import Foundation
 import Glibc
 import Mediation
@@ -217,7 +218,7 @@ import VFIOUser
         instance.state = .running
         // Process 1 is there, but is not the one that was started.
         instance.process = ProcessIdentity(id: 1, startTime: 12345, boot: try ProcessIdentity.currentBoot())
-        bench.store.replace(instance, boot: try ProcessIdentity.currentBoot())
+        try bench.store.replace(instance, boot: ProcessIdentity.currentBoot())
         try await bench.manager.begin()
         let now = try await bench.manager.instance(id)
         #expect(now.state == .running && now.restarts == 1)
@@ -231,7 +232,7 @@ import VFIOUser
             var instance = Instance(id: InstanceID(), parent: "cpu", type: "serial", isAutostarted: isAutostarted)
             instance.state = .running
             instance.process = ProcessIdentity(id: 4711, startTime: 1, boot: "another boot")
-            bench.store.replace(instance, boot: "another boot")
+            try bench.store.replace(instance, boot: "another boot")
             ids.append(instance.id)
         }
         try await bench.manager.begin()
@@ -279,6 +280,33 @@ import VFIOUser
         change.attributes = []
         change.removedAttributes = ["edid"]
         await expectError(.notFound, "'edid'") { _ = try await bench.manager.modify(instance.id, change) }
+    }
+
+    /// virtio-gpu's video memory can't change while it runs.
+    @Test func aWeightNeedsNothingOfTheDevice() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        let instance = try await bench.started("virtio-gpu", [Attribute("vram", "16M"), Attribute("weight", "50")])
+        let process = try #require(instance.process)
+        #expect(try niceness(of: process.id) == 3)
+        var change = Manager.Modification()
+        change.attributes = [Attribute("weight", "10")]
+        _ = try await bench.manager.modify(instance.id, change)
+        #expect(try niceness(of: process.id) == 10)
+        change.attributes = [Attribute("vram", "32M")]
+        await expectError(.conflict, "has no video memory") { _ = try await bench.manager.modify(instance.id, change) }
+    }
+
+    @Test func aFrameRateIsThereFromTheStart() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        let instance = try await bench.started("bochs-display", [Attribute("frame-rate", "25")])
+        // Asked for nothing, it says what is in force.
+        let quota = try await bench.manager.ask(instance.id) { try $0.modify(Quota(videoMemory: 16 << 20)) }
+        #expect(quota == Quota(videoMemory: 16 << 20, frameRate: 25))
+        await expectError(.invalid, "no option 'frame-rate'") {
+            _ = try await bench.started("serial", [Attribute("frame-rate", "25")])
+        }
     }
 
     @Test func lessVideoMemorySurvivesTheDeviceProcess() async throws {

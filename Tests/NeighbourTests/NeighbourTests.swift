@@ -6,19 +6,19 @@ import Testing
 import VFIO
 
 /// Two device processes: whatever a client does to one of them, it does to that one alone, and not for good.
-@Suite(
-    .serialized,
-    .enabled(
-        if: ProcessInfo.processInfo.environment["NEIGHBOUR_SECONDS"] != nil,
-        "'make neighbours' runs it; five of its attacks find bounds that are missing still."))
-struct NeighbourTests {
+@Suite(.serialized) struct NeighbourTests {
     /// By how much the private memory of a process may have grown when an attack is over, in bytes: what the allocator
     /// keeps for the next.
-    private static let memoryTolerance = 8 << 20
+    private static let memoryTolerance = 16 << 20
     private static let neighboursMemoryTolerance = 1 << 20
 
+    /// How often the neighbour's client must be answered for its times to say something.
+    private static let roundTrips = 2000
+    /// By what factor its times may exceed those beside an ordinary client. The machine may be busy with other things.
+    private static let slowdown = 10.0
+
     /// For how long random messages are sent.
-    private static var seconds: Int { Int(ProcessInfo.processInfo.environment["NEIGHBOUR_SECONDS"] ?? "") ?? 3 }
+    private static var seconds: Int { Int(ProcessInfo.processInfo.environment["NEIGHBOUR_SECONDS"] ?? "") ?? 5 }
 
     @Test(arguments: Attack.all)
     func anAttackHarmsNobodyElseAndLeavesNothingBehind(_ attack: Attack) throws {
@@ -29,8 +29,8 @@ struct NeighbourTests {
     @Test func randomMessagesHarmNobodyElse() throws {
         let seed = UInt64.random(in: 0 ... .max)
         var random = SplitMix(seed: seed)
-        let deadline = Deadline(milliseconds: Int32(clamping: Self.seconds * 1000))
         try measure("random messages, seed \(seed)") { gpu in
+            let deadline = Deadline(milliseconds: Int32(clamping: Self.seconds * 1000))
             while deadline.millisecondsLeft > 0 { try sendRandomMessages(to: gpu, &random) }
         }
     }
@@ -38,35 +38,35 @@ struct NeighbourTests {
     /// Attacks one process, and looks at both before and after.
     private func measure(_ name: String, _ attack: (VirtualGPU) throws -> Void) throws {
         let (attacked, neighbour) = (try VirtualGPU(), try VirtualGPU())
-        // Whatever the first client makes a process begin is there from then on.
-        do { _ = try attacked.client().read(UInt32.self, at: RawClient.scratch) }
-        try attacked.awaitDeparture()
         let steady = try SteadyClient(of: neighbour)
         defer { steady.stop() }
-        try awaitProgress(of: steady)
+        // Whatever the first client makes a process begin is there from then on.
+        try use(attacked, beside: steady)
         let before = (attacked: try attacked.usage(), neighbour: try neighbour.usage())
-        let alone = steady.takeReport()
+        var row: Row
+        var attempts = 0
+        repeat {
+            let ordinary = try observe(steady) { try use(attacked, beside: steady) }
+            let owner = try Owner(of: attacked)
+            let hostile = try observe(steady) {
+                let end = steady.roundTrips + Self.roundTrips
+                repeat { try attack(attacked) } while steady.roundTrips < end
+            }
+            let (answers, unanswered) = owner.stop()
+            #expect(unanswered == nil)
+            #expect(answers > 0)
+            try use(attacked, beside: steady)
+            row = Row(
+                name: name, before: before.attacked, after: try attacked.usage(), answers: answers, ordinary: ordinary,
+                hostile: hostile)
+            row.print()
+            attempts += 1
+            // A machine that does other things as well slows down one attempt; an attack that harms, each.
+        } while row.slowdown > Self.slowdown && attempts < 3
+        let after = (attacked: row.after, neighbour: try neighbour.usage())
 
-        let owner = try Owner(of: attacked)
-        do { try attack(attacked) } catch { Issue.record("\(name): \(error)") }
-        let under = steady.takeReport()
-        let (answers, unanswered) = owner.stop()
-
-        let next = try attacked.client()
-        try next.write(UInt32(0x600d), at: RawClient.scratch)
-        #expect(try next.read(UInt32.self, at: RawClient.scratch) == 0x600d)
-        next.socket.shutDown()
-        try attacked.awaitDeparture()
-        try awaitProgress(of: steady)
-        let after = (attacked: try attacked.usage(), neighbour: try neighbour.usage())
-
-        print(
-            Row(
-                name: name, before: before.attacked, after: after.attacked, answers: answers, alone: alone, under: under
-            ))
+        #expect(row.slowdown <= Self.slowdown)
         #expect(steady.takeReport().failure == nil)
-        #expect(unanswered == nil)
-        #expect(answers > 0)
         #expect(attacked.isRunning)
         #expect(after.attacked.descriptors == before.attacked.descriptors)
         #expect(after.attacked.threads == before.attacked.threads)
@@ -77,11 +77,30 @@ struct NeighbourTests {
         #expect(after.neighbour.memory <= before.neighbour.memory + Self.neighboursMemoryTolerance)
     }
 
+    /// Has an ordinary client and owner use a process for a while; what the neighbour feels of them is the measure for
+    /// what it may feel of an attack.
+    private func use(_ gpu: VirtualGPU, beside steady: SteadyClient) throws {
+        let (client, owner) = (try SteadyClient(of: gpu), try Owner(of: gpu))
+        defer { _ = owner.stop() }
+        for each in [client, steady] { try awaitProgress(of: each) }
+        client.stop()
+        _ = owner.stop()
+        #expect(client.takeReport().failure == nil)
+        try gpu.awaitRest()
+    }
+
+    /// What a neighbour's client has seen while something was done.
+    private func observe(_ steady: SteadyClient, _ body: () throws -> Void) rethrows -> SteadyClient.Report {
+        _ = steady.takeReport()
+        try body()
+        return steady.takeReport()
+    }
+
     private func awaitProgress(of steady: SteadyClient) throws {
         let deadline = Deadline(milliseconds: 10_000)
-        let start = steady.roundTrips
-        while steady.roundTrips < start + 1000 {
-            guard deadline.millisecondsLeft > 0 else { throw Failure("The neighbour makes no progress.") }
+        let end = steady.roundTrips + Self.roundTrips
+        while steady.roundTrips < end {
+            guard deadline.millisecondsLeft > 0 else { throw Failure("A client makes no progress.") }
             sched_yield()
         }
     }

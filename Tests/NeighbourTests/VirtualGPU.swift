@@ -1,6 +1,7 @@
 import Control
 import FakeGuest
 import Foundation
+import Glibc
 import Linux
 
 /// A device process, and what it uses of the machine.
@@ -12,6 +13,8 @@ final class VirtualGPU {
     var socket: String { folder + "/vgpu" }
     var controlSocket: String { ControlClient.path(besides: socket) }
     private var pid: Int32 { process.processIdentifier }
+    /// How many descriptors it has when nobody is connected.
+    private var descriptorsAtRest = 0
 
     /// Starts an exerciser, confined where this process may look into it all the same, and returns when it serves.
     init() throws {
@@ -30,6 +33,10 @@ final class VirtualGPU {
             guard !more.isEmpty else { throw Failure("The device process ended: \(said)") }
             said += String(decoding: more, as: UTF8.self)
         }
+        // Once it has answered, it has all that it opens by itself; and this connection.
+        let control = try control()
+        _ = try control.info()
+        descriptorsAtRest = try usage().descriptors - 1
     }
 
     deinit {
@@ -41,7 +48,9 @@ final class VirtualGPU {
     var isRunning: Bool { process.isRunning }
 
     /// A client that has agreed on a version.
-    func client() throws -> RawClient {
+    func client() throws -> RawClient { try Self.client(at: socket) }
+
+    static func client(at socket: String) throws -> RawClient {
         while true {
             let client = try RawClient(path: socket)
             // The last one may be leaving.
@@ -51,10 +60,17 @@ final class VirtualGPU {
 
     func control() throws -> ControlClient { try ControlClient(connectingTo: controlSocket) }
 
-    /// Waits until there is no client any more.
-    func awaitDeparture() throws {
-        let control = try control()
-        while try control.info().clientConnected {}
+    /// Waits until all connections are closed, and all else that they brought.
+    func awaitRest() throws {
+        let deadline = Deadline(milliseconds: 10_000)
+        while true {
+            let descriptors = try usage().descriptors
+            if descriptors == descriptorsAtRest { return }
+            guard deadline.millisecondsLeft > 0 else {
+                throw Failure("The process keeps \(descriptors) descriptors and began with \(descriptorsAtRest).")
+            }
+            sched_yield()
+        }
     }
 
     /// What a process uses.

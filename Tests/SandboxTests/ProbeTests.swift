@@ -37,7 +37,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "socket-inet", "socket-inet6", "socket-netlink", "socket-unix", "socket-pair-inet", "connect",
+        "socket-inet", "socket-inet6", "socket-netlink", "socket-unix", "socket-pair-inet", "socket-pair-datagrams",
+        "connect",
     ])
     func noConnectionCanBeMade(attempt: String) throws {
         #expect(try Self.probe(attempt) == .error(EPERM))
@@ -127,7 +128,8 @@ import Testing
         arguments: [
             ("memory-file", .done(1)), ("sealed-file", .done(nil)), ("received-file", .done(42)), ("eventfd", .done(2)),
             ("received-eventfd", .done(1)), ("received-no-eventfd", .error(EINVAL)), ("connection", .done(11)),
-            ("socket-pair", .done(nil)), ("clock", .done(0)), ("hashing", .done(1000)), ("cut-off-file", .done(2)),
+            ("socket-pair", .done(nil)), ("clock", .done(0)), ("hashing", .done(1000)), ("random-numbers", .done(8)),
+            ("cut-off-file", .done(2)),
             ("interrupted-receive", .done(3)),
         ] as [(String, Outcome)])
     func whatADeviceNeedsWorks(attempt: String, outcome: Outcome) throws {

@@ -154,4 +154,23 @@ import SeededRandom
         try next.call(.deviceReset)
         try next.expectAlive()
     }
+
+    @Test func accessesThatWaitForTheClientDoNotMakeAllElseWaitForThem() throws {
+        var configuration = Server.Configuration()
+        configuration.patience = 20
+        let device = try ServedDevice("exerciser", configuration: configuration)
+        let client = try RawClient(path: device.path)
+        // The thread below alone uses it from there on.
+        nonisolated(unsafe) let ring = try RawRing(client)
+        let bench = Bench(device, client)
+        try bench.mapRemote(address: 0, size: 4096)
+        try bench.write(UInt32(1), at: 0x30)
+        let feeder = try Thread(name: "feeder") {
+            for _ in 0..<70 { _ = ring.status(of: ring.put(kind: Self.write, offset: 0x38, data: Bench.fill)) }
+        }
+        #expect(try client.receive()?.header.command == Command.dmaWrite.rawValue)
+        let carriedOut = device.onThread { _, server in server.statistics.ringAccesses }
+        feeder.join()
+        #expect(carriedOut < 60)
+    }
 }

@@ -289,12 +289,7 @@ import VFIOUser
     }
 
     @Test func aFileThatShrinksFailsTheAccessAlone() throws {
-        let path = "/tmp/fake-guest-\(getpid())-shrinking"
-        let raw = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        try #require(raw >= 0)
-        unlink(path)
-        let file = Descriptor(owning: raw)
-        #expect(ftruncate(file.raw, 8192) == 0)
+        let file = try shrinkableMemory(size: 8192)
         let map = DMAMap(flags: [.read, .write], address: 0, length: 8192)
         try bench.call(.dmaMap, wire(map.write), descriptors: [file.raw])
         #expect(try bench.transfer(Bench.fill, to: 0, length: 8192) == 0)

@@ -42,6 +42,12 @@ int clinux_seal_size(int descriptor);
 /// nobody can make another. Returns 0 or -errno.
 int clinux_seal_writing(int descriptor);
 
+/// 1 when the peer of a local socket has not received all that was sent, 0 when it has or is gone; or -errno. SO_MEMINFO
+int clinux_has_unread(int socket);
+
+/// 1 when the file is memory: of a memfd, tmpfs or hugetlbfs. 0 for all else. Asks nobody but the kernel (F_GET_SEALS).
+int clinux_is_memory(int descriptor);
+
 /// 1 when the file's size can only grow (F_GET_SEALS has F_SEAL_SHRINK), 0 when not, -errno when it can't be sealed.
 int clinux_cannot_shrink(int descriptor);
 

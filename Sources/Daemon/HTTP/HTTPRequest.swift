@@ -75,11 +75,11 @@ struct HTTPRequest: Sendable {
                 "The body's content type is \(contentType.map { "'\($0)'" } ?? "missing") but must be '\(types[0])'.")
         }
         do throws(JSONError) { return try JSON(parsing: body) } catch {
-            throw Problem(.badRequest, .invalid, "The body is no JSON: \(error)")
+            throw Problem(.badRequest, .invalid, "The body is no JSON: \(error).")
         }
     }
 
-    /// The body as a value all of whose members are known.
+    /// The body as a value all of whose members are known, and none of them null.
     func decode<Value: Decodable>(
         _ type: Value.Type, members: [String], nested: [String: [String]] = [:], as mediaTypes: String...
     ) throws(Problem) -> Value {
@@ -89,7 +89,7 @@ struct HTTPRequest: Sendable {
             try Self.check(json[name] ?? .null, members, "'\(name)'")
         }
         do throws(JSONError) { return try json.decode(type) } catch {
-            throw Problem(.badRequest, .invalid, "The body doesn't fit: \(error)")
+            throw Problem(.badRequest, .invalid, "The body doesn't fit: \(error).")
         }
     }
 
@@ -101,6 +101,9 @@ struct HTTPRequest: Sendable {
             throw Problem(
                 .badRequest, .invalid,
                 "\(what) has a member '\(unknown)', which is none of \(members.joined(separator: ", ")).")
+        }
+        if let empty = object.first(where: { $0.value == .null }) {
+            throw Problem(.badRequest, .invalid, "\(what) has a member '\(empty.name)' that is null. Leave it out.")
         }
     }
 

@@ -26,7 +26,7 @@ extension Problem {
     /// What the manager says, for HTTP.
     init(_ error: MediationError) {
         switch error.code {
-        case .invalid: self.init(.badRequest, .invalid, error.description)
+        case .invalid: self.init(.unprocessableEntity, .invalid, error.description)
         case .notFound: self.init(.notFound, .notFound, error.description)
         case .conflict: self.init(.conflict, .conflict, error.description)
         case .exhausted: self.init(.conflict, .exhausted, error.description)

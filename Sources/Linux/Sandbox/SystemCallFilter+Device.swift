@@ -28,12 +28,17 @@ extension SystemCallFilter {
         Rule(__NR_restart_syscall),
     ]
 
-    /// What a client or a request makes necessary. Of sockets only pairs of local ones, for a client that asks for a
-    /// second connection: nothing that could be bound or connected.
+    /// What a client or a request makes necessary. Of sockets only pairs that are connected to each other and stay so: a
+    /// client's second connection, a renderer. Not of SOCK_DGRAM, with which each message may go to another path.
     private static let newDescriptors = [
         Rule(__NR_accept4), Rule(__NR_eventfd2), Rule(__NR_timerfd_create),
         Rule(__NR_memfd_create, .argument(1, isOneOf: Int32(MFD_CLOEXEC | MFD_ALLOW_SEALING))),
-        Rule(__NR_socketpair, .argument(0, isOneOf: AF_UNIX)),
+        Rule(
+            __NR_socketpair, .argument(0, isOneOf: AF_UNIX),
+            .argument(
+                1,
+                isOneOf: Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue),
+                Int32(SOCK_SEQPACKET.rawValue | SOCK_CLOEXEC.rawValue))),
     ]
 
     /// What is done with descriptors that are open. F_SETOWN is not among the commands: it would send signals to other
@@ -64,7 +69,7 @@ extension SystemCallFilter {
         ]
     }
 
-    /// Between the threads that there are; getrandom seeds the hashing of Swift's dictionaries.
+    /// Between the threads that there are; and getrandom, for guests and for the hashing of Swift's dictionaries.
     private static let threads = [
         Rule(__NR_futex), Rule(__NR_sched_yield), Rule(__NR_getpid), Rule(__NR_gettid), Rule(__NR_getrandom),
     ]
@@ -102,8 +107,7 @@ extension SystemCallFilter {
     /// Other views of the file system, and ways to its files that pass by their names.
     private static let fileSystems = [
         __NR_mount, __NR_umount2, __NR_pivot_root, __NR_chroot, __NR_move_mount, __NR_open_tree, __NR_fsopen,
-        __NR_fsmount,
-        __NR_setns, __NR_unshare, __NR_open_by_handle_at, __NR_name_to_handle_at,
+        __NR_fsmount, __NR_setns, __NR_unshare, __NR_open_by_handle_at, __NR_name_to_handle_at,
     ]
 
     /// Interfaces that are large, that mistakes in the kernel are found in, and that no library calls by itself.

@@ -49,6 +49,7 @@ public struct Catalogue: Sendable {
         if limits.videoMemory > 0 {
             options.append(Attribute(Limits.Name.videoMemory.rawValue, "\(limits.videoMemory)"))
         }
+        if limits.frameRate > 0 { options.append(Attribute(Limits.Name.frameRate.rawValue, "\(limits.frameRate)")) }
         // What is said last counts, as where somebody writes to a file twice.
         var values: [String: String] = [:]
         for option in options { values[option.name] = option.value }

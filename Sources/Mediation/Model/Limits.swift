@@ -28,13 +28,13 @@ public struct Limits: Equatable, Codable, Sendable {
     /// These limits, but for what attributes say.
     ///
     /// - Throws: ``MediationError`` for a value that is no such limit.
-    func changed(by attributes: [Attribute]) throws(MediationError) -> Limits {
+    public func changed(by attributes: [Attribute]) throws(MediationError) -> Limits {
         var limits = self
         for attribute in attributes {
             switch Name(rawValue: attribute.name) {
-            case .videoMemory: limits.videoMemory = try attribute.size(in: 1...Int.max)
-            case .weight: limits.weight = try attribute.size(in: Self.weights)
-            case .frameRate: limits.frameRate = try attribute.size(in: Self.frameRates)
+            case .videoMemory: limits.videoMemory = try attribute.number(in: 1...Int.max)
+            case .weight: limits.weight = try attribute.number(in: Self.weights)
+            case .frameRate: limits.frameRate = try attribute.number(in: Self.frameRates)
             case nil: break
             }
         }
@@ -46,7 +46,9 @@ extension Attribute {
     var isLimit: Bool { Limits.Name(rawValue: name) != nil }
 
     /// The value as a number; K, M and G multiply by powers of 1024.
-    fileprivate func size(in range: ClosedRange<Int>) throws(MediationError) -> Int {
+    ///
+    /// - Throws: ``MediationError`` for what is none, or out of the range.
+    public func number(in range: ClosedRange<Int>) throws(MediationError) -> Int {
         let factors: [Character: Int] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30]
         let factor = value.last.flatMap { factors[$0] } ?? 1
         let (size, overflow) = (Int(factor == 1 ? value[...] : value.dropLast()) ?? -1)
@@ -54,8 +56,8 @@ extension Attribute {
         guard !overflow, range.contains(size) else {
             let limit =
                 range.upperBound == .max
-                ? "of at least \(range.lowerBound)" : "from \(range.lowerBound) to \(range.upperBound)"
-            throw MediationError(.invalid, "Attribute '\(name)' is '\(value)' but must be a number \(limit).")
+                ? "of at least \(range.lowerBound), such as 16M" : "from \(range.lowerBound) to \(range.upperBound)"
+            throw MediationError(.invalid, "'\(name)' is '\(value)' but must be a number \(limit).")
         }
         return size
     }

@@ -38,6 +38,12 @@ final class MessageDMA: RemoteMemory {
         return raw
     }
 
+    /// Whether the client was asked for anything in this turn.
+    var hasAsked: Bool { deadline != nil }
+
+    /// How much time the client has left in this turn.
+    var millisecondsLeft: Int32 { deadline?.millisecondsLeft ?? patience }
+
     /// Gives the client its time anew: a message, or an event, is about to make the device ask.
     func beginTurn() {
         deadline = nil

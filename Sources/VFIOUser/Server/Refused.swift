@@ -7,27 +7,29 @@ final class Refused {
     static let maximum = 16
 
     let error: Errno
-    private let socket: UnixSocket
+    /// nil when it was answered.
+    private var socket: UnixSocket?
     private let loop: EventLoop
     private var token: EventLoop.Token?
-    private(set) var isDone = false
+    var isDone: Bool { socket == nil }
 
     /// - Parameter error: EBUSY when another is the client, EACCES for one who may never be.
     init(_ socket: consuming UnixSocket, _ error: Errno, loop: EventLoop) throws(Errno) {
         self.error = error
-        self.socket = socket
         self.loop = loop
-        token = try loop.watch(self.socket.descriptor, for: .readable) { [unowned self] _ in answer() }
+        token = try loop.watch(socket.descriptor, for: .readable) { [unowned self] _ in answer() }
+        self.socket = consume socket
     }
 
     deinit {
         if let token { loop.unwatch(token) }
     }
 
+    /// Answers, and closes the connection.
     private func answer() {
+        guard let socket = socket.take() else { return }
         if let token { loop.unwatch(token) }
         token = nil
-        isDone = true
         do throws(Errno) {
             let buffer = try PageBuffer(count: 4096)
             var descriptors = ReceivedDescriptors()
@@ -42,6 +44,5 @@ final class Refused {
         } catch {
             // The client is gone already.
         }
-        socket.shutDown()
     }
 }

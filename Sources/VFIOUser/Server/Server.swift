@@ -12,9 +12,9 @@ public final class Server {
     public struct Configuration {
         /// Never sleep while a client is connected: faster answers for a whole processor.
         public var isPolling = false
-        /// How long a client may take to answer the DMA messages that one message or event gives rise to, in
-        /// milliseconds; the device's accesses fail then. And how long to make room for a message: it is disconnected
-        /// then.
+        /// How long a client may make the device's thread wait over one message or event, in milliseconds. It has that
+        /// long to answer the DMA messages that come of it; the device's accesses fail then. And what is left of it to make
+        /// room for the reply: it is disconnected then.
         public var patience: Int32 = 5_000
         /// Who may be a client; nil: whoever may open the socket.
         public var allowedPeers: AllowedPeers?
@@ -31,6 +31,7 @@ public final class Server {
     private let user = geteuid()
     private var session: Session?
     private var refusals: [Refused] = []
+    private var untaken: [Untaken] = []
     /// The watch over the listener, while the server runs.
     private var accepting: EventLoop.Token?
     private let isStopping = Atomic<Bool>(false)
@@ -110,6 +111,7 @@ public final class Server {
     private func endSession() {
         guard let session else { return }
         session.close()
+        if let rest = try? Untaken(of: session.stream.socket) { untaken.append(rest) }
         past.add(session.statistics)
         self.session = nil
     }
@@ -122,6 +124,8 @@ public final class Server {
             // A client that has left makes room as soon as its last messages are read. Whoever comes meanwhile waits
             // in the backlog, so that a restarted VMM isn't refused for its own predecessor.
             if let session, try session.isAbandoned() { return }
+            untaken.removeAll { !$0.remains }
+            guard untaken.count < Untaken.maximumSessions else { throw .tooManyReferences }
             guard let socket = try listener.accept() else { return }
             let peer = try socket.peer()
             let isAllowed = try configuration.allowedPeers?.admits(peer, at: socket, besides: user) ?? true

@@ -13,13 +13,20 @@ extension Session {
         if request.flags.contains(.write) { access.insert(.write) }
         let memory = function.host.memory
         if let descriptor = descriptors.take(0) {
-            try memory.map(
-                address: request.address, size: request.length, access: access,
-                backing: .file(descriptor, offset: request.offset))
-        } else {
-            guard request.offset == 0 else { throw Errno.invalidArgument }
-            try memory.map(address: request.address, size: request.length, access: access, backing: .remote(dma))
+            do throws(MapError) {
+                try memory.map(
+                    address: request.address, size: request.length, access: access,
+                    backing: .file(descriptor, offset: request.offset))
+                return 0
+            } catch {
+                // The pages of what is no memory come from a file system, which may be the client's own (FUSE) and keep
+                // this thread waiting for ever: the client moves those bytes instead.
+                guard error == .notMemory else { throw error }
+            }
+        } else if request.offset != 0 {
+            throw Errno.invalidArgument
         }
+        try memory.map(address: request.address, size: request.length, access: access, backing: .remote(dma))
         return 0
     }
 

@@ -24,17 +24,22 @@ extension Session {
         ring = nil
     }
 
-    /// How many turns in a row a busy ring has before all else is looked after.
-    private static let turnsBeforeDispatch = 64
+    /// How many accesses of a busy ring are carried out before all else is looked after: about so many, as those that are in
+    /// the ring are carried out at a stroke.
+    private static let accessesBeforeDispatch = 64
 
     /// Carries out what is in the ring; with nothing there, waits for anything.
     func serve(_ ring: RingConsumer, isPolling: Bool) throws(End) {
-        if try carryOutRing() == 0 {
+        let count = try carryOutRing()
+        if count == 0 {
             let isThere = spin.wait { ring.hasEntries }
             if !isThere { try dispatch(ring, isSleeping: !isPolling) }
         } else {
-            turns += 1
-            if turns % Self.turnsBeforeDispatch == 0 { try dispatch(ring, isSleeping: false) }
+            ringAccesses += count
+            // Whoever makes the device wait for memory doesn't make all else wait again and again.
+            guard ringAccesses >= Self.accessesBeforeDispatch || dma.hasAsked else { return }
+            ringAccesses = 0
+            try dispatch(ring, isSleeping: false)
         }
     }
 

@@ -46,6 +46,8 @@ final class Session {
     var onAgreement: () -> Void = {}
     /// Descriptors to go with the reply that is being made.
     @exclusivity(unchecked) var replyDescriptors: [Int32] = []
+    /// How many descriptors went with replies since the client had received all.
+    @exclusivity(unchecked) private var untakenDescriptors = 0
     /// Memory to follow the payload of the reply that is being made.
     @exclusivity(unchecked) private var replyMemory: ReplyMemory?
     /// Messages were left in the stream when the turn was over.
@@ -62,7 +64,8 @@ final class Session {
     var ringWatch: EventLoop.Token?
     var hasArrivals = false
     @exclusivity(unchecked) var spin = SpinBudget()
-    @exclusivity(unchecked) var turns = 0
+    /// How many accesses the ring has had since all else was looked after.
+    @exclusivity(unchecked) var ringAccesses = 0
 
     init(
         _ socket: consuming UnixSocket, function: Function, configuration: Server.Configuration
@@ -200,6 +203,7 @@ final class Session {
             switch try carryOut(message) {
             case .reply(let payload):
                 guard !header.flags.contains(.noReply) else { break }
+                if !replyDescriptors.isEmpty { try countDescriptors() }
                 let whole = payload + (replyMemory?.count ?? 0)
                 try send(header.reply(payload: whole), payload: payload)
             case .held: held = header
@@ -218,6 +222,15 @@ final class Session {
         }
         replyDescriptors = []
         replyMemory = nil
+    }
+
+    /// - Throws: ETOOMANYREFS when the client leaves too many descriptors in its socket.
+    private func countDescriptors() throws(Errno) {
+        if try !stream.socket.hasUnread() { untakenDescriptors = 0 }
+        guard replyDescriptors.count <= Untaken.maximumDescriptors - untakenDescriptors else {
+            throw .tooManyReferences
+        }
+        untakenDescriptors += replyDescriptors.count
     }
 
     private static func isAccess(_ command: UInt16) -> Bool {
@@ -255,16 +268,17 @@ final class Session {
     /// Sends a reply whose payload stands in ``payloadBytes()``, with what is to follow it.
     private func send(_ header: MessageHeader, payload: Int) throws(End) {
         let size = MessageHeader.size + payload
+        let patience = dma.millisecondsLeft
         var bytes = replyBuffer.mutableBytes(0..<MessageHeader.size)
         header.write(into: &bytes)
         do throws(Errno) {
             if let memory = replyMemory {
                 try stream.socket.send(
                     replyBuffer.bytes(0..<size), memory.file, at: memory.offset, count: memory.count,
-                    milliseconds: configuration.patience)
+                    milliseconds: patience)
             } else {
                 try stream.socket.send(
-                    replyBuffer.bytes(0..<size), descriptors: replyDescriptors, milliseconds: configuration.patience)
+                    replyBuffer.bytes(0..<size), descriptors: replyDescriptors, milliseconds: patience)
             }
         } catch {
             // Also when the reply was held back, and nobody hears of the error.

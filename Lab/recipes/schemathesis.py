@@ -1,0 +1,20 @@
+"""schemathesis, which checks the daemon against its OpenAPI description: from PyPI, in an environment of its own."""
+import pathlib
+import sys
+
+from .cache import run
+
+VERSION = "4.32.5"
+
+
+def prepare(cache):
+    """The component `schemathesis`: a virtual environment."""
+    def build(folder):
+        cache.say("fetching schemathesis")
+        run(sys.executable, "-m", "venv", folder, way_out="install python3-venv")
+        run(folder / "bin/pip", "install", "--quiet", "--disable-pip-version-check", f"schemathesis=={VERSION}",
+            way_out="is PyPI within reach?")
+
+    folder, _ = cache.component("schemathesis", [pathlib.Path(__file__)], build)
+    # Not by its own script, whose first line names the folder it was made in.
+    return {"SCHEMATHESIS_PYTHON": folder / "bin/python"}

@@ -1,0 +1,51 @@
+/// What is stored, and how.
+enum Schema {
+    static let migrations = [Migration(version: 1, script: first)]
+
+    /// `position` is the order of definition. Columns that belong together are filled together.
+    private static let first: StaticString = """
+        CREATE TABLE instance (
+            position INTEGER PRIMARY KEY,
+            uuid TEXT NOT NULL UNIQUE,
+            parent TEXT NOT NULL,
+            type TEXT NOT NULL,
+            is_autostarted INTEGER NOT NULL,
+            is_defined INTEGER NOT NULL,
+            has_owner INTEGER NOT NULL,
+            owner_user INTEGER,
+            owner_group INTEGER,
+            state TEXT NOT NULL,
+            restarts INTEGER NOT NULL,
+            process_id INTEGER,
+            process_start_time INTEGER,
+            process_boot TEXT,
+            CHECK (has_owner OR (owner_user IS NULL AND owner_group IS NULL)),
+            CHECK ((process_id IS NULL) = (process_start_time IS NULL)),
+            CHECK ((process_id IS NULL) = (process_boot IS NULL))
+        ) STRICT;
+
+        CREATE TABLE attribute (
+            instance INTEGER NOT NULL REFERENCES instance (position) ON DELETE CASCADE,
+            ordinal INTEGER NOT NULL,
+            name TEXT NOT NULL,
+            value TEXT NOT NULL,
+            PRIMARY KEY (instance, ordinal)
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE journal (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            time REAL NOT NULL,
+            instance TEXT,
+            kind TEXT NOT NULL,
+            message TEXT NOT NULL
+        ) STRICT;
+        CREATE INDEX journal_instance ON journal (instance);
+
+        CREATE TABLE meta (
+            name TEXT PRIMARY KEY,
+            value TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID;
+
+        PRAGMA user_version = 1;
+        """
+}

@@ -1,0 +1,5 @@
+import Testing
+
+/// The daemon, through its socket.
+@Suite(.serialized)
+struct DaemonTests {}

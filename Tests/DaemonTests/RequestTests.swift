@@ -1,0 +1,167 @@
+import Foundation
+import JSON
+import Linux
+import Testing
+
+extension DaemonTests {
+    /// What the daemon answers, and what it refuses.
+    @Suite struct RequestTests {
+        let daemon: RunningDaemon
+
+        init() throws { daemon = try RunningDaemon() }
+
+        @Test func aDefinedVGPUIsStartedWatchedAndStopped() throws {
+            let id = try daemon.define("bochs-display", ("attributes", ["vram": "8M"]))
+            #expect(try daemon.vgpu(id)["state"] == "stopped")
+
+            let started = try daemon.request("POST", "/v1/vgpus/\(id)/start")
+            #expect(started.status == 200 && started.json["state"] == "running", "\(started)")
+            let socket = try #require(started.json["socket"]?.string)
+            #expect(FileManager.default.fileExists(atPath: socket))
+            let pid = try #require(started.json["pid"]?.int)
+            #expect(try daemon.request("GET", "/v1/vgpus/\(id)/info").json["process"]?.int == pid)
+            #expect(try daemon.request("GET", "/v1/vgpus/\(id)/statistics").json["uptimeSeconds"] != nil)
+            #expect(try daemon.request("GET", "/v1/vgpus/\(id)/log").json["lines"]?.array?.isEmpty == false)
+
+            let stopped = try daemon.request("POST", "/v1/vgpus/\(id)/stop")
+            #expect(stopped.status == 200 && stopped.json["state"] == "stopped" && stopped.json["pid"] == nil)
+            #expect(!FileManager.default.fileExists(atPath: "/proc/\(pid)/exe"))
+            #expect(try daemon.request("DELETE", "/v1/vgpus/\(id)").status == 204)
+            #expect(try daemon.request("GET", "/v1/vgpus/\(id)").status == 404)
+        }
+
+        @Test func aTransientVGPUIsGoneWhenItStops() throws {
+            let id = try daemon.define("exerciser", ("transient", true))
+            #expect(try daemon.vgpu(id)["state"] == "running")
+            #expect(try daemon.request("POST", "/v1/vgpus/\(id)/stop").status == 200)
+            #expect(try daemon.request("GET", "/v1/vgpus/\(id)").status == 404)
+        }
+
+        @Test func typesSayHowManyMoreThereCanBe() throws {
+            func available() throws -> Int? {
+                let types = try daemon.request("GET", "/v1/types").json["types"]?.array
+                return types?.first { $0["name"] == "bochs-display" }?["parents"]?[0]?["availableInstances"]?.int
+            }
+            let before = try #require(try available())
+            let id = try daemon.define("bochs-display")
+            #expect(try available() == before)
+            try daemon.request("POST", "/v1/vgpus/\(id)/start")
+            #expect(try available() == before - 1)
+        }
+
+        @Test func eventsAreWaitedFor() throws {
+            let last = try #require(try daemon.request("GET", "/v1/events").json["last"]?.int)
+            let connection = try UnixSocket(connectingTo: daemon.socket)
+            let request = Array(
+                "GET /v1/events?wait=50&after=\(last) HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".utf8)
+            try connection.send(request.span.bytes)
+            let id = try daemon.define()
+            let page = try HTTPExchange(answerOf: connection).json
+            #expect(page["events"]?.array?.map { $0["kind"] } == ["defined"])
+            #expect(page["events"]?[0]?["vgpu"]?.string == id)
+        }
+
+        @Test func theMetricsHaveEveryVGPUAndTheDaemon() throws {
+            let id = try daemon.define("exerciser", ("transient", true))
+            let page = try daemon.request("GET", "/metrics")
+            #expect(page.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8")
+            for line in [
+                "mediated_vgpu_up{vgpu=\"\(id)\"} 1",
+                "mediated_vgpu_state{vgpu=\"\(id)\",type=\"exerciser\",state=\"running\"} 1",
+                "mediated_vgpu_restarts_total{vgpu=\"\(id)\",type=\"exerciser\"} 0", "mediated_daemon_info{version=",
+                "process_open_fds ", "mediated_parent_video_memory_left_bytes{parent=\"cpu\"} ",
+            ] {
+                #expect(page.text.contains(line), "\(line)")
+            }
+        }
+
+        @Test func administratorsTypesAreOffered() throws {
+            let daemon = try RunningDaemon(
+                types: """
+                    parents:
+                      - name: cpu
+                        video-memory: 64M
+                    types:
+                      - name: small
+                        description: A small display
+                        device: bochs-display
+                        vram: 8M
+                    """)
+            let types = try daemon.request("GET", "/v1/types").json["types"]?.array
+            let small = types?.first { $0["name"] == "small" }
+            #expect(small?["parents"]?[0]?["availableInstances"] == 8, "\(small ?? .null)")
+            let id = try daemon.define("small")
+            #expect(try daemon.request("POST", "/v1/vgpus/\(id)/start").status == 200)
+        }
+
+        // MARK: What is refused
+
+        @Test(
+            arguments: [
+                ("GET", "/v1/nothing", nil, 404, "/v1/nothing"), ("PUT", "/v1/vgpus", nil, 405, "GET, POST"),
+                ("GET", "/v1/vgpus/x", nil, 400, "'x' is no UUID"),
+                (
+                    "GET", "/v1/vgpus/00000000-0000-4000-8000-000000000000", nil, 404,
+                    "00000000-0000-4000-8000-000000000000"
+                ),
+                ("GET", "/v1/events?limit=0", nil, 400, "'limit' is '0'"), ("GET", "/v1/%zz", nil, 400, "'%'"),
+                ("GET", "/v1/%ff", nil, 400, "UTF-8"),
+                ("POST", "/v1/vgpus", "{", 400, "JSON"), ("POST", "/v1/vgpus", "[]", 400, "object"),
+                ("POST", "/v1/vgpus", #"{"parent":"cpu"}"#, 400, "type"),
+                ("POST", "/v1/vgpus", #"{"parent":"cpu","type":"exerciser","x":1}"#, 400, "'x'"),
+                ("POST", "/v1/vgpus", #"{"parent":"cpu","type":"exerciser","uuid":null}"#, 400, "'uuid'"),
+                ("POST", "/v1/vgpus", #"{"parent":"cpu","type":"exerciser","owner":{"x":1}}"#, 400, "'x'"),
+                ("POST", "/v1/vgpus", #"{"parent":"cpu","type":"exerciser","owner":{"user":-1}}"#, 400, "-1"),
+                ("POST", "/v1/vgpus", #"{"parent":"cpu","type":"nothing"}"#, 404, "'nothing'"),
+                ("POST", "/v1/vgpus", #"{"parent":"gpu","type":"exerciser"}"#, 404, "'gpu'"),
+                ("POST", "/v1/vgpus", #"{"parent":"cpu","type":"bochs-display","attributes":{"x":"1"}}"#, 422, "'x'"),
+                (
+                    "POST", "/v1/vgpus", #"{"parent":"cpu","type":"bochs-display","attributes":{"weight":"0"}}"#, 422,
+                    "'0'"
+                ),
+                (
+                    "POST", "/v1/vgpus", #"{"parent":"cpu","type":"bochs-display","attributes":{"vram":"999G"}}"#, 409,
+                    "cpu"
+                ),
+            ] as [(String, String, String?, Int, String)])
+        func aBadRequestIsToldWhatIsWrong(
+            method: String, path: String, body: String?, status: Int, words: String
+        ) throws {
+            let answer = try HTTPExchange(
+                method, path, body: body.map { Array($0.utf8) }, contentType: body == nil ? nil : "application/json",
+                over: daemon.socket)
+            #expect(answer.status == status)
+            #expect(answer.headers["content-type"] == "application/problem+json")
+            #expect(answer.detail.contains(words) && answer.detail.hasSuffix("."), "\(answer)")
+            #expect(try daemon.request("GET", "/v1/vgpus").json["vgpus"] == [])
+        }
+
+        @Test func whatDoesNotFitTheStateIsAConflict() throws {
+            let id = try daemon.define()
+            #expect(try daemon.request("POST", "/v1/vgpus/\(id)/stop").status == 409)
+            #expect(try daemon.request("GET", "/v1/vgpus/\(id)/info").status == 409)
+            #expect(try daemon.request("POST", "/v1/vgpus/\(id)/start").status == 200)
+            #expect(try daemon.request("POST", "/v1/vgpus/\(id)/start").status == 409)
+            #expect(try daemon.patch(id, ["type": "serial"]).status == 409)
+            let again = try daemon.request(
+                "POST", "/v1/vgpus", ["parent": "cpu", "type": "exerciser", "uuid": .string(id)])
+            #expect(again.status == 409 && again.detail.contains(id))
+            // An exerciser shows nothing.
+            let screenshot = try daemon.request("GET", "/v1/vgpus/\(id)/screenshot")
+            #expect(screenshot.status == 404 || screenshot.status == 409, "\(screenshot)")
+        }
+
+        @Test func aRunningVGPUsLimitsChangeAtOnce() throws {
+            let id = try daemon.define("bochs-display", ("transient", true), ("attributes", ["aperture": "64M"]))
+            let pid = try #require(try daemon.vgpu(id)["pid"]?.int)
+            let changed = try daemon.patch(
+                id, ["attributes": ["vram": "32M", "frame-rate": "10", "weight": "50"], "autostart": true])
+            #expect(changed.status == 200, "\(changed)")
+            #expect(changed.json["attributes"]?["vram"] == "32M" && changed.json["pid"]?.int == pid)
+            #expect(
+                try daemon.request("GET", "/v1/vgpus/\(id)/statistics").json["videoMemoryQuota"]?.int == 32 << 20)
+            let removed = try daemon.patch(id, ["attributes": ["weight": nil]])
+            #expect(removed.json["attributes"]?["weight"] == nil, "\(removed)")
+        }
+    }
+}

@@ -1,0 +1,116 @@
+import Foundation
+import Glibc
+import JSON
+import Linux
+import Testing
+
+/// A daemon with folders of its own, as a user runs it. What it has started ends with this object.
+final class RunningDaemon {
+    let root: String
+    private(set) var process: Int32 = 0
+
+    /// Where the build has put a program: beside the tests.
+    static func program(_ name: String) throws -> String {
+        URL(fileURLWithPath: try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
+            .deletingLastPathComponent().appendingPathComponent(name).path
+    }
+
+    /// - Parameter types: the administrator's file.
+    init(types: String? = nil) throws {
+        // Short, for a socket's path has at most 107 bytes.
+        root = "/tmp/md-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+        try FileManager.default.createDirectory(atPath: "\(root)/etc", withIntermediateDirectories: true)
+        if let types { try types.write(toFile: "\(root)/etc/types.yaml", atomically: false, encoding: .utf8) }
+        try start()
+    }
+
+    deinit {
+        kill(SIGKILL)
+        for pid in Self.deviceProcesses(below: root) { Glibc.kill(pid, SIGKILL) }
+        if getenv("KEEP") != nil { return }
+        try? FileManager.default.removeItem(atPath: root)
+    }
+
+    var socket: String { "\(root)/run/mediated.sock" }
+    var log: String { (try? String(contentsOfFile: "\(root)/out", encoding: .utf8)) ?? "" }
+
+    /// Starts it, and returns when it answers.
+    func start() throws {
+        try launch()
+        let deadline = Deadline(milliseconds: 60_000)
+        while (try? HTTPExchange("GET", "/v1/status", over: socket)) == nil {
+            try #require(deadline.millisecondsLeft > 0 && isRunning, "The daemon doesn't answer: \(log)")
+            _ = try? waitReadable([], milliseconds: 5)
+        }
+    }
+
+    /// Starts it, and returns at once.
+    func launch() throws {
+        let output = open("\(root)/out", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+        defer { close(output) }
+        process = try ChildProcess.spawn(
+            Self.program("mediated-daemon"), ["--root", root, "--group", "no-such-group"], passing: [],
+            standardError: output)
+    }
+
+    var isRunning: Bool { process > 0 && Glibc.kill(process, 0) == 0 }
+
+    /// Ends it by a signal, and waits until it is gone.
+    ///
+    /// - Returns: how it ended, as `waitpid(2)` tells.
+    @discardableResult
+    func kill(_ signal: Int32) -> Int32 {
+        guard process > 0 else { return 0 }
+        var status: Int32 = 0
+        Glibc.kill(process, signal)
+        waitpid(process, &status, 0)
+        process = 0
+        return status
+    }
+
+    /// Every mediated-device whose command line names a folder.
+    static func deviceProcesses(below root: String) -> [Int32] {
+        ((try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []).compactMap(Int32.init).filter { pid in
+            let words = FileManager.default.contents(atPath: "/proc/\(pid)/cmdline") ?? Data()
+            let line = String(decoding: words, as: UTF8.self)
+            return line.contains("mediated-device\0") && line.contains("\(root)/")
+        }
+    }
+
+    // MARK: Requests
+
+    @discardableResult
+    func request(
+        _ method: String, _ path: String, _ body: JSON? = nil, contentType: String = "application/json"
+    ) throws -> HTTPExchange {
+        try HTTPExchange(
+            method, path, body: body.map { Array($0.text.utf8) }, contentType: body == nil ? nil : contentType,
+            over: socket)
+    }
+
+    func patch(_ id: String, _ body: JSON) throws -> HTTPExchange {
+        try request("PATCH", "/v1/vgpus/\(id)", body, contentType: "application/merge-patch+json")
+    }
+
+    /// Defines a vGPU.
+    func define(_ type: String = "exerciser", _ more: (String, JSON)...) throws -> String {
+        let body = JSON.Object([("parent", "cpu"), ("type", .string(type))] + more)
+        let answer = try request("POST", "/v1/vgpus", .object(body))
+        try #require(answer.status == 201, "\(answer)")
+        return try #require(answer.json["uuid"]?.string)
+    }
+
+    func vgpu(_ id: String) throws -> JSON { try request("GET", "/v1/vgpus/\(id)").json }
+
+    /// Waits until the journal has an event of a kind.
+    func event(_ kind: String, of id: String? = nil, after number: Int = 0) throws -> JSON {
+        var last = number
+        let deadline = Deadline(milliseconds: 60_000)
+        while deadline.millisecondsLeft > 0 {
+            let page = try request("GET", "/v1/events?wait=5&after=\(last)" + (id.map { "&vgpu=\($0)" } ?? "")).json
+            if let found = page["events"]?.array?.first(where: { $0["kind"]?.string == kind }) { return found }
+            last = page["last"]?.int ?? last
+        }
+        throw HTTPExchange.Failure("The journal has no \(kind).")
+    }
+}

@@ -1,0 +1,115 @@
+import FakeGuest
+import Foundation
+import Glibc
+import JSON
+import Linux
+import Testing
+import VFIOUser
+
+extension DaemonTests {
+    /// What outlives the daemon, and what it makes of what it finds.
+    @Suite struct SurvivalTests {
+        let daemon: RunningDaemon
+
+        init() throws { daemon = try RunningDaemon() }
+
+        @Test(arguments: [SIGKILL, SIGTERM])
+        func aNewDaemonAdoptsWhatRunsAndItsClientNoticesNothing(signal: Int32) throws {
+            let id = try daemon.define("exerciser")
+            let started = try daemon.request("POST", "/v1/vgpus/\(id)/start").json
+            let client = try Client(path: try #require(started["socket"]?.string))
+            let before = try client.read(region: 0, offset: 0, count: 4)
+
+            daemon.kill(signal)
+            #expect(try client.read(region: 0, offset: 0, count: 4) == before)
+            try daemon.start()
+
+            let now = try daemon.vgpu(id)
+            #expect(now["state"] == "running" && now["pid"] == started["pid"] && now["restarts"] == 0)
+            #expect(try client.read(region: 0, offset: 0, count: 4) == before)
+            #expect(try daemon.request("GET", "/v1/vgpus/\(id)/info").json["clientConnected"] == true)
+            _ = try daemon.event("adopted", of: id)
+        }
+
+        @Test func aDeviceProcessThatDiesIsReplacedAndTold() throws {
+            let id = try daemon.define("exerciser", ("transient", true))
+            let pid = try #require(try daemon.vgpu(id)["pid"]?.int)
+            kill(Int32(pid), SIGKILL)
+            let died = try daemon.event("died", of: id)
+            #expect(died["message"]?.string?.contains("\(pid)") == true)
+            _ = try daemon.event("started", of: id, after: try #require(died["number"]?.int))
+            let now = try daemon.vgpu(id)
+            #expect(now["restarts"] == 1 && now["pid"]?.int != pid)
+        }
+
+        @Test func whatDiesWhileThereIsNoDaemonIsReplacedByTheNext() throws {
+            let id = try daemon.define("exerciser", ("transient", true))
+            let pid = Int32(try #require(try daemon.vgpu(id)["pid"]?.int))
+            daemon.kill(SIGKILL)
+            kill(pid, SIGKILL)
+            try daemon.start()
+            _ = try daemon.event("died", of: id)
+            let now = try daemon.vgpu(id)
+            #expect(now["state"] == "running" && now["pid"]?.int != Int(pid))
+        }
+
+        @Test func aSecondDaemonIsSentAway() throws {
+            let log = "\(daemon.root)/second"
+            let output = open(log, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+            defer { close(output) }
+            let second = try ChildProcess.spawn(
+                RunningDaemon.program("mediated-daemon"), ["--root", daemon.root], passing: [], standardError: output)
+            var status: Int32 = 0
+            waitpid(second, &status, 0)
+            #expect(status != 0)
+            let words = try String(contentsOfFile: log, encoding: .utf8)
+            #expect(words.contains("Another daemon has the database"), "\(words)")
+            #expect(try daemon.request("GET", "/v1/status").json["pid"]?.int == Int(daemon.process))
+        }
+
+        @Test func aWrongLineInTheTypesIsNamed() throws {
+            daemon.kill(SIGTERM)
+            try "types:\n  - name: small\n    device: bochs-display\n    vram: lots\n"
+                .write(toFile: "\(daemon.root)/etc/types.yaml", atomically: false, encoding: .utf8)
+            try daemon.launch()
+            var status: Int32 = 0
+            waitpid(daemon.process, &status, 0)
+            #expect(status != 0)
+            #expect(daemon.log.contains("types.yaml:4:"), "\(daemon.log)")
+            #expect(daemon.log.contains("'lots'"))
+        }
+
+        /// Whatever moment it is killed in: what it has acknowledged is there, what it has not is there whole or not at all,
+        /// and nothing runs that it doesn't know.
+        @Test func aDaemonKilledAtAnyMomentLosesNothingAndLeavesNothingHalf() throws {
+            var known: [String: Writer.Expected] = [:]
+            for _ in 0..<200 {
+                let writer = try Writer(daemon.socket, known)
+                // Any moment of what the writer does, each of which takes some milliseconds.
+                _ = try? waitReadable([], milliseconds: .random(in: 0...40))
+                daemon.kill(SIGKILL)
+                let told = writer.finish()
+                try daemon.start()
+                let vgpus = try daemon.request("GET", "/v1/vgpus").json["vgpus"]?.array ?? []
+                let found = Dictionary(
+                    uniqueKeysWithValues: vgpus.compactMap { vgpu in
+                        vgpu["uuid"]?.string.map { ($0, Writer.Expected(vgpu)) }
+                    })
+                known = told.acknowledged
+                if let open = told.open {
+                    #expect([open.before, open.after].contains(found[open.id]), "\(open)")
+                    known[open.id] = found[open.id]
+                }
+                try #require(found == known)
+
+                let running = Set(vgpus.compactMap { $0["pid"]?.int })
+                // One that was not known yet when the daemon died ends by itself.
+                let deadline = Deadline(milliseconds: 30_000)
+                while Set(RunningDaemon.deviceProcesses(below: daemon.root).map { Int($0) }) != running {
+                    try #require(deadline.millisecondsLeft > 0, "Device processes run that no vGPU has.")
+                    _ = try? waitReadable([], milliseconds: 5)
+                }
+            }
+        }
+    }
+}
