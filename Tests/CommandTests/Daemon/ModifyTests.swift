@@ -53,8 +53,8 @@ import Testing
 
     @Test func whileItRunsOnlyItsLimitsChange() throws {
         let vgpu = try daemon.started("bochs-display", "--attribute", "vram=8M")
-        _ = try daemon.output("modify", vgpu.uuid, "--attribute", "weight=300", "--attribute", "frame-rate=10")
         try daemon.expectFailure(69, "can change now. Stop it", "modify", vgpu.uuid, "--manual", "-t", "virtio-gpu")
+        _ = try daemon.output("modify", vgpu.uuid, "--attribute", "weight=300", "--attribute", "frame-rate=10")
         _ = try daemon.output("modify", vgpu.uuid, "--attribute", "vram=4M")
         let after = try daemon.vgpu(vgpu.uuid)
         #expect(after.pid == vgpu.pid && after.attributes["vram"] == "4M" && after.attributes["weight"] == "300")
