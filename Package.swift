@@ -76,6 +76,14 @@ let package = Package(
         .target(name: "PNG", dependencies: ["CPNG", "Linux", "Device"]),
         .target(name: "DaemonAPI", dependencies: ["JSON"]),
         .target(
+            name: "DaemonClient",
+            dependencies: [
+                "DaemonAPI", "JSON", "Linux",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
+        .target(
             name: "Daemon",
             dependencies: [
                 "Control", "Database", "DaemonAPI", "JSON", "Linux", "Mediation", "Metrics", "PNG", "Profiles",
@@ -96,8 +104,8 @@ let package = Package(
         .executableTarget(
             name: "mediated",
             dependencies: [
-                "Linux", "JSON", "VFIO", "PCI", "Device", "DeviceCatalog", "VFIOUser", "Control", "Metrics", "QMP",
-                "PNG", "KVM",
+                "Linux", "JSON", "VFIO", "PCI", "Device", "DeviceCatalog", "VFIOUser", "Control", "DaemonAPI",
+                "DaemonClient", "Mediation", "Metrics", "QMP", "PNG", "KVM",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .target(
@@ -156,9 +164,8 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "SeededRandom", "Control", "FakeGuest", "FakeQEMU", "mediated", "mediated-device", "CPNG", "JSON",
-                "KVM", "Lab", "Linux",
-                "Metrics", "VFIO", "VFIOUser",
+                "SeededRandom", "Control", "FakeGuest", "FakeQEMU", "mediated", "mediated-daemon", "mediated-device", "CPNG",
+                "DaemonAPI", "DaemonClient", "JSON", "KVM", "Lab", "Linux", "Mediation", "Metrics", "VFIO", "VFIOUser",
             ]),
         .testTarget(
             name: "GuestTests",

@@ -36,8 +36,11 @@ public struct JournalPage: Codable, Equatable, Sendable {
 public struct LogLines: Codable, Equatable, Sendable {
     /// The last ones, oldest first.
     public var lines: [String]
+    /// How many bytes of the log they end at: what to ask for next is what comes after.
+    public var end: Int
 
-    public init(lines: [String]) {
+    public init(lines: [String], end: Int) {
         self.lines = lines
+        self.end = end
     }
 }

@@ -98,23 +98,34 @@ extension Manager {
     // MARK: Logs
 
     /// The last lines of an instance's log, oldest first.
-    public func log(of id: InstanceID, lines: Int) throws(MediationError) -> [String] {
+    ///
+    /// - Parameters:
+    ///   - lines: the most lines; the newest ones count.
+    ///   - offset: only what was written behind so many bytes; nil: all. A log that is shorter has begun anew.
+    /// - Returns: the lines, and the offset behind the last one.
+    public func log(
+        of id: InstanceID, lines: Int, after offset: Int? = nil
+    ) throws(MediationError) -> (lines: [String], end: Int) {
         _ = try instance(id)
-        return lastLogLines(of: id, lines)
+        return lastLogLines(of: id, lines, after: offset)
     }
 
     func lastLogLine(of id: InstanceID) -> String? {
-        lastLogLines(of: id, 1).last
+        lastLogLines(of: id, 1).lines.last
     }
 
-    private func lastLogLines(of id: InstanceID, _ count: Int) -> [String] {
-        guard let file = try? Descriptor(reading: directories.log(of: id)) else { return [] }
+    private func lastLogLines(
+        of id: InstanceID, _ count: Int, after offset: Int? = nil
+    ) -> (lines: [String], end: Int) {
+        guard let file = try? Descriptor(reading: directories.log(of: id)) else { return ([], 0) }
         // As much as anybody reads.
-        let limit: off_t = 256 << 10
-        let end = lseek(file.raw, 0, SEEK_END)
-        lseek(file.raw, max(0, end - limit), SEEK_SET)
-        let text = String(decoding: (try? file.readBytes(upTo: Int(limit))) ?? [], as: UTF8.self)
-        return text.split(separator: "\n").suffix(max(0, count)).map(String.init)
+        let limit = 256 << 10
+        let end = Int(lseek(file.raw, 0, SEEK_END))
+        let begin = max(0, end - limit, offset.map { $0 <= end ? $0 : 0 } ?? 0)
+        lseek(file.raw, off_t(begin), SEEK_SET)
+        let bytes = (try? file.readBytes(upTo: max(0, end - begin))) ?? []
+        let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+        return (lines.suffix(max(0, count)).map(String.init), begin + bytes.count)
     }
 }
 

@@ -46,16 +46,4 @@ extension Scanout {
         file.removeLast(file.count - Int(size))
         return file
     }
-
-    /// Writes the picture to a file as a PNG. The file appears complete or not at all.
-    public func writePNG(to path: String) throws(PNGError) {
-        let bytes = try png()
-        do throws(Errno) {
-            let file = try FileReplacement(path: path)
-            try file.descriptor.writeAll(bytes.span.bytes)
-            try file.commit()
-        } catch {
-            throw .system(error)
-        }
-    }
 }

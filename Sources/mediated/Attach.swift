@@ -14,7 +14,7 @@ struct Attach: ParsableCommand {
             Express. A device with an MSI-X capability can't be unplugged again.
             """)
 
-    @Argument(help: "The vfio-user socket of the device.", completion: .file())
+    @Argument(help: "The vfio-user socket of the device, or a vGPU's UUID.", completion: .file())
     var target: String
 
     @OptionGroup var machine: HotPlugOptions
@@ -27,6 +27,8 @@ struct Attach: ParsableCommand {
 
     @Flag(help: "Attach the device although the guest's memory is private.")
     var force = false
+
+    @OptionGroup var daemon: DaemonOptions
 
     func validate() throws {
         guard let id else { return }
@@ -44,7 +46,7 @@ struct Attach: ParsableCommand {
     }
 
     func run() throws {
-        let socket = try socketPath(of: target)
+        let socket = try daemon.socketPath(of: target)
         let attachment = try machine.withMachine(force: "attaches it") { machine in
             try machine.checkMachine(allowsPrivateMemory: force)
             try checkDevice(socket)

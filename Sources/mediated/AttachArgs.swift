@@ -23,13 +23,17 @@ struct AttachArgs: ParsableCommand {
         }
     }
 
-    @Argument(help: "The vfio-user socket that a device process serves, or will serve.", completion: .file())
+    @Argument(
+        help: "The vfio-user socket that a device process serves, or will serve, or a vGPU's UUID.", completion: .file()
+    )
     var socket: String
 
     @Flag var form = Form.qemu
 
     @Option(help: "The guest's memory, such as 512M or 4G.")
     var memory = Size(1 << 30)
+
+    @OptionGroup var daemon: DaemonOptions
 
     func validate() throws {
         guard memory.bytes >= 1 << 20, memory.bytes.isMultiple(of: 1 << 20) else {
@@ -38,7 +42,7 @@ struct AttachArgs: ParsableCommand {
     }
 
     func run() throws {
-        let path = try socketPath(of: socket)
+        let path = try daemon.socketPath(of: socket, mustRun: false)
         let device: JSON = ["driver": "vfio-user-pci", "socket": ["type": "unix", "path": .string(path)]]
         switch form {
         case .qemu: print(qemu(device))

@@ -14,7 +14,11 @@ struct Info: ParsableCommand {
     var json = false
 
     func run() throws {
-        let info = try target.withClient { client throws(ControlClientError) in try client.info() }
+        let info = try target.ask { client in
+            try client.info()
+        } orDaemon: { client, id in
+            try client.get("/v1/vgpus/\(id)/info", as: ControlInfo.self)
+        }
         if json { return print(try JSON(encoding: info).prettyText) }
         print(
             """
@@ -46,14 +50,17 @@ struct Screenshot: ParsableCommand {
     }
 
     func run() throws {
-        let picture = try target.withClient { client throws(ControlClientError) in try client.screenshot(head: head) }
-        do throws(PNGError) {
-            try picture.writePNG(to: file)
-        } catch .system(let error) {
-            throw Failure(error, cannot: "write the picture to", file, otherwise: .cannotCreate)
-        } catch {
-            throw Failure(.io, "Can't write the picture to '\(file)': \(error).")
+        let picture: [UInt8]
+        do {
+            picture = try target.ask { client in
+                try client.screenshot(head: head).png()
+            } orDaemon: { client, id in
+                try client.bytes("/v1/vgpus/\(id)/screenshot?head=\(head)")
+            }
+        } catch let error as PNGError {
+            throw Failure(.io, "The picture can't be made a PNG: \(error).")
         }
+        try writeFile(picture, to: file, as: "the picture")
     }
 }
 
@@ -68,7 +75,11 @@ struct Statistics: ParsableCommand {
     var json = false
 
     func run() throws {
-        let statistics = try target.withClient { client throws(ControlClientError) in try client.statistics() }
+        let statistics = try target.ask { client in
+            try client.statistics()
+        } orDaemon: { client, id in
+            try client.json("/v1/vgpus/\(id)/statistics")
+        }
         if json { return print(statistics.prettyText) }
         for (name, value) in Self.lines(statistics) { print("\(name) \(value)") }
     }
@@ -108,18 +119,5 @@ struct Save: ParsableCommand {
         } catch let error as Errno {
             throw Failure(error, cannot: "write the state to", file, otherwise: .cannotCreate)
         }
-    }
-}
-
-/// `mediated stop`
-struct Stop: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        abstract: "End a device process.",
-        discussion: "The virtual machine that uses it, if any, loses the device.")
-
-    @OptionGroup var target: ControlOptions
-
-    func run() throws {
-        try target.withClient { client throws(ControlClientError) in try client.stop() }
     }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Mediation
 import QMP
 
 /// `mediated detach`
@@ -10,7 +11,7 @@ struct Detach: ParsableCommand {
             person who changes their mind. The device process goes on.
             """)
 
-    @Argument(help: "The device's identifier in QEMU, or its vfio-user socket.", completion: .file())
+    @Argument(help: "The device's identifier in QEMU, its vfio-user socket, or a vGPU's UUID.", completion: .file())
     var target: String
 
     @OptionGroup var machine: HotPlugOptions
@@ -21,6 +22,8 @@ struct Detach: ParsableCommand {
     @Flag(help: "Detach the device although it has an MSI-X capability, which may crash QEMU.")
     var force = false
 
+    @OptionGroup var daemon: DaemonOptions
+
     func validate() throws {
         guard (1...3600).contains(timeout) else {
             throw ValidationError("The timeout is \(timeout), but must be from 1 to 3600 seconds.")
@@ -29,7 +32,8 @@ struct Detach: ParsableCommand {
 
     func run() throws {
         // An identifier need not make a path.
-        let socket = try? socketPath(of: target)
+        let socket =
+            InstanceID(target) == nil ? try? socketPath(of: target) : try daemon.socketPath(of: target, mustRun: false)
         try machine.withMachine(force: "detaches it") { machine in
             try machine.detach(target, socket: socket, milliseconds: timeout * 1000, allowsMSIX: force)
         }

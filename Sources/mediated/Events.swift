@@ -1,14 +1,28 @@
 import ArgumentParser
 import Control
+import DaemonAPI
+import DaemonClient
 import Glibc
 import JSON
+import Mediation
 
 /// `mediated events`
 struct Events: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Print what has happened to a device process lately.")
+        abstract: "Print what has happened lately: to all vGPUs and the daemon, to one, or to a device process.")
 
-    @OptionGroup var target: ControlOptions
+    @Argument(
+        help: ArgumentHelp(
+            "The UUID of a vGPU, or the vfio-user socket of a device process. [default: all that the daemon has noted]",
+            valueName: "socket"),
+        completion: .file())
+    var target: String?
+
+    @Option(help: "Only what concerns one vGPU.")
+    var vgpu: InstanceID?
+
+    @Option(help: "The process's control socket. [default: SOCKET.control]", completion: .file())
+    var control: String?
 
     @Flag(help: "Go on with what happens from now on, until interrupted.")
     var follow = false
@@ -16,22 +30,35 @@ struct Events: ParsableCommand {
     @Flag(help: "Print JSON: an object on each line.")
     var json = false
 
-    func run() throws {
-        let hasEnded = try target.withClient { client throws(ControlClientError) in
-            var last = try print(client.events(milliseconds: 10_000), after: 0)
-            guard follow else { return false }
-            while true {
-                do throws(ControlClientError) {
-                    last = try print(client.events(after: last, milliseconds: -1), after: last)
-                } catch .closed {
-                    return true
-                }
-            }
+    @OptionGroup var daemon: DaemonOptions
+
+    /// The vGPU that is named, if it is one.
+    private var id: InstanceID? { vgpu ?? target.flatMap { InstanceID($0) } }
+
+    func validate() throws {
+        guard target == nil || vgpu == nil else { throw ValidationError("Name one vGPU, or one socket.") }
+        guard control == nil || (target != nil && id == nil) else {
+            throw ValidationError("--control goes with a socket.")
         }
-        if hasEnded {
+    }
+
+    func run() throws {
+        guard let target, id == nil else { return try printJournal() }
+        do throws(ControlClientError) {
+            try printEvents(of: ControlClient(connectingTo: control ?? ControlClient.path(besides: target)))
+        } catch .closed where follow {
             throw Failure(
                 .unavailable, "The device process has ended, or too many others want to be told of its events.")
+        } catch {
+            throw Failure(error)
         }
+    }
+
+    // MARK: A device process
+
+    private func printEvents(of client: ControlClient) throws(ControlClientError) {
+        var last = try print(client.events(milliseconds: 10_000), after: 0)
+        while follow { last = try print(client.events(after: last, milliseconds: -1), after: last) }
     }
 
     /// Prints what has come at once: whoever follows wants to see it.
@@ -43,6 +70,43 @@ struct Events: ParsableCommand {
         for line in json ? news.jsonLines : news.lines { Swift.print(line) }
         fflush(nil)
         return news.last
+    }
+
+    // MARK: The daemon
+
+    /// How long the daemon may keep an answer back until something happens, in seconds.
+    private static let wait = 50
+
+    private func printJournal() throws {
+        let filter = id.map { "&vgpu=\($0)" } ?? ""
+        try daemon.ask { client throws(DaemonClientError) in
+            var page: JournalPage = try client.get("/v1/events?after=0\(filter)")
+            while true {
+                for event in page.events {
+                    Swift.print(json ? try event.json : event.line(namesVGPU: id == nil))
+                }
+                guard follow else { return }
+                fflush(nil)
+                page = try client.get("/v1/events?after=\(page.last)&wait=\(Self.wait)\(filter)")
+            }
+        }
+    }
+}
+
+extension JournalEvent {
+    fileprivate var json: String {
+        get throws(DaemonClientError) {
+            do throws(JSONError) { return try JSON(encoding: self).text } catch { throw .malformed("\(error)") }
+        }
+    }
+
+    /// Time, kind, vGPU and message, in columns.
+    fileprivate func line(namesVGPU: Bool) -> String {
+        let width = ControlEvent.Kind.allCases.map(\.rawValue.count).max() ?? 0
+        let columns =
+            [(UTCTime(time)?.description ?? "?").padded(to: UTCTime.width), kind.printable.padded(to: width)]
+            + (namesVGPU ? [(vgpu ?? "-").printable.padded(to: "\(InstanceID())".count)] : []) + [message.printable]
+        return columns.joined(separator: "  ")
     }
 }
 

@@ -17,13 +17,14 @@ enum ExitStatus: Int32, CaseIterable {
 
     var meaning: String {
         switch self {
-        case .usage: "the command line is wrong: an unknown type, option or head, or a bad value"
+        case .usage: "the command line is wrong: an unknown option or head, or a bad value"
         case .badState: "a saved state does not fit the device"
-        case .noInput: "a socket or file that was named does not exist"
+        case .noInput: "a vGPU, type, parent, socket or file that was named does not exist"
         case .unavailable:
-            "nobody listens or answers, the socket is taken, a head shows nothing, or a virtual machine can't do it now"
-        case .software: "the device process or QEMU failed to do what was asked"
-        case .systemFile: "the mediated-device program is missing or can't be started"
+            "nobody listens or answers, the socket is taken, a head shows nothing, a parent has not enough left, or a vGPU or "
+                + "virtual machine can't do it now"
+        case .software: "the daemon, the device process or QEMU failed to do what was asked"
+        case .systemFile: "mediated-device or mediated-daemon is missing or can't be started"
         case .cannotCreate: "a file or socket can't be created"
         case .io: "reading or writing failed"
         case .protocol: "the other side speaks another protocol or version"

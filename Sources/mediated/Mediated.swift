@@ -11,8 +11,9 @@ struct Mediated: ParsableCommand {
         discussion: ExitStatus.help,
         version: Version.current,
         subcommands: [
-            Types.self, Run.self, AttachArgs.self, Attach.self, Detach.self, Inspect.self, Info.self, Screenshot.self,
-            Statistics.self, Events.self, Top.self, MetricsCommand.self, Save.self, Stop.self, KVMCommand.self,
+            Types.self, List.self, Define.self, Undefine.self, Modify.self, Start.self, Stop.self, Show.self, Logs.self,
+            Events.self, Top.self, MetricsCommand.self, AttachArgs.self, Attach.self, Detach.self, Screenshot.self,
+            Info.self, Statistics.self, Inspect.self, DaemonCommand.self, Run.self, Save.self, KVMCommand.self,
         ])
 
     static func main() {

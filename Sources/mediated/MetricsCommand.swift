@@ -1,5 +1,5 @@
 import ArgumentParser
-import Linux
+import DaemonClient
 import Metrics
 
 /// `mediated metrics`
@@ -9,7 +9,8 @@ struct MetricsCommand: ParsableCommand {
         abstract: "Print what device processes count, as a page for Prometheus.",
         discussion: """
             One that doesn't answer is on the page too: its 'mediated_vgpu_up' is 0. With --output the page is for the \
-            textfile collector of Prometheus' node_exporter, which never sees a part of it.
+            textfile collector of Prometheus' node_exporter, which never sees a part of it. When none is named it is the \
+            daemon's own page: of all vGPUs, parents, types and the daemon.
             """)
 
     @OptionGroup var target: WatchedProcesses
@@ -29,20 +30,27 @@ struct MetricsCommand: ParsableCommand {
     }
 
     func run() throws {
-        let observations = Observation.all(asking: target.sockets, milliseconds: timeout * 1000)
-        let page = VGPUStatus.page(of: observations.map(VGPUStatus.init))
-        if let output { try write(page, to: output) } else { print(page, terminator: "") }
+        let watched = try target.named()
+        guard !watched.isEmpty else { return try publish(try ofDaemon()) }
+        let observations = Observation.all(asking: watched, milliseconds: timeout * 1000)
+        try publish(VGPUStatus.page(of: observations.map(VGPUStatus.init)))
         try observations.tellFailures()
     }
 
-    private func write(_ page: String, to path: String) throws(Failure) {
-        do throws(Errno) {
-            let file = try FileReplacement(path: path)
-            let bytes = Array(page.utf8)
-            try file.descriptor.writeAll(bytes.span.bytes)
-            try file.commit()
-        } catch {
-            throw Failure(error, cannot: "write the metrics to", path, otherwise: .cannotCreate)
+    private func ofDaemon() throws(Failure) -> String {
+        let bytes = try target.daemon.ask { client throws(DaemonClientError) in
+            var client = client
+            client.patience = timeout
+            return try client.bytes("/metrics")
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    private func publish(_ page: String) throws(Failure) {
+        if let output {
+            try writeFile(Array(page.utf8), to: output, as: "the metrics")
+        } else {
+            print(page, terminator: "")
         }
     }
 }
@@ -50,7 +58,7 @@ struct MetricsCommand: ParsableCommand {
 extension VGPUStatus {
     fileprivate init(_ observation: Observation) {
         self.init(
-            vgpu: observation.socket,
+            vgpu: observation.watched.name,
             answer: observation.answer.map {
                 Answer(
                     type: $0.info.type, name: $0.info.name, hasClient: $0.info.clientConnected,

@@ -1,15 +1,55 @@
 import Control
+import DaemonClient
+import JSON
 import Linux
+import Mediation
 import Metrics
 import Synchronization
 
+/// Whom a command watches.
+enum Watched: Hashable, Sendable {
+    /// A device process on this host, by its vfio-user socket.
+    case socket(String)
+    /// A vGPU of the daemon that listens at a path.
+    case vgpu(InstanceID, daemon: String)
+
+    /// How the user names it.
+    var name: String {
+        switch self {
+        case .socket(let path): path
+        case .vgpu(let id, _): "\(id)"
+        }
+    }
+
+    /// - Parameter milliseconds: how long it may take.
+    fileprivate func ask(milliseconds: Int) throws(Observation.Failure) -> (info: ControlInfo, statistics: JSON) {
+        switch self {
+        case .socket(let path):
+            do throws(ControlClientError) {
+                let client = try ControlClient(
+                    connectingTo: ControlClient.path(besides: path), milliseconds: milliseconds,
+                    deadline: Deadline(milliseconds: Int32(clamping: milliseconds)))
+                return (try client.info(), try client.statistics())
+            } catch {
+                throw .process(error)
+            }
+        case .vgpu(let id, let path):
+            do throws(DaemonClientError) {
+                let client = DaemonClient(path: path, patience: max(1, milliseconds / 1000))
+                return (try client.get("/v1/vgpus/\(id)/info"), try client.json("/v1/vgpus/\(id)/statistics"))
+            } catch {
+                throw .daemon(error)
+            }
+        }
+    }
+}
+
 /// What there was to learn of a device process at one moment.
 struct Observation: Sendable {
-    /// The vfio-user socket that it was named by.
-    let socket: String
+    let watched: Watched
     /// When, in nanoseconds on the monotonic clock.
     let time: UInt64
-    let result: Result<Answer, ControlClientError>
+    let result: Result<Answer, Failure>
 
     struct Answer: Sendable {
         let info: ControlInfo
@@ -17,31 +57,39 @@ struct Observation: Sendable {
         let usage: ProcessUsage?
     }
 
-    init(socket: String, time: UInt64, _ result: Result<Answer, ControlClientError>) {
-        self.socket = socket
+    enum Failure: Error, CustomStringConvertible {
+        case process(ControlClientError)
+        case daemon(DaemonClientError)
+
+        var description: String {
+            switch self {
+            case .process(let error): error.description
+            case .daemon(let error): error.description
+            }
+        }
+    }
+
+    init(_ watched: Watched, time: UInt64, _ result: Result<Answer, Failure>) {
+        self.watched = watched
         self.time = time
         self.result = result
     }
 
-    /// Asks a device process.
+    /// Asks a device process, or the daemon for it.
     ///
     /// - Parameter milliseconds: how long it may take.
-    init(asking socket: String, milliseconds: Int) {
-        result = Result { () throws(ControlClientError) in
-            let client = try ControlClient(
-                connectingTo: ControlClient.path(besides: socket), milliseconds: milliseconds,
-                deadline: Deadline(milliseconds: Int32(clamping: milliseconds)))
-            let info = try client.info()
-            let statistics = VGPUStatistics(try client.statistics())
-            return Answer(info: info, statistics: statistics, usage: ProcessUsage(of: info.process))
+    init(asking watched: Watched, milliseconds: Int) {
+        let result = Result { () throws(Failure) in
+            let (info, statistics) = try watched.ask(milliseconds: milliseconds)
+            return Answer(
+                info: info, statistics: VGPUStatistics(statistics), usage: ProcessUsage(of: info.process))
         }
-        self.socket = socket
-        time = SystemClock.nanoseconds
+        self.init(watched, time: SystemClock.nanoseconds, result)
     }
 
     /// Asks several device processes at the same time: one that hangs makes none of the others wait.
-    static func all(asking sockets: [String], milliseconds: Int) -> [Observation] {
-        let questions = sockets.map { Question($0, milliseconds: milliseconds) }
+    static func all(asking watched: [Watched], milliseconds: Int) -> [Observation] {
+        let questions = watched.map { Question($0, milliseconds: milliseconds) }
         return questions.map { $0.answer() }
     }
 
@@ -53,8 +101,8 @@ struct Observation: Sendable {
         private let thread = Mutex<Linux.Thread?>(nil)
         private let ask: @Sendable () -> Observation
 
-        init(_ socket: String, milliseconds: Int) {
-            ask = { Observation(asking: socket, milliseconds: milliseconds) }
+        init(_ watched: Watched, milliseconds: Int) {
+            ask = { Observation(asking: watched, milliseconds: milliseconds) }
             let started = try? Linux.Thread(name: "question") { [self] in
                 let answer = ask()
                 observation.withLock { $0 = answer }
@@ -74,15 +122,24 @@ extension [Observation] {
     /// Says on standard error which of them got no answer, and why.
     ///
     /// - Throws: `Failure` when there was none at all.
-    func tellFailures() throws(Failure) {
-        var first: ControlClientError?
+    func tellFailures() throws(mediated.Failure) {
+        var first: Observation.Failure?
         for observation in self {
             guard case .failure(let error) = observation.result else { continue }
-            StandardError.print("mediated: \(observation.socket): \(error)".printable)
+            StandardError.print("mediated: \(observation.watched.name): \(error)".printable)
             first = first ?? error
         }
         if let first, allSatisfy({ $0.answer == nil }) {
-            throw Failure(Failure(first).status, "No device process has answered.")
+            throw mediated.Failure(first.status, "No device process has answered.")
+        }
+    }
+}
+
+extension Observation.Failure {
+    fileprivate var status: ExitStatus {
+        switch self {
+        case .process(let error): mediated.Failure(error).status
+        case .daemon(let error): mediated.Failure(error).status
         }
     }
 }

@@ -61,7 +61,7 @@ struct Run: ParsableCommand {
                 throw Failure(error, cannot: "read the state", state, otherwise: .noInput)
             }
         }
-        try execute(try program(), with: arguments(control: control))
+        try become("mediated-device", arguments(control: control))
     }
 
     /// What the program is told.
@@ -98,23 +98,5 @@ struct Run: ParsableCommand {
         guard (try? UnixSocket(connectingTo: path, milliseconds: 1000)) == nil else {
             throw Failure(.unavailable, "Another process listens at '\(path)'; stop it or choose another path.")
         }
-    }
-
-    // MARK: The program
-
-    private func program() throws -> String {
-        do throws(CompanionProgram.Missing) {
-            return try CompanionProgram.path(of: "mediated-device")
-        } catch {
-            throw Failure(.systemFile, error.description)
-        }
-    }
-
-    /// Replaces this process by the program. `execv(3)`
-    private func execute(_ program: String, with arguments: [String]) throws {
-        // Freed by the exec, or with the process right after.
-        let words = ([program] + arguments).map { strdup($0) }
-        execv(program, words + [nil])
-        throw Failure(.systemFile, "Can't start '\(program)': \(Errno(rawValue: errno)).")
     }
 }

@@ -1,4 +1,6 @@
+import DaemonClient
 import Glibc
+import Mediation
 
 /// The path of the vfio-user socket that a command's argument means, absolute, for QEMU has a folder of its own.
 func socketPath(of target: String) throws -> String {
@@ -8,6 +10,21 @@ func socketPath(of target: String) throws -> String {
         throw Failure(.usage, "'\(path)' is \(path.utf8.count) bytes long, but a socket's path has at most 107.")
     }
     return path
+}
+
+extension DaemonOptions {
+    /// The path of the vfio-user socket that a command's argument means: itself, or that of the vGPU whose UUID it is.
+    ///
+    /// - Parameter mustRun: whether a vGPU must be active, so that the socket is there.
+    func socketPath(of target: String, mustRun: Bool = true) throws -> String {
+        guard let id = InstanceID(target) else { return try mediated.socketPath(of: target) }
+        let vgpu = try ask { client throws(DaemonClientError) in try client.vgpu(id) }
+        if let socket = vgpu.socket { return socket }
+        guard !mustRun else {
+            throw Failure(.unavailable, "The vGPU \(id) is \(vgpu.state): start it with 'mediated start \(id)'.")
+        }
+        return try directories().socket(of: id)
+    }
 }
 
 private func currentFolder() throws -> String {

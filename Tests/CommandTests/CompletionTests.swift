@@ -25,6 +25,17 @@ import Testing
         #expect(try bash(["mediated", "info", scratch.path("none")]).isEmpty)
     }
 
+    @Test func bashOffersWhatTheDaemonHas() throws {
+        let daemon = try RunningDaemon()
+        let uuid = try daemon.define("serial")
+        let path = try Command.folder.path
+        #expect(try bash(["mediated", "show", "--root", daemon.root, ""], path: path).contains(uuid))
+        #expect(try bash(["mediated", "start", "--root", daemon.root, "--uuid", ""], path: path) == [uuid])
+        #expect(try bash(["mediated", "define", "--root", daemon.root, "--type", "ser"], path: path) == ["serial"])
+        // Where there is none there is nothing to offer, and no complaint.
+        #expect(try bash(["mediated", "start", "--root", scratch.url.path, "--uuid", ""], path: path).isEmpty)
+    }
+
     static let fish = "/usr/bin/fish"
 
     @Test(.enabled(if: access(fish, X_OK) == 0)) func fishOffersEveryOptionOfEveryVerb() throws {
@@ -49,9 +60,9 @@ import Testing
 
     /// What bash offers for the last word. It is asked as readline asks it: by the function that the script
     /// registers, with the words, the place in the line, and the last two words.
-    private func bash(_ words: [String]) throws -> [String] {
+    private func bash(_ words: [String], path: String = "/nowhere") throws -> [String] {
         let driver = """
-            source "$1"; shift
+            source "$1"; PATH=\(path):$PATH; shift
             registered=$(complete -p mediated)
             function=${registered##*-F }
             COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_LINE="$*" COMP_POINT=${#COMP_LINE}

@@ -156,8 +156,8 @@ import VFIOUser
     }
 
     @Test(arguments: [
-        ["metrics"], ["metrics", "a", "a"], ["metrics", "a", "--timeout", "0"], ["metrics", "a", "--timeout", "x"],
-        ["metrics", "a", "--output"], ["events"], ["events", "a", "b"], ["top"], ["top", "a", "a"],
+        ["metrics", "a", "a"], ["metrics", "a", "--timeout", "0"], ["metrics", "a", "--timeout", "x"],
+        ["metrics", "a", "--output"], ["events", "a", "b"], ["top", "a", "a"],
         ["top", "a", "--interval", "0"], ["top", "a", "--interval", "nan"], ["top", "a", "--interval", "3601"],
     ])
     func aCommandLineThatIsNotUnderstoodIsAUsageError(arguments: [String]) throws {

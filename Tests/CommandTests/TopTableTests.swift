@@ -25,10 +25,12 @@ import Testing
     }
 
     private func row(_ results: Result<Observation.Answer, ControlClientError>...) -> TopRow {
-        var vgpu = ObservedVGPU("/run/a")
+        var vgpu = ObservedVGPU(.socket("/run/a"))
         // Half a second between two looks.
         for (index, result) in results.enumerated() {
-            vgpu.add(Observation(socket: "/run/a", time: UInt64(index) * 500_000_000, result))
+            vgpu.add(
+                Observation(
+                    .socket("/run/a"), time: UInt64(index) * 500_000_000, result.mapError(Observation.Failure.process)))
         }
         return TopRow(vgpu)
     }

@@ -341,6 +341,6 @@ import VFIOUser
         do { _ = try Client(path: bench.directories.socket(of: instance.id)) }
         let entry = await bench.store.entry("client-left", of: instance.id)
         #expect(entry.instance == instance.id)
-        #expect(try await bench.manager.log(of: instance.id, lines: 100).contains { $0.contains("Serving") })
+        #expect(try await bench.manager.log(of: instance.id, lines: 100).lines.contains { $0.contains("Serving") })
     }
 }

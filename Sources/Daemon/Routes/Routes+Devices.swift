@@ -32,10 +32,11 @@ extension Routes {
             Router.Route(.GET, "/v1/vgpus/{uuid}/log") { [manager] request, parameters throws(Problem) in
                 let id = try instanceID(parameters[0])
                 let count = try request.number("lines", in: 1...10_000, otherwise: 100)
-                let lines = try await answering { () throws(MediationError) in
-                    try await manager.log(of: id, lines: count)
+                let after = try request.number("after", in: 0...Int.max, otherwise: -1)
+                let (lines, end) = try await answering { () throws(MediationError) in
+                    try await manager.log(of: id, lines: count, after: after < 0 ? nil : after)
                 }
-                return try HTTPResponse(LogLines(lines: lines))
+                return try HTTPResponse(LogLines(lines: lines, end: end))
             },
         ]
     }

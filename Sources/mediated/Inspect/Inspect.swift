@@ -1,5 +1,6 @@
 import ArgumentParser
 import Linux
+import Mediation
 import VFIO
 import VFIOUser
 
@@ -12,7 +13,7 @@ struct Inspect: ParsableCommand {
             servers take one client at a time: a device that is in use can't be inspected.
             """)
 
-    @Argument(help: "The server's socket.", completion: .file())
+    @Argument(help: "The server's socket, or a vGPU's UUID.", completion: .file())
     var socket: String
 
     @Flag(name: [.customShort("x"), .long], help: "Add all bytes of configuration space, as 'lspci -xxxx' does.")
@@ -24,6 +25,8 @@ struct Inspect: ParsableCommand {
     @Option(help: ArgumentHelp("How long to ask at most.", valueName: "seconds"))
     var timeout = 5
 
+    @OptionGroup var daemon: DaemonOptions
+
     func validate() throws {
         guard (1...3600).contains(timeout) else {
             throw ValidationError("The timeout is \(timeout), but must be from 1 to 3600 seconds.")
@@ -32,6 +35,7 @@ struct Inspect: ParsableCommand {
 
     func run() throws {
         let findings: Findings
+        let socket = InstanceID(socket) == nil ? socket : try daemon.socketPath(of: socket)
         do throws(ClientError) {
             var configuration = Client.Configuration()
             configuration.patience = -1

@@ -1,4 +1,5 @@
 import ArgumentParser
+import DaemonClient
 import Glibc
 import Linux
 
@@ -7,6 +8,7 @@ struct Top: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show what vGPUs are doing, again and again.",
         discussion: """
+            Of those that were named, or all that the daemon runs. \
             A line for each: who it is, whether a client has it, and per second: register accesses, those by the access \
             ring, DMA, interrupts, frames. Then its video memory, and the processor time and memory of its process. \
             q ends it; the last line tells the other keys.
@@ -30,27 +32,36 @@ struct Top: ParsableCommand {
     }
 
     func run() throws {
-        do throws(Errno) {
-            if !once {
-                var screen = try TopScreen(target.sockets, interval: interval)
-                return try screen.run()
+        guard !once else { return try printOnce(lookouts()) }
+        do {
+            // The screen comes first: to ask a daemon takes a thread.
+            var screen = try TopScreen(interval: interval)
+            try screen.run(lookouts())
+        } catch let error as Errno {
+            guard error != .inappropriateIOCTLForDevice else {
+                throw Failure(.usage, "Standard output is no terminal; with --once one table is printed.")
             }
-        } catch .inappropriateIOCTLForDevice {
-            throw Failure(.usage, "Standard output is no terminal; with --once one table is printed.")
-        } catch {
             throw Failure(.io, "The live view can't be shown: \(error).")
         }
-        try printOnce()
     }
 
-    private func printOnce() throws {
-        var vgpus = target.sockets.map { ObservedVGPU($0) }
+    /// One for each that was named, so that none waits for another; else one for the daemon.
+    private func lookouts() throws(Failure) -> [Lookout] {
+        let named = try target.named()
+        guard named.isEmpty else { return named.map { Lookout([$0]) } }
+        return [try target.daemon.ask { client throws(DaemonClientError) in try Lookout(daemon: client.path) }]
+    }
+
+    private func printOnce(_ lookouts: [Lookout]) throws {
+        var lookouts = lookouts
+        // All at the same time.
+        if lookouts.count > 1 { lookouts = [Lookout(lookouts.flatMap(\.vgpus).map(\.watched))] }
         let end = Deadline(milliseconds: Int32(interval * 1000))
         for look in 0..<2 {
             if look > 0 { _ = try? waitReadable([], milliseconds: end.millisecondsLeft) }
-            let observations = Observation.all(asking: target.sockets, milliseconds: Self.patience)
-            for (index, observation) in observations.enumerated() { vgpus[index].add(observation) }
+            for index in lookouts.indices { lookouts[index].look(milliseconds: Self.patience) }
         }
+        let vgpus = lookouts.flatMap(\.vgpus)
         for line in TopTable(rows: vgpus.map(TopRow.init)).lines() { print(line) }
         try vgpus.compactMap(\.now).tellFailures()
     }

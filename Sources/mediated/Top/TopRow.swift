@@ -1,4 +1,6 @@
 import Control
+import DaemonAPI
+import DaemonClient
 import Metrics
 
 /// What `mediated top` says of one vGPU: what is so now, and what was done since an earlier observation, per second.
@@ -39,12 +41,12 @@ struct TopRow: Equatable {
 
 /// The last observation of a vGPU, and the last one before it that was answered.
 struct ObservedVGPU: Sendable {
-    let socket: String
+    let watched: Watched
     private(set) var before: Observation?
     private(set) var now: Observation?
 
-    init(_ socket: String) {
-        self.socket = socket
+    init(_ watched: Watched) {
+        self.watched = watched
     }
 
     mutating func add(_ observation: Observation) {
@@ -56,7 +58,7 @@ struct ObservedVGPU: Sendable {
 extension TopRow {
     init(_ vgpu: ObservedVGPU) {
         let (before, now) = (vgpu.before?.answer, vgpu.now?.answer)
-        self.vgpu = (now ?? before)?.info.name ?? vgpu.socket
+        self.vgpu = (now ?? before)?.info.name ?? vgpu.watched.name
         type = (now ?? before)?.info.type
         state = vgpu.now.map(State.init) ?? .new
         guard let now else { return }
@@ -87,12 +89,34 @@ extension TopRow.State {
     fileprivate init(_ observation: Observation) {
         switch observation.result {
         case .success(let answer): self = answer.info.clientConnected ? .used : .free
-        case .failure(.timedOut), .failure(.cannotConnect(_, .resourceTemporarilyUnavailable)): self = .hangs
-        case .failure(.closed), .failure(.cannotConnect(_, .connectionRefused)),
-            .failure(.cannotConnect(_, .noSuchFileOrDirectory)):
-            self = .gone
-        case .failure(.cannotConnect(_, .permissionDenied)): self = .denied
-        case .failure: self = .fails
+        case .failure(.process(let error)): self.init(error)
+        case .failure(.daemon(let error)): self.init(error)
+        }
+    }
+
+    private init(_ error: ControlClientError) {
+        switch error {
+        case .timedOut, .cannotConnect(_, .resourceTemporarilyUnavailable): self = .hangs
+        case .closed, .cannotConnect(_, .connectionRefused), .cannotConnect(_, .noSuchFileOrDirectory): self = .gone
+        case .cannotConnect(_, .permissionDenied): self = .denied
+        default: self = .fails
+        }
+    }
+
+    private init(_ error: DaemonClientError) {
+        switch error {
+        case .timedOut: self = .hangs
+        case .closed: self = .gone
+        case .cannotConnect where error.isNobodyThere: self = .gone
+        case .cannotConnect(_, .permissionDenied): self = .denied
+        case .refused(let problem):
+            switch problem.code {
+            // It doesn't run any more.
+            case .notFound, .conflict: self = .gone
+            case .forbidden: self = .denied
+            default: self = .fails
+            }
+        default: self = .fails
         }
     }
 }

@@ -4,32 +4,34 @@ import Synchronization
 
 /// The live view of `mediated top`. It has the terminal until a key or a signal ends it, and gives it back as it was.
 ///
-/// Each vGPU is asked by a thread of its own, so that a process that hangs keeps neither the keys nor the other vGPUs
+/// Each lookout has a thread of its own, so that a process that hangs keeps neither the keys nor the other vGPUs
 /// waiting. The screen is drawn when one of them has something new.
 struct TopScreen {
     private let terminal: Terminal
     private let interval: Double
-    private let watches: [Watch]
     private let news: EventFD
+    private var watches: [Watch] = []
     private let ending, resizing, suspending, continuing: SignalFD
     private var order = TopColumn.vgpu
 
-    /// - Parameter interval: between two looks at a vGPU, in seconds.
+    /// - Parameter interval: between two looks, in seconds.
     /// - Throws: `.inappropriateIOCTLForDevice` when standard output is no terminal.
-    init(_ sockets: [String], interval: Double) throws(Errno) {
+    init(interval: Double) throws(Errno) {
         terminal = try Terminal(STDOUT_FILENO)
         // Before there are threads: they must not be hit by what is blocked here.
         ending = try SignalFD([SIGINT, SIGTERM, SIGHUP, SIGQUIT])
         resizing = try SignalFD([SIGWINCH])
         suspending = try SignalFD([SIGTSTP])
         continuing = try SignalFD([SIGCONT])
-        let news = try EventFD()
-        watches = try sockets.map { socket throws(Errno) in try Watch(socket, interval: interval, news: news) }
-        self.news = news
+        news = try EventFD()
         self.interval = interval
     }
 
-    mutating func run() throws(Errno) {
+    /// Shows what is seen, until a key or a signal ends it.
+    mutating func run(_ lookouts: [Lookout]) throws(Errno) {
+        watches = try lookouts.map { lookout throws(Errno) in
+            try Watch(lookout, interval: interval, news: news)
+        }
         try terminal.enter()
         defer { terminal.leave() }
         while true {
@@ -51,7 +53,7 @@ struct TopScreen {
     }
 
     private func draw() throws(Errno) {
-        let table = TopTable(rows: watches.map { TopRow($0.vgpu) }, order: order)
+        let table = TopTable(rows: watches.flatMap { $0.vgpus.map(TopRow.init) }, order: order)
         let (columns, lines) = terminal.size
         do throws(Errno) {
             try terminal.show(table.page(interval: interval, columns: columns, lines: lines))
@@ -120,23 +122,25 @@ struct TopScreen {
 
     // MARK: Observation
 
-    /// Asks one device process again and again.
+    /// Looks again and again.
     private final class Watch: Sendable {
-        private let state: Mutex<ObservedVGPU>
+        private let state: Mutex<Lookout>
 
-        init(_ socket: String, interval: Double, news: EventFD) throws(Errno) {
-            state = Mutex(ObservedVGPU(socket))
+        init(_ lookout: Lookout, interval: Double, news: EventFD) throws(Errno) {
+            state = Mutex(lookout)
             _ = try Linux.Thread(name: "watch") { [self] in
+                var lookout = lookout
                 while true {
                     let next = Deadline(milliseconds: Int32(interval * 1000))
-                    let observation = Observation(asking: socket, milliseconds: Top.patience)
-                    state.withLock { $0.add(observation) }
+                    lookout.look(milliseconds: Top.patience)
+                    let seen = lookout
+                    state.withLock { $0 = seen }
                     news.signal()
                     _ = try? waitReadable([], milliseconds: next.millisecondsLeft)
                 }
             }
         }
 
-        var vgpu: ObservedVGPU { state.withLock { $0 } }
+        var vgpus: [ObservedVGPU] { state.withLock { $0.vgpus } }
     }
 }

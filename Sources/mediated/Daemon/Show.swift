@@ -1,0 +1,63 @@
+import ArgumentParser
+import Control
+import DaemonAPI
+import DaemonClient
+import JSON
+import Mediation
+
+/// `mediated show`
+struct Show: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show all that is known of a vGPU, and the last lines of its log.")
+
+    @OptionGroup var vgpu: VGPUArgument
+
+    @Flag(help: "Print JSON: an object.")
+    var json = false
+
+    @OptionGroup var daemon: DaemonOptions
+
+    /// How many lines of the log.
+    private static let lines = 10
+
+    func validate() throws { _ = try vgpu.required() }
+
+    func run() throws {
+        let id = try vgpu.required()
+        let (vgpu, log, info) = try daemon.ask { client throws(DaemonClientError) in
+            let vgpu = try client.vgpu(id)
+            let log = try client.get("/v1/vgpus/\(id)/log?lines=\(Self.lines)", as: LogLines.self)
+            // A process that has just died, or hangs, tells nothing; that is in the state and the log.
+            let info = vgpu.pid == nil ? nil : try? client.get("/v1/vgpus/\(id)/info", as: ControlInfo.self)
+            return (vgpu, log.lines, info)
+        }
+        if json {
+            guard case .object(var members) = try vgpu.json else { return }
+            members["log"] = .array(log.map(JSON.string))
+            if let info { members["clientConnected"] = .bool(info.clientConnected) }
+            if let info { members["uptimeSeconds"] = .number(info.uptimeSeconds) }
+            return print(JSON.object(members).prettyText)
+        }
+        let attributes = vgpu.sortedAttributes.map(\.word).joined(separator: " ")
+        var rows = [
+            ["uuid", vgpu.uuid],
+            ["parent", vgpu.parent],
+            ["type", vgpu.type],
+            ["state", vgpu.state],
+            ["start", vgpu.start ?? "not defined: gone when it stops"],
+            ["attributes", attributes.isEmpty ? "none" : attributes],
+            ["owner", vgpu.owner?.description ?? "the daemon's user"],
+            ["restarts", "\(vgpu.restarts)"],
+        ]
+        if let socket = vgpu.socket { rows.append(["socket", socket]) }
+        if let pid = vgpu.pid { rows.append(["process", "\(pid)"]) }
+        if let info {
+            rows.append(["client", info.clientConnected ? "connected" : "none"])
+            rows.append(["uptime", "\(Int(info.uptimeSeconds)) s"])
+        }
+        for line in rows.map({ $0.map(\.printable) }).columns() { print(line) }
+        guard !log.isEmpty else { return }
+        print("log")
+        for line in log { print("  \(line.printable)") }
+    }
+}

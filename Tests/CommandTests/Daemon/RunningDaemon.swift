@@ -1,0 +1,84 @@
+import DaemonAPI
+import DaemonClient
+import Foundation
+import JSON
+import Testing
+
+/// A daemon below a folder of its own. What it has started ends with it.
+final class RunningDaemon {
+    let scratch: Scratch
+    private let process = Process()
+    private let errors = Pipe()
+
+    /// Returns when it serves. It is started as a user starts it.
+    init() throws {
+        scratch = try Scratch()
+        process.executableURL = try Command.folder.appendingPathComponent("mediated")
+        process.arguments = ["daemon", "--root", scratch.url.path, "--group", "nobody-has-this"]
+        process.standardError = errors
+        try process.run()
+        var text = ""
+        while !text.contains("Serving") {
+            let more = errors.fileHandleForReading.availableData
+            try #require(!more.isEmpty, "The daemon ended: \(text)")
+            text += String(decoding: more, as: UTF8.self)
+        }
+    }
+
+    deinit {
+        let left = (try? client.get("/v1/vgpus", as: VGPUList.self).vgpus) ?? []
+        end()
+        // They outlive the daemon.
+        for pid in left.compactMap(\.pid) { kill(pid, SIGKILL) }
+    }
+
+    var root: String { scratch.url.path }
+    var client: DaemonClient { DaemonClient(path: scratch.path("run/mediated.sock")) }
+
+    /// Kills the daemon. Its device processes go on.
+    func end() {
+        guard process.isRunning else { return }
+        kill(process.processIdentifier, SIGKILL)
+        process.waitUntilExit()
+    }
+
+    func run(_ arguments: String...) throws -> Command.Outcome {
+        try Command.run(arguments + ["--root", root], in: scratch.url)
+    }
+
+    /// What a verb prints, which must go well.
+    func output(_ arguments: String..., sourceLocation: SourceLocation = #_sourceLocation) throws -> String {
+        let outcome = try Command.run(arguments + ["--root", root], in: scratch.url)
+        #expect(
+            outcome.status == 0 && outcome.errors.isEmpty, "\(outcome.errors)", sourceLocation: sourceLocation)
+        return outcome.output
+    }
+
+    /// Expects that a verb fails with a sentence.
+    func expectFailure(
+        _ status: Int32, _ words: String, _ arguments: String..., sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        let outcome = try Command.run(arguments + ["--root", root], in: scratch.url)
+        #expect(outcome.status == status, "\(outcome)", sourceLocation: sourceLocation)
+        #expect(outcome.errors.contains(words), "\(outcome.errors)", sourceLocation: sourceLocation)
+        #expect(outcome.output.isEmpty, sourceLocation: sourceLocation)
+    }
+
+    /// Defines a vGPU.
+    func define(_ type: String = "exerciser", _ more: String...) throws -> String {
+        let outcome = try Command.run(["define", "-t", type, "--root", root] + more)
+        #expect(outcome.errors.isEmpty)
+        return try #require(outcome.output.split(separator: "\n").first.map(String.init))
+    }
+
+    func vgpu(_ uuid: String) throws -> VGPU { try client.get("/v1/vgpus/\(uuid)") }
+
+    /// Defines and starts a vGPU.
+    func started(_ type: String = "exerciser", _ more: String...) throws -> VGPU {
+        let outcome = try Command.run(["start", "-t", type, "--root", root] + more)
+        return try vgpu(try #require(outcome.output.split(separator: "\n").first.map(String.init)))
+    }
+}
+
+/// A UUID that nobody has.
+let unknownUUID = "00000000-1111-4222-8333-444444444444"
