@@ -110,7 +110,8 @@ extension DaemonTests {
             for _ in 0..<100 {
                 let connection = try UnixSocket(connectingTo: daemon.socket, milliseconds: 10_000)
                 let request = Array("GET /v1/events?wait=1&after=99 HTTP/1.1\r\nhost: x\r\n\r\n".utf8)
-                try connection.send(request.span.bytes)
+                // Those beyond the limit are closed at once.
+                try? connection.send(request.span.bytes)
             }
             try daemon.awaitAnswer()
             let deadline = Deadline(milliseconds: 30_000)

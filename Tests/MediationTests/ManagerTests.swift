@@ -37,8 +37,8 @@ import VFIOUser
             _ = try await bench.manager.define(
                 Instance(id: InstanceID(), parent: parent, type: type, attributes: attributes))
         }
-        await expectError(.notFound, "The parents: cpu") { try await define("gpu", "serial") }
-        await expectError(.notFound, "no type 'voodoo'") { try await define("cpu", "voodoo") }
+        await expectError(.invalid, "The parents: cpu") { try await define("gpu", "serial") }
+        await expectError(.invalid, "no type 'voodoo'") { try await define("cpu", "voodoo") }
         await expectError(.invalid, "no option 'colour'") {
             try await define("cpu", "bochs-display", [Attribute("colour", "red")])
         }
@@ -281,7 +281,7 @@ import VFIOUser
         await expectError(.exhausted, "bytes") { _ = try await bench.manager.modify(instance.id, change) }
         change.attributes = []
         change.removedAttributes = ["edid"]
-        await expectError(.notFound, "'edid'") { _ = try await bench.manager.modify(instance.id, change) }
+        #expect(try await bench.manager.modify(instance.id, change) == changed)
     }
 
     /// virtio-gpu's video memory can't change while it runs.
