@@ -1,4 +1,5 @@
 import DaemonAPI
+import Glibc
 import Linux
 import NIOCore
 import NIOHTTP1
@@ -59,6 +60,8 @@ extension DaemonClientError {
     init(_ error: any Error) {
         switch error {
         case let error as DaemonClientError: self = error
+        // A daemon that is killed resets what it hasn't read.
+        case let error as IOError where [ECONNRESET, EPIPE].contains(error.errnoCode): self = .closed
         case let error as IOError: self = .connection(Errno(rawValue: error.errnoCode))
         case is ChannelError, HTTPParserError.invalidEOFState: self = .closed
         default: self = .malformed("\(error)")
