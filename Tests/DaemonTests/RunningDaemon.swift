@@ -20,6 +20,8 @@ final class RunningDaemon {
         // Short, for a socket's path has at most 107 bytes.
         root = "/tmp/md-\(getpid())-\(UInt32.random(in: 0 ... .max))"
         try FileManager.default.createDirectory(atPath: "\(root)/etc", withIntermediateDirectories: true)
+        // Other tests change the mask of this process, which is everybody's.
+        for folder in [root, "\(root)/etc"] { chmod(folder, 0o755) }
         if let types { try types.write(toFile: "\(root)/etc/types.yaml", atomically: false, encoding: .utf8) }
         try start()
     }

@@ -41,7 +41,7 @@ extension GuestTests {
             try display.expectPattern(width: 640, height: 480)
 
             machine.end()
-            #expect(try display.control.info().clientConnected == false)
+            try display.awaitClientLeft()
             machine = try Machine(devices: [display.argument()], boot: Lab.boot("6.1"))
             try machine.awaitReady()
             #expect(try machine.run("fbpattern").status == 0)

@@ -93,7 +93,7 @@ extension GuestTests {
             try display.expectPattern(width: 640, height: 480)
 
             machine.end()
-            #expect(try display.control.info().clientConnected == false)
+            try display.awaitClientLeft()
             machine = try boot(display, "6.12")
             #expect(try machine.run("fbpattern").status == 0)
             try display.expectPattern(width: 1024, height: 768)

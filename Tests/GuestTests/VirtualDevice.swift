@@ -42,6 +42,14 @@ final class VirtualDevice {
     /// A path in the device's own folder; options name it as `@NAME`.
     func path(_ name: String) -> String { folder.path(name) }
 
+    /// Waits until the device is free: its process hears a moment after QEMU's end.
+    func awaitClientLeft() throws {
+        var last = 0
+        while try control.info().clientConnected {
+            last = try control.events(after: last, milliseconds: 30_000).last
+        }
+    }
+
     /// The `-device` argument for QEMU.
     func argument(_ more: String = "") -> String {
         "{\"driver\":\"vfio-user-pci\",\"socket\":{\"path\":\"\(socket)\",\"type\":\"unix\"}\(more)}"

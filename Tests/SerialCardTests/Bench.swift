@@ -1,6 +1,7 @@
 import Device
 import class Foundation.FileManager
 import struct Foundation.UUID
+import Glibc
 import Linux
 import PCI
 import Testing
@@ -74,6 +75,11 @@ final class Peer {
 
     init(connectingTo path: String) throws {
         stream = try ByteStream(UnixSocket(connectingTo: path))
+    }
+
+    deinit {
+        // At once, even while a program that another test starts still has a copy of the socket.
+        shutdown(stream.descriptor.raw, Int32(SHUT_RDWR))
     }
 
     /// Sends as much of `bytes` as there is room for.

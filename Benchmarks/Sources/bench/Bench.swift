@@ -45,6 +45,7 @@ struct Bench {
         try measureWays()
         for result in try MapPairs(program: program).compare([0, 16, 1024, 65_534]) { add(result) }
         add(try LookUps.compare())
+        add(try Counting(program: program).compare())
         add(try Copies.compare())
         try measureCrowds()
         try draw()

@@ -61,8 +61,8 @@ final class IORegionTable {
                     if received == .endOfFile { close(bar) }
                     return
                 }
-                let start = session.beginAccess()
-                defer { session.endAccess(start) }
+                let start = session.counters.latency.begin()
+                defer { session.counters.latency.end(start) }
                 let command = try IORegionCommand(connection.packet.bytes(0..<count))
                 let response = IORegionResponse(data: carryOut(command, bar))
                 guard command.wantsResponse else { continue }

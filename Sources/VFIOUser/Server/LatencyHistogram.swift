@@ -1,3 +1,5 @@
+import Linux
+
 /// How long accesses took, from when the server had one in hand until its answer was sent: of every 64th of a session.
 ///
 /// Reading the clock twice takes tens of nanoseconds, which an access through an access ring would feel. One in 64 says as much,
@@ -13,6 +15,8 @@ public struct LatencyHistogram: Sendable {
     /// How many were timed, and how long they took together, in nanoseconds.
     public private(set) var samples: UInt64 = 0
     public private(set) var nanoseconds: UInt64 = 0
+    /// How many accesses go by before the next one that is timed.
+    private var untimed = interval
 
     public init() {}
 
@@ -21,7 +25,21 @@ public struct LatencyHistogram: Sendable {
         (0..<bucketCount - 1).contains(bucket) ? 256 << UInt64(bucket) : nil
     }
 
-    mutating func record(_ nanoseconds: UInt64) {
+    /// To be called with an access in hand.
+    ///
+    /// - Returns: for ``end(_:)``, which is called when it is answered.
+    public mutating func begin() -> UInt64? {
+        untimed -= 1
+        guard untimed == 0 else { return nil }
+        untimed = Self.interval
+        return SystemClock.nanoseconds
+    }
+
+    public mutating func end(_ start: UInt64?) {
+        if let start { record(SystemClock.nanoseconds &- start) }
+    }
+
+    private mutating func record(_ nanoseconds: UInt64) {
         let bits = UInt64.bitWidth - nanoseconds.leadingZeroBitCount
         buckets[min(max(bits - 8, 0), Self.bucketCount - 1)] &+= 1
         samples &+= 1

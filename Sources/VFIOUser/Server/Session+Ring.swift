@@ -76,8 +76,8 @@ extension Session {
 
     private func carryOut(_ entry: inout RingEntry) {
         counters.ringAccesses &+= 1
-        let start = beginAccess()
-        defer { endAccess(start) }
+        let start = counters.latency.begin()
+        defer { counters.latency.end(start) }
         do {
             guard let kind = entry.kind, let range = entry.dataRange else { throw Errno.invalidArgument }
             let (region, offset) = (entry.region, entry.offset)

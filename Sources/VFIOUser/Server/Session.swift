@@ -55,8 +55,6 @@ final class Session {
     /// The header of a command whose reply waits until the device lets go of memory.
     @exclusivity(unchecked) private var held: MessageHeader?
     @exclusivity(unchecked) var counters = Statistics()
-    /// How many accesses go by before the next one that is timed.
-    @exclusivity(unchecked) private var untimed = LatencyHistogram.interval
     /// Region accesses by shared memory, if the client asked for it.
     @exclusivity(unchecked) var ring: RingConsumer?
     /// With a ring: what tells of the socket and the ring's doorbell, and whether something is there to receive.
@@ -197,8 +195,8 @@ final class Session {
         // A reply that nobody waits for any more: its DMA access has failed already.
         if header.type == .reply { return }
         counters.messages &+= 1
-        let start = Self.isAccess(header.command) ? beginAccess() : nil
-        defer { endAccess(start) }
+        let start = Self.isAccess(header.command) ? counters.latency.begin() : nil
+        defer { counters.latency.end(start) }
         do {
             switch try carryOut(message) {
             case .reply(let payload):
@@ -236,20 +234,6 @@ final class Session {
     private static func isAccess(_ command: UInt16) -> Bool {
         command == Command.regionRead.rawValue || command == Command.regionWrite.rawValue
             || command == Command.regionWriteMulti.rawValue
-    }
-
-    /// To be called with an access in hand.
-    ///
-    /// - Returns: for ``endAccess(_:)``, which is called when it is answered.
-    func beginAccess() -> UInt64? {
-        untimed -= 1
-        guard untimed == 0 else { return nil }
-        untimed = LatencyHistogram.interval
-        return SystemClock.nanoseconds
-    }
-
-    func endAccess(_ start: UInt64?) {
-        if let start { counters.latency.record(SystemClock.nanoseconds &- start) }
     }
 
     static func errno(for error: any Error) -> Errno {
