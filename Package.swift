@@ -189,7 +189,9 @@ let package = Package(
         .testTarget(name: "ProfileTests", dependencies: ["DeviceCatalog", "Mediation", "Profiles", "SeededRandom"]),
         .testTarget(
             name: "DaemonTests",
-            dependencies: ["FakeGuest", "JSON", "Lab", "Linux", "VFIOUser", "mediated-daemon", "mediated-device"]),
+            dependencies: [
+                "CCredentials", "FakeGuest", "JSON", "Lab", "Linux", "VFIOUser", "mediated-daemon", "mediated-device",
+            ]),
         .testTarget(
             name: "NeighbourTests",
             dependencies: ["Control", "FakeGuest", "Linux", "SeededRandom", "VFIO", "mediated-device"]),

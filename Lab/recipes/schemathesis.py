@@ -1,4 +1,5 @@
 """schemathesis, which checks the daemon against its OpenAPI description: from PyPI, in an environment of its own."""
+import os
 import pathlib
 import sys
 
@@ -11,7 +12,8 @@ def prepare(cache):
     """The component `schemathesis`: a virtual environment."""
     def build(folder):
         cache.say("fetching schemathesis")
-        run(sys.executable, "-m", "venv", folder, way_out="install python3-venv")
+        # The Python itself: the environment needs it when `python3` has become another version, too.
+        run(os.path.realpath(sys.executable), "-m", "venv", folder, way_out="install python3-venv")
         run(folder / "bin/pip", "install", "--quiet", "--disable-pip-version-check", f"schemathesis=={VERSION}",
             way_out="is PyPI within reach?")
 

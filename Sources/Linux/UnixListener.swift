@@ -67,14 +67,10 @@ public final class UnixListener: Sendable {
     ///
     /// Whoever may read a folder can lock it, for as long as they like. So this waits for a second at most, and goes on
     /// without.
-    private static func lockFolder(of path: String) -> Descriptor? {
+    private static func lockFolder(of path: String) -> FileLock? {
         let folder = path.lastIndex(of: "/").map { path[...$0] } ?? "."
-        guard let lock = try? Descriptor(reading: String(folder)) else { return nil }
-        let deadline = Deadline(milliseconds: 1000)
-        while flock(lock.raw, LOCK_EX | LOCK_NB) != 0, errno == EWOULDBLOCK, deadline.millisecondsLeft > 0 {
-            usleep(10_000)
-        }
-        return lock
+        guard let file = try? Descriptor(reading: String(folder)) else { return nil }
+        return try? FileLock(file, milliseconds: 1000)
     }
 
     private static func removeDeadSocket(at path: String) throws(Errno) {

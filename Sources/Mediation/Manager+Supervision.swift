@@ -4,8 +4,8 @@ import Linux
 
 /// Starting, stopping, adopting and replacing device processes.
 extension Manager {
-    /// Takes up the work: adopts the device processes that run, replaces those that have died meanwhile, and, the first time
-    /// after a boot, starts what is to be started then. The folders must be there (``Directories/make()``).
+    /// Takes up the work. When it returns, the device processes that run are adopted; those that have died meanwhile are about
+    /// to be replaced, and, the first time after a boot, what is to be started then about to be started. The folders must be there (``Directories/make()``).
     public func begin() async throws(MediationError) {
         let (stored, lastBoot) = try load()
         let boot = (try? ProcessIdentity.currentBoot()) ?? ""
@@ -16,9 +16,11 @@ extension Manager {
         }
         guard boot != lastBoot else { return }
         try commit(StoreChange(boot: boot))
-        for instance in stored where instance.isAutostarted && instance.isDefined {
-            // What can't be started is in the journal, and keeps nothing else from starting.
-            _ = try? await start(instance.id)
+        Task {
+            for instance in stored where instance.isAutostarted && instance.isDefined {
+                // What can't be started is in the journal, and keeps nothing else from starting.
+                _ = try? await start(instance.id)
+            }
         }
     }
 
@@ -83,7 +85,7 @@ extension Manager {
     ) async throws(MediationError) -> Instance {
         var instance = stopped
         let device = try catalogue.device(of: instance)
-        let user = freeUser()
+        let user = freeUser(for: instance.id)
         let order = DeviceLauncher.Order(
             id: instance.id, device: device.name, options: device.options, owner: instance.owner, user: user,
             isRestored: isRestored)
@@ -137,11 +139,16 @@ extension Manager {
         return try launched.get()
     }
 
-    /// A user whom no other device process has.
-    private func freeUser() -> UInt32? {
-        guard let first = configuration.firstUser else { return nil }
+    /// A user whom no other device process has: the same for the same vGPU, as far as possible, and others than another
+    /// daemon's on this host.
+    private func freeUser(for id: InstanceID) -> UInt32? {
+        guard let users = configuration.users else { return nil }
         let taken = Set(supervised.values.compactMap(\.user))
-        return (first...(first + UInt32(Catalogue.mostInstances))).first { !taken.contains($0) }
+        // FNV-1a
+        let hash = "\(id)".utf8.reduce(0x811c_9dc5 as UInt32) { ($0 ^ UInt32($1)) &* 0x0100_0193 }
+        let first = Int(hash) % users.count
+        return (0..<users.count).lazy.map { users.lowerBound + UInt32((first + $0) % users.count) }
+            .first { !taken.contains($0) }
     }
 
     private func watch(
@@ -243,8 +250,8 @@ extension Manager {
         instance.state = .restarting
         instance.restarts += 1
         try? save(instance, .died, "\(reason) Another one starts \(pause == .zero ? "now" : "in \(pause)").")
-        guard pause > .zero else { return await restart(instance, backOff) }
         let restarting = instance
+        // Apart from whoever noticed the death, who may have others to look after.
         Task {
             try? await Task.sleep(for: pause)
             await beginTurn(restarting.id)

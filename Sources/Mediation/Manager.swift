@@ -10,18 +10,18 @@ public actor Manager {
     public struct Configuration: Sendable {
         /// The path of mediated-device.
         public var program: String
-        /// The first of the user IDs under which device processes run, each under one of its own; nil: all run as the
-        /// daemon's user, who isn't root.
-        public var firstUser: UInt32?
+        /// The user IDs under which device processes run, each under one of its own; nil: all run as the daemon's user, who
+        /// isn't root.
+        public var users: Range<UInt32>?
         /// How often the state of a vGPU in use is saved, for the case that its device process dies.
         public var checkpointInterval: Duration = .seconds(30)
 
         /// Beyond what distributions and containers use: systemd's "Users, Groups, UIDs and GIDs" lists what is taken.
-        public static let standardFirstUser: UInt32 = 0x7000_0000
+        public static let standardUsers: Range<UInt32> = 0x7000_0000..<0x7fff_0000
 
         public init(program: String) {
             self.program = program
-            firstUser = geteuid() == 0 ? Self.standardFirstUser : nil
+            users = geteuid() == 0 ? Self.standardUsers : nil
         }
     }
 
@@ -146,6 +146,7 @@ public actor Manager {
         public var isAutostarted: Bool?
         /// Each replaces that of the same name.
         public var attributes: [Attribute] = []
+        /// Those that aren't there are no error.
         public var removedAttributes: [String] = []
         public var owner: Instance.Owner?
 
@@ -161,12 +162,7 @@ public actor Manager {
         if let type = change.type { after.type = type }
         if let isAutostarted = change.isAutostarted { after.isAutostarted = isAutostarted }
         if let owner = change.owner { after.owner = owner }
-        for name in change.removedAttributes {
-            guard after.attributes.contains(where: { $0.name == name }) else {
-                throw MediationError(.notFound, "The vGPU \(id) has no attribute '\(name)'.")
-            }
-            after.attributes.removeAll { $0.name == name }
-        }
+        after.attributes.removeAll { change.removedAttributes.contains($0.name) }
         for attribute in change.attributes {
             after.attributes.removeAll { $0.name == attribute.name }
             after.attributes.append(attribute)

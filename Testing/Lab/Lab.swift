@@ -21,6 +21,9 @@ public enum Lab {
     /// Whether libvirtd can be run here: it wants root.
     public static var hasLibvirt: Bool { values["LIBVIRTD"] != nil && geteuid() == 0 }
 
+    /// Whether an HTTP interface can be checked against its OpenAPI description.
+    public static var hasSchemathesis: Bool { values["SCHEMATHESIS_PYTHON"] != nil }
+
     public static func value(_ key: String) -> String { values[key] ?? "" }
 
     /// Arguments that boot a kernel, such as "6.1", with the lab's guest.

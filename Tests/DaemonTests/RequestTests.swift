@@ -112,8 +112,8 @@ extension DaemonTests {
                 ("POST", "/v1/vgpus", #"{"parent":"cpu","type":"exerciser","uuid":null}"#, 400, "'uuid'"),
                 ("POST", "/v1/vgpus", #"{"parent":"cpu","type":"exerciser","owner":{"x":1}}"#, 400, "'x'"),
                 ("POST", "/v1/vgpus", #"{"parent":"cpu","type":"exerciser","owner":{"user":-1}}"#, 400, "-1"),
-                ("POST", "/v1/vgpus", #"{"parent":"cpu","type":"nothing"}"#, 404, "'nothing'"),
-                ("POST", "/v1/vgpus", #"{"parent":"gpu","type":"exerciser"}"#, 404, "'gpu'"),
+                ("POST", "/v1/vgpus", #"{"parent":"cpu","type":"nothing"}"#, 422, "'nothing'"),
+                ("POST", "/v1/vgpus", #"{"parent":"gpu","type":"exerciser"}"#, 422, "'gpu'"),
                 ("POST", "/v1/vgpus", #"{"parent":"cpu","type":"bochs-display","attributes":{"x":"1"}}"#, 422, "'x'"),
                 (
                     "POST", "/v1/vgpus", #"{"parent":"cpu","type":"bochs-display","attributes":{"weight":"0"}}"#, 422,

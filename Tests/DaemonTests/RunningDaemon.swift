@@ -27,7 +27,6 @@ final class RunningDaemon {
     deinit {
         kill(SIGKILL)
         for pid in Self.deviceProcesses(below: root) { Glibc.kill(pid, SIGKILL) }
-        if getenv("KEEP") != nil { return }
         try? FileManager.default.removeItem(atPath: root)
     }
 
@@ -37,6 +36,10 @@ final class RunningDaemon {
     /// Starts it, and returns when it answers.
     func start() throws {
         try launch()
+        try awaitAnswer()
+    }
+
+    func awaitAnswer() throws {
         let deadline = Deadline(milliseconds: 60_000)
         while (try? HTTPExchange("GET", "/v1/status", over: socket)) == nil {
             try #require(deadline.millisecondsLeft > 0 && isRunning, "The daemon doesn't answer: \(log)")
@@ -101,6 +104,17 @@ final class RunningDaemon {
     }
 
     func vgpu(_ id: String) throws -> JSON { try request("GET", "/v1/vgpus/\(id)").json }
+
+    /// All vGPUs, once none of them is about to be started.
+    func settledVGPUs() throws -> [JSON] {
+        let deadline = Deadline(milliseconds: 60_000)
+        while true {
+            let vgpus = try request("GET", "/v1/vgpus").json["vgpus"]?.array ?? []
+            if vgpus.allSatisfy({ ["running", "stopped"].contains($0["state"]?.string) }) { return vgpus }
+            try #require(deadline.millisecondsLeft > 0, "\(vgpus)")
+            _ = try? waitReadable([], milliseconds: 5)
+        }
+    }
 
     /// Waits until the journal has an event of a kind.
     func event(_ kind: String, of id: String? = nil, after number: Int = 0) throws -> JSON {

@@ -48,7 +48,8 @@ extension DaemonTests {
             daemon.kill(SIGKILL)
             kill(pid, SIGKILL)
             try daemon.start()
-            _ = try daemon.event("died", of: id)
+            let died = try daemon.event("died", of: id)
+            _ = try daemon.event("started", of: id, after: try #require(died["number"]?.int))
             let now = try daemon.vgpu(id)
             #expect(now["state"] == "running" && now["pid"]?.int != Int(pid))
         }
@@ -90,7 +91,7 @@ extension DaemonTests {
                 daemon.kill(SIGKILL)
                 let told = writer.finish()
                 try daemon.start()
-                let vgpus = try daemon.request("GET", "/v1/vgpus").json["vgpus"]?.array ?? []
+                let vgpus = try daemon.settledVGPUs()
                 let found = Dictionary(
                     uniqueKeysWithValues: vgpus.compactMap { vgpu in
                         vgpu["uuid"]?.string.map { ($0, Writer.Expected(vgpu)) }

@@ -21,7 +21,7 @@ public struct Catalogue: Sendable {
     public func parent(_ name: String) throws(MediationError) -> Parent {
         guard let parent = parents.first(where: { $0.name == name }) else {
             throw MediationError(
-                .notFound, "There is no parent '\(name)'. The parents: \(parents.map(\.name).joined(separator: ", ")).")
+                .invalid, "There is no parent '\(name)'. The parents: \(parents.map(\.name).joined(separator: ", ")).")
         }
         return parent
     }
@@ -29,7 +29,7 @@ public struct Catalogue: Sendable {
     public func type(_ name: String) throws(MediationError) -> InstanceType {
         guard let type = types.first(where: { $0.name == name }) else {
             throw MediationError(
-                .notFound, "There is no type '\(name)'. The types: \(types.map(\.name).joined(separator: ", ")).")
+                .invalid, "There is no type '\(name)'. The types: \(types.map(\.name).joined(separator: ", ")).")
         }
         return type
     }

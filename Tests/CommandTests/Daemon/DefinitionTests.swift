@@ -67,8 +67,8 @@ import Testing
     @Test func whatCannotBeDefinedIsSaidWhy() throws {
         let uuid = try daemon.define("serial")
         try daemon.expectFailure(69, "There is a vGPU \(uuid) already", "define", "-u", uuid, "-t", "serial")
-        try daemon.expectFailure(66, "There is no type 'toaster'", "define", "-t", "toaster")
-        try daemon.expectFailure(66, "There is no parent 'gpu9'", "define", "-t", "serial", "-p", "gpu9")
+        try daemon.expectFailure(64, "There is no type 'toaster'", "define", "-t", "toaster")
+        try daemon.expectFailure(64, "There is no parent 'gpu9'", "define", "-t", "serial", "-p", "gpu9")
         try daemon.expectFailure(64, "color", "define", "-t", "serial", "--attribute", "color=red")
         try daemon.expectFailure(64, "'vram' must be NAME=VALUE", "define", "-t", "serial", "--attribute", "vram")
         try daemon.expectFailure(64, "'=1' must be NAME=VALUE", "define", "-t", "serial", "--attribute", "=1")
@@ -91,7 +91,7 @@ import Testing
         try expectFailure(64, "is no JSON: byte", "{")
         try expectFailure(64, "it must be an object", "[]")
         try expectFailure(64, "'start' is \"often\"", #"{"mdev_type": "serial", "start": "often"}"#)
-        try expectFailure(66, "There is no type 'i915-GVTg_V5_4'", #"{"mdev_type": "i915-GVTg_V5_4"}"#)
+        try expectFailure(64, "There is no type 'i915-GVTg_V5_4'", #"{"mdev_type": "i915-GVTg_V5_4"}"#)
         try daemon.expectFailure(66, "Can't read the definition", "define", "--jsonfile", daemon.scratch.path("none"))
         let file = try daemon.scratch.write(#"{"mdev_type": "serial"}"#, to: "definition.json")
         try daemon.expectFailure(

@@ -74,7 +74,7 @@ import Testing
         try daemon.expectFailure(
             64, "--addattr and --delattr exclude", "modify", uuid, "--addattr", "a", "--value", "b", "--delattr")
         try daemon.expectFailure(66, "There is no vGPU", "modify", unknownUUID, "--auto")
-        try daemon.expectFailure(66, "There is no type 'toaster'", "modify", uuid, "-t", "toaster")
+        try daemon.expectFailure(64, "There is no type 'toaster'", "modify", uuid, "-t", "toaster")
         try daemon.expectFailure(66, "is none of parent 'gpu9'", "modify", uuid, "-p", "gpu9", "--auto")
         try daemon.expectFailure(64, "color", "modify", uuid, "--attribute", "color=red")
         #expect(try daemon.vgpu(uuid).attributes.isEmpty)
