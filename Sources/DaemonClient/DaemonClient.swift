@@ -45,11 +45,15 @@ public struct DaemonClient: Sendable {
     }
 
     public func post<Answer: Decodable>(
-        _ target: String, _ body: (some Encodable)? = Int?.none, as type: Answer.Type = Answer.self
+        _ target: String, as type: Answer.Type = Answer.self
     ) throws(DaemonClientError) -> Answer {
-        var content: Content?
-        if let body { content = try Content(body, type: "application/json") }
-        return try Self.decode(try send(.POST, target, content).body)
+        try Self.decode(try send(.POST, target).body)
+    }
+
+    public func post<Answer: Decodable>(
+        _ target: String, _ body: some Encodable, as type: Answer.Type = Answer.self
+    ) throws(DaemonClientError) -> Answer {
+        try Self.decode(try send(.POST, target, Content(body, type: "application/json")).body)
     }
 
     /// - Parameter change: a JSON Merge Patch. RFC 7396

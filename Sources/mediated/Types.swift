@@ -52,7 +52,7 @@ struct Types: ParsableCommand {
         if let parent {
             guard parents.contains(parent) else {
                 throw Failure(
-                    .noInput, "There is no parent '\(parent)'. The parents: \(parents.joined(separator: ", ")).")
+                    .usage, "There is no parent '\(parent)'. The parents: \(parents.joined(separator: ", ")).")
             }
             parents = [parent]
         }

@@ -72,6 +72,25 @@ import Testing
         #expect(next.socket == device.socket)
     }
 
+    @Test func aDaemonsVGPUsComeAndGo() throws {
+        let daemon = try RunningDaemon()
+        let top = try LiveTop("--root", daemon.root)
+        try top.wait { $0.first?.hasPrefix("mediated top: 0 vGPUs") == true }
+        let vgpu = try daemon.started("exerciser")
+        // On a terminal of 80 columns the UUID is cut.
+        try top.wait { $0.contains { $0.contains("\(vgpu.uuid.suffix(7))  exerciser  free ") } }
+        #expect(try daemon.run("stop", vgpu.uuid).status == 0)
+        try top.wait { $0.first?.hasPrefix("mediated top: 0 vGPUs") == true }
+        _ = try daemon.started("serial")
+        try top.wait { $0.contains { $0.contains("serial  free ") } }
+        daemon.end()
+        try top.wait { $0.contains { $0.contains("serial  gone ") } }
+        // The daemon is asked by a thread that must not take the signal.
+        kill(top.process.processIdentifier, SIGTERM)
+        #expect(top.status() == 0)
+        try top.expectRestored()
+    }
+
     @Test func keysSort() throws {
         let top = try LiveTop(scratch.path("none"))
         try top.wait { $0.first?.hasSuffix("by VGPU") == true }

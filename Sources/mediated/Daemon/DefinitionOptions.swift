@@ -55,7 +55,9 @@ struct DefinitionOptions: ParsableArguments {
 
 /// What can be set of a vGPU, when it is made and later.
 struct SettingOptions: ParsableArguments {
-    @Option(help: "Read the definition from a file with mdevctl's JSON.", completion: .file())
+    @Option(
+        help: ArgumentHelp("Read the definition from a file with mdevctl's JSON.", valueName: "file"),
+        completion: .file())
     var jsonfile: String?
 
     @Option(

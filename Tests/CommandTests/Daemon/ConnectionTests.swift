@@ -31,6 +31,19 @@ import Testing
         #expect(outcome.output.isEmpty)
     }
 
+    /// Runs a command as a user without rights.
+    @Test(.enabled(if: geteuid() == 0)) func whoMayNotConnectIsSaidSo() throws {
+        let daemon = try RunningDaemon()
+        let program = try Command.folder.appendingPathComponent("mediated").path
+        for arguments in [["list"], ["types"], ["top", "--once"], ["info", unknownUUID]] {
+            let outcome = try Command.run(
+                ["--reuid", "65534", "--clear-groups", program] + arguments + ["--root", daemon.root],
+                at: URL(fileURLWithPath: "/usr/bin/setpriv"))
+            #expect(outcome.status == 77)
+            #expect(outcome.errors.hasPrefix("mediated: You may not connect to the daemon at"), "\(outcome.errors)")
+        }
+    }
+
     @Test func typesNeedNoDaemon() throws {
         let outcome = try Command.run("types", "--root", scratch.url.path)
         #expect(outcome.status == 0)

@@ -9,6 +9,8 @@ final class RunningDaemon {
     let scratch: Scratch
     private let process = Process()
     private let errors = Pipe()
+    /// The device processes that the daemon had when it was killed.
+    private var left: [pid_t] = []
 
     /// Returns when it serves. It is started as a user starts it.
     init() throws {
@@ -26,10 +28,9 @@ final class RunningDaemon {
     }
 
     deinit {
-        let left = (try? client.get("/v1/vgpus", as: VGPUList.self).vgpus) ?? []
         end()
         // They outlive the daemon.
-        for pid in left.compactMap(\.pid) { kill(pid, SIGKILL) }
+        for process in left { kill(process, SIGKILL) }
     }
 
     var root: String { scratch.url.path }
@@ -38,6 +39,7 @@ final class RunningDaemon {
     /// Kills the daemon. Its device processes go on.
     func end() {
         guard process.isRunning else { return }
+        left = (try? client.get("/v1/vgpus", as: VGPUList.self).vgpus.compactMap(\.pid)) ?? []
         kill(process.processIdentifier, SIGKILL)
         process.waitUntilExit()
     }

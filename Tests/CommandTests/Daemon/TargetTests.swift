@@ -141,7 +141,7 @@ import VFIOUser
         #expect(types.contains("\n    Video memory: 16M\n    Resolution: 1024x768\n    Heads: 1\n"))
         #expect(types.contains("\n      edid=on|off "))
         #expect(try daemon.output("types", "-p", "cpu") == types)
-        try daemon.expectFailure(66, "There is no parent 'gpu9'. The parents: cpu.", "types", "-p", "gpu9")
+        try daemon.expectFailure(64, "There is no parent 'gpu9'. The parents: cpu.", "types", "-p", "gpu9")
     }
 
     @Test func typesAsJSONAddWhatTheDaemonKnows() throws {
