@@ -53,7 +53,7 @@ extension DaemonTests {
             let second = try ask(daemon.socket)
             try daemon.launch(preparing: environment, passing: [listener.descriptor.raw])
             #expect(try HTTPExchange(answerOf: first).status == 200)
-            #expect(try HTTPExchange(answerOf: second).json["pid"]?.int == Int(daemon.process))
+            #expect(try HTTPExchange(answerOf: second).status == 200)
             #expect(try notifications.next() == "READY=1")
             // Its device processes are not told that they have sockets of systemd's.
             let id = try daemon.define("exerciser", ("transient", true))
