@@ -5,7 +5,7 @@ SHELL := bash
 
 SWIFT ?= swift
 PREFIX ?= /usr/local
-PROGRAMS := mediated mediated-device mediated-renderer
+PROGRAMS := mediated mediated-daemon mediated-device mediated-renderer
 FUZZ_SECONDS ?= 60
 NEIGHBOUR_SECONDS ?= 60
 SOURCES := Sources Tests Testing Examples Fuzz/Sources Benchmarks/Sources Package.swift
@@ -35,6 +35,7 @@ programs:
 manual: programs
 	rm -rf .build/manual
 	Scripts/manual .build/release/mediated .build/manual
+	Scripts/manual --section 8 .build/release/mediated-daemon .build/manual
 
 # That of bash is read by a shell, not run: it needs no interpreter line.
 completions: programs
@@ -45,7 +46,7 @@ completions: programs
 	sed -i '1{/^#!/d}' .build/completions/bash
 
 install: release ## Install programs, manual, completions and documents below PREFIX (/usr/local)
-	@Scripts/install "$(DESTDIR)$(PREFIX)"
+	@Scripts/install "$(DESTDIR)$(PREFIX)" "$(PREFIX)"
 
 uninstall: ## Remove what `make install` has put below PREFIX
 	@Scripts/uninstall "$(DESTDIR)$(PREFIX)"
@@ -57,11 +58,14 @@ deb: ## Build a package for Debian: .build/deb/mediated_*.deb
 check-deb: deb ## Install, use and remove the package in a fresh Debian (root only)
 	@Scripts/check-package .build/deb/mediated_*.deb
 
+check-units: setup ## Have systemd check the units that `make install` installs
+	@Scripts/check-units "$(PREFIX)"
+
 lint: ## Check the format of every source file
 	$(SWIFT) format lint --strict --recursive $(wildcard $(SOURCES))
 
 # Neighbours' times are measured: no other test runs meanwhile.
-test: setup lint lab ## Set up, build, fuzz for a while, and run every test, guests included
+test: setup lint lab check-units ## Set up, build, fuzz for a while, and run every test, guests included
 	@Fuzz/run $(FUZZ_SECONDS)
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build --disable-xctest --skip NeighbourTests
@@ -93,4 +97,4 @@ docs: setup ## Write the modules' reference to docs/, for a browser
 clean: ## Remove what was built here
 	rm -rf .build .build-asan .build-tsan .build-docs Benchmarks/.build Fuzz/.build docs demo.png
 
-.PHONY: help setup lab build release programs manual completions install uninstall deb check-deb lint test demo asan tsan bench neighbours fuzz docs clean
+.PHONY: help setup lab build release programs manual completions install uninstall deb check-deb check-units lint test demo asan tsan bench neighbours fuzz docs clean

@@ -49,9 +49,11 @@ public struct Daemon: Sendable {
         let catalogue = try catalogue()
         try step("make the folders below '\(directories.runtime)'") { () throws(Errno) in try directories.make() }
         let store = try database()
+        var settings = Manager.Configuration(program: configuration.program)
+        settings.controlGroup = try? ControlGroup.ofThisProcess()
         let manager = Manager(
-            catalogue: catalogue, directories: directories, store: store,
-            configuration: Manager.Configuration(program: configuration.program))
+            catalogue: catalogue, directories: directories, store: store, configuration: settings)
+        logger.info("\(Self.description(of: manager.controllers))")
         let listener = try DaemonListener(directories: directories, group: configuration.group)
 
         try begin(manager, until: signals)
@@ -75,6 +77,15 @@ public struct Daemon: Sendable {
         }
         ServiceManager.notify("STOPPING=1")
         logger.info("Ended by a signal; the device processes go on.")
+    }
+
+    private static func description(of controllers: Set<String>?) -> Logger.Message {
+        switch controllers?.sorted() {
+        case nil:
+            "No control group is delegated to the daemon: vGPUs have nice values for weights, and no bound on shared memory."
+        case []: "Each vGPU has a control group, with no controller."
+        case let names?: "Each vGPU has a control group, with \(names.joined(separator: ", "))."
+        }
     }
 
     /// Has the manager take up its work, and waits for that.

@@ -38,7 +38,13 @@ extension Manager {
                 throw MediationError(.conflict, "\(error)")
             }
         }
-        if limits.weight != before.weight, let process = instance.process {
+        if let groups = launcher.groups {
+            do throws(Errno) { try groups.apply(limits, to: instance.id) } catch {
+                throw MediationError(
+                    .failed, "The control group of the vGPU \(instance.id) can't be changed: \(error).")
+            }
+        }
+        if limits.weight != before.weight, !launcher.hasProcessorGroups, let process = instance.process {
             Weight(limits.weight).apply(to: process.id)
         }
     }

@@ -14,6 +14,7 @@ extension Manager {
             await takeUp(instance, boot: boot)
             endTurn(instance.id)
         }
+        launcher.groups?.removeAll(but: Set(supervised.keys))
         guard boot != lastBoot else { return }
         try commit(StoreChange(boot: boot))
         Task {
@@ -28,6 +29,10 @@ extension Manager {
         if let identity = instance.process, identity.isAlive {
             do {
                 try watch(instance, identity, user: nil)
+                // It is in there already, unless this daemon was given another group than the one before.
+                if let limits = try? catalogue.limits(of: instance) {
+                    try? launcher.groups?.add(identity.id, to: instance.id, limits)
+                }
                 var instance = instance
                 instance.state = .running
                 try save(instance, .adopted, "Its device process \(identity.id) was found again.")
@@ -88,15 +93,15 @@ extension Manager {
         let user = freeUser(for: instance.id)
         let order = DeviceLauncher.Order(
             id: instance.id, device: device.name, options: device.options, owner: instance.owner, user: user,
-            isRestored: isRestored)
+            limits: try catalogue.limits(of: instance), isRestored: isRestored)
         let identity = try begin(order, &instance)
         do {
             try watch(instance, identity, user: user, backOff: backOff)
             let path = directories.control(of: instance.id)
             _ = try await blocking { try ControlClient(connectingTo: path).info() }
-            // The other limits are options of the device.
-            let weight = try catalogue.limits(of: instance).weight
-            if weight != Limits.standardWeight { Weight(weight).apply(to: identity.id) }
+            // The other limits are options of the device, or its control group's.
+            let weight = order.limits.weight
+            if weight != Limits.standardWeight, !launcher.hasProcessorGroups { Weight(weight).apply(to: identity.id) }
             return instance
         } catch {
             let reason = lastLogLine(of: instance.id) ?? "\(error)"
@@ -229,10 +234,12 @@ extension Manager {
         guard supervised[id]?.identity == identity, let instance = try? instance(id) else { return }
         dead.events?.stop()
         supervised[id] = nil
+        let tooMuch = (launcher.groups?.outOfMemoryKills(of: id) ?? 0) > 0
         launcher.clean(id)
         let age = ContinuousClock.now - dead.since
+        let why = tooMuch ? ", as it took more memory than it may" : ""
         await replace(
-            instance, because: "Its device process \(identity.id) ended \(outcome).", after: age, dead.backOff)
+            instance, because: "Its device process \(identity.id) ended \(outcome)\(why).", after: age, dead.backOff)
     }
 
     /// Starts another device process in the place of one that is gone, perhaps later.

@@ -15,6 +15,8 @@ public actor Manager {
         public var users: Range<UInt32>?
         /// How often the state of a vGPU in use is saved, for the case that its device process dies.
         public var checkpointInterval: Duration = .seconds(30)
+        /// The control group that vGPUs have theirs in, if it is delegated to this process; nil: they have none.
+        public var controlGroup: ControlGroup?
 
         /// Beyond what distributions and containers use: systemd's "Users, Groups, UIDs and GIDs" lists what is taken.
         public static let standardUsers: Range<UInt32> = 0x7000_0000..<0x7fff_0000
@@ -58,8 +60,13 @@ public actor Manager {
         self.directories = directories
         self.store = store
         self.configuration = configuration
-        launcher = DeviceLauncher(program: configuration.program, directories: directories)
+        launcher = DeviceLauncher(
+            program: configuration.program, directories: directories,
+            groups: configuration.controlGroup.flatMap { DeviceGroups($0, of: getpid()) })
     }
+
+    /// Which limits the control groups of vGPUs enforce, by the kernel's names; nil where vGPUs have none.
+    public nonisolated var controllers: Set<String>? { launcher.groups?.controllers }
 
     // MARK: What there is
 

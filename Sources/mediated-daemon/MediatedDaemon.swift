@@ -14,6 +14,13 @@ struct MediatedDaemon: ParsableCommand {
         discussion: """
             It serves REST on a UNIX socket, which 'mediated list' and its like use, and ends in order by SIGTERM or \
             SIGINT. The device processes go on without it, and the next daemon finds them again.
+
+            A socket that systemd passes is used instead of one of its own, and systemd is told when it serves.
+
+            Exit status:
+              0   ended by a signal
+              1   can't begin; standard error says why
+              64  the command line is wrong
             """,
         version: Version.current)
 

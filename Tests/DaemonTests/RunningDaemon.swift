@@ -15,15 +15,17 @@ final class RunningDaemon {
             .deletingLastPathComponent().appendingPathComponent(name).path
     }
 
-    /// - Parameter types: the administrator's file.
-    init(types: String? = nil) throws {
+    /// - Parameters:
+    ///   - types: the administrator's file.
+    ///   - isStarted: whether it begins at once.
+    init(types: String? = nil, isStarted: Bool = true) throws {
         // Short, for a socket's path has at most 107 bytes.
         root = "/tmp/md-\(getpid())-\(UInt32.random(in: 0 ... .max))"
         try FileManager.default.createDirectory(atPath: "\(root)/etc", withIntermediateDirectories: true)
         // Other tests change the mask of this process, which is everybody's.
         for folder in [root, "\(root)/etc"] { chmod(folder, 0o755) }
         if let types { try types.write(toFile: "\(root)/etc/types.yaml", atomically: false, encoding: .utf8) }
-        try start()
+        if isStarted { try start() }
     }
 
     deinit {
@@ -36,8 +38,8 @@ final class RunningDaemon {
     var log: String { (try? String(contentsOfFile: "\(root)/out", encoding: .utf8)) ?? "" }
 
     /// Starts it, and returns when it answers.
-    func start() throws {
-        try launch()
+    func start(preparing preparation: String? = nil, passing descriptors: [Int32] = []) throws {
+        try launch(preparing: preparation, passing: descriptors)
         try awaitAnswer()
     }
 
@@ -50,12 +52,18 @@ final class RunningDaemon {
     }
 
     /// Starts it, and returns at once.
-    func launch() throws {
+    ///
+    /// - Parameters:
+    ///   - preparation: what its process does before it becomes the daemon, in the shell's language.
+    ///   - descriptors: what it inherits, from 3 on.
+    func launch(preparing preparation: String? = nil, passing descriptors: [Int32] = []) throws {
         let output = open("\(root)/out", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
         defer { close(output) }
+        let words = [try Self.program("mediated-daemon"), "--root", root, "--group", "no-such-group"]
+        let shell = preparation.map { ["/bin/sh", "-c", "\($0); exec \"$@\"", "sh"] } ?? []
+        let command = shell + words
         process = try ChildProcess.spawn(
-            Self.program("mediated-daemon"), ["--root", root, "--group", "no-such-group"], passing: [],
-            standardError: output)
+            command[0], Array(command.dropFirst()), passing: descriptors, standardError: output)
     }
 
     var isRunning: Bool { process > 0 && Glibc.kill(process, 0) == 0 }
@@ -68,6 +76,17 @@ final class RunningDaemon {
         guard process > 0 else { return 0 }
         var status: Int32 = 0
         Glibc.kill(process, signal)
+        waitpid(process, &status, 0)
+        process = 0
+        return status
+    }
+
+    /// Waits until it has ended by itself.
+    ///
+    /// - Returns: how it ended, as `waitpid(2)` tells.
+    func wait() -> Int32 {
+        guard process > 0 else { return 0 }
+        var status: Int32 = 0
         waitpid(process, &status, 0)
         process = 0
         return status

@@ -1,6 +1,7 @@
 import Database
 import Foundation
 import Glibc
+import Linux
 import Mediation
 import Synchronization
 import Testing
@@ -90,11 +91,12 @@ final class Bench {
         }
     }
 
-    init() throws {
+    /// - Parameter controlGroup: what is said to be delegated to the manager.
+    init(controlGroup: ControlGroup? = nil) throws {
         store = try ObservedStore()
         root = "/tmp/mediation-\(getpid())-\(UInt32.random(in: 0 ... .max))"
         try Directories(root: root).make()
-        manager = try Self.manager(root, store)
+        manager = try Self.manager(root, store, controlGroup)
     }
 
     deinit {
@@ -104,9 +106,12 @@ final class Bench {
         try? FileManager.default.removeItem(atPath: root)
     }
 
-    private static func manager(_ root: String, _ store: ObservedStore) throws -> Manager {
+    private static func manager(
+        _ root: String, _ store: ObservedStore, _ controlGroup: ControlGroup? = nil
+    ) throws -> Manager {
         var configuration = Manager.Configuration(program: try program)
         configuration.checkpointInterval = .milliseconds(1)
+        configuration.controlGroup = controlGroup
         return Manager(
             catalogue: try catalogue, directories: Directories(root: root), store: store, configuration: configuration)
     }

@@ -6,6 +6,8 @@ struct DeviceLauncher: Sendable {
     /// The path of mediated-device.
     let program: String
     let directories: Directories
+    /// Where vGPUs have control groups; nil: nowhere.
+    let groups: DeviceGroups?
 
     /// What a device process is to be.
     struct Order: Sendable {
@@ -15,6 +17,8 @@ struct DeviceLauncher: Sendable {
         var owner: Instance.Owner?
         /// Whom it becomes; nil: it stays who this process is, which is not root then.
         var user: UInt32?
+        /// What it may use, its weight and memory.
+        var limits: Limits
         /// Whether it goes on from the state that was saved last.
         var isRestored: Bool
     }
@@ -45,6 +49,9 @@ struct DeviceLauncher: Sendable {
         }
     }
 
+    /// Whether control groups share out the processor. Where they don't, nice values do (``Weight``).
+    var hasProcessorGroups: Bool { groups?.controllers.contains("cpu") ?? false }
+
     /// Makes the sockets and starts the process.
     func start(_ order: Order) throws(Failure) -> Started {
         let listener = try makeSocket(order)
@@ -63,7 +70,7 @@ struct DeviceLauncher: Sendable {
         var arguments = [
             order.device, "--name", "\(order.id)", "--socket", directories.socket(of: order.id),
             "--control", directories.control(of: order.id), "--socket-fd", "3", "--control-fd", "4", "--start-fd", "5",
-            "--sandbox",
+            "--sandbox", "--memory", "\(MemoryBounds(order.limits).data)",
         ]
         if let raw = state.raw {
             descriptors.append(raw)
@@ -77,7 +84,15 @@ struct DeviceLauncher: Sendable {
                 program, arguments, passing: descriptors, standardError: log.raw, isDetached: true)
             return try ProcessIdentity(of: process)
         }
-        return Started(identity: identity, gate: gate)
+        let started = Started(identity: identity, gate: gate)
+        // Before it serves anybody, so that nothing is charged to the daemon but what a process starts with.
+        if let groups {
+            do throws(Errno) { try groups.add(identity.id, to: order.id, order.limits) } catch {
+                ChildProcess.end(identity.id)
+                throw Failure(step: "put the device process into a control group", error: error)
+            }
+        }
+        return started
     }
 
     /// A saved state, open while it is handed on, if there is one.
@@ -138,11 +153,12 @@ struct DeviceLauncher: Sendable {
         return Descriptor(owning: raw)
     }
 
-    /// Removes the sockets of a device process that has ended.
+    /// Removes the sockets and the control group of a device process that has ended.
     func clean(_ id: InstanceID) {
         unlink(directories.socket(of: id))
         rmdir(directories.folder(of: id))
         unlink(directories.control(of: id))
+        groups?.remove(id)
     }
 
     private func step<Value: ~Copyable>(_ name: String, _ body: () throws(Errno) -> Value) throws(Failure) -> Value {

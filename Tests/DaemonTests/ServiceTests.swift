@@ -1,0 +1,131 @@
+import Glibc
+import JSON
+import Linux
+import Testing
+
+extension DaemonTests {
+    /// The daemon as a service of systemd.
+    @Suite struct ServiceTests {
+        /// What a service says to systemd. `sd_notify(3)`
+        private struct Notifications: ~Copyable {
+            let path: String
+            private let descriptor: Descriptor
+
+            init(path: String) throws {
+                self.path = path
+                descriptor = Descriptor(owning: socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0))
+                var address = sockaddr_un()
+                address.sun_family = sa_family_t(AF_UNIX)
+                withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8.prefix(107)) }
+                let raw = descriptor.raw
+                let bound = withUnsafePointer(to: &address) {
+                    $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                        bind(raw, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+                    }
+                }
+                try #require(bound == 0)
+            }
+
+            /// The next one; "" when none comes.
+            func next() throws -> String {
+                guard try waitReadable([descriptor.raw], milliseconds: 60_000).first == true else { return "" }
+                let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 1)
+                defer { buffer.deallocate() }
+                return String(decoding: buffer[..<(try descriptor.read(into: buffer))], as: UTF8.self)
+            }
+        }
+
+        private func ask(_ socket: String) throws -> UnixSocket {
+            let connection = try UnixSocket(connectingTo: socket, milliseconds: 1000)
+            try connection.send(
+                Array("GET /v1/status HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".utf8).span.bytes)
+            return connection
+        }
+
+        @Test func aSocketThatIsPassedHoldsClientsUntilTheDaemonIsThere() throws {
+            let daemon = try RunningDaemon(isStarted: false)
+            try #require(mkdir("\(daemon.root)/run", 0o755) == 0)
+            let listener = try UnixListener(path: daemon.socket, leavesPath: true)
+            let notifications = try Notifications(path: "\(daemon.root)/notify")
+            let environment = "export LISTEN_PID=$$ LISTEN_FDS=1 NOTIFY_SOCKET='\(notifications.path)'"
+
+            let first = try ask(daemon.socket)
+            let second = try ask(daemon.socket)
+            try daemon.launch(preparing: environment, passing: [listener.descriptor.raw])
+            #expect(try HTTPExchange(answerOf: first).status == 200)
+            #expect(try HTTPExchange(answerOf: second).status == 200)
+            #expect(try notifications.next() == "READY=1")
+            // Its device processes are not told that they have sockets of systemd's.
+            let id = try daemon.define("exerciser", ("transient", true))
+            let pid = try #require(try daemon.vgpu(id)["pid"]?.int)
+            let inherited = try Descriptor(reading: "/proc/\(pid)/environ").readBytes(upTo: 1 << 20)
+            #expect(!String(decoding: inherited, as: UTF8.self).contains("LISTEN_"))
+
+            #expect(daemon.kill(SIGTERM) == 0)
+            #expect(try notifications.next() == "STOPPING=1")
+            // The socket is systemd's, and goes on taking clients.
+            let third = try ask(daemon.socket)
+            try daemon.launch(preparing: environment, passing: [listener.descriptor.raw])
+            #expect(try HTTPExchange(answerOf: third).status == 200)
+            #expect(try notifications.next() == "READY=1")
+            #expect(try daemon.vgpu(id)["pid"]?.int == pid)
+        }
+
+        @Test func variablesForAnotherProcessAreIgnored() throws {
+            let daemon = try RunningDaemon(isStarted: false)
+            // Descriptor 3 is no socket, and meant for another process.
+            let file = try Descriptor(reading: "/dev/null")
+            try daemon.start(preparing: "export LISTEN_PID=1 LISTEN_FDS=1", passing: [file.raw])
+            #expect(try daemon.request("GET", "/v1/status").status == 200)
+        }
+
+        @Test func whatIsPassedMustBeAListeningSocket() throws {
+            let daemon = try RunningDaemon(isStarted: false)
+            let file = try Descriptor(reading: "/dev/null")
+            try daemon.launch(preparing: "export LISTEN_PID=$$ LISTEN_FDS=1", passing: [file.raw])
+            #expect(daemon.wait() == 1 << 8)
+            #expect(daemon.log.contains("control socket"), "\(daemon.log)")
+        }
+
+        // MARK: Control groups
+
+        /// The kernel's own, where there is one and it may be changed.
+        private static let group = (try? ControlGroup.ofThisProcess()).flatMap { geteuid() == 0 ? $0 : nil }
+
+        @Test(.enabled(if: group != nil))
+        func eachVGPUHasAControlGroupWhichTheNextDaemonFinds() throws {
+            let daemon = try RunningDaemon(isStarted: false)
+            let group = try #require(Self.group).child("mediated-daemon-test-\(getpid())")
+            try group.make()
+            defer {
+                try? group.write("1", to: "cgroup.kill")
+                daemon.kill(SIGKILL)
+                for name in group.children { try? group.child(name).remove() }
+                try? group.remove()
+            }
+            // As systemd does with a service whose Delegate= is set.
+            let delegated = "echo $$ >'\(group.path)/cgroup.procs'"
+            try daemon.start(preparing: delegated)
+            #expect(try group.child("daemon").processes == [daemon.process])
+            #expect(try group.processes == [])
+            let id = try daemon.define("exerciser", ("transient", true))
+            let pid = Int32(try #require(try daemon.vgpu(id)["pid"]?.int))
+            #expect(try group.child("vgpu-\(id)").processes == [pid])
+
+            daemon.kill(SIGKILL)
+            let left = group.child("vgpu-00000000-0000-4000-8000-000000000000")
+            try left.make()
+            // Controllers of the vGPUs that run keep processes from being put beside them, until they are taken away.
+            for controller in ["cpu", "memory", "pids"] {
+                try? group.write("-\(controller)", to: "cgroup.subtree_control")
+            }
+            try daemon.start(preparing: delegated)
+            #expect(try group.child("daemon").processes == [daemon.process])
+            #expect(try group.child("vgpu-\(id)").processes == [pid])
+            #expect(Set(group.children) == ["daemon", "vgpu-\(id)"])
+
+            #expect(try daemon.request("POST", "/v1/vgpus/\(id)/stop").status == 200)
+            #expect(group.children == ["daemon"])
+        }
+    }
+}
