@@ -88,10 +88,7 @@ extension Device {
     public var framebuffers: [any Framebuffer] { [] }
     public var quota: Quota { Quota() }
     public var videoMemoryUsed: Int? { nil }
-    public func apply(_ changes: Quota) throws(QuotaError) {
-        if changes.videoMemory != nil { throw QuotaError("A '\(Self.type.name)' has no video memory.") }
-        if changes.frameRate != nil { throw QuotaError("A '\(Self.type.name)' shows no pictures.") }
-    }
+    public func apply(_ changes: Quota) throws(QuotaError) { try changes.requireNone(of: Self.type.name) }
     public func ring(_ doorbell: Doorbell) {}
     public func setRunning(_ running: Bool) {}
 }

@@ -225,10 +225,42 @@ import Virtio
 
     @Test func aStateOfAnotherDisplayIsRefused() throws {
         let state = try saved(Machine("heads=2").function)
-        for options in ["vram=32M", "heads=1"] {
-            let other = try Machine(options)
-            let error = #expect(throws: StateError.self) { try StateWriter(other.function).write(state.span.bytes) }
-            #expect(error?.description.contains("memory sizes") == true)
+        let other = try Machine("heads=1")
+        let error = #expect(throws: StateError.self) { try StateWriter(other.function).write(state.span.bytes) }
+        #expect(error?.description.contains("memory sizes") == true)
+    }
+
+    @Test func aStateWithMoreThanTheMemoryIsRefused() throws {
+        let first = try Machine()
+        let large = wire([1, 2, 1024, 1025])
+        #expect(try first.send(VIRTIO_GPU_CMD_RESOURCE_CREATE_2D, large) == Answered.done)
+        let state = try saved(first.function)
+        let second = try Machine("vram=4M")
+        let writer = StateWriter(second.function)
+        try writer.write(state.span.bytes)
+        let error = #expect(throws: StateError.self) { try writer.finish() }
+        #expect(error?.description.contains("don't fit into 4194304 bytes") == true)
+    }
+
+    // MARK: Quota
+
+    @Test func theMemoryCanGrowAndShrinkWhileTheGuestUsesIt() throws {
+        let machine = try Machine("vram=4M")
+        #expect(machine.gpu.quota == Quota(videoMemory: 4 << 20, frameRate: 0))
+        let picture = { try machine.send(VIRTIO_GPU_CMD_RESOURCE_CREATE_2D, wire([$0, 2, 1024, 768])) }
+        #expect(try picture(1) == Answered.done)
+        #expect(try picture(2) == Answered.outOfMemory)
+        try machine.gpu.apply(Quota(videoMemory: 6 << 20, frameRate: 30))
+        #expect(machine.gpu.quota == Quota(videoMemory: 6 << 20, frameRate: 30))
+        #expect(try picture(2) == Answered.done)
+        for (changes, part) in [
+            (Quota(videoMemory: 5 << 20), "use 6291456"), (Quota(videoMemory: 1 << 30), "to 536870912"),
+            (Quota(videoMemory: 0), "from 1048576"), (Quota(videoMemory: 8 << 20, frameRate: 241), "to 240"),
+        ] {
+            let error = #expect(throws: QuotaError.self) { try machine.gpu.apply(changes) }
+            #expect(error?.description.contains(part) == true, "\(error?.description ?? "")")
         }
+        #expect(machine.gpu.quota == Quota(videoMemory: 6 << 20, frameRate: 30))
+        #expect(machine.gpu.videoMemoryUsed == 0, "nobody has drawn yet")
     }
 }

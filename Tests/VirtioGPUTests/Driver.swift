@@ -22,7 +22,7 @@ final class Driver {
         try space.map(
             address: base, size: UInt64(Self.memorySize), access: [.read, .write],
             backing: .file(memory.descriptor.duplicate(), offset: 0))
-        processor = try CommandProcessor(guest: space, heads: heads, resolution: Resolution("1024x768"), size: vram)
+        processor = try CommandProcessor(guest: space, heads: heads, resolution: Resolution("1024x768"), limit: vram)
         processor.features = features
     }
 

@@ -7,22 +7,31 @@ struct VideoMemory {
     private let space: Range<Int>
     /// What is left: sorted, none adjoining another.
     private var free: [Range<Int>]
+    /// How many bytes may be handed out at a time.
+    var limit: Int
 
-    /// - Parameters:
-    ///   - reserved: bytes at the beginning that are not handed out.
-    ///   - size: bytes that are, both in whole pages.
-    init(reserved: Int, size: Int) throws(Errno) {
-        file = try MemoryFile(name: "vram", size: reserved + size)
+    /// The largest limit. There is room for it whatever the limit is, so that pictures rarely find what is left in
+    /// pieces.
+    static let size = 512 << 20
+    private static let page = 4096
+
+    /// - Parameter reserved: bytes at the beginning that are not handed out, in whole pages.
+    init(reserved: Int, limit: Int) throws(Errno) {
+        file = try MemoryFile(name: "vram", size: reserved + Self.size)
         space = reserved..<file.size
         free = [space]
+        self.limit = limit
     }
 
+    /// How many bytes are handed out.
+    var used: Int { space.count - free.reduce(0) { $0 + $1.count } }
+
     /// - Parameter count: in bytes, at least 1.
-    /// - Returns: at least so many bytes; nil when no piece that is left is large enough.
+    /// - Returns: at least so many bytes; nil when that is more than the limit leaves, or no piece is large enough.
     mutating func allocate(_ count: Int) -> Range<Int>? {
-        guard count > 0, count <= space.count else { return nil }
-        let page = 4096
-        let size = (count + page - 1) / page * page
+        guard count > 0, count <= limit else { return nil }
+        let size = (count + Self.page - 1) / Self.page * Self.page
+        guard size <= limit - used else { return nil }
         // The smallest piece that is large enough leaves the large ones for large pictures.
         guard
             let index = free.indices.filter({ free[$0].count >= size }).min(by: { free[$0].count < free[$1].count })
@@ -57,17 +66,19 @@ struct VideoMemory {
 
     /// Holds these ranges as handed out, and nothing else. What the file holds stays.
     ///
-    /// - Returns: false when some overlap, or are none that could have been handed out; nothing changes then.
+    /// - Returns: false when some overlap, are none that could have been handed out, or are more than the limit; nothing changes
+    ///   then.
     mutating func hold(_ ranges: [Range<Int>]) -> Bool {
         var left: [Range<Int>] = []
         var end = space.lowerBound
         for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) {
             guard range.lowerBound >= end, range.upperBound <= space.upperBound, !range.isEmpty else { return false }
-            guard range.lowerBound % 4096 == 0, range.count % 4096 == 0 else { return false }
+            guard range.lowerBound % Self.page == 0, range.count % Self.page == 0 else { return false }
             if range.lowerBound > end { left.append(end..<range.lowerBound) }
             end = range.upperBound
         }
         if end < space.upperBound { left.append(end..<space.upperBound) }
+        guard space.count - left.reduce(0, { $0 + $1.count }) <= limit else { return false }
         free = left
         return true
     }
@@ -76,8 +87,11 @@ struct VideoMemory {
         do throws(Errno) {
             try file.clear(range)
         } catch {
-            // The system has no memory for making a hole: the pages stay.
-            file.clear(at: range.lowerBound, count: range.count)
+            // The system has no memory for making a hole: the pages stay, but nothing on them.
+            for extent in (try? file.dataExtents()) ?? [] {
+                let part = extent.clamped(to: range)
+                file.clear(at: part.lowerBound, count: part.count)
+            }
         }
     }
 }

@@ -16,8 +16,11 @@ public final class VirtioGPU: VirtioDevice {
             .init(
                 "resolution", .text, default: "1024x768", help: "The mode that the monitors prefer, up to 8192x8192"),
             .init(
-                "vram", .integer(1 << 20...512 << 20), default: "64M",
+                "vram", .integer(videoMemoryRange), default: "64M",
                 help: "The most memory that pictures may take on the host"),
+            .init(
+                "frame-rate", .integer(frameRates), default: "0",
+                help: "How many pictures a second may be read; 0: no limit"),
             .init(
                 "blob", .boolean, default: "off",
                 help: "Whether the guest may show its own memory without a copy of the whole picture first"),
@@ -47,22 +50,25 @@ public final class VirtioGPU: VirtioDevice {
     public let queueSizes = [512, 16]
 
     private let port: VirtioPort
-    private let processor: CommandProcessor
+    let processor: CommandProcessor
+    /// How many pictures a second may be read of each head; 0: any number.
+    var frameRate: Int
     private var events: Event = []
 
     /// - Throws: `OptionError` when the heads' pictures don't fit into `vram` together.
     public init(options: DeviceOptions, port: VirtioPort) throws {
         let heads = options.integer("heads")
         let resolution = try Resolution(options.text("resolution") ?? "")
-        let size = options.integer("vram") / 4096 * 4096
-        guard resolution.bytes * heads <= size else {
+        let limit = options.integer("vram")
+        guard resolution.bytes * heads <= limit else {
             throw OptionError(
                 "A resolution of \(resolution) at \(heads == 1 ? "one head" : "\(heads) heads") needs "
-                    + "\((resolution.bytes * heads + (1 << 20) - 1) >> 20)M of memory but 'vram' is \(size >> 20)M. "
+                    + "\((resolution.bytes * heads + (1 << 20) - 1) >> 20)M of memory but 'vram' is \(limit >> 20)M. "
                     + "Give more, or choose a smaller resolution.")
         }
         self.port = port
-        processor = try CommandProcessor(guest: port.host.memory, heads: heads, resolution: resolution, size: size)
+        frameRate = options.integer("frame-rate")
+        processor = try CommandProcessor(guest: port.host.memory, heads: heads, resolution: resolution, limit: limit)
         let always: Feature = [.edid, .resourceUUID]
         features = (options.boolean("blob") ? always.union(.resourceBlob) : always).rawValue
     }
