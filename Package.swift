@@ -35,8 +35,10 @@ let package = Package(
         .target(name: "VirtioEntropy", dependencies: ["Virtio", "Linux"], path: "Sources/Devices/VirtioEntropy"),
         .target(name: "SerialCard", dependencies: ["Device"], path: "Sources/Devices/SerialCard"),
         .target(name: "Display", dependencies: ["Device"], path: "Sources/Devices/Display"),
+        .target(name: "Renderer", dependencies: ["Linux"], path: "Sources/Backends/Renderer"),
         .target(
-            name: "VirtioGPU", dependencies: ["CLinux", "Linux", "GuestMemory", "Device", "Display", "Virtio"],
+            name: "VirtioGPU",
+            dependencies: ["CLinux", "Linux", "GuestMemory", "Device", "Display", "Renderer", "Virtio"],
             path: "Sources/Devices/VirtioGPU"),
         .target(name: "BochsDisplay", dependencies: ["Device", "Display"], path: "Sources/Devices/BochsDisplay"),
         .target(name: "Exerciser", dependencies: ["Device"], path: "Sources/Devices/Exerciser"),
@@ -50,7 +52,6 @@ let package = Package(
                 "Device", "BochsDisplay", "SerialCard", "Exerciser", "Virtio", "VirtioEntropy", "VirtioGPU",
             ],
             path: "Sources/Devices/Catalog"),
-        .target(name: "Renderer", dependencies: ["Linux"], path: "Sources/Backends/Renderer"),
         .systemLibrary(
             name: "CVirglrenderer", path: "Sources/Backends/CVirglrenderer", pkgConfig: "virglrenderer",
             providers: [.apt(["libvirglrenderer-dev"])]),
@@ -100,7 +101,7 @@ let package = Package(
             name: "VirtioGPUTests",
             dependencies: [
                 "SeededRandom", "FakeDriver", "FakeGuest", "VirtioGPU", "Virtio", "CLinux", "Device", "Display",
-                "GuestMemory", "JSON", "Linux",
+                "GuestMemory", "JSON", "Linux", "Renderer", "mediated-renderer",
             ]),
         .testTarget(name: "DisplayTests", dependencies: ["Display"]),
         .testTarget(name: "BochsDisplayTests", dependencies: ["SeededRandom", "BochsDisplay"]),

@@ -20,6 +20,8 @@ public struct ControlEvent: Codable, Equatable, Sendable {
         case clientRefused = "client-refused"
         /// A client said nothing and lost its place.
         case clientSilent = "client-silent"
+        /// Something happened to the device itself.
+        case device
         /// The device has another quota.
         case modified
         /// A connection could not be taken for want of descriptors or memory.

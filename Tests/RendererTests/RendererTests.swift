@@ -143,7 +143,7 @@ import Testing
     @Test func withoutItsLauncherThereIsNoRenderer() throws {
         let bench = try Bench()
         try bench.done(.fence)
-        kill(try bench.launcher(), SIGKILL)
+        kill(bench.launcher(), SIGKILL)
         try bench.wait { !bench.renderer.isRunning }
         #expect(throws: Errno.self) { try bench.renderer.start() }
     }

@@ -19,6 +19,7 @@ import Virtio
         let function: Function
         let driver: VirtioDriver
         let host: Host
+        let ram: GuestRAM
         private(set) var control: any DriverQueue
         private(set) var cursor: any DriverQueue
 
@@ -26,7 +27,7 @@ import Virtio
             host = Host(loop: try EventLoop())
             gpu = try GPU(options: DeviceOptions(options, for: GPU.type), host: host)
             function = try Function(gpu, host: host)
-            let ram = try GuestRAM(at: 0x10_0000, size: 1 << 20)
+            ram = try GuestRAM(at: 0x10_0000, size: 1 << 20)
             try host.memory.map(
                 address: ram.address, size: 1 << 20, access: [.read, .write],
                 backing: .file(ram.file.descriptor.duplicate(), offset: 0))
@@ -48,8 +49,18 @@ import Virtio
             if room > 0 { buffers += [.writable(answer, min(room, 7)), .writable(answer + 7, max(0, room - 7))] }
             queue.add(buffers, isIndirect: true)
             try driver.notify(queue)
-            let used = try #require(queue.takeUsed())
+            let used = try wait { queue.takeUsed() }
             return driver.bytes(at: answer, count: Int(used.count))
+        }
+
+        /// Dispatches until there is something.
+        func wait<Value>(for value: () throws -> Value?) throws -> Value {
+            let deadline = Deadline(milliseconds: 60_000)
+            while true {
+                if let value = try value() { return value }
+                try #require(deadline.millisecondsLeft > 0, "It did not come in time.")
+                try host.loop.dispatch(milliseconds: deadline.millisecondsLeft)
+            }
         }
 
         func send(_ type: virtio_gpu_ctrl_type, _ body: [UInt8] = []) throws -> UInt32 {

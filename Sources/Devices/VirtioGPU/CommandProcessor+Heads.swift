@@ -6,7 +6,9 @@ extension CommandProcessor {
     func setScanout(_ number: UInt32, to area: Rectangle, of id: UInt32) throws(Refusal) {
         let head = try head(number)
         guard id != 0 else { return show(nil, nil, at: head) }
-        guard case .image(let format, let width, let height, let pixels) = try resource(id).content else {
+        let resource = try resource(id)
+        if let host = resource.host { return try setScanout(head, to: area, of: id, host) }
+        guard case .image(let format, let width, let height, let pixels) = resource.content else {
             throw .invalidResource
         }
         guard area.width > 0, area.height > 0, area.fits(width: width, height: height) else { throw .invalidParameter }
@@ -29,21 +31,25 @@ extension CommandProcessor {
         let line = UInt64(width * Resource.bytesPerPixel)
         let end = UInt64(layout.offset) + UInt64(height - 1) * stride + line
         guard stride >= line, end <= size else { throw .invalidParameter }
-        var blob = Head.Blob(format: format, offset: UInt64(layout.offset), stride: stride, pixels: 0..<0)
-        // A flip between two blobs needs no other memory.
-        if let now = head.source, let shown = now.blob, now.area.width == area.width, now.area.height == area.height {
-            blob.pixels = shown.pixels
-        } else {
-            guard let pixels = memory.allocate(area.width * area.height * Resource.bytesPerPixel) else {
-                throw .outOfMemory
-            }
-            blob.pixels = pixels
-        }
+        let blob = Head.Blob(
+            format: format, offset: UInt64(layout.offset), stride: stride, pixels: try pixels(for: area, at: head))
         let scanout = picture(of: area, blob)
         show(Head.Source(resource: id, area: area, blob: blob), scanout, at: head)
     }
 
-    /// Changes what a head shows, and frees the copy of a blob that it has shown before.
+    /// Memory for a head's copy of an area.
+    func pixels(for area: Rectangle, at head: Head) throws(Refusal) -> Range<Int> {
+        // A flip between two pictures of one size needs no other.
+        if let now = head.source, let shown = now.blob, now.area.width == area.width, now.area.height == area.height {
+            return shown.pixels
+        }
+        guard let pixels = memory.allocate(area.width * area.height * Resource.bytesPerPixel) else {
+            throw .outOfMemory
+        }
+        return pixels
+    }
+
+    /// Changes what a head shows, and frees the copy that it has shown before.
     func show(_ source: Head.Source?, _ picture: Scanout?, at head: Head) {
         if let before = head.source?.blob?.pixels, before != source?.blob?.pixels { memory.release(before) }
         head.show(source, picture)
@@ -62,15 +68,18 @@ extension CommandProcessor {
             memory: file, offset: blob.pixels.lowerBound)
     }
 
-    func flush(_ area: Rectangle, of id: UInt32) throws(Refusal) {
+    func flush(_ area: Rectangle, of id: UInt32) throws(Refusal) -> Progress {
         let resource = try resource(id)
         if case .image(_, let width, let height, _) = resource.content, !area.fits(width: width, height: height) {
             throw .invalidParameter
         }
+        if let host = resource.host { return try flush(area, of: id, host) }
         for head in heads {
-            guard let source = head.source, source.resource == id, let part = head.flush(area) else { continue }
+            guard let source = head.source, source.resource == id, let part = head.part(of: area) else { continue }
+            head.damage(part)
             if let blob = source.blob { try copy(part, of: source, blob, resource.backing) }
         }
+        return .complete
     }
 
     /// Brings a part of the head's copy of a blob up to date.
@@ -90,10 +99,19 @@ extension CommandProcessor {
 
     func updateCursor(
         of number: UInt32, from id: UInt32, _ pointer: Head.Pointer
-    ) throws(Refusal) {
+    ) throws(Refusal) -> Progress {
         let head = try head(number)
-        if id != 0 { try copyCursor(from: resource(id), to: head.cursorPlace) }
+        var progress = Progress.complete
+        if id != 0 {
+            let resource = try resource(id)
+            if let host = resource.host {
+                progress = try readCursor(from: id, host, to: head.cursorPlace)
+            } else {
+                try copyCursor(from: resource, to: head.cursorPlace)
+            }
+        }
         head.pointer = pointer
+        return progress
     }
 
     func moveCursor(of number: UInt32, _ x: Int32, _ y: Int32) throws(Refusal) {
@@ -109,16 +127,18 @@ extension CommandProcessor {
         case .image(let format, let width, let height, let pixels):
             guard width == edge, height == edge else { throw .invalidParameter }
             file.replace(at: place, with: file, at: pixels.lowerBound, count: Head.cursorSize)
-            let channels = format.cursorChannels
-            if channels != PixelFormat.argb8888.cursorChannels { convertCursor(at: place, by: channels) }
+            convertCursor(at: place, from: format)
         case .blob(let size):
             guard let backing = resource.backing else { throw .unspecified }
             guard size >= Head.cursorSize else { throw .invalidParameter }
             try backing.copy(at: 0, count: Head.cursorSize, from: guest, to: file, at: place)
+        case .host: throw .invalidResource
         }
     }
 
-    private func convertCursor(at place: Int, by channels: [Int]) {
+    func convertCursor(at place: Int, from format: PixelFormat) {
+        let channels = format.cursorChannels
+        guard channels != PixelFormat.argb8888.cursorChannels else { return }
         var image = [UInt8](repeating: 0, count: Head.cursorSize)
         var span = image.mutableSpan
         var bytes = span.mutableBytes

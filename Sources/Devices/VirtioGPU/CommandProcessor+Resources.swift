@@ -1,11 +1,12 @@
 import CLinux
 import Device
 import Linux
+import Renderer
 
 extension CommandProcessor {
     // MARK: Making and forgetting
 
-    private func requireNew(_ id: UInt32) throws(Refusal) {
+    func requireNew(_ id: UInt32) throws(Refusal) {
         guard id != 0, resources[id] == nil else { throw .invalidResource }
         guard resources.count < Resource.maximumCount else { throw .outOfMemory }
     }
@@ -30,11 +31,21 @@ extension CommandProcessor {
         resources[id] = Resource(content: .blob(size: size), backing: backing.size == 0 ? nil : backing)
     }
 
-    func unref(_ id: UInt32) throws(Refusal) {
+    func unref(_ id: UInt32) throws(Refusal) -> Progress {
         let resource = try resource(id)
+        forget(id)
+        guard let host = resource.host, !host.isLost else { return .complete }
+        return .sent([.destroyResource(id: id)]) { _ in }
+    }
+
+    /// Forgets a resource, and gives back what it takes here.
+    func forget(_ id: UInt32) {
         for head in heads where head.source?.resource == id { show(nil, nil, at: head) }
-        resources[id] = nil
-        if case .image(_, _, _, let pixels) = resource.content { memory.release(pixels) }
+        switch resources.removeValue(forKey: id)?.content {
+        case .image(_, _, _, let pixels): memory.release(pixels)
+        case .host(let host): memory.giveBack(host.size)
+        case .blob, nil: break
+        }
     }
 
     func assignUUID(_ id: UInt32) throws(Refusal) -> Response.Outcome {
@@ -66,21 +77,32 @@ extension CommandProcessor {
         guard backing.pieces.count <= Self.maximumPieces - pieces else { throw .outOfMemory }
     }
 
-    func attach(_ backing: Backing, to id: UInt32) throws(Refusal) {
-        guard try resource(id).backing == nil else { throw .unspecified }
-        try requireRoom(for: backing)
-        resources[id]?.backing = backing
-    }
-
-    func detachBacking(of id: UInt32) throws(Refusal) {
-        guard try resource(id).backing != nil else { throw .unspecified }
-        resources[id]?.backing = nil
-    }
-
-    func transfer(_ area: Rectangle, at offset: UInt64, to id: UInt32) throws(Refusal) {
+    func attach(_ backing: Backing, to id: UInt32) throws(Refusal) -> Progress {
         let resource = try resource(id)
+        guard resource.backing == nil else { throw .unspecified }
+        try requireRoom(for: backing)
+        guard let rendering, let host = resource.host, !host.isLost else {
+            resources[id]?.backing = backing
+            return .complete
+        }
+        let pieces = try rendering.windows.pieces(of: backing)
+        resources[id]?.backing = backing
+        return .sent([.attachBacking(resource: id, pieces: pieces)]) { _ in }
+    }
+
+    func detachBacking(of id: UInt32) throws(Refusal) -> Progress {
+        let resource = try resource(id)
+        guard resource.backing != nil else { throw .unspecified }
+        resources[id]?.backing = nil
+        guard let host = resource.host, !host.isLost else { return .complete }
+        return .sent([.detachBacking(resource: id)]) { _ in }
+    }
+
+    func transfer(_ area: Rectangle, at offset: UInt64, to id: UInt32) throws(Refusal) -> Progress {
+        let resource = try resource(id)
+        if let host = resource.host { return try transfer(area, at: offset, to: id, host) }
         // A blob is its backing. Linux asks for the transfer nevertheless.
-        guard case .image(_, let width, let height, let pixels) = resource.content else { return }
+        guard case .image(_, let width, let height, let pixels) = resource.content else { return .complete }
         guard area.fits(width: width, height: height) else { throw .invalidParameter }
         guard let backing = resource.backing else { throw .unspecified }
         let stride = width * Resource.bytesPerPixel
@@ -88,6 +110,7 @@ extension CommandProcessor {
         try copy(
             from: backing, at: offset, stride: UInt64(stride), width: area.width, height: area.height, to: place,
             stride: stride)
+        return .complete
     }
 
     /// Copies lines of pixels from guest memory; all that follow each other on both sides in one piece.

@@ -4,6 +4,8 @@ import Display
 extension CommandProcessor {
     /// Forgets every resource, and what heads show. Monitors stay.
     func reset() {
+        rendering?.reset()
+        forgetFences()
         resources = [:]
         for head in heads {
             head.show(nil, nil)
@@ -49,6 +51,8 @@ extension CommandProcessor {
         guard memory.hold(Self.ranges(of: restored, state.heads)) else {
             throw StateError("Pictures of the state overlap, or don't fit into \(memory.limit) bytes of memory.")
         }
+        rendering?.reset()
+        forgetFences()
         resources = restored
         for (index, head) in heads.enumerated() {
             head.restore(
@@ -59,7 +63,14 @@ extension CommandProcessor {
     private static func resources(of state: State) throws(StateError) -> [UInt32: Resource] {
         var resources: [UInt32: Resource] = [:]
         for saved in state.resources {
-            guard saved.id != 0, resources.updateValue(saved.resource, forKey: saved.id) == nil else {
+            var resource = saved.resource
+            if var host = resource.host {
+                // What a renderer has can't be saved.
+                host.size = 0
+                host.isLost = true
+                resource.content = .host(host)
+            }
+            guard saved.id != 0, resources.updateValue(resource, forKey: saved.id) == nil else {
                 throw StateError("Resource \(saved.id) is there twice, or is none.")
             }
             try saved.resource.validate(saved.id)
@@ -88,6 +99,12 @@ extension CommandProcessor {
         case (.image(let format, let width, let height, let pixels), nil):
             guard area.fits(width: width, height: height) else { throw problem }
             return picture(of: area, width: width, format: format, pixels)
+        case (.host(let host), let blob?):
+            guard area.fits(width: host.width, height: host.height), blob.format == host.format,
+                blob.pixels.lowerBound >= 0,
+                blob.pixels.count >= area.width * area.height * Resource.bytesPerPixel
+            else { throw problem }
+            return picture(of: area, blob)
         case (.blob(let size), let blob?):
             let edge = Resource.maximumEdge
             guard area.fits(width: edge, height: edge), blob.format.isVirtio, blob.stride <= UInt32.max,
@@ -111,6 +128,13 @@ extension Resource {
             guard format.isVirtio, edges.contains(width), edges.contains(height),
                 pixels.lowerBound >= 0, pixels.count >= width * height * Self.bytesPerPixel
             else { throw StateError("Resource \(id) is a picture of \(width) by \(height) pixels that can't be.") }
+        }
+        if case .host(let host) = content {
+            let edges = 0...Self.maximumEdge
+            guard edges.contains(host.width), edges.contains(host.height), host.format?.isVirtio != false else {
+                throw StateError(
+                    "Resource \(id) is a picture of \(host.width) by \(host.height) pixels that can't be.")
+            }
         }
         guard uuid == nil || uuid?.count == 16 else { throw StateError("Resource \(id) has a UUID of another length.") }
     }

@@ -7,8 +7,14 @@ struct VideoMemory {
     private let space: Range<Int>
     /// What is left: sorted, none adjoining another.
     private var free: [Range<Int>]
-    /// How many bytes may be handed out at a time.
+    /// How many bytes may be handed out at a time, those elsewhere included.
     var limit: Int
+    /// How many bytes are taken elsewhere, in the renderer.
+    private(set) var elsewhere = 0
+    /// Pieces that the renderer writes to, by where they begin, and how often it does.
+    private var writers: [Int: Int] = [:]
+    /// Those of them that were taken back meanwhile.
+    private var leaving: [Range<Int>] = []
 
     /// The largest limit. There is room for it whatever the limit is, so that pictures rarely find what is left in
     /// pieces.
@@ -24,7 +30,7 @@ struct VideoMemory {
     }
 
     /// How many bytes are handed out.
-    var used: Int { space.count - free.reduce(0) { $0 + $1.count } }
+    var used: Int { space.count - free.reduce(0) { $0 + $1.count } + elsewhere }
 
     /// - Parameter count: in bytes, at least 1.
     /// - Returns: at least so many bytes; nil when that is more than the limit leaves, or no piece is large enough.
@@ -42,8 +48,35 @@ struct VideoMemory {
         return start..<start + size
     }
 
+    /// Counts memory that is taken elsewhere.
+    ///
+    /// - Returns: false when that is more than the limit leaves.
+    mutating func reserve(_ count: Int) -> Bool {
+        guard count >= 0, count <= limit, count <= limit - used else { return false }
+        elsewhere += count
+        return true
+    }
+
+    /// Takes back what was ``reserve(_:)``d.
+    mutating func giveBack(_ count: Int) {
+        elsewhere = max(0, elsewhere - count)
+    }
+
+    /// The renderer writes to a piece: it isn't handed out anew before ``endWriting(to:)``, once for each call.
+    mutating func beginWriting(to range: Range<Int>) {
+        writers[range.lowerBound, default: 0] += 1
+    }
+
+    mutating func endWriting(to range: Range<Int>) {
+        guard let count = writers[range.lowerBound] else { return }
+        writers[range.lowerBound] = count == 1 ? nil : count - 1
+        guard count == 1, let index = leaving.firstIndex(of: range) else { return }
+        release(leaving.remove(at: index))
+    }
+
     /// Takes back what ``allocate(_:)`` gave.
     mutating func release(_ range: Range<Int>) {
+        guard writers[range.lowerBound] == nil else { return leaving.append(range) }
         erase(range)
         let index = free.firstIndex { $0.lowerBound >= range.upperBound } ?? free.count
         free.insert(range, at: index)
@@ -61,6 +94,9 @@ struct VideoMemory {
     /// Takes everything back, and makes it zero, what is reserved included.
     mutating func reset() {
         free = [space]
+        elsewhere = 0
+        writers = [:]
+        leaving = []
         erase(0..<file.size)
     }
 
@@ -80,6 +116,7 @@ struct VideoMemory {
         if end < space.upperBound { left.append(end..<space.upperBound) }
         guard space.count - left.reduce(0, { $0 + $1.count }) <= limit else { return false }
         free = left
+        elsewhere = 0
         return true
     }
 

@@ -8,7 +8,9 @@ extension VirtioGPU {
 
     public var quota: Quota { Quota(videoMemory: processor.memory.limit, frameRate: frameRate) }
 
-    public var videoMemoryUsed: Int? { (try? processor.file.memoryTaken()) ?? 0 }
+    public var videoMemoryUsed: Int? {
+        (try? processor.file.memoryTaken()).map { $0 + processor.memory.elsewhere }
+    }
 
     public func apply(_ changes: Quota) throws(QuotaError) {
         let limit = changes.videoMemory ?? processor.memory.limit

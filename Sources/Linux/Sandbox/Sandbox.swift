@@ -47,6 +47,23 @@ public enum Sandbox {
         return landlock
     }
 
+    /// Confines a renderer for good, as far as a graphics driver lets it: the drivers are loaded and have their threads, which
+    /// make code and further threads. It reaches no file, no program and no other process, and can't make a connection.
+    ///
+    /// - Parameter usesDevice: whether the driver talks to a device that is open, which no filter can look into.
+    /// - Throws: ``Failure``. The process may be confined in part then and had better end.
+    public static func confineRenderer(usesDevice: Bool) throws(Failure) {
+        try step("forbid tracing") { () throws(Errno) in try shim(clinux_forbid_tracing()) }
+        try step("forbid new privileges") { () throws(Errno) in try shim(clinux_forbid_new_privileges()) }
+        try step("give up capabilities") { () throws(Errno) in try shim(clinux_drop_capabilities()) }
+        for limit in ResourceLimit.ofRenderer {
+            try step("limit \(limit.resource) to \(limit.value)") { () throws(Errno) in try limit.apply() }
+        }
+        try step("filter system calls") { () throws(Errno) in
+            try SystemCallFilter.ofRenderer(usesDevice: usesDevice).install()
+        }
+    }
+
     private static func step(_ name: String, _ body: () throws(Errno) -> Void) throws(Failure) {
         do throws(Errno) { try body() } catch { throw Failure(step: name, error: error) }
     }
