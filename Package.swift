@@ -137,7 +137,9 @@ let package = Package(
             ]),
         .testTarget(
             name: "GuestTests",
-            dependencies: ["mediated", "mediated-device", "Control", "Device", "JSON", "Lab", "Linux", "QMP"]),
+            dependencies: [
+                "mediated", "mediated-device", "mediated-renderer", "Control", "Device", "JSON", "Lab", "Linux", "QMP",
+            ]),
         .testTarget(name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "Linux"]),
         .testTarget(
             name: "SandboxTests",
