@@ -22,7 +22,7 @@ public struct ControlEvent: Codable, Equatable, Sendable {
         case clientSilent = "client-silent"
         /// Something happened to the device itself.
         case device
-        /// The device has another quota.
+        /// The device has another quota, or another monitor.
         case modified
         /// A connection could not be taken for want of descriptors or memory.
         case connectionFailed = "connection-failed"

@@ -71,6 +71,9 @@ public protocol VirtioDevice: AnyObject {
     var quota: Quota { get }
     var videoMemoryUsed: Int? { get }
     func apply(_ changes: Quota) throws(QuotaError)
+
+    /// Puts a monitor at a head, or takes it away: as a `Device` does. Refused unless given.
+    func connect(_ monitor: Monitor?, to head: Int) throws(MonitorError)
 }
 
 extension VirtioDevice {
@@ -84,4 +87,7 @@ extension VirtioDevice {
     public var quota: Quota { Quota() }
     public var videoMemoryUsed: Int? { nil }
     public func apply(_ changes: Quota) throws(QuotaError) { try changes.requireNone(of: Self.type.name) }
+    public func connect(_ monitor: Monitor?, to head: Int) throws(MonitorError) {
+        throw MonitorError("Monitors of a '\(Self.type.name)' neither come nor go.")
+    }
 }

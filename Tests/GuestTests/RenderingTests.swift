@@ -62,7 +62,8 @@ extension GuestTests {
         @Test func aBenchmarkRunsToItsEnd() throws {
             let display = try device()
             let machine = try boot(display)
-            let result = try machine.run(mesa("glmark2-es2-drm --size 320x240 -b build:duration=2 -b texture:duration=2"))
+            let result = try machine.run(
+                mesa("glmark2-es2-drm --size 320x240 -b build:duration=2 -b texture:duration=2"))
             #expect(result.status == 0)
             #expect(result.output.contains("GL_RENDERER:    virgl ("))
             #expect(result.output.contains("glmark2 Score: "), "\(result.output)")
@@ -81,7 +82,8 @@ extension GuestTests {
             }
             try expectScene(display, width: 640, height: 480)
             // The program finds out, or doesn't; new ones get contexts of the new renderer.
-            let end = "set -- $(ps | grep '[/]glscene') && kill -9 $1 && while [ -d /proc/$1 ]; do :; done; cat /proc/fb"
+            let end =
+                "set -- $(ps | grep '[/]glscene') && kill -9 $1 && while [ -d /proc/$1 ]; do :; done; cat /proc/fb"
             #expect(try machine.run(end).output.contains("virtio_gpu"))
             let hidden = try machine.run(mesa("glscene --offscreen 320x240"))
             #expect(hidden.output.contains("offscreen 320x240: 0 pixels differ"), "\(hidden.output)")

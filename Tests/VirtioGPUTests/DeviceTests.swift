@@ -171,7 +171,7 @@ import Virtio
         #expect(try (0..<4).map { try driver.deviceConfiguration($0 * 4, .long) } == [0, 0, 2, 0])
         let generation = try driver[.generation]
         _ = try driver.interruptStatus()
-        machine.gpu.driver.plug(try Resolution("1280x720"), into: 1)
+        try machine.gpu.connect(Monitor(width: 1280, height: 720), to: 1)
         #expect(try driver.deviceConfiguration(0, .long) == 1)
         #expect(try driver.interruptStatus() == 2)
         #expect(try driver[.generation] != generation)
@@ -188,11 +188,19 @@ import Virtio
 
     @Test func aMonitorThatStaysIsNoNews() throws {
         let machine = try Machine("heads=2")
-        machine.gpu.driver.plug(try Resolution("1024x768"), into: 1)
-        machine.gpu.driver.plug(nil, into: 2)
-        machine.gpu.driver.plug(nil, into: -1)
+        try machine.gpu.connect(Monitor(width: 1024, height: 768), to: 1)
+        let refused: [(Monitor?, Int, String)] = [
+            (nil, 2, "no head 2: it has 2"), (nil, -1, "no head -1"),
+            (Monitor(width: 639, height: 480), 1, "from 640x480"),
+            (Monitor(width: 640, height: .max), 1, "to 8192x8192"),
+            (Monitor(width: 4096, height: 4096), 1, "more than the 67108864"),
+        ]
+        for (monitor, head, part) in refused {
+            let error = #expect(throws: MonitorError.self) { try machine.gpu.connect(monitor, to: head) }
+            #expect(error?.description.contains(part) == true, "\(error?.description ?? "")")
+        }
         #expect(try machine.driver.deviceConfiguration(0, .long) == 0)
-        machine.gpu.driver.plug(nil, into: 0)
+        try machine.gpu.connect(nil, to: 0)
         #expect(try machine.driver.deviceConfiguration(0, .long) == 1)
     }
 
@@ -201,7 +209,7 @@ import Virtio
     @Test func aResetTurnsHeadsOff() throws {
         let machine = try Machine()
         try machine.draw([1, 2, 3, 4, 5, 6, 7, 8])
-        machine.gpu.driver.plug(try Resolution("800x600"), into: 0)
+        try machine.gpu.connect(Monitor(width: 800, height: 600), to: 0)
         try machine.driver.reset()
         #expect(machine.picture() == nil)
         #expect(try machine.driver.deviceConfiguration(0, .long) == 0)
@@ -221,7 +229,7 @@ import Virtio
     @Test func aSavedDisplayShowsTheSameElsewhere() throws {
         let first = try Machine("heads=2")
         try first.draw([1, 2, 3, 4, 5, 6, 7, 8])
-        first.gpu.driver.plug(nil, into: 1)
+        try first.gpu.connect(nil, to: 1)
         let state = try saved(first.function)
         #expect(state.count < 32 << 10, "what nobody has drawn takes no room")
         let second = try Machine("heads=2")

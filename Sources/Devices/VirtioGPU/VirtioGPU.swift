@@ -149,15 +149,35 @@ public final class VirtioGPU: VirtioDevice {
 
     // MARK: Monitors
 
-    /// Puts a monitor at a head, or another in the place of the one there, or takes it away, and tells the guest.
-    ///
-    /// - Parameters:
-    ///   - head: its number; nothing happens when there is none of it.
-    ///   - resolution: what the monitor prefers; nil for none.
-    public func plug(_ resolution: Resolution?, into head: Int) {
-        guard processor.heads.indices.contains(head), processor.heads[head].plug(resolution) else { return }
+    public func connect(_ monitor: Monitor?, to head: Int) throws(MonitorError) {
+        let heads = processor.heads
+        guard heads.indices.contains(head) else {
+            throw MonitorError(
+                "The device has no head \(head): it has \(heads.count == 1 ? "one" : "\(heads.count)").")
+        }
+        var resolution: Resolution?
+        if let monitor { resolution = try preferred(by: monitor, at: head) }
+        guard heads[head].plug(resolution) else { return }
         events.insert(.display)
         port.configurationChanged()
+    }
+
+    /// - Throws: when no monitor has that, or the pictures of all together would not fit.
+    private func preferred(by monitor: Monitor, at head: Int) throws(MonitorError) -> Resolution {
+        guard let resolution = Resolution(width: monitor.width, height: monitor.height) else {
+            throw MonitorError(
+                "A monitor can't have \(monitor.width)x\(monitor.height) pixels: it must be from "
+                    + "\(Resolution.widths.lowerBound)x\(Resolution.heights.lowerBound) to "
+                    + "\(Resolution.widths.upperBound)x\(Resolution.heights.upperBound).")
+        }
+        let others = processor.heads.enumerated().filter { $0.offset != head && $0.element.isPlugged }
+        let bytes = others.reduce(resolution.bytes) { $0 + $1.element.resolution.bytes }
+        guard bytes <= processor.memory.limit else {
+            throw MonitorError(
+                "The pictures of all monitors would need \(bytes) bytes of video memory, more than the "
+                    + "\(processor.memory.limit) that there are.")
+        }
+        return resolution
     }
 
     // MARK: Reset and state
