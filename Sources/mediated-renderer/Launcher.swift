@@ -19,6 +19,12 @@ struct Launcher {
             exit(usage)
         }
         signal(SIGPIPE, SIG_IGN)
+        do throws(Sandbox.Failure) {
+            try Sandbox.giveUpPrivileges()
+        } catch {
+            say("The launcher can't be confined. \(error)")
+            exit(software)
+        }
         do throws(Errno) {
             let socket = UnixSocket(owning: Descriptor(owning: ChildProcess.firstDescriptor))
             try launch(over: socket, renderNode: arguments.first)

@@ -12,7 +12,8 @@ struct Mediated: ParsableCommand {
         version: Version.current,
         subcommands: [
             Types.self, Run.self, AttachArgs.self, Attach.self, Detach.self, Inspect.self, Info.self, Screenshot.self,
-            MonitorCommand.self, Statistics.self, Events.self, Top.self, MetricsCommand.self, Save.self, Stop.self, KVMCommand.self,
+            MonitorCommand.self, Statistics.self, Events.self, Top.self, MetricsCommand.self, Save.self, Stop.self,
+            KVMCommand.self,
         ])
 
     static func main() {

@@ -332,6 +332,27 @@ import Testing
         try done(machine, createContext(1))
     }
 
+    @Test(arguments: [SIGCONT, SIGKILL]) func moreThanTheRendererTakesWaitsInTheQueue(signal: Int32) throws {
+        let machine = try machine()
+        try setUp(machine)
+        let process = try renderer(of: machine)
+        kill(process, SIGSTOP)
+        // No operation, over and over.
+        let request = submit([], to: 1, size: 900_000) + [UInt8](repeating: 0, count: 900_000)
+        let address = machine.driver.allocate(request)
+        let answers = (0..<14).map { _ in machine.driver.allocate(24) }
+        for answer in answers {
+            machine.control.add([.readable(address, request.count), .writable(answer, 24)], isIndirect: true)
+        }
+        try machine.driver.notify(machine.control)
+        #expect(machine.gpu.driver.processor.rendering?.isCongested == true)
+        #expect(machine.control.takeUsed() == nil)
+        kill(process, signal)
+        for _ in answers { _ = try machine.wait { machine.control.takeUsed() } }
+        let types = Set(answers.map { word(machine.driver.bytes(at: $0, count: 4), 0) })
+        #expect(types == [signal == SIGCONT ? Answered.done : Self.invalidContext])
+    }
+
     @Test(arguments: [SIGCONT, SIGKILL]) func anUnmapIsDoneWhenTheRendererHasLetGo(signal: Int32) throws {
         let machine = try machine()
         try setUp(machine)

@@ -41,7 +41,7 @@ public final class RendererProcess {
     private var watchdogWatch: EventLoop.Token?
     private var session: Session?
     /// A renderer that was told to end and may not have done so yet, and why.
-    private var leaving: (session: Session, reason: String?)?
+    private var leaving: (session: Session, reason: String?, wasCongested: Bool)?
     /// Commands that have no answer yet, in their order.
     private var pending: [Pending] = []
     /// Commands for which the ring had no room.
@@ -168,19 +168,20 @@ public final class RendererProcess {
     /// The system closes a process's sockets behind its memory: from here on the renderer touches nothing.
     private func hearEnd() {
         if session != nil { end("The renderer has ended.") }
-        guard let (session, reason) = leaving else { return }
+        guard let (session, reason, wasCongested) = leaving else { return }
         leaving = nil
         for watch in session.watches { loop.unwatch(watch) }
         let lost = pending
         pending = []
         for command in lost { command.completion(nil) }
         onEnd(reason)
+        if wasCongested { onRoom() }
     }
 
     private func end(_ reason: String?) {
         guard let session else { return }
         self.session = nil
-        leaving = (session, reason)
+        leaving = (session, reason, isCongested)
         watchdog.set(nanoseconds: 0)
         backlog = []
         if let answers = session.watches.first {

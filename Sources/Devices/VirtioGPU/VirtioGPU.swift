@@ -121,11 +121,6 @@ public final class VirtioGPU: VirtioDevice {
         if !running { processor.rendering?.settle() }
     }
 
-    /// Nobody waits for what was asked by it.
-    public func resetQueue(_ queue: Int) {
-        processor.forgetFences()
-    }
-
     // MARK: Configuration
 
     /// `struct virtio_gpu_config`; what clears events reads as 0.

@@ -31,8 +31,7 @@ public enum Sandbox {
         limits: [ResourceLimit], startThreads: () throws(Errno) -> Void
     ) throws(Failure) -> Int? {
         try step("forbid tracing") { () throws(Errno) in try shim(clinux_forbid_tracing()) }
-        try step("forbid new privileges") { () throws(Errno) in try shim(clinux_forbid_new_privileges()) }
-        try step("give up capabilities") { () throws(Errno) in try shim(clinux_drop_capabilities()) }
+        try giveUpPrivileges()
         var landlock: Int?
         try step("have Landlock deny everything") { () throws(Errno) in landlock = try Landlock.denyEverything() }
         try step("start the threads", startThreads)
@@ -47,6 +46,12 @@ public enum Sandbox {
         return landlock
     }
 
+    /// Gives up what root may do, for this process and all that it starts: no program that it runs gets more.
+    public static func giveUpPrivileges() throws(Failure) {
+        try step("forbid new privileges") { () throws(Errno) in try shim(clinux_forbid_new_privileges()) }
+        try step("give up capabilities") { () throws(Errno) in try shim(clinux_drop_capabilities()) }
+    }
+
     /// Confines a renderer for good, as far as a graphics driver lets it: the drivers are loaded and have their threads, which
     /// make code and further threads. It reaches no file, no program and no other process, and can't make a connection.
     ///
@@ -54,8 +59,7 @@ public enum Sandbox {
     /// - Throws: ``Failure``. The process may be confined in part then and had better end.
     public static func confineRenderer(usesDevice: Bool) throws(Failure) {
         try step("forbid tracing") { () throws(Errno) in try shim(clinux_forbid_tracing()) }
-        try step("forbid new privileges") { () throws(Errno) in try shim(clinux_forbid_new_privileges()) }
-        try step("give up capabilities") { () throws(Errno) in try shim(clinux_drop_capabilities()) }
+        try giveUpPrivileges()
         for limit in ResourceLimit.ofRenderer {
             try step("limit \(limit.resource) to \(limit.value)") { () throws(Errno) in try limit.apply() }
         }
