@@ -77,9 +77,12 @@ tsan: setup ## Run the tests under ThreadSanitizer (guests excepted)
 neighbours: setup ## Attack one device process for NEIGHBOUR_SECONDS (60), and watch its neighbour
 	NEIGHBOUR_SECONDS=$(NEIGHBOUR_SECONDS) $(SWIFT) test --disable-xctest --filter NeighbourTests
 
-bench: setup ## Measure against the floor, a bare socket; takes minutes and wants a quiet machine
-	$(SWIFT) build -c release --product mediated-device --static-swift-stdlib
+bench: lab ## Measure against the floor, a bare socket, and QEMU's own displays; takes minutes and wants a quiet machine
+	for program in mediated-device mediated-renderer; do \
+	    $(SWIFT) build -c release --product $$program --static-swift-stdlib; \
+	done
 	$(SWIFT) run -c release --package-path Benchmarks bench
+	Benchmarks/guests
 
 fuzz: setup ## Run each fuzzer for FUZZ_SECONDS (60)
 	@Fuzz/run $(FUZZ_SECONDS)
