@@ -64,7 +64,7 @@ import Testing
         _ type: virtio_gpu_ctrl_type, _ id: UInt32, context: UInt32 = 0, width: UInt32 = 16, height: UInt32 = 8
     ) -> [UInt8] {
         header(type, context: context) + wire([0, 0, 0, width, height, 1]) + wire(UInt64(0))
-            + wire([id, 0, width * 4, 0])
+            + wire([id, 0, width &* 4, 0])
     }
 
     /// The response's type.
@@ -437,6 +437,64 @@ import Testing
         try machine.draw([1, 2, 3, 4, 5, 6, 7, 8])
         #expect(machine.picture() == [1, 2, 3, 4, 5, 6, 7, 8])
         try done(neighbour, submit(clear(7, red: 1, green: 0, blue: 0), to: 1))
+    }
+
+    /// One of the commands that concern the renderer, with numbers that are mostly small.
+    private func randomRequest(_ random: inout SplitMix, backing: UInt64) -> [UInt8] {
+        func number(_ small: Int) -> UInt32 {
+            let edges: [UInt32] = [0, .max, 1 << 31, 16384, 16385]
+            return Int.random(in: 0..<16, using: &random) == 0
+                ? edges[Int.random(in: 0..<edges.count, using: &random)]
+                : UInt32(Int.random(in: 0..<small, using: &random))
+        }
+        let (id, context) = (number(5), number(3))
+        let area = wire([number(4), number(4), number(20), number(12)])
+        switch Int.random(in: 0..<16, using: &random) {
+        case 0: return createContext(context)
+        case 1: return header(VIRTIO_GPU_CMD_CTX_DESTROY, context: context)
+        case 2: return attach(id, to: context)
+        case 3: return header(VIRTIO_GPU_CMD_CTX_DETACH_RESOURCE, context: context) + wire([id, 0])
+        case 4, 5:
+            let flat = Bool.random(using: &random)
+            return createResource(
+                id, width: flat ? 16 : number(80), height: flat ? 8 : number(80), target: flat ? 2 : number(10),
+                format: flat ? 1 : number(140))
+        case 6: return header(VIRTIO_GPU_CMD_RESOURCE_CREATE_2D, context: 0) + wire([id, 1, 16, 8])
+        case 7: return header(VIRTIO_GPU_CMD_RESOURCE_UNREF, context: 0) + wire([id, 0])
+        case 8:
+            let entry = wire([id, 1]) + wire(backing + UInt64(number(4096))) + wire([number(2048), 0])
+            return header(VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING, context: 0) + entry
+        case 9: return header(VIRTIO_GPU_CMD_RESOURCE_DETACH_BACKING, context: 0) + wire([id, 0])
+        case 10:
+            return header(VIRTIO_GPU_CMD_TRANSFER_TO_HOST_2D, context: 0) + area + wire(UInt64(number(64)))
+                + wire([id, 0])
+        case 11, 12:
+            let type =
+                Bool.random(using: &random) ? VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D : VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D
+            return transfer(type, id, context: context, width: number(20), height: number(10))
+        case 13: return submit(clear(id, red: 1, green: 0, blue: 0, surface: number(4)), to: context)
+        case 14: return header(VIRTIO_GPU_CMD_SET_SCANOUT, context: 0) + area + wire([number(2), id])
+        default: return header(VIRTIO_GPU_CMD_RESOURCE_FLUSH, context: 0) + area + wire([id, 0])
+        }
+    }
+
+    @Test(arguments: 1...4) func whateverIsAskedIsAnswered(seed: UInt64) throws {
+        let machine = try machine("vram=8M")
+        let backing = machine.driver.allocate(8192)
+        var random = SplitMix(seed: seed)
+        var done = 0
+        for _ in 0..<500 {
+            let request = randomRequest(&random, backing: backing)
+            let type = try answer(machine, request)
+            #expect((0x1200...0x1205).contains(type) || type == Answered.done)
+            if type == Answered.done { done += 1 }
+        }
+        #expect(done > 50, "most of what is asked makes no sense, but not all")
+        #expect(try !machine.driver.needsReset)
+        for id in machine.gpu.driver.processor.resources.keys {
+            try self.done(machine, header(VIRTIO_GPU_CMD_RESOURCE_UNREF, context: 0) + wire([id, 0]))
+        }
+        #expect(machine.gpu.driver.processor.memory.used == 0)
     }
 
     @Test func whatCanNotDrawIsSaidAtTheStart() throws {
