@@ -80,9 +80,12 @@ asan: setup ## Run the tests under AddressSanitizer (guests excepted)
 tsan: setup ## Run the tests under ThreadSanitizer (guests excepted)
 	$(SWIFT) test --disable-xctest --sanitize thread --scratch-path .build-tsan --skip GuestTests --skip CommandTests --skip SandboxTests --skip NeighbourTests
 
-bench: setup ## Measure against the floor, a bare socket; takes minutes and wants a quiet machine
-	$(SWIFT) build -c release --product mediated-device --static-swift-stdlib
+bench: lab ## Measure against the floor, a bare socket, and QEMU's own displays; takes minutes and wants a quiet machine
+	for program in mediated-device mediated-renderer; do \
+	    $(SWIFT) build -c release --product $$program --static-swift-stdlib; \
+	done
 	$(SWIFT) run -c release --package-path Benchmarks bench
+	Benchmarks/guests
 
 neighbours: setup ## Attack a device process for NEIGHBOUR_SECONDS (60), and say what its neighbour felt
 	$(SWIFT) build --build-tests

@@ -38,8 +38,10 @@ let package = Package(
         .target(name: "VirtioEntropy", dependencies: ["Virtio", "Linux"], path: "Sources/Devices/VirtioEntropy"),
         .target(name: "SerialCard", dependencies: ["Device"], path: "Sources/Devices/SerialCard"),
         .target(name: "Display", dependencies: ["Device"], path: "Sources/Devices/Display"),
+        .target(name: "Renderer", dependencies: ["Linux"], path: "Sources/Backends/Renderer"),
         .target(
-            name: "VirtioGPU", dependencies: ["CLinux", "Linux", "GuestMemory", "Device", "Display", "Virtio"],
+            name: "VirtioGPU",
+            dependencies: ["CLinux", "Linux", "GuestMemory", "Device", "Display", "Renderer", "Virtio"],
             path: "Sources/Devices/VirtioGPU"),
         .target(name: "BochsDisplay", dependencies: ["Device", "Display"], path: "Sources/Devices/BochsDisplay"),
         .target(name: "Exerciser", dependencies: ["Device"], path: "Sources/Devices/Exerciser"),
@@ -53,7 +55,6 @@ let package = Package(
                 "Device", "BochsDisplay", "SerialCard", "Exerciser", "Virtio", "VirtioEntropy", "VirtioGPU",
             ],
             path: "Sources/Devices/Catalog"),
-        .target(name: "Renderer", dependencies: ["Linux"], path: "Sources/Backends/Renderer"),
         .systemLibrary(
             name: "CVirglrenderer", path: "Sources/Backends/CVirglrenderer", pkgConfig: "virglrenderer",
             providers: [.apt(["libvirglrenderer-dev"])]),
@@ -134,7 +135,7 @@ let package = Package(
             name: "VirtioGPUTests",
             dependencies: [
                 "SeededRandom", "FakeDriver", "FakeGuest", "VirtioGPU", "Virtio", "CLinux", "Device", "Display",
-                "GuestMemory", "JSON", "Linux",
+                "GuestMemory", "JSON", "Linux", "Renderer", "mediated-renderer",
             ]),
         .testTarget(name: "DisplayTests", dependencies: ["Display"]),
         .testTarget(name: "BochsDisplayTests", dependencies: ["SeededRandom", "BochsDisplay"]),
@@ -169,7 +170,9 @@ let package = Package(
             ]),
         .testTarget(
             name: "GuestTests",
-            dependencies: ["mediated", "mediated-device", "Control", "Device", "JSON", "Lab", "Linux", "QMP"]),
+            dependencies: [
+                "mediated", "mediated-device", "mediated-renderer", "Control", "Device", "JSON", "Lab", "Linux", "QMP",
+            ]),
         .testTarget(name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "Linux"]),
         .testTarget(
             name: "SandboxTests",

@@ -1,7 +1,7 @@
 // fbpattern: shows a picture which the host can predict.
 //
 //     fbpattern [--at ADDRESS] [--seed N]                 draws at the framebuffer's current mode
-//     fbpattern [--at ADDRESS] [--seed N] --mode WxH [--cursor X,Y]
+//     fbpattern [--at ADDRESS] [--seed N] --mode WxH [--cursor X,Y] [--frames N]
 //                                                         sets a mode of the display and draws; it stays until --end
 //     fbpattern [--at ADDRESS] --list                     the modes of the display
 //     fbpattern --end                                     gives the screen back to the console
@@ -16,6 +16,10 @@
 // off at the low end. It prints one line when the picture is complete, and exits:
 //
 //     fb 1024x768 stride 4096 bpp 32 done            drm 800x600 stride 3200 bpp 32 done
+//
+// --frames has the whole picture brought to the display N times more, and tells how long that took:
+//
+//     drm 1024x768 stride 4096 bpp 32 done, 500 frames in 1234 ms
 //
 // --cursor puts a hardware cursor of 64x64 pixels at a place of the screen: its left half is red, its right half transparent.
 //
@@ -36,6 +40,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char keeper_file[] = "/run/fbpattern.pid";
@@ -157,7 +162,13 @@ static void show_cursor(const struct display *display, int32_t x, int32_t y) {
     if (ioctl(display->card, DRM_IOCTL_MODE_CURSOR2, &cursor)) fail("CURSOR2");
 }
 
-static int show_mode(const char *path, uint32_t width, uint32_t height, const int32_t *cursor) {
+static long milliseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int show_mode(const char *path, uint32_t width, uint32_t height, const int32_t *cursor, uint32_t frames) {
     static struct display display;
     end_keeper();
     find_display(&display, path);
@@ -187,6 +198,10 @@ static int show_mode(const char *path, uint32_t width, uint32_t height, const in
     struct drm_mode_fb_dirty_cmd dirty = {.fb_id = frame.fb_id};
     if (ioctl(display.card, DRM_IOCTL_MODE_DIRTYFB, &dirty) && errno != ENOSYS) fail("DIRTYFB");
     if (cursor) show_cursor(&display, cursor[0], cursor[1]);
+    long start = milliseconds();
+    for (uint32_t i = 0; i < frames; i++)
+        if (ioctl(display.card, DRM_IOCTL_MODE_DIRTYFB, &dirty)) fail("DIRTYFB");
+    long duration = milliseconds() - start;
 
     int keeper = fork();
     if (keeper < 0) fail("fork");
@@ -197,7 +212,9 @@ static int show_mode(const char *path, uint32_t width, uint32_t height, const in
     }
     FILE *file = fopen(keeper_file, "w");
     if (!file || fprintf(file, "%d\n", keeper) < 0 || fclose(file)) fail(keeper_file);
-    printf("drm %ux%u stride %u bpp 32 done\n", width, height, buffer.pitch);
+    printf("drm %ux%u stride %u bpp 32 done", width, height, buffer.pitch);
+    if (frames) printf(", %u frames in %ld ms", frames, duration);
+    puts("");
     return 0;
 }
 
@@ -230,7 +247,7 @@ static int list_modes(const char *path) {
 
 int main(int count, char **words) {
     const char *address = 0;
-    uint32_t width = 0, height = 0;
+    uint32_t width = 0, height = 0, frames = 0;
     int32_t cursor[2];
     int list = 0, end = 0, has_cursor = 0;
     for (int i = 1; i < count; i++) {
@@ -240,9 +257,10 @@ int main(int count, char **words) {
         else if (!strcmp(words[i], "--at") && *next) address = next, i++;
         else if (!strcmp(words[i], "--seed") && *next) seed = strtoul(next, 0, 0), i++;
         else if (!strcmp(words[i], "--mode") && sscanf(next, "%ux%u", &width, &height) == 2) i++;
+        else if (!strcmp(words[i], "--frames") && *next) frames = strtoul(next, 0, 0), i++;
         else if (!strcmp(words[i], "--cursor") && sscanf(next, "%d,%d", &cursor[0], &cursor[1]) == 2) has_cursor = 1, i++;
         else {
-            fprintf(stderr, "usage: fbpattern [--at ADDRESS] ([--seed N] [--mode WxH [--cursor X,Y]] | --list) | --end\n");
+            fprintf(stderr, "usage: fbpattern [--at ADDRESS] ([--seed N] [--mode WxH [--cursor X,Y] [--frames N]] | --list) | --end\n");
             return 2;
         }
     }
@@ -253,5 +271,5 @@ int main(int count, char **words) {
     }
     if (!list && !width) return show_framebuffer(address ? device_file(address, "graphics/fb*", "/dev/") : "/dev/fb0");
     const char *card = address ? device_file(address, "drm/card*", "/dev/dri/") : "/dev/dri/card0";
-    return list ? list_modes(card) : show_mode(card, width, height, has_cursor ? cursor : 0);
+    return list ? list_modes(card) : show_mode(card, width, height, has_cursor ? cursor : 0, frames);
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -308,6 +309,8 @@ int clinux_fork(void) {
     pid_t process = fork();
     return process < 0 ? -errno : process;
 }
+
+int clinux_die_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? -errno : 0; }
 
 int clinux_pidfd(pid_t process) {
     long descriptor = syscall(SYS_pidfd_open, process, 0);

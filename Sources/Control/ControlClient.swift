@@ -79,6 +79,11 @@ public final class ControlClient {
         try decode(request(.modify(changes)).result)
     }
 
+    /// Puts a monitor at a head, or another in the place of the one there, or takes it away.
+    public func connect(_ monitor: Monitor?, to head: Int) throws(ControlClientError) {
+        _ = try request(.monitor(monitor, head: head))
+    }
+
     /// The device's state, in a file of the device process.
     public func save() throws(ControlClientError) -> AttachedFile {
         let reply = try request(.save)

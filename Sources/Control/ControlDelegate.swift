@@ -34,6 +34,7 @@ extension ControlDelegate {
             let (picture, pixels) = try pictures.read(head, of: function.device)
             return ControlReply(try JSON(encoding: picture), attachment: pixels)
         case .modify(let changes): return try modify(changes)
+        case .monitor(let monitor, let head): return try connect(monitor, to: head)
         case .save: return try save()
         }
     }
@@ -49,6 +50,17 @@ extension ControlDelegate {
         let quota = device.quota
         if quota != before { events.append(.modified, "The quota is now \(quota.text).") }
         return ControlReply(try JSON(encoding: quota))
+    }
+
+    private func connect(_ monitor: Monitor?, to head: Int) throws(ControlError) -> ControlReply {
+        do throws(MonitorError) {
+            try function.device.connect(monitor, to: head)
+        } catch {
+            throw ControlError(.monitor, error.description)
+        }
+        let what = monitor.map { "a monitor of \($0.width)x\($0.height)" } ?? "no monitor"
+        events.append(.modified, "Head \(head) now has \(what).")
+        return ControlReply([:])
     }
 
     private func save() throws -> ControlReply {

@@ -20,7 +20,9 @@ public struct ControlEvent: Codable, Equatable, Sendable {
         case clientRefused = "client-refused"
         /// A client said nothing and lost its place.
         case clientSilent = "client-silent"
-        /// The device has another quota.
+        /// Something happened to the device itself.
+        case device
+        /// The device has another quota, or another monitor.
         case modified
         /// A connection could not be taken for want of descriptors or memory.
         case connectionFailed = "connection-failed"

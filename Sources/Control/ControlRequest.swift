@@ -13,6 +13,8 @@ public enum ControlRequest: Equatable, Sendable {
     case events(after: Int)
     /// Another quota for the device, where it isn't nil: the `Quota` then in force.
     case modify(Quota)
+    /// A monitor for a head, or none.
+    case monitor(Monitor?, head: Int)
     /// The device's state, as a descriptor.
     case save
     /// The end of the process, in order. Answered before it ends.
@@ -54,13 +56,14 @@ public enum ControlRequest: Equatable, Sendable {
             }
             self = .events(after: after)
         case "modify": self = .modify(try Self.quota(members))
+        case "monitor": self = try Self.monitor(members)
         case "save": self = .save
         case "stop": self = .stop
         case let other:
             throw ControlError(
                 .unknownRequest,
                 "The request is \(other?.text ?? "missing"); "
-                    + "it must be info, screenshot, statistics, events, modify, save or stop.")
+                    + "it must be info, screenshot, statistics, events, modify, monitor, save or stop.")
         }
     }
 
@@ -79,6 +82,20 @@ public enum ControlRequest: Equatable, Sendable {
         return quota
     }
 
+    private static func monitor(_ members: JSON.Object) throws(ControlError) -> ControlRequest {
+        guard let head = members["head"]?.int, head >= 0 else {
+            throw ControlError(.malformed, "'head' must be a number from 0.")
+        }
+        switch (members["width"], members["height"]) {
+        case (nil, nil): return .monitor(nil, head: head)
+        case (let width?, let height?):
+            guard let width = width.int, let height = height.int else { fallthrough }
+            return .monitor(Monitor(width: width, height: height), head: head)
+        default:
+            throw ControlError(.malformed, "'monitor' needs 'width' and 'height', in pixels, or neither.")
+        }
+    }
+
     /// The request's line, without its end.
     var json: JSON {
         let version = JSON(Self.version)
@@ -94,6 +111,12 @@ public enum ControlRequest: Equatable, Sendable {
                         ("version", version), ("request", "modify"), quota.videoMemory.map { ("vram", JSON($0)) },
                         quota.frameRate.map { ("frameRate", JSON($0)) },
                     ].compactMap(\.self)))
+        case .monitor(let monitor?, let head):
+            [
+                "version": version, "request": "monitor", "head": JSON(head), "width": JSON(monitor.width),
+                "height": JSON(monitor.height),
+            ]
+        case .monitor(nil, let head): ["version": version, "request": "monitor", "head": JSON(head)]
         case .save: ["version": version, "request": "save"]
         case .stop: ["version": version, "request": "stop"]
         }
@@ -115,6 +138,8 @@ public struct ControlError: Error, Equatable, CustomStringConvertible {
         case nothingShown = "nothing-shown"
         /// The device can't have such a quota.
         case quota
+        /// The device can't have such a monitor there.
+        case monitor
         /// The process tried and couldn't.
         case failed
     }

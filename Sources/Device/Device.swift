@@ -64,6 +64,11 @@ public protocol Device: AnyObject {
     /// - Throws: ``QuotaError`` when it can't be; nothing has changed then.
     func apply(_ changes: Quota) throws(QuotaError)
 
+    /// Puts a monitor at a head, or another in the place of the one there, or takes it away (nil), and tells the guest.
+    ///
+    /// - Throws: ``MonitorError`` when there is no such head, or it can't have that monitor; nothing has changed then.
+    func connect(_ monitor: Monitor?, to head: Int) throws(MonitorError)
+
     /// Back to the power-on state, with INTx deasserted. Memory behind mapped areas keeps its content, as
     /// on a function-level reset.
     func reset()
@@ -88,9 +93,9 @@ extension Device {
     public var framebuffers: [any Framebuffer] { [] }
     public var quota: Quota { Quota() }
     public var videoMemoryUsed: Int? { nil }
-    public func apply(_ changes: Quota) throws(QuotaError) {
-        if changes.videoMemory != nil { throw QuotaError("A '\(Self.type.name)' has no video memory.") }
-        if changes.frameRate != nil { throw QuotaError("A '\(Self.type.name)' shows no pictures.") }
+    public func apply(_ changes: Quota) throws(QuotaError) { try changes.requireNone(of: Self.type.name) }
+    public func connect(_ monitor: Monitor?, to head: Int) throws(MonitorError) {
+        throw MonitorError("Monitors of a '\(Self.type.name)' neither come nor go.")
     }
     public func ring(_ doorbell: Doorbell) {}
     public func setRunning(_ running: Bool) {}

@@ -12,6 +12,8 @@ public final class Host {
     public let memory: AddressSpace
     /// The way to the guest's interrupt controller.
     public let interrupts: Interrupts
+    /// Tells the administrator, in a sentence, what has happened to the device. Goes to nobody unless somebody listens.
+    public var report: (String) -> Void = { _ in }
 
     public init(loop: EventLoop, memory: AddressSpace = AddressSpace()) {
         self.loop = loop

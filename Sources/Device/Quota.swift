@@ -11,6 +11,12 @@ public struct Quota: Codable, Equatable, Sendable {
         self.frameRate = frameRate
     }
 
+    /// Refuses all limits, for a type of device that has none of what they limit.
+    public func requireNone(of type: String) throws(QuotaError) {
+        if videoMemory != nil { throw QuotaError("A '\(type)' has no video memory.") }
+        if frameRate != nil { throw QuotaError("A '\(type)' shows no pictures.") }
+    }
+
     private enum CodingKeys: String, CodingKey {
         case videoMemory = "vram"
         case frameRate

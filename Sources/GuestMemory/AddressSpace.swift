@@ -32,6 +32,24 @@ public final class AddressSpace: MappedMemory {
         case remote(any RemoteMemory)
     }
 
+    /// Whether maps that are made from now on can be handed to another process: see ``shareableMap(at:)``. A descriptor is kept
+    /// for each file then.
+    public var keepsDescriptors: Bool {
+        get { files.keepsDescriptors }
+        set { files.keepsDescriptors = newValue }
+    }
+
+    /// The map at an address, as something that another process can map too.
+    ///
+    /// - Returns: nil when there is no map, it has no file, or its descriptor was not kept.
+    public func shareableMap(at address: UInt64) -> ShareableMap? {
+        guard let window = maps.window(at: address), let host = window.host,
+            case .file(let file) = maps.region(at: address)?.source, let kept = file.kept
+        else { return nil }
+        return ShareableMap(
+            address: window.start, last: window.last, access: window.access, offset: file.offset(of: host), kept: kept)
+    }
+
     /// Makes guest memory available to the device.
     ///
     /// - Parameters:
@@ -135,6 +153,22 @@ public final class AddressSpace: MappedMemory {
     public func pin(
         address: UInt64, size: UInt64, access: DMAAccess, onInvalidation: (() -> Void)? = nil
     ) throws(DMAError) -> Pin {
+        try pin(address, size, access, holds: onInvalidation == nil, onInvalidation)
+    }
+
+    /// Keeps a range usable as ``pin(address:size:access:onInvalidation:)`` without a handler does: an unmap waits until the pin is
+    /// released. For a holder who can't let go at once, such as another process, but wants to know when to begin.
+    ///
+    /// - Parameter onWithdrawal: called once, when any part of the range is unmapped. It may release the pin.
+    public func pin(
+        address: UInt64, size: UInt64, access: DMAAccess, onWithdrawal: @escaping () -> Void
+    ) throws(DMAError) -> Pin {
+        try pin(address, size, access, holds: true, onWithdrawal)
+    }
+
+    private func pin(
+        _ address: UInt64, _ size: UInt64, _ access: DMAAccess, holds: Bool, _ handler: (() -> Void)?
+    ) throws(DMAError) -> Pin {
         guard size > 0, size - 1 <= UInt64.max - address else { throw .invalidRange(address: address, size: size) }
         let last = address + (size - 1)
         var pinned = MapTable()
@@ -150,7 +184,7 @@ public final class AddressSpace: MappedMemory {
         pinsMade += 1
         return Pin(
             address: address, size: size, access: access, maps: pinned, log: log, traffic: traffic,
-            serial: pinsMade, onInvalidation: onInvalidation)
+            serial: pinsMade, holds: holds, handler: handler)
     }
 }
 

@@ -3,13 +3,20 @@ import Linux
 /// The files behind maps, each mapped into this process once, however many maps show parts of it.
 ///
 /// A guest's memory is one memfd behind many maps. With a mapping for each, 65,535 of them would run into
-/// `vm.max_map_count`, and with a descriptor for each into EMFILE. No descriptor is kept.
+/// `vm.max_map_count`, and with a descriptor for each into EMFILE. So no descriptor is kept, but for a device that hands
+/// guest memory on to another process.
 final class FileMappings {
     /// Less than `vm.max_map_count`, so that a client which sends thousands of files leaves room for the
     /// process's own memory.
     static let maximumCount = 32_768
     /// In bytes, half of what a process can address, for the same reason.
     static let maximumSize: UInt64 = 1 << 46
+    /// Of how many mappings the descriptors are kept, at most: what is behind the rest can't be handed on.
+    static let maximumDescriptors = 256
+
+    /// Whether descriptors are kept, of mappings that are made from now on.
+    var keepsDescriptors = false
+    private var descriptors = 0
 
     /// Which mappings show the same bytes with the same rights.
     struct Key: Hashable {
@@ -54,14 +61,24 @@ final class FileMappings {
         return mapping
     }
 
+    /// A copy of a descriptor to keep; nil when none is wanted, or there is no room for one.
+    fileprivate func keep(_ descriptor: borrowing Descriptor) -> KeptDescriptor? {
+        guard keepsDescriptors, descriptors < Self.maximumDescriptors, let copy = try? descriptor.duplicate() else {
+            return nil
+        }
+        descriptors += 1
+        return KeptDescriptor(copy)
+    }
+
     fileprivate func reserve(_ size: UInt64) throws(MapError) {
         guard count < Self.maximumCount, size <= Self.maximumSize - self.size else { throw .system(.noMemory) }
         count += 1
         self.size += size
     }
 
-    fileprivate func giveBack(_ size: UInt64) {
+    fileprivate func giveBack(_ size: UInt64, withDescriptor: Bool = false) {
         count -= 1
+        if withDescriptor { descriptors -= 1 }
         self.size -= size
     }
 
@@ -71,11 +88,22 @@ final class FileMappings {
     }
 }
 
+/// A descriptor that may be there or not.
+final class KeptDescriptor {
+    let descriptor: Descriptor
+
+    init(_ descriptor: consuming Descriptor) {
+        self.descriptor = descriptor
+    }
+}
+
 /// A file, mapped into this process until the last map and pin that use it go.
 final class FileMapping {
     private let mapping: Mapping
     private let key: FileMappings.Key
     private weak var owner: FileMappings?
+    /// The file, where somebody may have to be given it.
+    let kept: KeptDescriptor?
 
     /// In bytes.
     var size: UInt64 { UInt64(mapping.size) }
@@ -95,10 +123,11 @@ final class FileMapping {
         }
         self.key = key
         self.owner = owner
+        kept = owner.keep(descriptor)
     }
 
     deinit {
-        owner?.giveBack(size)
+        owner?.giveBack(size, withDescriptor: kept != nil)
         owner?.forget(key)
     }
 
@@ -106,5 +135,10 @@ final class FileMapping {
     func pointer(at offset: UInt64) -> UnsafeMutableRawPointer {
         // SAFETY: the caller has asked FileMappings for a range that begins here, so it lies inside.
         mapping.base + Int(offset)
+    }
+
+    /// Where in the file a byte of the mapping is.
+    func offset(of pointer: UnsafeMutableRawPointer) -> UInt64 {
+        UInt64(pointer - mapping.base)
     }
 }

@@ -8,7 +8,8 @@ public final class Pin: MappedMemory {
     public let size: UInt64
     public let access: DMAAccess
     private let serial: UInt64
-    private var onInvalidation: (() -> Void)?
+    /// Whom to tell of an unmap.
+    private var handler: (() -> Void)?
     /// Whether it holds an unmap off.
     private let holds: Bool
 
@@ -18,18 +19,19 @@ public final class Pin: MappedMemory {
     /// - Parameter maps: the parts of the maps that make up the range, nothing more.
     init(
         address: UInt64, size: UInt64, access: DMAAccess, maps: MapTable, log: DirtyLog, traffic: Traffic,
-        serial: UInt64, onInvalidation: (() -> Void)?
+        serial: UInt64, holds: Bool, handler: (() -> Void)?
     ) {
         self.address = address
         self.size = size
         self.access = access
         self.serial = serial
-        self.onInvalidation = onInvalidation
-        self.holds = onInvalidation == nil
+        self.holds = holds
+        self.handler = handler
         super.init(log: log, traffic: traffic)
         self.maps = maps
         maps.forEach { _, region in
-            if holds { region.holds += 1 } else { region.watchers[serial] = Region.Watcher(pin: self) }
+            if holds { region.holds += 1 }
+            if handler != nil { region.watchers[serial] = Region.Watcher(pin: self) }
         }
     }
 
@@ -43,13 +45,11 @@ public final class Pin: MappedMemory {
         let released = maps
         maps = MapTable()
         forgetRecent()
-        onInvalidation = nil
+        handler = nil
         var completions: [() -> Void] = []
         released.forEach { _, region in
-            guard holds else {
-                region.watchers[serial] = nil
-                return
-            }
+            region.watchers[serial] = nil
+            guard holds else { return }
             region.holds -= 1
             guard region.holds == 0, let pending = region.release else { return }
             region.release = nil
@@ -59,11 +59,11 @@ public final class Pin: MappedMemory {
         for completion in completions { completion() }
     }
 
-    /// The memory goes away: tells the holder, who can use it for the last time, and ends the pin.
+    /// The memory goes away: tells the holder, who can use it for the last time. Ends the pin, unless it holds the unmap off.
     func invalidate() {
-        let handler = onInvalidation
-        onInvalidation = nil
+        let handler = handler
+        self.handler = nil
         handler?()
-        release()
+        if !holds { release() }
     }
 }

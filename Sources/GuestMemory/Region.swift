@@ -36,7 +36,7 @@ final class Region {
 
     /// Pins that hold an unmap off.
     var holds = 0
-    /// Pins that an unmap invalidates, by their serial number.
+    /// Pins that are told of an unmap, by their serial number.
     var watchers: [UInt64: Watcher] = [:]
     /// Whom to tell when the last hold goes; set once the region is unmapped.
     var release: PendingRelease?

@@ -60,6 +60,15 @@ public enum ChildProcess {
         try shim(clinux_fork())
     }
 
+    /// Has the kernel kill this process, which ``fork()`` has made, when its parent ends. `PR_SET_PDEATHSIG`
+    ///
+    /// - Parameter parent: the parent's process ID.
+    /// - Throws: `.noSuchProcess` when the parent has ended already.
+    public static func dieWith(parent: Int32) throws(Errno) {
+        try shim(clinux_die_with_parent())
+        guard getppid() == parent else { throw .noSuchProcess }
+    }
+
     /// A descriptor that becomes readable when a child ends. `pidfd_open(2)`
     public static func watch(_ process: Int32) throws(Errno) -> Descriptor {
         Descriptor(owning: try shim(clinux_pidfd(process)))

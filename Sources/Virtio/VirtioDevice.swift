@@ -65,6 +65,15 @@ public protocol VirtioDevice: AnyObject {
 
     /// What the device shows, one per head; none unless it is a display.
     var framebuffers: [any Framebuffer] { get }
+
+    /// What limits the device now, what its video memory takes, and how to change the limits: as a `Device` has them. None
+    /// unless given.
+    var quota: Quota { get }
+    var videoMemoryUsed: Int? { get }
+    func apply(_ changes: Quota) throws(QuotaError)
+
+    /// Puts a monitor at a head, or takes it away: as a `Device` does. Refused unless given.
+    func connect(_ monitor: Monitor?, to head: Int) throws(MonitorError)
 }
 
 extension VirtioDevice {
@@ -75,4 +84,10 @@ extension VirtioDevice {
     public func setRunning(_ running: Bool) {}
     public var memory: [MemoryFile] { [] }
     public var framebuffers: [any Framebuffer] { [] }
+    public var quota: Quota { Quota() }
+    public var videoMemoryUsed: Int? { nil }
+    public func apply(_ changes: Quota) throws(QuotaError) { try changes.requireNone(of: Self.type.name) }
+    public func connect(_ monitor: Monitor?, to head: Int) throws(MonitorError) {
+        throw MonitorError("Monitors of a '\(Self.type.name)' neither come nor go.")
+    }
 }

@@ -44,6 +44,12 @@ public final class VirtioFunction<Driver: VirtioDevice>: Device {
 
     public var memory: [MemoryFile] { driver.memory }
     public var framebuffers: [any Framebuffer] { driver.framebuffers }
+    public var quota: Quota { driver.quota }
+    public var videoMemoryUsed: Int? { driver.videoMemoryUsed }
+    public func apply(_ changes: Quota) throws(QuotaError) { try driver.apply(changes) }
+    public func connect(_ monitor: Monitor?, to head: Int) throws(MonitorError) {
+        try driver.connect(monitor, to: head)
+    }
 
     /// Why the device needs a reset; nil while it doesn't.
     public var failure: VirtioFailure? { port.failure }

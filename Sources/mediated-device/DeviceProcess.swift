@@ -115,6 +115,7 @@ final class DeviceProcess: ControlDelegate {
         let say = { line in Self.say(arguments.name.map { "\($0): \(line)" } ?? line) }
         let events = EventLog(write: say)
         configuration.onEvent = { events.append(ControlEvent.Kind($0), $0.description) }
+        host.report = { events.append(.device, $0) }
         self.events = events
         self.say = say
         server = Server(function, listener: listener, configuration: configuration)

@@ -19,6 +19,12 @@ struct Launcher {
             exit(usage)
         }
         signal(SIGPIPE, SIG_IGN)
+        do throws(Sandbox.Failure) {
+            try Sandbox.giveUpPrivileges()
+        } catch {
+            say("The launcher can't be confined. \(error)")
+            exit(software)
+        }
         do throws(Errno) {
             let socket = UnixSocket(owning: Descriptor(owning: ChildProcess.firstDescriptor))
             try launch(over: socket, renderNode: arguments.first)
@@ -44,19 +50,24 @@ struct Launcher {
                 child = nil
             }
             guard packet == RendererLink.start, let session = descriptors.take(0) else { continue }
+            let launcher = getpid()
             let process = try ChildProcess.fork()
-            if process == 0 { render(session, renderNode: renderNode) }
+            if process == 0 { render(session, renderNode: renderNode, launcher: launcher) }
             child = process
         }
     }
 
     /// What a copy does.
-    private static func render(_ session: consuming Descriptor, renderNode: String?) -> Never {
+    private static func render(_ session: consuming Descriptor, renderNode: String?, launcher: Int32) -> Never {
         // The device process must see it when this process ends, and this one when the device process does.
         close(ChildProcess.firstDescriptor)
         do {
+            try ChildProcess.dieWith(parent: launcher)
             let endpoint = try RendererEndpoint(UnixSocket(owning: session))
-            var worker = RendererWorker(endpoint, renderer: try VirglRenderer(renderNode: renderNode))
+            // The driver is loaded by then, and what it needs is open.
+            let renderer = try VirglRenderer(renderNode: renderNode)
+            try Sandbox.confineRenderer(usesDevice: renderNode != nil)
+            var worker = RendererWorker(endpoint, renderer: renderer)
             try worker.run()
             exit(0)
         } catch {
@@ -64,6 +75,7 @@ struct Launcher {
             case RendererWorker.End.violation(let violation):
                 say("What the device process asks is wrong: \(violation).")
             case let error as VirglRenderer.StartError: say("\(error)")
+            case let error as Sandbox.Failure: say("The renderer can't be confined. \(error)")
             default: say("The renderer stopped: \(error).")
             }
             exit(software)

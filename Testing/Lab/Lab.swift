@@ -26,6 +26,14 @@ public enum Lab {
 
     public static func value(_ key: String) -> String { values[key] ?? "" }
 
+    /// Arguments for a disk with Mesa and programs that draw, which a guest finds as /dev/vda.
+    public static var mesa: [String] {
+        [
+            "-drive", "file=\(value("MESA_ROOT")),if=none,id=mesa,format=raw,readonly=on", "-device",
+            "virtio-blk-pci,drive=mesa",
+        ]
+    }
+
     /// Arguments that boot a kernel, such as "6.1", with the lab's guest.
     public static func boot(_ kernel: String, append: String = "") -> [String] {
         let key = kernel.replacingOccurrences(of: ".", with: "_")

@@ -71,6 +71,23 @@ import VFIOUser
         #expect(headless.errors == "mediated: The device has no head 0: it has none.\n")
     }
 
+    // MARK: Monitors
+
+    @Test func aMonitorIsPluggedInAndPulledOut() throws {
+        let device = try RunningDevice("virtio-gpu", in: scratch)
+        #expect(try Command.run("monitor", device.socket, "0", "1280x720").status == 0)
+        #expect(try Command.run("monitor", device.socket, "0", "off").status == 0)
+        let absent = try Command.run("monitor", device.socket, "1", "off")
+        #expect(absent.status == 64)
+        #expect(absent.errors == "mediated: The device has no head 1: it has one.\n")
+        for words in [["0", "1280"], ["0", "axb"], ["-1", "off"], ["0"]] {
+            #expect(try Command.run(["monitor", device.socket] + words).status == 64, "\(words)")
+        }
+        let bochs = try RunningDevice("bochs-display", in: scratch, socket: "bochs")
+        let fixed = try Command.run("monitor", bochs.socket, "0", "off")
+        #expect(fixed.errors == "mediated: Monitors of a 'bochs-display' neither come nor go.\n")
+    }
+
     // MARK: Files that can't be written
 
     @Test(arguments: ["screenshot", "save"]) func aFileThatCannotBeWrittenIsSaidSo(verb: String) throws {

@@ -46,6 +46,9 @@ final class TestDevice: Device {
         quota = Quota(
             videoMemory: changes.videoMemory ?? quota.videoMemory, frameRate: changes.frameRate ?? quota.frameRate)
     }
+    func connect(_ monitor: Monitor?, to head: Int) throws(MonitorError) {
+        guard head == 1 else { throw MonitorError("Head \(head) keeps its monitor.") }
+    }
     var state: State { State(value: 7) }
     func restore(_ state: State) throws(StateError) {}
 

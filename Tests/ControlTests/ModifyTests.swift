@@ -79,6 +79,30 @@ import Testing
         }
     }
 
+    @Test func aMonitorComesAndGoes() throws {
+        try withDeviceProcess { process in
+            let client = try ControlClient(connectingTo: process.path)
+            try client.connect(Monitor(width: 1280, height: 720), to: 1)
+            try client.connect(nil, to: 1)
+            #expect(throws: ControlClientError.refused(ControlError(.monitor, "Head 0 keeps its monitor."))) {
+                try client.connect(nil, to: 0)
+            }
+            #expect(
+                try client.events(milliseconds: 10_000).events.map(\.message) == [
+                    "Head 1 now has a monitor of 1280x720.", "Head 1 now has no monitor.",
+                ])
+            let malformed = [
+                "", #","head":-1"#, #","head":1,"width":640"#, #","head":1,"width":"640","height":480"#,
+                #","head":1,"width":640,"height":null"#,
+            ]
+            for members in malformed {
+                let peer = try RawPeer(process.path)
+                try peer.send(#"{"version":1,"request":"monitor""# + members + "}\n")
+                #expect(try peer.lines(1)[0]["error"]?["code"] == "malformed", "\(members)")
+            }
+        }
+    }
+
     // MARK: By a clock of the test's own
 
     private final class Time {

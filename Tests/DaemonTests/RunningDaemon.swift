@@ -126,6 +126,11 @@ final class RunningDaemon {
 
     func vgpu(_ id: String) throws -> JSON { try request("GET", "/v1/vgpus/\(id)").json }
 
+    /// The device processes that vGPUs have.
+    func knownProcesses() throws -> Set<Int32> {
+        Set(try settledVGPUs().compactMap { $0["pid"]?.int.flatMap(Int32.init) })
+    }
+
     /// All vGPUs, once none of them is about to be started.
     func settledVGPUs() throws -> [JSON] {
         let deadline = Deadline(milliseconds: 60_000)

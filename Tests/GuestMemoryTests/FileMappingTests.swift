@@ -32,6 +32,41 @@ import Testing
         }
     }
 
+    @Test func aMapCanBeHandedOnWhenItsDescriptorIsKept() throws {
+        let first = try GuestFile(pages: 4)
+        try memory.map(0, pages: 1, of: first)
+        #expect(memory.shareableMap(at: 0) == nil)
+        #expect(first.descriptorCount == 1)
+        memory.keepsDescriptors = true
+        let second = try GuestFile(pages: 4)
+        try memory.map(page, pages: 2, of: second, at: page)
+        try memory.map(4 * page, pages: 1, of: second, at: 3 * page, .read)
+        #expect(second.descriptorCount == 3, "one for all maps of a file with the same rights")
+        let map = try #require(memory.shareableMap(at: page + 5))
+        #expect(map.address == page && map.last == 3 * page - 1 && map.offset == page && map.access == [.read, .write])
+        let bytes = try Mapping(of: map.descriptor, at: map.offset, size: 4096)
+        try memory.store(UInt32(77), at: page)
+        #expect(bytes.base.load(as: UInt32.self) == 77)
+        #expect(memory.shareableMap(at: 4 * page)?.access == .read)
+        #expect(memory.shareableMap(at: 3 * page) == nil)
+        try memory.map(8 * page, pages: 1, of: FakeRemote(start: 8 * page, pages: 1))
+        #expect(memory.shareableMap(at: 8 * page) == nil)
+        memory.unmapAll()
+        #expect(second.descriptorCount == 2, "whoever has it keeps it")
+        _ = consume map
+        #expect(second.descriptorCount == 1)
+    }
+
+    @Test func onlySoManyDescriptorsAreKept() throws {
+        memory.keepsDescriptors = true
+        let files = try (0..<260).map { _ in try GuestFile(pages: 1) }
+        for (index, file) in files.enumerated() { try memory.map(UInt64(index) * page, pages: 1, of: file) }
+        #expect(files.indices.count { memory.shareableMap(at: UInt64($0) * page) != nil } == 256)
+        try memory.unmap(0, pages: 1)
+        try memory.map(0, pages: 1, of: files[0])
+        #expect(memory.shareableMap(at: 0) != nil)
+    }
+
     @Test func theRangeMustLieInTheFile() throws {
         let file = try GuestFile(pages: 4)
         #expect(throws: MapError.beyondEndOfFile(offset: 0, size: 5 * page, fileSize: 4 * page)) {

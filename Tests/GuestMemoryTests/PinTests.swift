@@ -56,6 +56,29 @@ import Testing
         #expect(told == 1)
     }
 
+    @Test func aPinThatIsToldOfTheUnmapHoldsItOffAllTheSame() throws {
+        try memory.map(0, pages: 1, of: try GuestFile(pages: 1))
+        var told = 0
+        let pin = try memory.pin(address: 0, size: page, access: .write, onWithdrawal: { told += 1 })
+        var released = 0
+        #expect(try memory.unmap(address: 0, size: page, onRelease: { released += 1 }) == .held)
+        #expect(told == 1 && released == 0 && pin.isValid)
+        try pin.store(UInt32(7), at: 0)
+        pin.release()
+        #expect(told == 1 && released == 1 && !pin.isValid)
+        // One that is released when it is told holds nothing off.
+        try memory.map(0, pages: 1, of: try GuestFile(pages: 1))
+        let holder = Holder()
+        holder.pin = try memory.pin(
+            address: 0, size: page, access: .read, onWithdrawal: { holder.pin?.release() })
+        #expect(try memory.unmap(0, pages: 1) == .done)
+        // And one that is gone before is told nothing.
+        try memory.map(0, pages: 1, of: try GuestFile(pages: 1))
+        do { _ = try memory.pin(address: 0, size: page, access: .read, onWithdrawal: { told += 1 }) }
+        #expect(try memory.unmap(0, pages: 1) == .done)
+        #expect(told == 1)
+    }
+
     @Test func aPinWithoutAHandlerHoldsTheUnmapOff() throws {
         let file = try GuestFile(pages: 2)
         try memory.map(0, pages: 2, of: file)

@@ -1,3 +1,4 @@
+import Device
 import Lab
 import Testing
 
@@ -47,6 +48,26 @@ extension GuestTests {
             #expect(try machine.run("fbpattern").status == 0)
             try display.expectPattern(head: 0, width: 1024, height: 768)
             try display.expectPattern(head: 1, width: 1024, height: 768)
+        }
+
+        @Test func aMonitorThatComesGoesAndChangesIsSeenByTheGuest() throws {
+            let display = try VirtualDevice("virtio-gpu", options: ["heads=2"])
+            let machine = try boot(display)
+            let status = "cat /sys/class/drm/card0-*/status"
+            try display.control.connect(nil, to: 1)
+            #expect(
+                try machine.run("while ! \(status) | grep -q dis; do sleep 1; done; \(status)").output
+                    == "connected\ndisconnected")
+            try display.control.connect(Monitor(width: 1280, height: 720), to: 1)
+            // As a desktop does that hears of it: the console doesn't look again.
+            let modes = "echo detect >/sys/class/drm/card0-Virtual-2/status; cat /sys/class/drm/card0-Virtual-2/modes"
+            #expect(
+                try machine.run("while ! { \(modes); } | grep -q 1280x720; do sleep 1; done; \(status)").output
+                    == "connected\nconnected")
+            try display.control.connect(Monitor(width: 800, height: 600), to: 0)
+            try machine.run("while ! fbpattern --list | grep -q '800x600.*preferred'; do sleep 1; done")
+            #expect(try machine.run("fbpattern --mode 800x600").status == 0)
+            try display.expectPattern(width: 800, height: 600)
         }
 
         @Test(arguments: ["blob=off", "blob=on"]) func theHardwareCursorIsOnTheScreenshot(blob: String) throws {

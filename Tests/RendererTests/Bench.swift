@@ -19,7 +19,7 @@ final class Bench {
         renderer = try RendererProcess(
             program: try CompanionProgram.path(of: "mediated-renderer"), renderNode: nil, loop: loop,
             milliseconds: milliseconds)
-        renderer.onEnd = { [unowned self] in ends.append($0) }
+        renderer.onEnd = { [unowned self] in if let reason = $0 { ends.append(reason) } }
         try renderer.start()
     }
 
@@ -56,20 +56,13 @@ final class Bench {
         return (memory, try renderer.share(memory.descriptor, offset: 0, size: UInt64(size)))
     }
 
-    /// The renderer's process ID: the child of this process's child.
+    /// The renderer's process ID: the launcher's child.
     func process() throws -> Int32 {
-        let launcher = try children(of: getpid()).filter { name(of: $0).hasPrefix("mediated-render") }
-        return try #require(try launcher.flatMap(children).last)
+        try #require(try children(of: launcher()).last)
     }
 
     /// The launcher's.
-    func launcher() throws -> Int32 {
-        try #require(children(of: getpid()).last { name(of: $0).hasPrefix("mediated-render") })
-    }
-
-    private func name(of process: Int32) -> String {
-        (try? String(contentsOfFile: "/proc/\(process)/comm", encoding: .utf8)) ?? ""
-    }
+    func launcher() -> Int32 { renderer.launcherID }
 
     private func children(of parent: Int32) throws -> [Int32] {
         try FileManager.default.contentsOfDirectory(atPath: "/proc").compactMap { Int32($0) }.sorted().filter {

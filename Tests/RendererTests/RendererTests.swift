@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import Linux
 import Renderer
@@ -108,6 +109,24 @@ import Testing
         #expect(try bench.call(.attachBacking(resource: 7, pieces: [piece]))?.status == .noSuchObject)
     }
 
+    @Test func aRendererIsConfinedAndCanStillDraw() throws {
+        let bench = try Bench()
+        try bench.done(.createContext(id: 1, capabilitySet: 0, name: []))
+        try bench.done(.createResource(picture(7)))
+        try bench.done(.fence)
+        let status = try String(contentsOfFile: "/proc/\(bench.process())/status", encoding: .utf8)
+        for line in ["NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000"] {
+            #expect(status.contains(line), "\(line)")
+        }
+        let threads = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(bench.process())/task")
+        for thread in threads {
+            let path = "/proc/\(try bench.process())/task/\(thread)/status"
+            #expect(try String(contentsOfFile: path, encoding: .utf8).contains("Seccomp:\t2"))
+        }
+        let launcher = try String(contentsOfFile: "/proc/\(bench.launcher())/status", encoding: .utf8)
+        #expect(launcher.contains("NoNewPrivs:\t1") && launcher.contains("CapEff:\t0000000000000000"))
+    }
+
     @Test func aRendererThatDiesLeavesNobodyWaitingAndIsReplaced() throws {
         let bench = try Bench()
         try bench.done(.createContext(id: 1, capabilitySet: 0, name: []))
@@ -143,7 +162,7 @@ import Testing
     @Test func withoutItsLauncherThereIsNoRenderer() throws {
         let bench = try Bench()
         try bench.done(.fence)
-        kill(try bench.launcher(), SIGKILL)
+        kill(bench.launcher(), SIGKILL)
         try bench.wait { !bench.renderer.isRunning }
         #expect(throws: Errno.self) { try bench.renderer.start() }
     }

@@ -19,6 +19,7 @@ import Virtio
         let function: Function
         let driver: VirtioDriver
         let host: Host
+        let ram: GuestRAM
         private(set) var control: any DriverQueue
         private(set) var cursor: any DriverQueue
 
@@ -26,7 +27,7 @@ import Virtio
             host = Host(loop: try EventLoop())
             gpu = try GPU(options: DeviceOptions(options, for: GPU.type), host: host)
             function = try Function(gpu, host: host)
-            let ram = try GuestRAM(at: 0x10_0000, size: 1 << 20)
+            ram = try GuestRAM(at: 0x10_0000, size: 1 << 20)
             try host.memory.map(
                 address: ram.address, size: 1 << 20, access: [.read, .write],
                 backing: .file(ram.file.descriptor.duplicate(), offset: 0))
@@ -48,8 +49,18 @@ import Virtio
             if room > 0 { buffers += [.writable(answer, min(room, 7)), .writable(answer + 7, max(0, room - 7))] }
             queue.add(buffers, isIndirect: true)
             try driver.notify(queue)
-            let used = try #require(queue.takeUsed())
+            let used = try wait { queue.takeUsed() }
             return driver.bytes(at: answer, count: Int(used.count))
+        }
+
+        /// Dispatches until there is something.
+        func wait<Value>(for value: () throws -> Value?) throws -> Value {
+            let deadline = Deadline(milliseconds: 60_000)
+            while true {
+                if let value = try value() { return value }
+                try #require(deadline.millisecondsLeft > 0, "It did not come in time.")
+                try host.loop.dispatch(milliseconds: deadline.millisecondsLeft)
+            }
         }
 
         func send(_ type: virtio_gpu_ctrl_type, _ body: [UInt8] = []) throws -> UInt32 {
@@ -160,7 +171,7 @@ import Virtio
         #expect(try (0..<4).map { try driver.deviceConfiguration($0 * 4, .long) } == [0, 0, 2, 0])
         let generation = try driver[.generation]
         _ = try driver.interruptStatus()
-        machine.gpu.driver.plug(try Resolution("1280x720"), into: 1)
+        try machine.gpu.connect(Monitor(width: 1280, height: 720), to: 1)
         #expect(try driver.deviceConfiguration(0, .long) == 1)
         #expect(try driver.interruptStatus() == 2)
         #expect(try driver[.generation] != generation)
@@ -177,11 +188,19 @@ import Virtio
 
     @Test func aMonitorThatStaysIsNoNews() throws {
         let machine = try Machine("heads=2")
-        machine.gpu.driver.plug(try Resolution("1024x768"), into: 1)
-        machine.gpu.driver.plug(nil, into: 2)
-        machine.gpu.driver.plug(nil, into: -1)
+        try machine.gpu.connect(Monitor(width: 1024, height: 768), to: 1)
+        let refused: [(Monitor?, Int, String)] = [
+            (nil, 2, "no head 2: it has 2"), (nil, -1, "no head -1"),
+            (Monitor(width: 639, height: 480), 1, "from 640x480"),
+            (Monitor(width: 640, height: .max), 1, "to 8192x8192"),
+            (Monitor(width: 4096, height: 4096), 1, "more than the 67108864"),
+        ]
+        for (monitor, head, part) in refused {
+            let error = #expect(throws: MonitorError.self) { try machine.gpu.connect(monitor, to: head) }
+            #expect(error?.description.contains(part) == true, "\(error?.description ?? "")")
+        }
         #expect(try machine.driver.deviceConfiguration(0, .long) == 0)
-        machine.gpu.driver.plug(nil, into: 0)
+        try machine.gpu.connect(nil, to: 0)
         #expect(try machine.driver.deviceConfiguration(0, .long) == 1)
     }
 
@@ -190,7 +209,7 @@ import Virtio
     @Test func aResetTurnsHeadsOff() throws {
         let machine = try Machine()
         try machine.draw([1, 2, 3, 4, 5, 6, 7, 8])
-        machine.gpu.driver.plug(try Resolution("800x600"), into: 0)
+        try machine.gpu.connect(Monitor(width: 800, height: 600), to: 0)
         try machine.driver.reset()
         #expect(machine.picture() == nil)
         #expect(try machine.driver.deviceConfiguration(0, .long) == 0)
@@ -210,7 +229,7 @@ import Virtio
     @Test func aSavedDisplayShowsTheSameElsewhere() throws {
         let first = try Machine("heads=2")
         try first.draw([1, 2, 3, 4, 5, 6, 7, 8])
-        first.gpu.driver.plug(nil, into: 1)
+        try first.gpu.connect(nil, to: 1)
         let state = try saved(first.function)
         #expect(state.count < 32 << 10, "what nobody has drawn takes no room")
         let second = try Machine("heads=2")
@@ -225,10 +244,42 @@ import Virtio
 
     @Test func aStateOfAnotherDisplayIsRefused() throws {
         let state = try saved(Machine("heads=2").function)
-        for options in ["vram=32M", "heads=1"] {
-            let other = try Machine(options)
-            let error = #expect(throws: StateError.self) { try StateWriter(other.function).write(state.span.bytes) }
-            #expect(error?.description.contains("memory sizes") == true)
+        let other = try Machine("heads=1")
+        let error = #expect(throws: StateError.self) { try StateWriter(other.function).write(state.span.bytes) }
+        #expect(error?.description.contains("memory sizes") == true)
+    }
+
+    @Test func aStateWithMoreThanTheMemoryIsRefused() throws {
+        let first = try Machine()
+        let large = wire([1, 2, 1024, 1025])
+        #expect(try first.send(VIRTIO_GPU_CMD_RESOURCE_CREATE_2D, large) == Answered.done)
+        let state = try saved(first.function)
+        let second = try Machine("vram=4M")
+        let writer = StateWriter(second.function)
+        try writer.write(state.span.bytes)
+        let error = #expect(throws: StateError.self) { try writer.finish() }
+        #expect(error?.description.contains("don't fit into 4194304 bytes") == true)
+    }
+
+    // MARK: Quota
+
+    @Test func theMemoryCanGrowAndShrinkWhileTheGuestUsesIt() throws {
+        let machine = try Machine("vram=4M")
+        #expect(machine.gpu.quota == Quota(videoMemory: 4 << 20, frameRate: 0))
+        let picture = { try machine.send(VIRTIO_GPU_CMD_RESOURCE_CREATE_2D, wire([$0, 2, 1024, 768])) }
+        #expect(try picture(1) == Answered.done)
+        #expect(try picture(2) == Answered.outOfMemory)
+        try machine.gpu.apply(Quota(videoMemory: 6 << 20, frameRate: 30))
+        #expect(machine.gpu.quota == Quota(videoMemory: 6 << 20, frameRate: 30))
+        #expect(try picture(2) == Answered.done)
+        for (changes, part) in [
+            (Quota(videoMemory: 5 << 20), "use 6291456"), (Quota(videoMemory: 1 << 30), "to 536870912"),
+            (Quota(videoMemory: 0), "from 1048576"), (Quota(videoMemory: 8 << 20, frameRate: 241), "to 240"),
+        ] {
+            let error = #expect(throws: QuotaError.self) { try machine.gpu.apply(changes) }
+            #expect(error?.description.contains(part) == true, "\(error?.description ?? "")")
         }
+        #expect(machine.gpu.quota == Quota(videoMemory: 6 << 20, frameRate: 30))
+        #expect(machine.gpu.videoMemoryUsed == 0, "nobody has drawn yet")
     }
 }

@@ -22,7 +22,7 @@ final class Driver {
         try space.map(
             address: base, size: UInt64(Self.memorySize), access: [.read, .write],
             backing: .file(memory.descriptor.duplicate(), offset: 0))
-        processor = try CommandProcessor(guest: space, heads: heads, resolution: Resolution("1024x768"), size: vram)
+        processor = try CommandProcessor(guest: space, heads: heads, resolution: Resolution("1024x768"), limit: vram)
         processor.features = features
     }
 
@@ -53,7 +53,9 @@ final class Driver {
     ///
     /// - Returns: nil when there was no response.
     func send(_ bytes: [UInt8], from queue: Queue = .control, room: Int = 2048) -> Answer? {
-        guard let response = processor.answer(bytes.span.bytes, from: queue, room: room)?.bytes else { return nil }
+        var answer: Response?
+        processor.answer(bytes.span.bytes, from: queue, room: room) { answer = $0 }
+        guard let response = answer?.bytes else { return nil }
         func number(_ offset: Int) -> UInt32 { word(response, offset) }
         return Answer(
             type: number(0), flags: number(4), fence: UInt64(number(8)) | UInt64(number(12)) << 32,

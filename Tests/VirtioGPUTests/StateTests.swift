@@ -32,7 +32,7 @@ import Testing
     private func restore(_ state: CommandProcessor.State, memory: Driver, into driver: Driver) throws {
         let text = try JSON(encoding: state).text
         let (from, to) = (memory.processor.file, driver.processor.file)
-        to.replace(at: 0, with: from, at: 0, count: min(from.size, to.size))
+        to.replace(at: 0, with: from, at: 0, count: 1 << 20)
         try driver.processor.restore(JSON(parsing: text).decode())
     }
 
@@ -106,6 +106,7 @@ import Testing
         ("overlap", { $0.heads[1].source?.blob?.pixels = 0..<4096 }),
         ("overlap", { $0.heads[1].source?.blob?.pixels = 32768..<32769 + 4095 - 1 }),
         ("overlap", { $0.heads[1].source?.blob?.pixels = 1 << 30..<1 << 30 + 4096 }),
+        ("don't fit", { $0.heads[1].source?.blob?.pixels = 1 << 20..<2 << 20 }),
         ("can't be", { $0.resources[0].resource = picture(width: 0) }),
         ("can't be", { $0.resources[0].resource = picture(format: .indexed8) }),
         ("can't be", { $0.resources[0].resource = picture(pixels: 32768..<32800) }),

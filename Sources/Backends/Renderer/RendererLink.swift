@@ -7,8 +7,6 @@ public enum RendererLink {
     public static let start = UInt8(ascii: "s")
     /// To the launcher: end the renderer at once.
     public static let kill = UInt8(ascii: "k")
-    /// From the launcher: the renderer has ended.
-    public static let ended = UInt8(ascii: "e")
     /// To the renderer, the first packet of a session: both rings' memory, the commands' doorbell, the answers' doorbell.
     static let hello = UInt8(ascii: "h")
     /// To the renderer, with memory that a command is about to name.

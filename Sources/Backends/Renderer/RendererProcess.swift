@@ -8,7 +8,8 @@ import Linux
 /// has given up the right to start programs can have a new one. All calls belong to the thread of `loop`, and so do all
 /// answers.
 public final class RendererProcess {
-    /// What is called with the answer to a command; nil: the renderer has ended without one.
+    /// What is called with the answer to a command; nil: the renderer has ended without one, and touches nothing that it was
+    /// given any more.
     public typealias Completion = (RendererReply?) -> Void
 
     private struct Pending {
@@ -29,6 +30,8 @@ public final class RendererProcess {
         }
     }
 
+    /// The launcher's process ID; the renderer is its child.
+    public let launcherID: Int32
     private let loop: EventLoop
     private let launcher: UnixSocket
     private var launcherWatch: EventLoop.Token?
@@ -37,6 +40,8 @@ public final class RendererProcess {
     private let watchdog: TimerFD
     private var watchdogWatch: EventLoop.Token?
     private var session: Session?
+    /// A renderer that was told to end and may not have done so yet, and why.
+    private var leaving: (session: Session, reason: String?, wasCongested: Bool)?
     /// Commands that have no answer yet, in their order.
     private var pending: [Pending] = []
     /// Commands for which the ring had no room.
@@ -46,13 +51,18 @@ public final class RendererProcess {
     private var answered: UInt64 = 0
     private var answeredBefore: UInt64 = 0
 
-    /// Called when a renderer has ended, behind the completions of what it left undone, with a sentence for the log.
-    public var onEnd: (String) -> Void = { _ in }
+    /// Called when a renderer has ended, behind the completions of what it left undone, with a sentence for the log; nil: it was
+    /// told to by ``stop()``.
+    public var onEnd: (String?) -> Void = { _ in }
+    /// Called when ``isCongested`` has become false.
+    public var onRoom: () -> Void = {}
 
     /// Whether there is a renderer.
     public var isRunning: Bool { session != nil }
     /// Commands that have no answer yet.
     public var pendingCount: Int { pending.count }
+    /// Whether commands wait because the ring is full: those who send many had better wait too.
+    public var isCongested: Bool { !backlog.isEmpty }
 
     /// Starts the launcher; no renderer yet.
     ///
@@ -65,7 +75,8 @@ public final class RendererProcess {
         patience = milliseconds * 1_000_000
         watchdog = try TimerFD()
         let pair = try UnixSocket.pair(keepsPackets: true)
-        _ = try ChildProcess.spawn(program, renderNode.map { [$0] } ?? [], passing: [pair.second.descriptor.raw])
+        launcherID = try ChildProcess.spawn(
+            program, renderNode.map { [$0] } ?? [], passing: [pair.second.descriptor.raw])
         launcher = pair.first
         launcherWatch = try loop.watch(launcher.descriptor, for: .readable) { [unowned self] _ in hearLauncher() }
         watchdogWatch = try loop.watch(watchdog.descriptor, for: .readable) { [unowned self] _ in checkProgress() }
@@ -74,16 +85,19 @@ public final class RendererProcess {
     deinit {
         if let launcherWatch { loop.unwatch(launcherWatch) }
         if let watchdogWatch { loop.unwatch(watchdogWatch) }
-        closeSession()
+        for watch in session?.watches ?? [] { loop.unwatch(watch) }
+        for watch in leaving?.session.watches ?? [] { loop.unwatch(watch) }
     }
 
     // MARK: Life
 
     /// Has the launcher start a renderer, unless there is one.
     ///
-    /// - Throws: the error that keeps it from starting, such as `.brokenPipe` when the launcher has gone.
+    /// - Throws: the error that keeps it from starting, such as `.brokenPipe` when the launcher has gone, or `.resourceBusy`
+    ///   while the last one has not ended.
     public func start() throws(Errno) {
         guard session == nil else { return }
+        guard leaving == nil else { throw .resourceBusy }
         let pair = try UnixSocket.pair(keepsPackets: true)
         let commands = try MessageRing(capacity: RendererLink.commandCapacity)
         let replies = try MessageRing(capacity: RendererLink.replyCapacity)
@@ -104,10 +118,12 @@ public final class RendererProcess {
             session.watches.append(
                 try loop.watch(replyDoorbell.descriptor, for: .readable) { [unowned self] _ in takeReplies() })
             session.watches.append(
-                try loop.watch(session.socket.descriptor, for: []) { [unowned self] _ in end("The renderer has ended.")
-                })
+                try loop.watch(session.socket.descriptor, for: []) { [unowned self] _ in hearEnd() })
         } catch {
-            closeSession()
+            // It has been given nothing yet.
+            for watch in session.watches { loop.unwatch(watch) }
+            self.session = nil
+            try? RendererLink.send(RendererLink.kill, over: launcher)
             throw error
         }
         _ = session.replies.prepareToSleep()
@@ -118,23 +134,62 @@ public final class RendererProcess {
         end(nil)
     }
 
-    private func closeSession() {
-        guard let session else { return }
-        self.session = nil
-        for watch in session.watches { loop.unwatch(watch) }
-        // A renderer that hangs doesn't see that its socket is closed.
-        try? RendererLink.send(RendererLink.kill, over: launcher)
+    /// Waits until the renderer that was told to end has ended, whose completions are called then.
+    ///
+    /// - Returns: false when the time ran out.
+    public func waitForEnd(milliseconds: Int32) -> Bool {
+        let deadline = Deadline(milliseconds: milliseconds)
+        while let leaving {
+            let left = deadline.millisecondsLeft
+            guard left != 0, let ready = try? waitReadable([leaving.session.socket.descriptor.raw], milliseconds: left)
+            else { return false }
+            if ready == [true] { hearEnd() }
+        }
+        return true
     }
 
-    private func end(_ reason: String?) {
-        guard session != nil else { return }
-        closeSession()
-        watchdog.set(nanoseconds: 0)
-        backlog = []
+    /// Waits until every command has its answer.
+    ///
+    /// - Returns: false when the time ran out.
+    public func waitForAnswers(milliseconds: Int32) -> Bool {
+        let deadline = Deadline(milliseconds: milliseconds)
+        while !pending.isEmpty {
+            guard let session else { return waitForEnd(milliseconds: deadline.millisecondsLeft) }
+            let sources = [session.replies.doorbell.descriptor.raw, session.socket.descriptor.raw]
+            let left = deadline.millisecondsLeft
+            guard left != 0, let ready = try? waitReadable(sources, milliseconds: left) else { return false }
+            if ready[0] { takeReplies() }
+            // It may have answered before it ended.
+            if ready[1], !ready[0] { hearEnd() }
+        }
+        return true
+    }
+
+    /// The system closes a process's sockets behind its memory: from here on the renderer touches nothing.
+    private func hearEnd() {
+        if session != nil { end("The renderer has ended.") }
+        guard let (session, reason, wasCongested) = leaving else { return }
+        leaving = nil
+        for watch in session.watches { loop.unwatch(watch) }
         let lost = pending
         pending = []
         for command in lost { command.completion(nil) }
-        if let reason { onEnd(reason) }
+        onEnd(reason)
+        if wasCongested { onRoom() }
+    }
+
+    private func end(_ reason: String?) {
+        guard let session else { return }
+        self.session = nil
+        leaving = (session, reason, isCongested)
+        watchdog.set(nanoseconds: 0)
+        backlog = []
+        if let answers = session.watches.first {
+            loop.unwatch(answers)
+            session.watches.removeFirst()
+        }
+        // One that hangs sees nothing. Where the launcher has gone, its end has killed the renderer.
+        try? RendererLink.send(RendererLink.kill, over: launcher)
     }
 
     private func hearLauncher() {
@@ -168,11 +223,12 @@ public final class RendererProcess {
     ///
     /// - Parameter completion: called later, with nil when there is no renderer.
     public func send(_ command: RendererCommand, completion: @escaping Completion = { _ in }) {
-        guard session != nil else { return completion(nil) }
+        guard session != nil || leaving != nil else { return completion(nil) }
         let sequence = nextSequence
         nextSequence += 1
-        if pending.isEmpty { keepWatch() }
+        if pending.isEmpty, session != nil { keepWatch() }
         pending.append(Pending(sequence: sequence, completion: completion))
+        guard session != nil else { return }
         backlog.append((sequence, command))
         flush()
     }
@@ -200,6 +256,13 @@ public final class RendererProcess {
         }
     }
 
+    /// The renderer has taken something out of the ring.
+    private func flushBacklog() {
+        guard isCongested else { return }
+        flush()
+        if !isCongested { onRoom() }
+    }
+
     private func takeReplies() {
         session?.replies.wakeUp()
         repeat {
@@ -209,7 +272,7 @@ public final class RendererProcess {
                 return end("The renderer has sent nonsense, and was ended: \(error).")
             }
         } while session?.replies.prepareToSleep() == false
-        flush()
+        flushBacklog()
     }
 
     private func take(_ message: RingConsumer.Message) throws(RingConsumer.Violation) {

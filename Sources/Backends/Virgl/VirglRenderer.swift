@@ -20,15 +20,24 @@ public final class VirglRenderer {
     }
 
     private var backings: [UInt32: Backing] = [:]
-    private let renderNode: String?
+    /// The graphics device, open, which the library closes with itself; -1 for none.
+    private let device: Int32
     /// The number of the last fence that was asked for, and of the last that is done.
     private var lastFence: UInt32 = 0
     private(set) var lastDoneFence: UInt32 = 0
 
     /// - Parameter renderNode: such as /dev/dri/renderD128; nil: a driver that needs no device, such as llvmpipe.
     public init(renderNode: String?) throws(StartError) {
-        self.renderNode = renderNode
-        if renderNode == nil { setenv("LIBGL_ALWAYS_SOFTWARE", "1", 1) }
+        if let renderNode {
+            // Without one the library would take any it finds, or none.
+            device = open(renderNode, O_RDWR | O_CLOEXEC)
+            guard device >= 0 else {
+                throw StartError(description: "'\(renderNode)' can't be opened: \(String(cString: strerror(errno))).")
+            }
+        } else {
+            device = -1
+            setenv("LIBGL_ALWAYS_SOFTWARE", "1", 1)
+        }
         let callbacks = UnsafeMutablePointer<virgl_renderer_callbacks>.allocate(capacity: 1)
         callbacks.initialize(to: virgl_renderer_callbacks())
         callbacks.pointee.version = 2
@@ -40,8 +49,7 @@ public final class VirglRenderer {
         if renderNode != nil {
             callbacks.pointee.get_drm_fd = { cookie in
                 guard let cookie else { return -1 }
-                let renderer = Unmanaged<VirglRenderer>.fromOpaque(cookie).takeUnretainedValue()
-                return open(renderer.renderNode ?? "", O_RDWR | O_CLOEXEC)
+                return Unmanaged<VirglRenderer>.fromOpaque(cookie).takeUnretainedValue().device
             }
         }
         let cookie = Unmanaged.passRetained(self).toOpaque()
@@ -53,6 +61,8 @@ public final class VirglRenderer {
                 }
                     ?? "virglrenderer finds no OpenGL driver: is Mesa's software driver (libgl1-mesa-dri) installed?")
         }
+        // Up to here it has said by itself what is wrong.
+        _ = virgl_set_debug_callback { format, arguments in LibraryLog.write(format, arguments) }
     }
 
     // MARK: Commands

@@ -115,6 +115,9 @@ int clinux_is_eventfd(int descriptor);
 /// fork(2), which Swift can't call. Returns the child's process ID, 0 in the child, or -errno.
 int clinux_fork(void);
 
+/// Has the kernel kill this process when its parent ends (PR_SET_PDEATHSIG). Returns 0 or -errno.
+int clinux_die_with_parent(void);
+
 /// pidfd_open(2), close-on-exec. Returns the descriptor or -errno.
 int clinux_pidfd(pid_t process);
 

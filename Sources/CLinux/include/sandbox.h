@@ -5,6 +5,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/memfd.h>
+#include <linux/prctl.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,6 +32,9 @@ static const uint16_t clinux_bpf_if_any_bit = BPF_JMP | BPF_JSET | BPF_K;
 /// Commands of fcntl(2) that glibc declares for _GNU_SOURCE alone.
 static const int clinux_add_seals = 1024 + 9;
 static const int clinux_get_seals = 1024 + 10;
+
+/// The flag of clone(2) that makes a thread, declared for _GNU_SOURCE alone (CLONE_THREAD).
+static const int clinux_clone_thread = 0x00010000;
 
 /// SECCOMP_SET_MODE_FILTER for every thread of the process (SECCOMP_FILTER_FLAG_TSYNC). Returns 0 or -errno; -ESRCH when a
 /// thread has a filter of its own.

@@ -1,7 +1,8 @@
 import CLinux
 import Device
+import Renderer
 
-/// What a driver asks of the display: a request, read once. VIRTIO 1.2, sections 5.7.6.8 and 5.7.6.10
+/// What a driver asks of the device: a request, read once. VIRTIO 1.2, sections 5.7.6.8 to 5.7.6.10
 enum Command: Equatable {
     case getDisplayInfo
     case getEDID(head: UInt32)
@@ -15,8 +16,16 @@ enum Command: Equatable {
     case flush(UInt32, Rectangle)
     case setScanout(head: UInt32, resource: UInt32, area: Rectangle)
     case setBlobScanout(head: UInt32, resource: UInt32, area: Rectangle, layout: BlobLayout)
-    case getCapsetInfo
-    case getCapset
+    case getCapsetInfo(index: UInt32)
+    case getCapset(UInt32, version: UInt32)
+    case createContext(UInt32, initialization: UInt32, name: [UInt8])
+    case destroyContext(UInt32)
+    case attachResource(UInt32, context: UInt32)
+    case detachResource(UInt32, context: UInt32)
+    case createHostResource(RendererCommand.ResourceParameters)
+    case transferToHost(RendererCommand.Transfer)
+    case transferFromHost(RendererCommand.Transfer)
+    case submit(context: UInt32, [UInt8])
     case updateCursor(head: UInt32, resource: UInt32, x: Int32, y: Int32, hotX: UInt32, hotY: UInt32)
     case moveCursor(head: UInt32, x: Int32, y: Int32)
 
@@ -85,9 +94,47 @@ enum Command: Equatable {
                 offset: wire.offsets.0)
             self = .setBlobScanout(
                 head: wire.scanout_id, resource: wire.resource_id, area: Rectangle(wire.r), layout: layout)
-        case VIRTIO_GPU_CMD_GET_CAPSET_INFO: self = .getCapsetInfo
-        case VIRTIO_GPU_CMD_GET_CAPSET: self = .getCapset
-        // The commands of 3D among them, which only a device that offers VIRGL has.
+        case VIRTIO_GPU_CMD_GET_CAPSET_INFO:
+            self = .getCapsetInfo(index: try request.load(virtio_gpu_get_capset_info.self).capset_index)
+        case VIRTIO_GPU_CMD_GET_CAPSET:
+            let wire = try request.load(virtio_gpu_get_capset.self)
+            self = .getCapset(wire.capset_id, version: wire.capset_version)
+        default: try self.init(rendering: type, request)
+        }
+    }
+
+    private init(rendering type: virtio_gpu_ctrl_type, _ request: RawSpan) throws(Refusal) {
+        switch type {
+        case VIRTIO_GPU_CMD_CTX_CREATE:
+            let wire = try request.load(virtio_gpu_ctx_create.self)
+            let size = MemoryLayout.size(ofValue: wire.debug_name)
+            let name = request.extracting(droppingFirst: MemoryLayout.size(ofValue: wire) - size)
+            guard wire.nlen <= size else { throw .invalidParameter }
+            self = .createContext(
+                wire.hdr.ctx_id, initialization: wire.context_init,
+                name: name.extracting(first: Int(wire.nlen)).copy())
+        case VIRTIO_GPU_CMD_CTX_DESTROY:
+            self = .destroyContext(try request.load(virtio_gpu_ctx_destroy.self).hdr.ctx_id)
+        case VIRTIO_GPU_CMD_CTX_ATTACH_RESOURCE:
+            let wire = try request.load(virtio_gpu_ctx_resource.self)
+            self = .attachResource(wire.resource_id, context: wire.hdr.ctx_id)
+        case VIRTIO_GPU_CMD_CTX_DETACH_RESOURCE:
+            let wire = try request.load(virtio_gpu_ctx_resource.self)
+            self = .detachResource(wire.resource_id, context: wire.hdr.ctx_id)
+        case VIRTIO_GPU_CMD_RESOURCE_CREATE_3D:
+            self = .createHostResource(.init(try request.load(virtio_gpu_resource_create_3d.self)))
+        case VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D:
+            self = .transferToHost(.init(try request.load(virtio_gpu_transfer_host_3d.self)))
+        case VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D:
+            self = .transferFromHost(.init(try request.load(virtio_gpu_transfer_host_3d.self)))
+        case VIRTIO_GPU_CMD_SUBMIT_3D:
+            let wire = try request.load(virtio_gpu_cmd_submit.self)
+            let stream = request.extracting(droppingFirst: MemoryLayout.size(ofValue: wire))
+            // Longer ones than a request may be are cut off.
+            guard wire.size <= stream.byteCount else { throw .unspecified }
+            guard wire.size.isMultiple(of: 4) else { throw .invalidParameter }
+            self = .submit(context: wire.hdr.ctx_id, stream.extracting(first: Int(wire.size)).copy())
+        // Blobs in the host's memory among them, for which there is no memory that the guest sees.
         default: throw .unspecified
         }
     }
@@ -105,9 +152,10 @@ enum Command: Equatable {
         }
     }
 
-    /// How many bytes follow the header of the response when all goes well.
+    /// How many bytes follow the header of the response when all goes well; a capability set's own size comes in addition.
     var payloadSize: Int {
         switch self {
+        case .getCapsetInfo: Response.payloadSize(virtio_gpu_resp_capset_info.self)
         case .getDisplayInfo: Response.payloadSize(virtio_gpu_resp_display_info.self)
         case .getEDID: Response.payloadSize(virtio_gpu_resp_edid.self)
         case .assignUUID: Response.payloadSize(virtio_gpu_resp_resource_uuid.self)
@@ -129,7 +177,22 @@ enum Refusal: Error {
     case outOfMemory
     case invalidScanout
     case invalidResource
+    /// There is no such context, or no more since the renderer has ended.
+    case invalidContext
     case invalidParameter
+
+    /// What a renderer's answer means; nil when all is well.
+    ///
+    /// - Parameter status: nil when the renderer has ended instead.
+    init?(_ status: RendererReply.Status?) {
+        switch status {
+        case .done: return nil
+        case .noSuchObject: self = .invalidResource
+        case .invalid: self = .invalidParameter
+        case .outOfMemory: self = .outOfMemory
+        case nil: self = .invalidContext
+        }
+    }
 
     var type: virtio_gpu_ctrl_type {
         switch self {
@@ -137,6 +200,7 @@ enum Refusal: Error {
         case .outOfMemory: VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY
         case .invalidScanout: VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID
         case .invalidResource: VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID
+        case .invalidContext: VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID
         case .invalidParameter: VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER
         }
     }
@@ -150,6 +214,12 @@ extension RawSpan {
         guard byteCount >= MemoryLayout<Wire>.size else { throw .unspecified }
         return unsafeLoadUnaligned(as: Wire.self)
     }
+
+    /// The bytes.
+    func copy() -> [UInt8] {
+        // SAFETY: they are only read, and only here.
+        withUnsafeBytes { Array($0) }
+    }
 }
 
 extension Rectangle {
@@ -160,5 +230,24 @@ extension Rectangle {
     /// Whether it lies inside a picture of this size. No part of it is negative.
     func fits(width: Int, height: Int) -> Bool {
         x <= width && self.width <= width - x && y <= height && self.height <= height - y
+    }
+}
+
+extension RendererCommand.ResourceParameters {
+    init(_ wire: virtio_gpu_resource_create_3d) {
+        self.init(
+            id: wire.resource_id, target: wire.target, format: wire.format, bind: wire.bind, width: wire.width,
+            height: wire.height, depth: wire.depth, arraySize: wire.array_size, lastLevel: wire.last_level,
+            samples: wire.nr_samples, flags: wire.flags)
+    }
+}
+
+extension RendererCommand.Transfer {
+    init(_ wire: virtio_gpu_transfer_host_3d) {
+        let box = wire.box
+        self.init(
+            context: wire.hdr.ctx_id, resource: wire.resource_id,
+            box: RendererCommand.Box(x: box.x, y: box.y, z: box.z, width: box.w, height: box.h, depth: box.d),
+            offset: wire.offset, level: wire.level, stride: wire.stride, layerStride: wire.layer_stride)
     }
 }

@@ -20,13 +20,13 @@ final class Head: Framebuffer {
         var resource: UInt32
         /// In the resource's pixels.
         var area: Rectangle
-        /// For a blob: how its pixels lie, and where the head has its own copy of the area.
+        /// For a blob, or a resource of the renderer's: how its pixels lie, and where the head has its own copy of the area.
         var blob: Blob?
     }
 
     struct Blob: Codable, Equatable, Sendable {
         var format: PixelFormat
-        /// Where the first pixel is in the blob, and the bytes from one line to the next.
+        /// Where the first pixel is in the blob, and the bytes from one line to the next; 0 for what the renderer has.
         var offset: UInt64
         var stride: UInt64
         /// In the video memory.
@@ -89,17 +89,21 @@ final class Head: Framebuffer {
         damageAll()
     }
 
-    /// Pixels of the resource have changed.
+    /// The part of a rectangle that the head shows, in its own pixels.
     ///
     /// - Parameter rectangle: in the resource's pixels.
-    /// - Returns: the part of them that the head shows.
-    @discardableResult
-    func flush(_ rectangle: Rectangle) -> Rectangle? {
+    func part(of rectangle: Rectangle) -> Rectangle? {
         guard let source, let shown = rectangle.intersection(source.area) else { return nil }
-        let part = Rectangle(
+        return Rectangle(
             x: shown.x - source.area.x, y: shown.y - source.area.y, width: shown.width, height: shown.height)
+    }
+
+    /// Pixels have changed.
+    ///
+    /// - Parameter part: in the head's own pixels.
+    func damage(_ part: Rectangle) {
+        guard let source else { return }
         damage.add(part, width: source.area.width, height: source.area.height)
-        return part
     }
 
     private func damageAll() {

@@ -1,7 +1,8 @@
 import CLinux
 import Device
 
-/// Something that the driver draws in and heads show: a picture in the device's memory, or a blob in the guest's.
+/// Something that the driver draws in and heads show: a picture in the device's memory, a blob in the guest's, or what the renderer
+/// has.
 struct Resource: Codable, Equatable, Sendable {
     /// The most there are at a time.
     static let maximumCount = 4096
@@ -11,9 +12,10 @@ struct Resource: Codable, Equatable, Sendable {
         case image(PixelFormat, width: Int, height: Int, pixels: Range<Int>)
         /// So many bytes of the backing, which may be shorter for the time being.
         case blob(size: UInt64)
+        case host(HostResource)
     }
 
-    let content: Content
+    var content: Content
     var backing: Backing?
     /// What other virtio devices know it by, once the driver has asked.
     var uuid: [UInt8]?
@@ -21,6 +23,12 @@ struct Resource: Codable, Equatable, Sendable {
     /// The longest edge of a picture, in pixels.
     static let maximumEdge = 16384
     static let bytesPerPixel = 4
+
+    /// What is known of a resource of the renderer's.
+    var host: HostResource? {
+        guard case .host(let host) = content else { return nil }
+        return host
+    }
 }
 
 extension PixelFormat {

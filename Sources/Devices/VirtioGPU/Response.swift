@@ -42,8 +42,8 @@ struct Response: Equatable {
     }
 
     /// `VIRTIO_GPU_FLAG_FENCE`, `VIRTIO_GPU_FLAG_INFO_RING_IDX`
-    private static let fence: UInt32 = 1 << 0
-    private static let ringIndex: UInt32 = 1 << 1
+    static let fence: UInt32 = 1 << 0
+    static let ringIndex: UInt32 = 1 << 1
 
     /// How many bytes a structure has behind its header.
     static func payloadSize<Wire>(_: Wire.Type) -> Int {
@@ -75,6 +75,18 @@ extension Response.Outcome {
         payload += edid
         payload.pad(to: Response.payloadSize(virtio_gpu_resp_edid.self))
         return Response.Outcome(type: VIRTIO_GPU_RESP_OK_EDID, payload: payload)
+    }
+
+    /// `struct virtio_gpu_resp_capset_info`
+    static func capabilitySetInfo(_ set: Rendering.CapabilitySet) -> Response.Outcome {
+        var payload: [UInt8] = []
+        for number in [set.id, set.version, UInt32(set.contents.count), 0] { payload.append(number) }
+        return Response.Outcome(type: VIRTIO_GPU_RESP_OK_CAPSET_INFO, payload: payload)
+    }
+
+    /// `struct virtio_gpu_resp_capset`
+    static func capabilitySet(_ set: Rendering.CapabilitySet) -> Response.Outcome {
+        Response.Outcome(type: VIRTIO_GPU_RESP_OK_CAPSET, payload: set.contents)
     }
 
     /// `struct virtio_gpu_resp_resource_uuid`

@@ -7,22 +7,37 @@ struct VideoMemory {
     private let space: Range<Int>
     /// What is left: sorted, none adjoining another.
     private var free: [Range<Int>]
+    /// How many bytes may be handed out at a time, those elsewhere included.
+    var limit: Int
+    /// How many bytes are taken elsewhere, in the renderer.
+    private(set) var elsewhere = 0
+    /// Pieces that the renderer writes to, by where they begin, and how often it does.
+    private var writers: [Int: Int] = [:]
+    /// Those of them that were taken back meanwhile.
+    private var leaving: [Range<Int>] = []
 
-    /// - Parameters:
-    ///   - reserved: bytes at the beginning that are not handed out.
-    ///   - size: bytes that are, both in whole pages.
-    init(reserved: Int, size: Int) throws(Errno) {
-        file = try MemoryFile(name: "vram", size: reserved + size)
+    /// The largest limit. There is room for it whatever the limit is, so that pictures rarely find what is left in
+    /// pieces.
+    static let size = 512 << 20
+    private static let page = 4096
+
+    /// - Parameter reserved: bytes at the beginning that are not handed out, in whole pages.
+    init(reserved: Int, limit: Int) throws(Errno) {
+        file = try MemoryFile(name: "vram", size: reserved + Self.size)
         space = reserved..<file.size
         free = [space]
+        self.limit = limit
     }
 
+    /// How many bytes are handed out.
+    var used: Int { space.count - free.reduce(0) { $0 + $1.count } + elsewhere }
+
     /// - Parameter count: in bytes, at least 1.
-    /// - Returns: at least so many bytes; nil when no piece that is left is large enough.
+    /// - Returns: at least so many bytes; nil when that is more than the limit leaves, or no piece is large enough.
     mutating func allocate(_ count: Int) -> Range<Int>? {
-        guard count > 0, count <= space.count else { return nil }
-        let page = 4096
-        let size = (count + page - 1) / page * page
+        guard count > 0, count <= limit else { return nil }
+        let size = (count + Self.page - 1) / Self.page * Self.page
+        guard size <= limit - used else { return nil }
         // The smallest piece that is large enough leaves the large ones for large pictures.
         guard
             let index = free.indices.filter({ free[$0].count >= size }).min(by: { free[$0].count < free[$1].count })
@@ -33,8 +48,35 @@ struct VideoMemory {
         return start..<start + size
     }
 
+    /// Counts memory that is taken elsewhere.
+    ///
+    /// - Returns: false when that is more than the limit leaves.
+    mutating func reserve(_ count: Int) -> Bool {
+        guard count >= 0, count <= limit, count <= limit - used else { return false }
+        elsewhere += count
+        return true
+    }
+
+    /// Takes back what was ``reserve(_:)``d.
+    mutating func giveBack(_ count: Int) {
+        elsewhere = max(0, elsewhere - count)
+    }
+
+    /// The renderer writes to a piece: it isn't handed out anew before ``endWriting(to:)``, once for each call.
+    mutating func beginWriting(to range: Range<Int>) {
+        writers[range.lowerBound, default: 0] += 1
+    }
+
+    mutating func endWriting(to range: Range<Int>) {
+        guard let count = writers[range.lowerBound] else { return }
+        writers[range.lowerBound] = count == 1 ? nil : count - 1
+        guard count == 1, let index = leaving.firstIndex(of: range) else { return }
+        release(leaving.remove(at: index))
+    }
+
     /// Takes back what ``allocate(_:)`` gave.
     mutating func release(_ range: Range<Int>) {
+        guard writers[range.lowerBound] == nil else { return leaving.append(range) }
         erase(range)
         let index = free.firstIndex { $0.lowerBound >= range.upperBound } ?? free.count
         free.insert(range, at: index)
@@ -52,23 +94,29 @@ struct VideoMemory {
     /// Takes everything back, and makes it zero, what is reserved included.
     mutating func reset() {
         free = [space]
+        elsewhere = 0
+        writers = [:]
+        leaving = []
         erase(0..<file.size)
     }
 
     /// Holds these ranges as handed out, and nothing else. What the file holds stays.
     ///
-    /// - Returns: false when some overlap, or are none that could have been handed out; nothing changes then.
+    /// - Returns: false when some overlap, are none that could have been handed out, or are more than the limit; nothing changes
+    ///   then.
     mutating func hold(_ ranges: [Range<Int>]) -> Bool {
         var left: [Range<Int>] = []
         var end = space.lowerBound
         for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) {
             guard range.lowerBound >= end, range.upperBound <= space.upperBound, !range.isEmpty else { return false }
-            guard range.lowerBound % 4096 == 0, range.count % 4096 == 0 else { return false }
+            guard range.lowerBound % Self.page == 0, range.count % Self.page == 0 else { return false }
             if range.lowerBound > end { left.append(end..<range.lowerBound) }
             end = range.upperBound
         }
         if end < space.upperBound { left.append(end..<space.upperBound) }
+        guard space.count - left.reduce(0, { $0 + $1.count }) <= limit else { return false }
         free = left
+        elsewhere = 0
         return true
     }
 
@@ -76,8 +124,11 @@ struct VideoMemory {
         do throws(Errno) {
             try file.clear(range)
         } catch {
-            // The system has no memory for making a hole: the pages stay.
-            file.clear(at: range.lowerBound, count: range.count)
+            // The system has no memory for making a hole: the pages stay, but nothing on them.
+            for extent in (try? file.dataExtents()) ?? [] {
+                let part = extent.clamped(to: range)
+                file.clear(at: part.lowerBound, count: part.count)
+            }
         }
     }
 }

@@ -4,23 +4,34 @@ import Display
 import Linux
 import Virtio
 
-/// A display that Linux drives as `virtio-gpu`: the guest draws in its own memory, and says what to copy and what to show.
-///
-/// There is no 3D yet. The commands of it end in ``CommandProcessor`` as refusals. VIRTIO 1.2, section 5.7
+/// A display that Linux drives as `virtio-gpu`: the guest draws in its own memory, and says what to copy and what to show; or it has
+/// its 3D drawn by the host's OpenGL. VIRTIO 1.2, section 5.7
 public final class VirtioGPU: VirtioDevice {
     public static let type = DeviceType(
         name: "virtio-gpu",
-        summary: "A virtio display with up to four heads and a cursor: Linux drives it out of the box",
+        summary: "A virtio display with up to four heads, a cursor and 3D: Linux drives it out of the box",
         options: [
             .init("heads", .integer(1...Head.maximumCount), default: "1", help: "How many monitors there are"),
             .init(
                 "resolution", .text, default: "1024x768", help: "The mode that the monitors prefer, up to 8192x8192"),
             .init(
-                "vram", .integer(1 << 20...512 << 20), default: "64M",
+                "vram", .integer(videoMemoryRange), default: "64M",
                 help: "The most memory that pictures may take on the host"),
+            .init(
+                "frame-rate", .integer(frameRates), default: "0",
+                help: "How many pictures a second may be read; 0: no limit"),
             .init(
                 "blob", .boolean, default: "off",
                 help: "Whether the guest may show its own memory without a copy of the whole picture first"),
+            .init(
+                "renderer", .choice(["none", "virgl"]), default: "none",
+                help: "What draws 3D: 'virgl' is virglrenderer, with the host's OpenGL"),
+            .init(
+                "render-node", .text,
+                help: "The graphics device that draws, such as /dev/dri/renderD128; software unless given"),
+            .init(
+                "renderer-timeout", .integer(1...600), default: "10",
+                help: "After how many seconds without an answer a renderer is ended and replaced"),
         ])
 
     public static let id = VirtioID.gpu
@@ -29,9 +40,11 @@ public final class VirtioGPU: VirtioDevice {
     struct Feature: OptionSet {
         let rawValue: UInt64
 
+        static let virgl = Feature(rawValue: 1 << 0)
         static let edid = Feature(rawValue: 1 << 1)
         static let resourceUUID = Feature(rawValue: 1 << 2)
         static let resourceBlob = Feature(rawValue: 1 << 3)
+        static let contextInit = Feature(rawValue: 1 << 4)
     }
 
     /// Section 5.7.4.2
@@ -47,24 +60,44 @@ public final class VirtioGPU: VirtioDevice {
     public let queueSizes = [512, 16]
 
     private let port: VirtioPort
-    private let processor: CommandProcessor
+    let processor: CommandProcessor
+    /// How many pictures a second may be read of each head; 0: any number.
+    var frameRate: Int
     private var events: Event = []
 
-    /// - Throws: `OptionError` when the heads' pictures don't fit into `vram` together.
+    /// - Throws: `OptionError` when the heads' pictures don't fit into `vram` together, or nothing can draw 3D.
     public init(options: DeviceOptions, port: VirtioPort) throws {
         let heads = options.integer("heads")
         let resolution = try Resolution(options.text("resolution") ?? "")
-        let size = options.integer("vram") / 4096 * 4096
-        guard resolution.bytes * heads <= size else {
+        let limit = options.integer("vram")
+        guard resolution.bytes * heads <= limit else {
             throw OptionError(
                 "A resolution of \(resolution) at \(heads == 1 ? "one head" : "\(heads) heads") needs "
-                    + "\((resolution.bytes * heads + (1 << 20) - 1) >> 20)M of memory but 'vram' is \(size >> 20)M. "
+                    + "\((resolution.bytes * heads + (1 << 20) - 1) >> 20)M of memory but 'vram' is \(limit >> 20)M. "
                     + "Give more, or choose a smaller resolution.")
         }
         self.port = port
-        processor = try CommandProcessor(guest: port.host.memory, heads: heads, resolution: resolution, size: size)
-        let always: Feature = [.edid, .resourceUUID]
-        features = (options.boolean("blob") ? always.union(.resourceBlob) : always).rawValue
+        frameRate = options.integer("frame-rate")
+        let rendering = try Self.rendering(options, port.host)
+        processor = try CommandProcessor(
+            guest: port.host.memory, heads: heads, resolution: resolution, limit: limit, rendering: rendering)
+        var features: Feature = [.edid, .resourceUUID]
+        if options.boolean("blob") { features.insert(.resourceBlob) }
+        if rendering != nil { features.formUnion([.virgl, .contextInit]) }
+        self.features = features.rawValue
+        rendering?.onRoom = { [unowned self] in process(Queue.control.rawValue) }
+        rendering?.report = { [host = port.host] in host.report($0) }
+    }
+
+    private static func rendering(_ options: DeviceOptions, _ host: Host) throws -> Rendering? {
+        let renderNode = options.text("render-node")
+        guard options.text("renderer") == "virgl" else {
+            guard renderNode == nil else { throw OptionError("'render-node' needs 'renderer=virgl'.") }
+            return nil
+        }
+        return try Rendering(
+            guest: host.memory, loop: host.loop, renderNode: renderNode,
+            seconds: options.integer("renderer-timeout"))
     }
 
     public var memory: [MemoryFile] { [processor.file] }
@@ -75,21 +108,26 @@ public final class VirtioGPU: VirtioDevice {
     public func process(_ queue: Int) {
         guard let queue = Queue(rawValue: queue) else { return }
         processor.features = Feature(rawValue: port.features.rawValue)
-        while let chain = port.next(queue.rawValue) {
+        while processor.rendering?.isCongested != true, let chain = port.next(queue.rawValue) {
             let request = chain.readBytes(limit: Command.maximumSize)
-            if let response = processor.answer(request.span.bytes, from: queue, room: chain.writable) {
-                chain.write(response.bytes)
+            processor.answer(request.span.bytes, from: queue, room: chain.writable) { [port] response in
+                if let response { chain.write(response.bytes) }
+                port.push(chain)
             }
-            port.push(chain)
         }
+    }
+
+    public func setRunning(_ running: Bool) {
+        if !running { processor.rendering?.settle() }
     }
 
     // MARK: Configuration
 
-    /// `struct virtio_gpu_config`; what clears events reads as 0, and there are no capability sets.
+    /// `struct virtio_gpu_config`; what clears events reads as 0.
     public var configuration: [UInt8] {
         var bytes: [UInt8] = []
-        for number in [events.rawValue, 0, UInt32(processor.heads.count), 0] { bytes.append(number) }
+        let sets = processor.rendering?.capabilitySets.count ?? 0
+        for number in [events.rawValue, 0, UInt32(processor.heads.count), UInt32(sets)] { bytes.append(number) }
         return bytes
     }
 
@@ -106,15 +144,35 @@ public final class VirtioGPU: VirtioDevice {
 
     // MARK: Monitors
 
-    /// Puts a monitor at a head, or another in the place of the one there, or takes it away, and tells the guest.
-    ///
-    /// - Parameters:
-    ///   - head: its number; nothing happens when there is none of it.
-    ///   - resolution: what the monitor prefers; nil for none.
-    public func plug(_ resolution: Resolution?, into head: Int) {
-        guard processor.heads.indices.contains(head), processor.heads[head].plug(resolution) else { return }
+    public func connect(_ monitor: Monitor?, to head: Int) throws(MonitorError) {
+        let heads = processor.heads
+        guard heads.indices.contains(head) else {
+            throw MonitorError(
+                "The device has no head \(head): it has \(heads.count == 1 ? "one" : "\(heads.count)").")
+        }
+        var resolution: Resolution?
+        if let monitor { resolution = try preferred(by: monitor, at: head) }
+        guard heads[head].plug(resolution) else { return }
         events.insert(.display)
         port.configurationChanged()
+    }
+
+    /// - Throws: when no monitor has that, or the pictures of all together would not fit.
+    private func preferred(by monitor: Monitor, at head: Int) throws(MonitorError) -> Resolution {
+        guard let resolution = Resolution(width: monitor.width, height: monitor.height) else {
+            throw MonitorError(
+                "A monitor can't have \(monitor.width)x\(monitor.height) pixels: it must be from "
+                    + "\(Resolution.widths.lowerBound)x\(Resolution.heights.lowerBound) to "
+                    + "\(Resolution.widths.upperBound)x\(Resolution.heights.upperBound).")
+        }
+        let others = processor.heads.enumerated().filter { $0.offset != head && $0.element.isPlugged }
+        let bytes = others.reduce(resolution.bytes) { $0 + $1.element.resolution.bytes }
+        guard bytes <= processor.memory.limit else {
+            throw MonitorError(
+                "The pictures of all monitors would need \(bytes) bytes of video memory, more than the "
+                    + "\(processor.memory.limit) that there are.")
+        }
+        return resolution
     }
 
     // MARK: Reset and state

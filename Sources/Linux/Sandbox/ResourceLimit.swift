@@ -45,6 +45,12 @@ extension ResourceLimit {
     /// messages of 1 MiB) is less than 100 MiB.
     public static let defaultMemory: UInt64 = 256 << 20
 
+    /// What a renderer may use. A software driver keeps textures in its own memory, besides what it takes for itself.
+    public static let ofRenderer = [
+        ResourceLimit(.data, 3 << 30), ResourceLimit(.descriptors, 1024), ResourceLimit(.core, 0),
+        ResourceLimit(.messageQueues, 0),
+    ]
+
     /// What a device process may use while it serves.
     ///
     /// - Parameter memory: private memory that can be written, in bytes. What it shares, with guests or as a display's

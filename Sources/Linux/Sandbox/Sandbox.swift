@@ -31,8 +31,7 @@ public enum Sandbox {
         limits: [ResourceLimit], startThreads: () throws(Errno) -> Void
     ) throws(Failure) -> Int? {
         try step("forbid tracing") { () throws(Errno) in try shim(clinux_forbid_tracing()) }
-        try step("forbid new privileges") { () throws(Errno) in try shim(clinux_forbid_new_privileges()) }
-        try step("give up capabilities") { () throws(Errno) in try shim(clinux_drop_capabilities()) }
+        try giveUpPrivileges()
         var landlock: Int?
         try step("have Landlock deny everything") { () throws(Errno) in landlock = try Landlock.denyEverything() }
         try step("start the threads", startThreads)
@@ -45,6 +44,28 @@ public enum Sandbox {
         // Last, as it forbids all of the above. It reaches every thread.
         try step("filter system calls") { () throws(Errno) in try SystemCallFilter.ofDevice.install() }
         return landlock
+    }
+
+    /// Gives up what root may do, for this process and all that it starts: no program that it runs gets more.
+    public static func giveUpPrivileges() throws(Failure) {
+        try step("forbid new privileges") { () throws(Errno) in try shim(clinux_forbid_new_privileges()) }
+        try step("give up capabilities") { () throws(Errno) in try shim(clinux_drop_capabilities()) }
+    }
+
+    /// Confines a renderer for good, as far as a graphics driver lets it: the drivers are loaded and have their threads, which
+    /// make code and further threads. It reaches no file, no program and no other process, and can't make a connection.
+    ///
+    /// - Parameter usesDevice: whether the driver talks to a device that is open, which no filter can look into.
+    /// - Throws: ``Failure``. The process may be confined in part then and had better end.
+    public static func confineRenderer(usesDevice: Bool) throws(Failure) {
+        try step("forbid tracing") { () throws(Errno) in try shim(clinux_forbid_tracing()) }
+        try giveUpPrivileges()
+        for limit in ResourceLimit.ofRenderer {
+            try step("limit \(limit.resource) to \(limit.value)") { () throws(Errno) in try limit.apply() }
+        }
+        try step("filter system calls") { () throws(Errno) in
+            try SystemCallFilter.ofRenderer(usesDevice: usesDevice).install()
+        }
     }
 
     private static func step(_ name: String, _ body: () throws(Errno) -> Void) throws(Failure) {

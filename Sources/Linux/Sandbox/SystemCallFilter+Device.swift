@@ -17,20 +17,20 @@ extension SystemCallFilter {
 
     /// The hot path: what a client and the kernel's eventfds send, and what they are answered. preadv2 is a read that
     /// never waits.
-    private static let messages = [
+    static let messages = [
         Rule(__NR_recvmsg), Rule(__NR_sendto), Rule(__NR_sendmsg), Rule(__NR_read), Rule(__NR_write),
         Rule(__NR_preadv2),
     ]
 
     /// The event loop and its sentry.
-    private static let waiting = [
+    static let waiting = [
         Rule(__NR_ppoll), Rule(__NR_epoll_pwait), Rule(__NR_epoll_ctl), Rule(__NR_timerfd_settime),
         Rule(__NR_restart_syscall),
     ]
 
     /// What a client or a request makes necessary. Of sockets only pairs that are connected to each other and stay so: a
     /// client's second connection, a renderer. Not of SOCK_DGRAM, with which each message may go to another path.
-    private static let newDescriptors = [
+    static let newDescriptors = [
         Rule(__NR_accept4), Rule(__NR_eventfd2), Rule(__NR_timerfd_create),
         Rule(__NR_memfd_create, .argument(1, isOneOf: Int32(MFD_CLOEXEC | MFD_ALLOW_SEALING))),
         Rule(
@@ -44,7 +44,7 @@ extension SystemCallFilter {
     /// What is done with descriptors that are open. F_SETOWN is not among the commands: it would send signals to other
     /// processes of the same user. readlinkat is how a peer's eventfd is known for one (/proc/self/fd); it
     /// tells where a symbolic link leads, and opens nothing.
-    private static let descriptors = [
+    static let descriptors = [
         Rule(__NR_close), Rule(__NR_fstat), Rule(__NR_lseek), Rule(__NR_ftruncate), Rule(__NR_fallocate),
         Rule(__NR_shutdown), Rule(__NR_getsockopt), Rule(__NR_readlinkat),
         Rule(
@@ -54,7 +54,7 @@ extension SystemCallFilter {
     ]
 
     /// Guests' memory and our own. Nothing is ever mapped, or made, executable.
-    private static let memory = [
+    static let memory = [
         Rule(__NR_mmap, .argument(2, hasNoneOf: PROT_EXEC)),
         Rule(__NR_mprotect, .argument(2, hasNoneOf: PROT_EXEC)),
         Rule(__NR_munmap), Rule(__NR_mremap), Rule(__NR_madvise), Rule(__NR_brk),
@@ -62,7 +62,7 @@ extension SystemCallFilter {
 
     /// The guard round copies of guest memory (SIGBUS), the sentry's interruption, and `abort(3)`: signals to this process
     /// alone.
-    private static var signals: [Rule] {
+    static var signals: [Rule] {
         [
             Rule(__NR_rt_sigaction), Rule(__NR_rt_sigprocmask), Rule(__NR_rt_sigreturn),
             Rule(__NR_tgkill, .argument(0, isOneOf: getpid())),
@@ -70,18 +70,18 @@ extension SystemCallFilter {
     }
 
     /// Between the threads that there are; and getrandom, for guests and for the hashing of Swift's dictionaries.
-    private static let threads = [
+    static let threads = [
         Rule(__NR_futex), Rule(__NR_sched_yield), Rule(__NR_getpid), Rule(__NR_gettid), Rule(__NR_getrandom),
     ]
 
     /// Where the kernel doesn't lend its clocks to the process (vDSO).
-    private static let clocks = [Rule(__NR_clock_gettime)]
+    static let clocks = [Rule(__NR_clock_gettime)]
 
-    private static let end = [Rule(__NR_exit), Rule(__NR_exit_group)]
+    static let end = [Rule(__NR_exit), Rule(__NR_exit_group)]
 
     /// Calls that x86-64 has besides the newer ones above, which architectures after it have alone. glibc prefers
     /// these where they exist.
-    private static var older: [Rule] {
+    static var older: [Rule] {
         #if arch(x86_64)
             [Rule(__NR_poll), Rule(__NR_epoll_wait), Rule(__NR_readlink)]
         #else
@@ -91,27 +91,27 @@ extension SystemCallFilter {
 
     // MARK: Deadly
 
-    private static let programs = [__NR_execve, __NR_execveat]
+    static let programs = [__NR_execve, __NR_execveat]
 
     /// Their memory, their descriptors, their course.
-    private static let otherProcesses = [
+    static let otherProcesses = [
         __NR_ptrace, __NR_process_vm_readv, __NR_process_vm_writev, __NR_process_madvise, __NR_pidfd_getfd, __NR_kcmp,
     ]
 
     /// Its modules and programs, its restart, its log.
-    private static let kernel = [
+    static let kernel = [
         __NR_init_module, __NR_finit_module, __NR_delete_module, __NR_kexec_load, __NR_bpf, __NR_reboot, __NR_syslog,
         __NR_settimeofday, __NR_clock_settime, __NR_acct, __NR_swapon, __NR_swapoff,
     ]
 
     /// Other views of the file system, and ways to its files that pass by their names.
-    private static let fileSystems = [
+    static let fileSystems = [
         __NR_mount, __NR_umount2, __NR_pivot_root, __NR_chroot, __NR_move_mount, __NR_open_tree, __NR_fsopen,
         __NR_fsmount, __NR_setns, __NR_unshare, __NR_open_by_handle_at, __NR_name_to_handle_at,
     ]
 
     /// Interfaces that are large, that mistakes in the kernel are found in, and that no library calls by itself.
-    private static let wideInterfaces = [
+    static let wideInterfaces = [
         __NR_io_uring_setup, __NR_io_uring_enter, __NR_io_uring_register, __NR_userfaultfd, __NR_perf_event_open,
         __NR_add_key, __NR_request_key, __NR_keyctl, __NR_fanotify_init, __NR_personality,
     ]

@@ -24,6 +24,7 @@ struct SystemCallFilter {
         enum Test {
             case isOneOf([UInt32])
             case hasNone(of: UInt32)
+            case has(UInt32)
         }
 
         /// From 0.
@@ -37,10 +38,17 @@ struct SystemCallFilter {
         static func argument(_ argument: Int, hasNoneOf bits: Int32) -> Condition {
             Condition(argument: argument, test: .hasNone(of: UInt32(bitPattern: bits)))
         }
+
+        /// - Parameter bit: one.
+        static func argument(_ argument: Int, has bit: Int32) -> Condition {
+            Condition(argument: argument, test: .has(UInt32(bitPattern: bit)))
+        }
     }
 
     /// Calls that end the process by SIGSYS.
     var deadly: [Int32]
+    /// Calls that are there no more, by their error: libraries know an older one to take in their place. `ENOSYS`
+    var missing: [Int32] = []
     /// Calls that are made. At most one rule for a call.
     var allowed: [Rule]
 
@@ -62,6 +70,7 @@ struct SystemCallFilter {
 
     private static let allow = Self.end(SECCOMP_RET_ALLOW)
     private static let refuse = Self.end(UInt32(SECCOMP_RET_ERRNO) | UInt32(EPERM))
+    private static let deny = Self.end(UInt32(SECCOMP_RET_ERRNO) | UInt32(ENOSYS))
     private static let kill = Self.end(SECCOMP_RET_KILL_PROCESS)
 
     /// Calls with no condition come first, most of all what each message takes: the kernel remembers them (Linux 5.11) and
@@ -85,6 +94,9 @@ struct SystemCallFilter {
             program.append(Self.jump(clinux_bpf_if_equal, UInt32(rule.call), ifFalse: UInt8(block.count)))
             program += block
         }
+        for call in missing {
+            program += [Self.jump(clinux_bpf_if_equal, UInt32(call), ifFalse: 1), Self.deny]
+        }
         for call in deadly {
             program += [Self.jump(clinux_bpf_if_equal, UInt32(call), ifFalse: 1), Self.kill]
         }
@@ -96,6 +108,7 @@ struct SystemCallFilter {
         let tests: [sock_filter] =
             switch condition.test {
             case .hasNone(let bits): [jump(clinux_bpf_if_any_bit, bits, ifFalse: 1)]
+            case .has(let bit): [jump(clinux_bpf_if_any_bit, bit, ifTrue: 1)]
             case .isOneOf(let values):
                 // Each jumps over those behind it and the refusal.
                 values.enumerated().map { index, value in

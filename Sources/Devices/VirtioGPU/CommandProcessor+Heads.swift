@@ -1,0 +1,149 @@
+import Device
+
+extension CommandProcessor {
+    // MARK: Pictures
+
+    func setScanout(_ number: UInt32, to area: Rectangle, of id: UInt32) throws(Refusal) {
+        let head = try head(number)
+        guard id != 0 else { return show(nil, nil, at: head) }
+        let resource = try resource(id)
+        if let host = resource.host { return try setScanout(head, to: area, of: id, host) }
+        guard case .image(let format, let width, let height, let pixels) = resource.content else {
+            throw .invalidResource
+        }
+        guard area.width > 0, area.height > 0, area.fits(width: width, height: height) else { throw .invalidParameter }
+        let scanout = picture(of: area, width: width, format: format, pixels)
+        show(Head.Source(resource: id, area: area), scanout, at: head)
+    }
+
+    func setScanout(
+        _ number: UInt32, to area: Rectangle, ofBlob id: UInt32, _ layout: Command.BlobLayout
+    ) throws(Refusal) {
+        try require(.resourceBlob)
+        let head = try head(number)
+        guard id != 0 else { return show(nil, nil, at: head) }
+        guard case .blob(let size) = try resource(id).content else { throw .invalidResource }
+        let (width, height) = (Int(layout.width), Int(layout.height))
+        guard let format = PixelFormat(virtio: layout.format), area.width > 0, area.height > 0,
+            width <= Resource.maximumEdge, height <= Resource.maximumEdge, area.fits(width: width, height: height)
+        else { throw .invalidParameter }
+        let stride = UInt64(layout.stride)
+        let line = UInt64(width * Resource.bytesPerPixel)
+        let end = UInt64(layout.offset) + UInt64(height - 1) * stride + line
+        guard stride >= line, end <= size else { throw .invalidParameter }
+        let blob = Head.Blob(
+            format: format, offset: UInt64(layout.offset), stride: stride, pixels: try pixels(for: area, at: head))
+        let scanout = picture(of: area, blob)
+        show(Head.Source(resource: id, area: area, blob: blob), scanout, at: head)
+    }
+
+    /// Memory for a head's copy of an area.
+    func pixels(for area: Rectangle, at head: Head) throws(Refusal) -> Range<Int> {
+        // A flip between two pictures of one size needs no other.
+        if let now = head.source, let shown = now.blob, now.area.width == area.width, now.area.height == area.height {
+            return shown.pixels
+        }
+        guard let pixels = memory.allocate(area.width * area.height * Resource.bytesPerPixel) else {
+            throw .outOfMemory
+        }
+        return pixels
+    }
+
+    /// Changes what a head shows, and frees the copy that it has shown before.
+    func show(_ source: Head.Source?, _ picture: Scanout?, at head: Head) {
+        if let before = head.source?.blob?.pixels, before != source?.blob?.pixels { memory.release(before) }
+        head.show(source, picture)
+    }
+
+    func picture(of area: Rectangle, width: Int, format: PixelFormat, _ pixels: Range<Int>) -> Scanout {
+        let stride = width * Resource.bytesPerPixel
+        return Scanout(
+            width: area.width, height: area.height, stride: stride, format: format, memory: file,
+            offset: pixels.lowerBound + area.y * stride + area.x * Resource.bytesPerPixel)
+    }
+
+    func picture(of area: Rectangle, _ blob: Head.Blob) -> Scanout {
+        Scanout(
+            width: area.width, height: area.height, stride: area.width * Resource.bytesPerPixel, format: blob.format,
+            memory: file, offset: blob.pixels.lowerBound)
+    }
+
+    func flush(_ area: Rectangle, of id: UInt32) throws(Refusal) -> Progress {
+        let resource = try resource(id)
+        if case .image(_, let width, let height, _) = resource.content, !area.fits(width: width, height: height) {
+            throw .invalidParameter
+        }
+        if let host = resource.host { return try flush(area, of: id, host) }
+        for head in heads {
+            guard let source = head.source, source.resource == id, let part = head.part(of: area) else { continue }
+            head.damage(part)
+            if let blob = source.blob { try copy(part, of: source, blob, resource.backing) }
+        }
+        return .complete
+    }
+
+    /// Brings a part of the head's copy of a blob up to date.
+    private func copy(
+        _ part: Rectangle, of source: Head.Source, _ blob: Head.Blob, _ backing: Backing?
+    ) throws(Refusal) {
+        guard let backing else { throw .unspecified }
+        let (x, y) = (UInt64(source.area.x + part.x), UInt64(source.area.y + part.y))
+        let stride = source.area.width * Resource.bytesPerPixel
+        try copy(
+            from: backing, at: blob.offset + y * blob.stride + x * UInt64(Resource.bytesPerPixel), stride: blob.stride,
+            width: part.width, height: part.height,
+            to: blob.pixels.lowerBound + part.y * stride + part.x * Resource.bytesPerPixel, stride: stride)
+    }
+
+    // MARK: Cursors
+
+    func updateCursor(
+        of number: UInt32, from id: UInt32, _ pointer: Head.Pointer
+    ) throws(Refusal) -> Progress {
+        let head = try head(number)
+        var progress = Progress.complete
+        if id != 0 {
+            let resource = try resource(id)
+            if let host = resource.host {
+                progress = try readCursor(from: id, host, to: head.cursorPlace)
+            } else {
+                try copyCursor(from: resource, to: head.cursorPlace)
+            }
+        }
+        head.pointer = pointer
+        return progress
+    }
+
+    func moveCursor(of number: UInt32, _ x: Int32, _ y: Int32) throws(Refusal) {
+        let head = try head(number)
+        head.pointer?.x = x
+        head.pointer?.y = y
+    }
+
+    /// Copies the image, so that the resource may go or change while the cursor stays.
+    private func copyCursor(from resource: Resource, to place: Int) throws(Refusal) {
+        let edge = Head.cursorEdge
+        switch resource.content {
+        case .image(let format, let width, let height, let pixels):
+            guard width == edge, height == edge else { throw .invalidParameter }
+            file.replace(at: place, with: file, at: pixels.lowerBound, count: Head.cursorSize)
+            convertCursor(at: place, from: format)
+        case .blob(let size):
+            guard let backing = resource.backing else { throw .unspecified }
+            guard size >= Head.cursorSize else { throw .invalidParameter }
+            try backing.copy(at: 0, count: Head.cursorSize, from: guest, to: file, at: place)
+        case .host: throw .invalidResource
+        }
+    }
+
+    func convertCursor(at place: Int, from format: PixelFormat) {
+        let channels = format.cursorChannels
+        guard channels != PixelFormat.argb8888.cursorChannels else { return }
+        var image = [UInt8](repeating: 0, count: Head.cursorSize)
+        var span = image.mutableSpan
+        var bytes = span.mutableBytes
+        file.copy(at: place, count: Head.cursorSize, into: &bytes)
+        let converted = image.indices.map { image[$0 & ~3 + channels[$0 & 3]] }
+        file.replace(at: place, with: converted.span.bytes)
+    }
+}

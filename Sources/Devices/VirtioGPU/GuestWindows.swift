@@ -1,0 +1,97 @@
+import GuestMemory
+import Linux
+import Renderer
+
+/// The guest's memory as the renderer sees it: windows, each a whole map that some resource's backing lies in.
+///
+/// The renderer maps a window itself, from the file behind it, and uses it whenever the guest's commands say so. So each is pinned: an
+/// unmap has the renderer told to let go, and is done when it has, or when it has ended.
+final class GuestWindows {
+    /// The most there are at a time.
+    static let maximumCount = 256
+
+    private final class Window {
+        let id: UInt32
+        let map: ShareableMap
+        var pin: Pin?
+
+        init(_ id: UInt32, _ map: ShareableMap) {
+            self.id = id
+            self.map = map
+        }
+    }
+
+    private let memory: AddressSpace
+    private let renderer: RendererProcess
+    /// By the address where the map begins.
+    private var windows: [UInt64: Window] = [:]
+
+    init(_ memory: AddressSpace, for renderer: RendererProcess) {
+        self.memory = memory
+        self.renderer = renderer
+        memory.keepsDescriptors = true
+    }
+
+    /// Where the pieces of a backing are for the renderer.
+    ///
+    /// - Throws: ``Refusal/unspecified`` when there is guest memory that can't be shared, ``Refusal/outOfMemory`` when there
+    ///   are too many pieces or windows.
+    func pieces(of backing: Backing) throws(Refusal) -> [RendererCommand.MemoryPiece] {
+        var pieces: [RendererCommand.MemoryPiece] = []
+        for piece in backing.pieces {
+            var address = piece.address
+            var left = piece.length
+            while left > 0 {
+                guard pieces.count < RendererCommand.pieceLimit else { throw .outOfMemory }
+                let window = try window(at: address)
+                let size = min(left - 1, window.map.last - address) + 1
+                pieces.append(.init(window: window.id, offset: address - window.map.address, size: size))
+                left -= size
+                address &+= size
+            }
+        }
+        return pieces
+    }
+
+    private func window(at address: UInt64) throws(Refusal) -> Window {
+        guard let map = memory.shareableMap(at: address) else { throw .unspecified }
+        if let window = windows[map.address] { return window }
+        guard map.access == [.read, .write], map.last - map.address < .max else { throw .unspecified }
+        guard windows.count < Self.maximumCount else { throw .outOfMemory }
+        let size = map.last - map.address + 1
+        let window: Window
+        do throws(Errno) {
+            window = Window(try renderer.share(map.descriptor, offset: map.offset, size: size), map)
+        } catch {
+            throw .unspecified
+        }
+        do throws(DMAError) {
+            window.pin = try memory.pin(
+                address: map.address, size: size, access: map.access,
+                onWithdrawal: { [weak self] in self?.letGo(of: map.address) })
+        } catch {
+            throw .unspecified
+        }
+        windows[map.address] = window
+        return window
+    }
+
+    private func letGo(of address: UInt64) {
+        guard let window = windows.removeValue(forKey: address) else { return }
+        renderer.send(.unmapMemory(window: window.id)) { _ in window.pin?.release() }
+    }
+
+    /// The renderer may have written to any of it.
+    func markWritten() {
+        guard memory.dirtyLog.isStarted else { return }
+        for window in windows.values {
+            memory.dirtyLog.mark(address: window.map.address, size: window.map.last - window.map.address + 1)
+        }
+    }
+
+    /// The renderer has ended.
+    func removeAll() {
+        for window in windows.values { window.pin?.release() }
+        windows = [:]
+    }
+}

@@ -1,0 +1,220 @@
+import Device
+import GuestMemory
+import Linux
+import Renderer
+
+/// 3D: a renderer in a process of its own, from the device's side.
+///
+/// The renderer may end or hang at any moment, by the guest's doing or the driver's. Its contexts are lost then, and a new one takes
+/// its place: at once, and the more often it happens the later. VIRTIO 1.2, section 5.7.6.9
+final class Rendering {
+    struct CapabilitySet: Equatable {
+        let id: UInt32
+        let version: UInt32
+        let contents: [UInt8]
+    }
+
+    /// VIRTIO_GPU_CAPSET_VIRGL, VIRTIO_GPU_CAPSET_VIRGL2, and their versions.
+    private static let known: [(id: UInt32, version: UInt32)] = [(1, 1), (2, 2)]
+
+    /// The most contexts there are at a time.
+    static let maximumContexts = 1024
+
+    let capabilitySets: [CapabilitySet]
+    /// With what tells one that was made later from another of the same number.
+    var contexts: [UInt32: UInt64] = [:]
+    let windows: GuestWindows
+    /// Called when every context, and all that the renderer had, is lost.
+    var onLoss: () -> Void = {}
+    /// Takes a sentence for the administrator.
+    var report: (String) -> Void = { _ in }
+    /// Called when ``isCongested`` has become false.
+    var onRoom: () -> Void {
+        get { process.onRoom }
+        set { process.onRoom = newValue }
+    }
+
+    let process: RendererProcess
+    private let loop: EventLoop
+    private let timer: TimerFD
+    private var timerWatch: EventLoop.Token?
+    private var backOff = BackOff()
+    /// The window of the video memory, once there is one.
+    private var pixels: UInt32?
+    /// Whether the renderer was asked for anything.
+    private var isUsed = false
+
+    /// Starts a renderer, and waits until it has told what it can do.
+    ///
+    /// - Parameters:
+    ///   - renderNode: such as /dev/dri/renderD128; nil: a software renderer.
+    ///   - seconds: how long a renderer may go without an answer while one is due.
+    /// - Throws: `OptionError` when there is none on this machine.
+    init(guest: AddressSpace, loop: EventLoop, renderNode: String?, seconds: Int) throws {
+        let program: String
+        do throws(CompanionProgram.Missing) {
+            program = try CompanionProgram.path(of: "mediated-renderer")
+        } catch {
+            throw OptionError("There is no 3D on this machine. \(error)")
+        }
+        let milliseconds = seconds * 1000
+        process = try RendererProcess(
+            program: program, renderNode: renderNode, loop: loop, milliseconds: UInt64(milliseconds))
+        windows = GuestWindows(guest, for: process)
+        self.loop = loop
+        timer = try TimerFD()
+        capabilitySets = try Self.capabilitySets(of: process, renderNode, milliseconds: Int32(milliseconds))
+        process.onEnd = { [unowned self] in hasEnded($0) }
+        timerWatch = try loop.watch(timer.descriptor, for: .readable) { [unowned self] _ in
+            timer.consume()
+            start()
+        }
+    }
+
+    deinit {
+        if let timerWatch { loop.unwatch(timerWatch) }
+    }
+
+    private static func capabilitySets(
+        of process: RendererProcess, _ renderNode: String?, milliseconds: Int32
+    ) throws -> [CapabilitySet] {
+        try process.start()
+        var sets: [CapabilitySet] = []
+        for (id, version) in known {
+            process.send(.capabilitySet(id: id, version: version)) { reply in
+                guard let reply, reply.status == .done else { return }
+                sets.append(CapabilitySet(id: id, version: version, contents: reply.data))
+            }
+        }
+        guard process.waitForAnswers(milliseconds: milliseconds), process.isRunning, !sets.isEmpty else {
+            let place = renderNode.map { "at '\($0)'" } ?? "in software"
+            throw OptionError(
+                "There is no 3D \(place) on this machine: the renderer can't start, for the reason in the line above.")
+        }
+        return sets
+    }
+
+    // MARK: Commands
+
+    /// Whether commands wait for room: there had better come no more.
+    var isCongested: Bool { process.isCongested }
+
+    /// Has the renderer carry out commands, one after the other, whether they succeed or not.
+    ///
+    /// - Parameters:
+    ///   - isFenced: whether that is done when they were drawn, too.
+    ///   - completion: gets the first status that is not ``RendererReply/Status/done``; nil: the renderer has ended.
+    func send(
+        _ commands: [RendererCommand], isFenced: Bool = false, completion: @escaping (RendererReply.Status?) -> Void
+    ) {
+        isUsed = true
+        var result: RendererReply.Status? = .done
+        let all = isFenced ? commands + [.fence] : commands
+        var left = all.count
+        if left == 0 { completion(result) }
+        for command in all {
+            process.send(command) { [windows] reply in
+                if command.mayWriteGuestMemory { windows.markWritten() }
+                if result == .done { result = reply?.status }
+                left -= 1
+                if left == 0 { completion(result) }
+            }
+        }
+    }
+
+    /// Where bytes of the video memory are for the renderer.
+    func place(in memory: MemoryFile, at offset: Int, size: Int) throws(Refusal) -> RendererCommand.MemoryPiece {
+        if pixels == nil {
+            do throws(Errno) {
+                pixels = try process.share(memory.descriptor, offset: 0, size: UInt64(memory.size))
+            } catch {
+                throw .invalidContext
+            }
+        }
+        return .init(window: pixels ?? 0, offset: UInt64(offset), size: UInt64(size))
+    }
+
+    // MARK: Life
+
+    private func start() {
+        do throws(Errno) {
+            try process.start()
+        } catch .resourceBusy {
+            // Its end will be heard.
+        } catch {
+            report("No renderer can be started: \(error).")
+            timer.set(nanoseconds: backOff.next())
+        }
+    }
+
+    private func hasEnded(_ reason: String?) {
+        contexts = [:]
+        pixels = nil
+        isUsed = false
+        windows.removeAll()
+        onLoss()
+        guard let reason else { return start() }
+        let delay = backOff.next()
+        report(
+            "\(reason) The guest's 3D contexts are lost; a new renderer starts "
+                + "\(delay < 1_000_000_000 ? "at once" : "in \(delay / 1_000_000_000) s").")
+        timer.set(nanoseconds: delay)
+    }
+
+    /// How long a renderer that is told to end may take, in milliseconds. It is killed, so this is a matter of scheduling.
+    private static let endLimit: Int32 = 2000
+    /// How long a renderer may take for what it has begun when the device is to stand still, in milliseconds.
+    private static let settleLimit: Int32 = 3000
+
+    /// Gives the guest, which begins anew, another renderer, unless this one was never used.
+    func reset() {
+        guard isUsed else { return }
+        process.stop()
+        // Nothing of the last guest reaches the pictures of the next one.
+        _ = process.waitForEnd(milliseconds: Self.endLimit)
+    }
+
+    /// Waits until the renderer touches no guest memory: it has carried out everything, or is ended.
+    func settle() {
+        guard !process.waitForAnswers(milliseconds: Self.settleLimit) else { return }
+        process.stop()
+        _ = process.waitForEnd(milliseconds: Self.endLimit)
+    }
+}
+
+extension RendererCommand {
+    /// Transfers are part of command streams, too.
+    fileprivate var mayWriteGuestMemory: Bool {
+        switch self {
+        case .submit, .transferFromHost: true
+        default: false
+        }
+    }
+}
+
+/// How long to wait before something that has failed is tried again: not at all the first time, then a second, and each time
+/// twice as long, up to a minute. Whoever fails after a while of success begins at the start.
+struct BackOff {
+    private static let limit: UInt64 = 60_000_000_000
+
+    private let clock: () -> UInt64
+    private var delay: UInt64 = 0
+    private var last: UInt64
+
+    /// - Parameter clock: the time in nanoseconds, from any moment on.
+    init(clock: @escaping () -> UInt64 = { SystemClock.nanoseconds }) {
+        self.clock = clock
+        last = clock()
+    }
+
+    /// Something has failed.
+    ///
+    /// - Returns: how long to wait, in nanoseconds; at least 1.
+    mutating func next() -> UInt64 {
+        let now = clock()
+        if now &- last >= delay &+ Self.limit { delay = 0 }
+        last = now
+        defer { delay = min(Self.limit, delay == 0 ? 1_000_000_000 : delay * 2) }
+        return max(1, delay)
+    }
+}

@@ -1,0 +1,35 @@
+import Device
+import Linux
+
+/// What pictures may take can grow and shrink while the guest uses it.
+extension VirtioGPU {
+    static let videoMemoryRange = 1 << 20...VideoMemory.size
+    static let frameRates = 0...240
+
+    public var quota: Quota { Quota(videoMemory: processor.memory.limit, frameRate: frameRate) }
+
+    public var videoMemoryUsed: Int? {
+        (try? processor.file.memoryTaken()).map { $0 + processor.memory.elsewhere }
+    }
+
+    public func apply(_ changes: Quota) throws(QuotaError) {
+        let limit = changes.videoMemory ?? processor.memory.limit
+        let frameRate = changes.frameRate ?? frameRate
+        let range = Self.videoMemoryRange
+        guard range.contains(limit) else {
+            throw QuotaError(
+                "Video memory can't be \(limit) bytes: it must be from \(range.lowerBound) to \(range.upperBound).")
+        }
+        guard limit >= processor.memory.used else {
+            throw QuotaError(
+                "Video memory can't be \(limit) bytes now: the guest's pictures use \(processor.memory.used).")
+        }
+        guard Self.frameRates.contains(frameRate) else {
+            throw QuotaError(
+                "The frame rate can't be \(frameRate): it must be from \(Self.frameRates.lowerBound), for no limit, "
+                    + "to \(Self.frameRates.upperBound).")
+        }
+        processor.memory.limit = limit
+        self.frameRate = frameRate
+    }
+}

@@ -1,0 +1,543 @@
+import CLinux
+import Device
+import FakeDriver
+import Foundation
+import Glibc
+import Linux
+import Renderer
+import SeededRandom
+import Testing
+
+@testable import VirtioGPU
+
+/// 3D through queues and registers, drawn by a real virglrenderer with Mesa's software driver.
+@Suite(.serialized) struct RenderingTests {
+    typealias Machine = DeviceTests.Machine
+
+    /// PIPE_TEXTURE_2D; VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM; VIRGL_BIND_RENDER_TARGET.
+    private static let texture2D: UInt32 = 2
+    private static let bgra: UInt32 = 1
+    private static let renderTarget: UInt32 = 1 << 1
+    private static let invalidContext: UInt32 = 0x1204
+
+    /// A machine whose driver takes 3D.
+    private func machine(_ options: String...) throws -> Machine {
+        let all = ["renderer=virgl"] + options
+        switch all.count {
+        case 1: return try Machine(all[0], features: 0b11111)
+        default: return try Machine(all[0], all[1], features: 0b11111)
+        }
+    }
+
+    // MARK: Requests
+
+    /// The header of a command in a context.
+    private func header(_ type: virtio_gpu_ctrl_type, context: UInt32, flags: UInt32 = 0, fence: UInt64 = 0) -> [UInt8]
+    {
+        wire([type.rawValue, flags]) + wire(fence) + wire([context, 0])
+    }
+
+    private func createContext(_ id: UInt32, initialization: UInt32 = 0) -> [UInt8] {
+        header(VIRTIO_GPU_CMD_CTX_CREATE, context: id) + wire([4, initialization]) + Array("test".utf8)
+            + [UInt8](repeating: 0, count: 60)
+    }
+
+    private func createResource(
+        _ id: UInt32, width: UInt32 = 16, height: UInt32 = 8, target: UInt32 = texture2D, format: UInt32 = bgra
+    ) -> [UInt8] {
+        header(VIRTIO_GPU_CMD_RESOURCE_CREATE_3D, context: 0)
+            + wire([id, target, format, Self.renderTarget, width, height, 1, 1, 0, 0, 0, 0])
+    }
+
+    private func attach(_ id: UInt32, to context: UInt32) -> [UInt8] {
+        header(VIRTIO_GPU_CMD_CTX_ATTACH_RESOURCE, context: context) + wire([id, 0])
+    }
+
+    private func submit(
+        _ words: [UInt32], to context: UInt32, size: Int? = nil, flags: UInt32 = 0, fence: UInt64 = 0
+    ) -> [UInt8] {
+        header(VIRTIO_GPU_CMD_SUBMIT_3D, context: context, flags: flags, fence: fence)
+            + wire([UInt32(size ?? words.count * 4), 0]) + wire(words)
+    }
+
+    private func transfer(
+        _ type: virtio_gpu_ctrl_type, _ id: UInt32, context: UInt32 = 0, width: UInt32 = 16, height: UInt32 = 8
+    ) -> [UInt8] {
+        header(type, context: context) + wire([0, 0, 0, width, height, 1]) + wire(UInt64(0))
+            + wire([id, 0, width &* 4, 0])
+    }
+
+    /// The response's type.
+    private func answer(_ machine: Machine, _ request: [UInt8]) throws -> UInt32 {
+        word(try machine.send(request, room: 24), 0)
+    }
+
+    private func done(
+        _ machine: Machine, _ request: [UInt8], sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        #expect(try answer(machine, request) == Answered.done, sourceLocation: sourceLocation)
+    }
+
+    /// Words of virglrenderer's command stream (virgl_protocol.h): makes a surface of a resource's first level, draws to it
+    /// from now on, and fills it with a colour.
+    private func clear(_ id: UInt32, red: Float, green: Float, blue: Float, surface: UInt32 = 3) -> [UInt32] {
+        func header(_ command: UInt32, object: UInt32 = 0, length: UInt32) -> UInt32 {
+            command | object << 8 | length << 16
+        }
+        let colour = [red, green, blue, 1].map(\.bitPattern)
+        return [header(1, object: 8, length: 5), surface, id, Self.bgra, 0, 0]
+            + [header(5, length: 3), 1, 0, surface]
+            + [header(7, length: 8), 4] + colour + [0, 0, 0]
+    }
+
+    /// Makes context 1 and in it resource 7, of 16 by 8 pixels, with backing.
+    ///
+    /// - Returns: where the backing is.
+    @discardableResult
+    private func setUp(_ machine: Machine) throws -> UInt64 {
+        let backing = machine.driver.allocate([UInt8](repeating: 0, count: 512))
+        try done(machine, createContext(1))
+        try done(machine, createResource(7))
+        let entry = wire([7, 1]) + wire(backing) + wire([512, 0])
+        try done(machine, header(VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING, context: 0) + entry)
+        try done(machine, attach(7, to: 1))
+        return backing
+    }
+
+    private func show(_ machine: Machine) throws {
+        let area = wire([0, 0, 16, 8])
+        try done(machine, header(VIRTIO_GPU_CMD_SET_SCANOUT, context: 0) + area + wire([0, 7]))
+        try done(machine, header(VIRTIO_GPU_CMD_RESOURCE_FLUSH, context: 0) + area + wire([7, 0]))
+    }
+
+    /// The renderer's process ID: the launcher's child.
+    private func renderer(of machine: Machine) throws -> Int32 {
+        let launcher = try #require(machine.gpu.driver.processor.rendering).process.launcherID
+        return try machine.wait {
+            let path = "/proc/\(launcher)/task/\(launcher)/children"
+            return try String(contentsOfFile: path, encoding: .utf8).split(separator: " ").last.flatMap { Int32($0) }
+        }
+    }
+
+    // MARK: Tests
+
+    @Test func driversFindTheCapabilitySets() throws {
+        #expect(try Machine("renderer=none").driver.offered.rawValue & 0b10001 == 0)
+        let machine = try machine()
+        #expect(try machine.driver.offered.rawValue & 0b10001 == 0b10001)
+        #expect(try machine.driver.deviceConfiguration(12, .long) == 2)
+        for (index, id) in [UInt32(1), 2].enumerated() {
+            let info = try machine.send(
+                header(VIRTIO_GPU_CMD_GET_CAPSET_INFO, context: 0) + wire([UInt32(index), 0]), room: 40)
+            #expect(word(info, 0) == 0x1102 && word(info, 24) == id && word(info, 28) == id)
+            let size = Int(word(info, 32))
+            #expect(size > 100)
+            let set = header(VIRTIO_GPU_CMD_GET_CAPSET, context: 0) + wire([id, id])
+            let contents = try machine.send(set, room: 24 + size)
+            #expect(word(contents, 0) == 0x1103 && contents.count == 24 + size && word(contents, 24) == id)
+            #expect(word(try machine.send(set, room: 23 + size), 0) == Answered.unspecified)
+            let newer = header(VIRTIO_GPU_CMD_GET_CAPSET, context: 0) + wire([id, id + 1])
+            #expect(try answer(machine, newer) == Answered.invalidParameter)
+        }
+        let beyond = header(VIRTIO_GPU_CMD_GET_CAPSET_INFO, context: 0) + wire([2, 0])
+        #expect(word(try machine.send(beyond, room: 40), 0) == Answered.invalidParameter)
+        let unknown = header(VIRTIO_GPU_CMD_GET_CAPSET, context: 0) + wire([4, 0])
+        #expect(try answer(machine, unknown) == Answered.invalidParameter)
+    }
+
+    @Test func whatIsDrawnComesBackToTheGuest() throws {
+        let machine = try machine()
+        let backing = try setUp(machine)
+        try done(machine, submit(clear(7, red: 1, green: 0, blue: 0), to: 1))
+        try done(machine, transfer(VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D, 7, context: 1))
+        let pixels = machine.driver.bytes(at: backing, count: 512)
+        #expect(stride(from: 0, to: 512, by: 4).allSatisfy { word(pixels, $0) == 0xffff_0000 })
+        // And the other way.
+        let pattern = (0..<512).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+        machine.driver.store(pattern, at: backing)
+        try done(machine, transfer(VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D, 7))
+        machine.driver.store([UInt8](repeating: 0, count: 512), at: backing)
+        try done(machine, transfer(VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D, 7))
+        #expect(machine.driver.bytes(at: backing, count: 512) == pattern)
+    }
+
+    @Test func headsShowWhatIsDrawnOnceItIsFlushed() throws {
+        let machine = try machine()
+        try setUp(machine)
+        try done(machine, submit(clear(7, red: 0, green: 1, blue: 0), to: 1))
+        try show(machine)
+        #expect(machine.picture() == [UInt32](repeating: 0xff00_ff00, count: 128))
+        let head = try #require(machine.gpu.framebuffers.first)
+        _ = head.takeDamage()
+        try done(machine, submit(clear(7, red: 0, green: 0, blue: 1, surface: 4), to: 1))
+        let part = wire([3, 2, 4, 5])
+        try done(machine, header(VIRTIO_GPU_CMD_RESOURCE_FLUSH, context: 0) + part + wire([7, 0]))
+        #expect(head.takeDamage() == [Rectangle(x: 3, y: 2, width: 4, height: 5)])
+        let lines = stride(from: 0, to: 128, by: 16).map { machine.picture()?[$0 + 3] }
+        #expect(lines == [0xff00_ff00, 0xff00_ff00] + [UInt32](repeating: 0xff00_00ff, count: 5) + [0xff00_ff00])
+        // A part of it, and what is outside.
+        try done(machine, header(VIRTIO_GPU_CMD_SET_SCANOUT, context: 0) + wire([4, 4, 8, 4]) + wire([0, 7]))
+        try done(machine, header(VIRTIO_GPU_CMD_RESOURCE_FLUSH, context: 0) + wire([0, 0, 16, 8]) + wire([7, 0]))
+        #expect(machine.picture() == [UInt32](repeating: 0xff00_00ff, count: 32))
+        let outside = header(VIRTIO_GPU_CMD_SET_SCANOUT, context: 0) + wire([4, 4, 13, 4]) + wire([0, 7])
+        #expect(try answer(machine, outside) == Answered.invalidParameter)
+        try done(machine, header(VIRTIO_GPU_CMD_RESOURCE_UNREF, context: 0) + wire([7, 0]))
+        #expect(machine.picture() == nil)
+        #expect(machine.gpu.driver.processor.memory.used == 0)
+    }
+
+    @Test func aCursorMayBeDrawnByTheRenderer() throws {
+        let machine = try machine()
+        try done(machine, createContext(1))
+        try done(machine, createResource(7, width: 64, height: 64))
+        try done(machine, attach(7, to: 1))
+        try done(machine, submit(clear(7, red: 1, green: 1, blue: 0), to: 1))
+        let update = header(VIRTIO_GPU_CMD_UPDATE_CURSOR, context: 0) + wire([0, 5, 6, 0]) + wire([7, 0, 0, 0])
+        #expect(word(try machine.send(update, room: 24, on: machine.cursor), 0) == Answered.done)
+        let image = try #require(machine.gpu.framebuffers[0].cursor?.image)
+        var bytes = [UInt8](repeating: 0, count: 4)
+        var span = bytes.mutableSpan
+        var raw = span.mutableBytes
+        image.memory.copy(at: image.offset, count: 4, into: &raw)
+        #expect(bytes == [0, 255, 255, 255])
+    }
+
+    @Test func whatIsWrongIsRefusedAndHarmsNothing() throws {
+        let machine = try machine()
+        try setUp(machine)
+        let refused: [([UInt8], UInt32)] = [
+            (createContext(0), Self.invalidContext), (createContext(1), Self.invalidContext),
+            (createContext(2, initialization: 9), Answered.invalidParameter),
+            (createContext(2, initialization: 0x102), Answered.invalidParameter),
+            (
+                header(VIRTIO_GPU_CMD_CTX_CREATE, context: 2) + wire([65, 0]) + [UInt8](repeating: 0, count: 64),
+                Answered.invalidParameter
+            ),
+            (Array(createContext(2).dropLast()), Answered.unspecified),
+            (header(VIRTIO_GPU_CMD_CTX_DESTROY, context: 2), Self.invalidContext),
+            (attach(7, to: 2), Self.invalidContext), (attach(8, to: 1), Answered.invalidResource),
+            (header(VIRTIO_GPU_CMD_CTX_DETACH_RESOURCE, context: 1) + wire([8, 0]), Answered.invalidResource),
+            (createResource(0), Answered.invalidResource), (createResource(7), Answered.invalidResource),
+            (createResource(8, width: 0), Answered.invalidParameter),
+            (createResource(8, width: 16385), Answered.invalidParameter),
+            (createResource(8, target: 9), Answered.invalidParameter),
+            (createResource(8, format: 9999), Answered.invalidParameter),
+            (createResource(8, width: 8192, height: 8192), Answered.outOfMemory),
+            (submit([0], to: 2), Self.invalidContext), (submit([0], to: 1, size: 3), Answered.invalidParameter),
+            (submit([0], to: 1, size: 8), Answered.unspecified),
+            (submit([0], to: 1, size: 1 << 30), Answered.unspecified),
+            (transfer(VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D, 8), Answered.invalidResource),
+            (transfer(VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D, 7, context: 2), Self.invalidContext),
+            (transfer(VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D, 7, width: 17), Answered.invalidParameter),
+            (transfer(VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D, 7, height: 9), Answered.invalidParameter),
+            (
+                header(VIRTIO_GPU_CMD_RESOURCE_MAP_BLOB, context: 0) + wire([7, 0]) + wire(UInt64(0)),
+                Answered.unspecified
+            ),
+        ]
+        for (request, type) in refused {
+            let answered = try answer(machine, request)
+            #expect(answered == type, "command 0x\(String(word(request, 0), radix: 16))")
+        }
+        // Backing where there is no memory.
+        try done(machine, createResource(9))
+        let nowhere = wire([9, 1]) + wire(UInt64(1) << 40) + wire([512, 0])
+        let backing = header(VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING, context: 0) + nowhere
+        #expect(try answer(machine, backing) == Answered.unspecified)
+        #expect(
+            try answer(machine, transfer(VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D, 9)) == Answered.unspecified)
+        try done(machine, submit(clear(7, red: 1, green: 0, blue: 0), to: 1))
+    }
+
+    @Test func whatTheDriverDidNotTakeIsRefused() throws {
+        let machine = try Machine("renderer=virgl", features: 0b00010)
+        #expect(try answer(machine, createContext(1)) == Answered.unspecified)
+        #expect(try answer(machine, createResource(1)) == Answered.unspecified)
+        let withoutInit = try Machine("renderer=virgl", features: 0b00011)
+        try done(withoutInit, createContext(1))
+        #expect(try answer(withoutInit, createContext(2, initialization: 2)) == Answered.unspecified)
+    }
+
+    @Test func fencesOfATimelineComeBackInOrderThoughTheSecondIsDoneFirst() throws {
+        let machine = try machine()
+        try setUp(machine)
+        // Nothing is drawn until it goes on.
+        let process = try renderer(of: machine)
+        kill(process, SIGSTOP)
+        func add(_ request: [UInt8]) throws -> UInt64 {
+            let answer = machine.driver.allocate(24)
+            let address = machine.driver.allocate(request)
+            machine.control.add([.readable(address, request.count), .writable(answer, 24)], isIndirect: false)
+            try machine.driver.notify(machine.control)
+            return answer
+        }
+        let first = try add(submit(clear(7, red: 1, green: 0, blue: 0), to: 1, flags: 1, fence: 41))
+        let second = try add(header(VIRTIO_GPU_CMD_RESOURCE_UNREF, context: 0, flags: 1, fence: 42) + wire([99, 0]))
+        #expect(machine.control.takeUsed() == nil)
+        // Without a fence, or of another ring, nothing waits for it.
+        #expect(
+            try answer(machine, header(VIRTIO_GPU_CMD_RESOURCE_UNREF, context: 0) + wire([99, 0]))
+                == Answered.invalidResource)
+        let other =
+            wire([VIRTIO_GPU_CMD_RESOURCE_UNREF.rawValue, 3]) + wire(UInt64(43)) + wire([1, 1]) + wire([99, 0])
+        #expect(try answer(machine, other) == Answered.invalidResource)
+        kill(process, SIGCONT)
+        _ = try machine.wait { machine.control.takeUsed() }
+        #expect(word(machine.driver.bytes(at: first, count: 24), 0) == Answered.done)
+        #expect(word(machine.driver.bytes(at: first, count: 24), 8) == 41)
+        _ = try machine.wait { machine.control.takeUsed() }
+        #expect(word(machine.driver.bytes(at: second, count: 24), 0) == Answered.invalidResource)
+        #expect(word(machine.driver.bytes(at: second, count: 24), 8) == 42)
+    }
+
+    @Test func aRendererThatDiesCostsTheContextsAlone() throws {
+        let machine = try machine()
+        var reports: [String] = []
+        machine.host.report = { reports.append($0) }
+        try setUp(machine)
+        try done(machine, submit(clear(7, red: 1, green: 0, blue: 0), to: 1))
+        try show(machine)
+        let process = try renderer(of: machine)
+        kill(process, SIGSTOP)
+        kill(process, SIGKILL)
+        #expect(try answer(machine, submit([0], to: 1)) == Self.invalidContext)
+        _ = try machine.wait { () in reports.first }
+        #expect(reports.first?.contains("contexts are lost") == true)
+        #expect(try answer(machine, submit([0], to: 1)) == Self.invalidContext)
+        // What was shown stays, and 2D goes on.
+        #expect(machine.picture() == [UInt32](repeating: 0xffff_0000, count: 128))
+        try done(machine, header(VIRTIO_GPU_CMD_RESOURCE_FLUSH, context: 0) + wire([0, 0, 16, 8]) + wire([7, 0]))
+        #expect(
+            try answer(machine, transfer(VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D, 7)) == Answered.invalidResource)
+        try done(machine, header(VIRTIO_GPU_CMD_RESOURCE_DETACH_BACKING, context: 0) + wire([7, 0]))
+        try done(machine, header(VIRTIO_GPU_CMD_RESOURCE_UNREF, context: 0) + wire([7, 0]))
+        try machine.draw([1, 2, 3, 4, 5, 6, 7, 8])
+        #expect(machine.picture() == [1, 2, 3, 4, 5, 6, 7, 8])
+        try done(machine, header(VIRTIO_GPU_CMD_RESOURCE_UNREF, context: 0) + wire([1, 0]))
+        // A new one takes its place, and draws.
+        _ = try machine.wait { machine.gpu.driver.processor.rendering?.process.isRunning == true ? true : nil }
+        let backing = try setUp(machine)
+        try done(machine, submit(clear(7, red: 0, green: 1, blue: 1), to: 1))
+        try done(machine, transfer(VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D, 7))
+        #expect(word(machine.driver.bytes(at: backing, count: 4), 0) == 0xff00_ffff)
+    }
+
+    @Test func aRendererThatHangsIsReplaced() throws {
+        let machine = try machine("renderer-timeout=1")
+        try setUp(machine)
+        let process = try renderer(of: machine)
+        kill(process, SIGSTOP)
+        #expect(try answer(machine, submit([0], to: 1)) == Self.invalidContext)
+        _ = try machine.wait { machine.gpu.driver.processor.rendering?.process.isRunning == true ? true : nil }
+        try done(machine, createContext(1))
+    }
+
+    @Test(arguments: [SIGCONT, SIGKILL]) func moreThanTheRendererTakesWaitsInTheQueue(signal: Int32) throws {
+        let machine = try machine()
+        try setUp(machine)
+        let process = try renderer(of: machine)
+        kill(process, SIGSTOP)
+        // No operation, over and over.
+        let request = submit([], to: 1, size: 900_000) + [UInt8](repeating: 0, count: 900_000)
+        let address = machine.driver.allocate(request)
+        let answers = (0..<14).map { _ in machine.driver.allocate(24) }
+        for answer in answers {
+            machine.control.add([.readable(address, request.count), .writable(answer, 24)], isIndirect: true)
+        }
+        try machine.driver.notify(machine.control)
+        #expect(machine.gpu.driver.processor.rendering?.isCongested == true)
+        #expect(machine.control.takeUsed() == nil)
+        kill(process, signal)
+        for _ in answers { _ = try machine.wait { machine.control.takeUsed() } }
+        let types = Set(answers.map { word(machine.driver.bytes(at: $0, count: 4), 0) })
+        #expect(types == [signal == SIGCONT ? Answered.done : Self.invalidContext])
+    }
+
+    @Test(arguments: [SIGCONT, SIGKILL]) func anUnmapIsDoneWhenTheRendererHasLetGo(signal: Int32) throws {
+        let machine = try machine()
+        try setUp(machine)
+        let process = try renderer(of: machine)
+        kill(process, SIGSTOP)
+        var isReleased = false
+        let outcome = try machine.host.memory.unmap(
+            address: machine.ram.address, size: 1 << 20, onRelease: { isReleased = true })
+        #expect(outcome == .held)
+        try machine.host.loop.dispatch(milliseconds: 0)
+        #expect(!isReleased)
+        kill(process, signal)
+        _ = try machine.wait { isReleased ? true : nil }
+    }
+
+    @Test func aResetForgetsWhatTheRendererHad() throws {
+        let machine = try machine()
+        try setUp(machine)
+        try done(machine, submit(clear(7, red: 1, green: 0, blue: 0), to: 1))
+        try show(machine)
+        let before = try renderer(of: machine)
+        machine.gpu.reset()
+        #expect(machine.picture() == nil)
+        #expect(machine.gpu.driver.processor.rendering?.contexts == [:])
+        #expect(machine.gpu.driver.processor.memory.used == 0)
+        #expect(try machine.host.memory.unmap(address: machine.ram.address, size: 1 << 20, onRelease: {}) == .done)
+        // The launcher takes the old one's status before it makes another.
+        let rendering = try #require(machine.gpu.driver.processor.rendering)
+        rendering.send([.fence]) { #expect($0 == .done) }
+        #expect(rendering.process.waitForAnswers(milliseconds: 60_000))
+        #expect(try renderer(of: machine) != before)
+    }
+
+    @Test func standingStillMeansThatTheRendererHasNothingToDo() throws {
+        let machine = try machine()
+        try setUp(machine)
+        let request = submit(clear(7, red: 1, green: 0, blue: 0), to: 1, flags: 1, fence: 9)
+        let address = machine.driver.allocate(request)
+        let response = machine.driver.allocate(24)
+        machine.control.add([.readable(address, request.count), .writable(response, 24)], isIndirect: false)
+        try machine.driver.notify(machine.control)
+        machine.gpu.setRunning(false)
+        #expect(machine.gpu.driver.processor.rendering?.process.pendingCount == 0)
+        #expect(word(machine.driver.bytes(at: response, count: 4), 0) == Answered.done)
+    }
+
+    @Test func aRestoredDeviceShowsThePictureAndHasLostTheRest() throws {
+        let first = try machine()
+        try setUp(first)
+        try done(first, submit(clear(7, red: 1, green: 0, blue: 0), to: 1))
+        try show(first)
+        let second = try machine()
+        let (from, to) = (first.gpu.driver.processor.file, second.gpu.driver.processor.file)
+        to.replace(at: 0, with: from, at: 0, count: 1 << 20)
+        try second.gpu.driver.restore(first.gpu.driver.state)
+        #expect(second.picture() == first.picture() && first.picture() != nil)
+        #expect(try answer(second, submit([0], to: 1)) == Self.invalidContext)
+        #expect(
+            try answer(second, transfer(VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D, 7)) == Answered.invalidResource)
+        try done(second, header(VIRTIO_GPU_CMD_RESOURCE_UNREF, context: 0) + wire([7, 0]))
+        try setUp(second)
+    }
+
+    @Test func hostileStreamsHarmTheirOwnContextsAtMost() throws {
+        let machine = try machine()
+        let neighbour = try self.machine()
+        try setUp(neighbour)
+        var random = SplitMix(seed: 5)
+        for _ in 0..<300 {
+            if machine.gpu.driver.processor.rendering?.contexts[1] == nil {
+                _ = try answer(machine, createContext(1))
+                _ = try answer(machine, createResource(7))
+                _ = try answer(machine, attach(7, to: 1))
+            }
+            var words = clear(7, red: 1, green: 0, blue: 0)
+            for _ in 0..<Int.random(in: 0...6, using: &random) {
+                words[Int.random(in: 0..<words.count, using: &random)] = UInt32(truncatingIfNeeded: random.next())
+            }
+            let type = try answer(machine, submit(words, to: 1))
+            #expect([Answered.done, Answered.invalidParameter, Self.invalidContext].contains(type))
+        }
+        try machine.draw([1, 2, 3, 4, 5, 6, 7, 8])
+        #expect(machine.picture() == [1, 2, 3, 4, 5, 6, 7, 8])
+        try done(neighbour, submit(clear(7, red: 1, green: 0, blue: 0), to: 1))
+    }
+
+    /// One of the commands that concern the renderer, with numbers that are mostly small.
+    private func randomRequest(_ random: inout SplitMix, backing: UInt64) -> [UInt8] {
+        func number(_ small: Int) -> UInt32 {
+            let edges: [UInt32] = [0, .max, 1 << 31, 16384, 16385]
+            return Int.random(in: 0..<16, using: &random) == 0
+                ? edges[Int.random(in: 0..<edges.count, using: &random)]
+                : UInt32(Int.random(in: 0..<small, using: &random))
+        }
+        let (id, context) = (number(5), number(3))
+        let area = wire([number(4), number(4), number(20), number(12)])
+        switch Int.random(in: 0..<16, using: &random) {
+        case 0: return createContext(context)
+        case 1: return header(VIRTIO_GPU_CMD_CTX_DESTROY, context: context)
+        case 2: return attach(id, to: context)
+        case 3: return header(VIRTIO_GPU_CMD_CTX_DETACH_RESOURCE, context: context) + wire([id, 0])
+        case 4, 5:
+            let flat = Bool.random(using: &random)
+            return createResource(
+                id, width: flat ? 16 : number(80), height: flat ? 8 : number(80), target: flat ? 2 : number(10),
+                format: flat ? 1 : number(140))
+        case 6: return header(VIRTIO_GPU_CMD_RESOURCE_CREATE_2D, context: 0) + wire([id, 1, 16, 8])
+        case 7: return header(VIRTIO_GPU_CMD_RESOURCE_UNREF, context: 0) + wire([id, 0])
+        case 8:
+            let entry = wire([id, 1]) + wire(backing + UInt64(number(4096))) + wire([number(2048), 0])
+            return header(VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING, context: 0) + entry
+        case 9: return header(VIRTIO_GPU_CMD_RESOURCE_DETACH_BACKING, context: 0) + wire([id, 0])
+        case 10:
+            return header(VIRTIO_GPU_CMD_TRANSFER_TO_HOST_2D, context: 0) + area + wire(UInt64(number(64)))
+                + wire([id, 0])
+        case 11, 12:
+            let type =
+                Bool.random(using: &random) ? VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D : VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D
+            return transfer(type, id, context: context, width: number(20), height: number(10))
+        case 13: return submit(clear(id, red: 1, green: 0, blue: 0, surface: number(4)), to: context)
+        case 14: return header(VIRTIO_GPU_CMD_SET_SCANOUT, context: 0) + area + wire([number(2), id])
+        default: return header(VIRTIO_GPU_CMD_RESOURCE_FLUSH, context: 0) + area + wire([id, 0])
+        }
+    }
+
+    @Test(arguments: 1...4) func whateverIsAskedIsAnswered(seed: UInt64) throws {
+        let machine = try machine("vram=8M")
+        let backing = machine.driver.allocate(8192)
+        var random = SplitMix(seed: seed)
+        var done = 0
+        for _ in 0..<500 {
+            let request = randomRequest(&random, backing: backing)
+            let type = try answer(machine, request)
+            #expect((0x1200...0x1205).contains(type) || type == Answered.done)
+            if type == Answered.done { done += 1 }
+        }
+        #expect(done > 50, "most of what is asked makes no sense, but not all")
+        #expect(try !machine.driver.needsReset)
+        for id in machine.gpu.driver.processor.resources.keys {
+            try self.done(machine, header(VIRTIO_GPU_CMD_RESOURCE_UNREF, context: 0) + wire([id, 0]))
+        }
+        #expect(machine.gpu.driver.processor.memory.used == 0)
+    }
+
+    @Test func whatCanNotDrawIsSaidAtTheStart() throws {
+        let absent = #expect(throws: OptionError.self) { _ = try machine("render-node=/dev/dri/renderD255") }
+        #expect(absent?.description.contains("no 3D at '/dev/dri/renderD255'") == true)
+        let alone = #expect(throws: OptionError.self) { _ = try Machine("render-node=/dev/dri/renderD128") }
+        #expect(alone?.description.contains("renderer=virgl") == true)
+    }
+
+    // MARK: Parts
+
+    @Test func failuresInARowMakeTheNextTryLater() {
+        var now: UInt64 = 0
+        let second: UInt64 = 1_000_000_000
+        var backOff = BackOff { now }
+        let delays = (0..<9).map { _ in backOff.next() / second }
+        #expect(delays == [0, 1, 2, 4, 8, 16, 32, 60, 60])
+        now += 119 * second
+        let late = backOff.next()
+        #expect(late == 60 * second)
+        now += 120 * second
+        let anew = backOff.next()
+        #expect(anew == 1)
+    }
+
+    @Test func memoryThatIsWrittenToIsNotHandedOutAnew() throws {
+        var memory = try VideoMemory(reserved: 0, limit: 8192)
+        let first = memory.allocate(8192)
+        let piece = try #require(first)
+        memory.beginWriting(to: piece)
+        memory.beginWriting(to: piece)
+        memory.release(piece)
+        memory.endWriting(to: piece)
+        let early = memory.allocate(1)
+        #expect(early == nil)
+        memory.endWriting(to: piece)
+        #expect(memory.used == 0)
+        let reserved = [4096, 4097, -1].map { memory.reserve($0) }
+        #expect(reserved == [true, false, false])
+        let large = memory.allocate(8192)
+        #expect(large == nil)
+        memory.giveBack(4096)
+        let again = memory.allocate(8192)
+        #expect(again == piece)
+    }
+}
