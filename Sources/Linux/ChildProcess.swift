@@ -6,13 +6,14 @@ public enum ChildProcess {
     /// The number that the first of the passed descriptors has in a program; the others follow.
     public static let firstDescriptor: Int32 = 3
 
-    /// Starts a program with no input, this process's standard output, and descriptors of its own.
+    /// Starts a program with no input, and descriptors of its own.
     ///
     /// - Parameters:
     ///   - program: its path, which is its name as well.
     ///   - descriptors: appear there from ``firstDescriptor`` on, in their order.
     ///   - standardError: this process's unless given.
-    ///   - isDetached: whether it gets a session of its own, so that nobody's terminal ends it. `setsid(2)`
+    ///   - isDetached: whether it gets a session of its own, so that nobody's terminal ends it, and no standard output; else
+    ///     it has this process's. `setsid(2)`
     /// - Returns: its process ID. `posix_spawn(3)`
     public static func spawn(
         _ program: String, _ arguments: [String], passing descriptors: [Int32], standardError: Int32? = nil,
@@ -22,6 +23,8 @@ public enum ChildProcess {
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+        // A pipe there would not end before a process that outlives this one.
+        if isDetached { posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0) }
         if let standardError { posix_spawn_file_actions_adddup2(&actions, standardError, STDERR_FILENO) }
         // Out of the way of the numbers that they get, so that none is overwritten before it is copied.
         let limit = firstDescriptor + Int32(descriptors.count)

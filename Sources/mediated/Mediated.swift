@@ -13,7 +13,8 @@ struct Mediated: ParsableCommand {
         subcommands: [
             Types.self, List.self, Define.self, Undefine.self, Modify.self, Start.self, Stop.self, Show.self, Logs.self,
             Events.self, Top.self, MetricsCommand.self, AttachArgs.self, Attach.self, Detach.self, Screenshot.self,
-            MonitorCommand.self, Info.self, Statistics.self, Inspect.self, DaemonCommand.self, Run.self, Save.self, KVMCommand.self,
+            MonitorCommand.self, Info.self, Statistics.self, Inspect.self, DaemonCommand.self, Run.self, Save.self,
+            KVMCommand.self,
         ])
 
     static func main() {

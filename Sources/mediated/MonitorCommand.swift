@@ -22,7 +22,7 @@ struct MonitorCommand: ParsableCommand {
     }
 
     func run() throws {
-        try target.withClient { client throws(ControlClientError) in try client.connect(monitor.monitor, to: head) }
+        try target.withClient { client in try client.connect(monitor.monitor, to: head) }
     }
 
     /// A monitor or none.
