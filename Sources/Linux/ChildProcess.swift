@@ -6,7 +6,8 @@ public enum ChildProcess {
     /// The number that the first of the passed descriptors has in a program; the others follow.
     public static let firstDescriptor: Int32 = 3
 
-    /// Starts a program with no input, this process's standard output, and descriptors of its own.
+    /// Starts a program with no input, this process's standard output, and descriptors of its own: no other goes along, those
+    /// among them that this process was given itself and that stay open in programs.
     ///
     /// - Parameters:
     ///   - program: its path, which is its name as well.
@@ -32,6 +33,7 @@ public enum ChildProcess {
             copies.append(copy)
             posix_spawn_file_actions_adddup2(&actions, copy, firstDescriptor + Int32(index))
         }
+        posix_spawn_file_actions_addclosefrom_np(&actions, limit)
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
