@@ -131,9 +131,8 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "SeededRandom", "Control", "FakeGuest", "FakeQEMU", "mediated", "mediated-device", "CPNG", "JSON",
-                "KVM", "Lab", "Linux",
-                "Metrics", "VFIO", "VFIOUser",
+                "SeededRandom", "Control", "FakeGuest", "FakeQEMU", "mediated", "mediated-device", "mediated-renderer",
+                "CPNG", "JSON", "KVM", "Lab", "Linux", "Metrics", "VFIO", "VFIOUser",
             ]),
         .testTarget(
             name: "GuestTests",
