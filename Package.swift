@@ -165,8 +165,8 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "SeededRandom", "Control", "FakeGuest", "FakeQEMU", "mediated", "mediated-daemon", "mediated-device", "CPNG",
-                "DaemonAPI", "DaemonClient", "JSON", "KVM", "Lab", "Linux", "Mediation", "Metrics", "VFIO", "VFIOUser",
+                "SeededRandom", "Control", "FakeGuest", "FakeQEMU", "mediated", "mediated-daemon", "mediated-device",
+                "mediated-renderer", "CPNG", "DaemonAPI", "DaemonClient", "JSON", "KVM", "Lab", "Linux", "Mediation", "Metrics", "VFIO", "VFIOUser",
             ]),
         .testTarget(
             name: "GuestTests",

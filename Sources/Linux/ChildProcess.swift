@@ -6,7 +6,8 @@ public enum ChildProcess {
     /// The number that the first of the passed descriptors has in a program; the others follow.
     public static let firstDescriptor: Int32 = 3
 
-    /// Starts a program with no input, and descriptors of its own.
+    /// Starts a program with no input, and descriptors of its own: no other goes along, those among them that this process was
+    /// given itself and that stay open in programs.
     ///
     /// - Parameters:
     ///   - program: its path, which is its name as well.

@@ -63,22 +63,45 @@ struct Launcher {
         close(ChildProcess.firstDescriptor)
         do {
             try ChildProcess.dieWith(parent: launcher)
-            let endpoint = try RendererEndpoint(UnixSocket(owning: session))
-            // The driver is loaded by then, and what it needs is open.
-            let renderer = try VirglRenderer(renderNode: renderNode)
-            try Sandbox.confineRenderer(usesDevice: renderNode != nil)
-            var worker = RendererWorker(endpoint, renderer: renderer)
-            try worker.run()
-            exit(0)
+            exit(work(try RendererEndpoint(UnixSocket(owning: session)), renderNode: renderNode))
         } catch {
-            switch error {
-            case RendererWorker.End.violation(let violation):
-                say("What the device process asks is wrong: \(violation).")
-            case let error as VirglRenderer.StartError: say("\(error)")
-            case let error as Sandbox.Failure: say("The renderer can't be confined. \(error)")
-            default: say("The renderer stopped: \(error).")
-            }
+            say("The renderer can't start: \(error).")
             exit(software)
+        }
+    }
+
+    /// Carries out commands until the device process closes its end. What goes wrong is said before this end is closed: the device
+    /// process has a renderer that hangs up killed.
+    ///
+    /// - Returns: the status to end with.
+    private static func work(_ endpoint: consuming RendererEndpoint, renderNode: String?) -> Int32 {
+        let renderer: VirglRenderer
+        do {
+            renderer = try VirglRenderer(renderNode: renderNode)
+            // The driver is loaded now, and what it needs is open.
+            try Sandbox.confineRenderer(usesDevice: renderNode != nil)
+        } catch {
+            explain(error, before: endpoint)
+            return software
+        }
+        var worker = RendererWorker(endpoint, renderer: renderer)
+        do throws(RendererWorker.End) {
+            try worker.run()
+            return 0
+        } catch {
+            explain(error, before: worker)
+            return software
+        }
+    }
+
+    /// - Parameter end: what holds this end open until here.
+    private static func explain<End: ~Copyable>(_ error: any Error, before end: borrowing End) {
+        switch error {
+        case RendererWorker.End.violation(let violation):
+            say("What the device process asks is wrong: \(violation).")
+        case let error as VirglRenderer.StartError: say("\(error)")
+        case let error as Sandbox.Failure: say("The renderer can't be confined. \(error)")
+        default: say("The renderer stopped: \(error).")
         }
     }
 }

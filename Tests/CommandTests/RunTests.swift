@@ -109,6 +109,18 @@ import Testing
         #expect(outcome.errors.contains("'vram' is 1M"))
     }
 
+    @Test func aMachineThatCanNotDrawIsSaidSo() throws {
+        // As where no OpenGL driver is installed: libglvnd finds none.
+        let program = try Command.folder.appendingPathComponent("mediated").path
+        let words = ["run", "virtio-gpu", "--socket", scratch.path("socket"), "-o", "renderer=virgl"]
+        let outcome = try Command.run(
+            ["__EGL_VENDOR_LIBRARY_FILENAMES=/dev/null", program] + words, at: URL(fileURLWithPath: "/usr/bin/env"))
+        #expect(outcome.status == 64)
+        #expect(outcome.errors.contains("virglrenderer finds no OpenGL driver: is Mesa's software driver"))
+        #expect(outcome.errors.contains("There is no 3D in software on this machine"))
+        #expect(!FileManager.default.fileExists(atPath: scratch.path("socket")))
+    }
+
     @Test func aSocketThatCannotBeMadeIsSaidSo() throws {
         let file = try scratch.write("mine", to: "file")
         for (path, message) in [

@@ -127,6 +127,23 @@ import Testing
         #expect(launcher.contains("NoNewPrivs:\t1") && launcher.contains("CapEff:\t0000000000000000"))
     }
 
+    @Test func aRendererHasNoDescriptorThatIsNotMeantForIt() throws {
+        // Stays open in programs, as a socket does that the device process was given by its daemon.
+        var ends: [Int32] = [0, 0]
+        try #require(pipe(&ends) == 0)
+        defer { for end in ends { close(end) } }
+        let secret = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\(ends[0])")
+        let bench = try Bench()
+        try bench.done(.fence)
+        for process in [bench.launcher(), try bench.process()] {
+            let folder = "/proc/\(process)/fd"
+            let open = try FileManager.default.contentsOfDirectory(atPath: folder).compactMap {
+                try? FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/\($0)")
+            }
+            #expect(open.count > 3 && !open.contains(secret))
+        }
+    }
+
     @Test func aRendererThatDiesLeavesNobodyWaitingAndIsReplaced() throws {
         let bench = try Bench()
         try bench.done(.createContext(id: 1, capabilitySet: 0, name: []))
