@@ -39,7 +39,7 @@ public struct LatencyHistogram: Sendable {
         if let start { record(SystemClock.nanoseconds &- start) }
     }
 
-    private mutating func record(_ nanoseconds: UInt64) {
+    mutating func record(_ nanoseconds: UInt64) {
         let bits = UInt64.bitWidth - nanoseconds.leadingZeroBitCount
         buckets[min(max(bits - 8, 0), Self.bucketCount - 1)] &+= 1
         samples &+= 1
