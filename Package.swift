@@ -162,7 +162,9 @@ let package = Package(
             ]),
         .testTarget(
             name: "GuestTests",
-            dependencies: ["mediated", "mediated-device", "Control", "Device", "JSON", "Lab", "Linux", "QMP"]),
+            dependencies: [
+                "mediated", "mediated-daemon", "mediated-device", "Control", "Device", "JSON", "Lab", "Linux", "QMP",
+            ]),
         .testTarget(name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "Linux"]),
         .testTarget(
             name: "SandboxTests",
