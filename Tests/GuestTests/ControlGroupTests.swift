@@ -124,7 +124,7 @@ extension GuestTests {
                 "sed -n 's/^ExecStartPre=-//p' /m/mediated.service | sed 's/[$][$]/$/g; s/\\\\\\\\/\\\\/g' >/m/prepare")
             try machine.run(
                 "mkdir \(Self.group)/.control; sh -c 'echo 0 >\(Self.group)/.control/cgroup.procs; . /m/prepare'")
-            try machine.run("rmdir \(Self.group)/.control")
+            try check("cat \(Self.group)/cgroup.subtree_control; rmdir \(Self.group)/.control", "")
             try machine.run(start)
             try wait(until: "grep -q Serving /m/out")
             try check("cat \(groups[0])/cgroup.procs \(groups[1])/cgroup.procs", "\(third)\n\(second)")
