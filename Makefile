@@ -87,6 +87,12 @@ bench: lab ## Measure against the floor, a bare socket, and QEMU's own displays;
 	$(SWIFT) run -c release --package-path Benchmarks bench
 	Benchmarks/guests
 
+scale: setup ## Measure a daemon with 100 vGPUs, 32 of which run
+	for program in mediated mediated-daemon mediated-device; do \
+	    $(SWIFT) build -c release --static-swift-stdlib --product $$program; \
+	done
+	@Scripts/scale
+
 neighbours: setup ## Attack a device process for NEIGHBOUR_SECONDS (60), and say what its neighbour felt
 	$(SWIFT) build --build-tests
 	NEIGHBOUR_SECONDS=$(NEIGHBOUR_SECONDS) $(SWIFT) test --skip-build --disable-xctest --filter NeighbourTests | grep -E '^neighbour:|recorded an issue|Test run'
@@ -100,4 +106,4 @@ docs: setup ## Write the modules' reference to docs/, for a browser
 clean: ## Remove what was built here
 	rm -rf .build .build-asan .build-tsan .build-docs Benchmarks/.build Fuzz/.build docs demo.png
 
-.PHONY: help setup lab build release programs manual completions install uninstall deb check-deb check-units lint test demo asan tsan bench neighbours fuzz docs clean
+.PHONY: help setup lab build release programs manual completions install uninstall deb check-deb check-units lint test demo asan tsan bench scale neighbours fuzz docs clean

@@ -171,7 +171,8 @@ let package = Package(
         .testTarget(
             name: "GuestTests",
             dependencies: [
-                "mediated", "mediated-device", "mediated-renderer", "Control", "Device", "JSON", "Lab", "Linux", "QMP",
+                "mediated", "mediated-daemon", "mediated-device", "mediated-renderer", "Control", "Device", "JSON", "Lab",
+                "Linux", "QMP",
             ]),
         .testTarget(name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "Linux"]),
         .testTarget(

@@ -17,9 +17,8 @@ struct MediatedDaemon: ParsableCommand {
 
             A socket that systemd passes is used instead of one of its own, and systemd is told when it serves.
 
-            Exit status:
-              0   ended by a signal
-              1   can't begin; standard error says why
+            Exit status: 0 when a signal has ended it, else
+              1  it can't begin; standard error says why
               64  the command line is wrong
             """,
         version: Version.current)
