@@ -166,12 +166,14 @@ let package = Package(
             name: "CommandTests",
             dependencies: [
                 "SeededRandom", "Control", "FakeGuest", "FakeQEMU", "mediated", "mediated-daemon", "mediated-device",
-                "mediated-renderer", "CPNG", "DaemonAPI", "DaemonClient", "JSON", "KVM", "Lab", "Linux", "Mediation", "Metrics", "VFIO", "VFIOUser",
+                "mediated-renderer", "CPNG", "DaemonAPI", "DaemonClient", "JSON", "KVM", "Lab", "Linux", "Mediation",
+                "Metrics", "VFIO", "VFIOUser",
             ]),
         .testTarget(
             name: "GuestTests",
             dependencies: [
-                "mediated", "mediated-daemon", "mediated-device", "mediated-renderer", "Control", "Device", "JSON", "Lab",
+                "mediated", "mediated-daemon", "mediated-device", "mediated-renderer", "Control", "Device", "JSON",
+                "Lab",
                 "Linux", "QMP",
             ]),
         .testTarget(name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "Linux"]),
