@@ -16,15 +16,18 @@ public struct Daemon: Sendable {
         /// The group whose members may tell the daemon what to do, besides root and the daemon's own user. One that doesn't
         /// exist lets nobody in.
         public var group = "mediated"
-        /// What the parent `cpu` has to share out unless the administrator's file says it, in bytes.
+        /// What a parent has to share out unless its driver or the administrator's file says it, in bytes.
         public var videoMemory: Int
         /// The path of mediated-device.
         public var program: String
+        /// Whether mediated-renderer is there too.
+        public var hasRenderer: Bool
 
-        public init(directories: Directories, videoMemory: Int, program: String) {
+        public init(directories: Directories, videoMemory: Int, program: String, hasRenderer: Bool) {
             self.directories = directories
             self.videoMemory = videoMemory
             self.program = program
+            self.hasRenderer = hasRenderer
         }
     }
 
@@ -111,21 +114,18 @@ public struct Daemon: Sendable {
 
     private func catalogue() throws(DaemonError) -> Catalogue {
         var catalogue = try step("read the devices' options") { () throws in
-            Catalogue(parents: [], types: try Catalogue.builtInTypes())
+            Catalogue(
+                parents: Parent.discover(
+                    videoMemory: configuration.videoMemory, hasRenderer: configuration.hasRenderer),
+                types: try Catalogue.builtInTypes())
         }
         do throws(ProfileError) {
             if let profiles = try Profiles(readingFile: directories.types) {
                 catalogue.types += profiles.types
-                catalogue.parents = profiles.parents
+                for parent in profiles.parents { catalogue.add(parent) }
             }
         } catch {
             throw DaemonError(error.description)
-        }
-        if !catalogue.parents.contains(where: { $0.name == "cpu" }) {
-            catalogue.parents.insert(
-                Parent(
-                    name: "cpu", description: "The host's processor and memory.",
-                    videoMemory: configuration.videoMemory), at: 0)
         }
         return catalogue
     }

@@ -93,7 +93,7 @@ extension Manager {
         let user = freeUser(for: instance.id)
         let order = DeviceLauncher.Order(
             id: instance.id, device: device.name, options: device.options, owner: instance.owner, user: user,
-            limits: try catalogue.limits(of: instance), isRestored: isRestored)
+            group: try catalogue.parent(instance.parent).group, limits: try catalogue.limits(of: instance), isRestored: isRestored)
         let identity = try begin(order, &instance)
         do {
             try watch(instance, identity, user: user, backOff: backOff)

@@ -39,7 +39,8 @@ struct MediatedDaemon: ParsableCommand {
             // A quarter of the host's memory, unless the administrator's file says it.
             let videoMemory = sysconf(Int32(_SC_PHYS_PAGES)) / 4 * sysconf(Int32(_SC_PAGESIZE))
             var configuration = Daemon.Configuration(
-                directories: directories, videoMemory: videoMemory, program: program)
+                directories: directories, videoMemory: videoMemory, program: program,
+                hasRenderer: (try? CompanionProgram.path(of: "mediated-renderer")) != nil)
             configuration.group = group
             try Daemon(configuration).run()
         } catch {

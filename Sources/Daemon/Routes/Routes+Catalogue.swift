@@ -34,7 +34,7 @@ extension SupportedType {
             name: type.name, description: type.description, device: type.device, deviceAPI: InstanceType.deviceAPI,
             videoMemory: type.limits.videoMemory, resolution: type.resolution, heads: type.heads,
             weight: type.limits.weight, frameRate: type.limits.frameRate,
-            parents: catalogue.parents.map { parent in
+            parents: catalogue.parents.filter { $0.backs(type) }.map { parent in
                 Availability(
                     parent: parent.name,
                     availableInstances: catalogue.availableInstances(of: type, on: parent, instances))

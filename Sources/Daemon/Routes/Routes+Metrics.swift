@@ -69,7 +69,7 @@ extension Routes {
                 "mediated_type_available_instances", help: "How many more vGPUs of the type the parent could back now.",
                 .gauge(
                     catalogue.parents.flatMap { parent in
-                        catalogue.types.map { type in
+                        catalogue.types.filter(parent.backs).map { type in
                             Metric(
                                 [MetricLabel("parent", parent.name), MetricLabel("type", type.name)],
                                 Double(catalogue.availableInstances(of: type, on: parent, instances)))

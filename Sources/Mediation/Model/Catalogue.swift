@@ -18,6 +18,16 @@ public struct Catalogue: Sendable {
         return types
     }
 
+    /// Adds a parent. For one that is there already it says only what it has to share out, and what it is.
+    public mutating func add(_ parent: Parent) {
+        if let index = parents.firstIndex(where: { $0.name == parent.name }) {
+            parents[index].videoMemory = parent.videoMemory
+            if !parent.description.isEmpty { parents[index].description = parent.description }
+        } else {
+            parents.append(parent)
+        }
+    }
+
     public func parent(_ name: String) throws(MediationError) -> Parent {
         guard let parent = parents.first(where: { $0.name == name }) else {
             throw MediationError(
@@ -50,6 +60,8 @@ public struct Catalogue: Sendable {
             options.append(Attribute(Limits.Name.videoMemory.rawValue, "\(limits.videoMemory)"))
         }
         if limits.frameRate > 0 { options.append(Attribute(Limits.Name.frameRate.rawValue, "\(limits.frameRate)")) }
+        // What is drawn by whom is the parent's to say.
+        options += try parent(instance.parent).options
         // What is said last counts, as where somebody writes to a file twice.
         var values: [String: String] = [:]
         for option in options { values[option.name] = option.value }
@@ -75,6 +87,12 @@ public struct Catalogue: Sendable {
     /// Whether an instance could be made some day: its parent and type exist, and its attributes fit.
     public func check(_ instance: Instance) throws(MediationError) {
         let parent = try parent(instance.parent)
+        guard parent.backs(try type(instance.type)) else {
+            let fit = parents.filter { (try? type(instance.type)).map($0.backs) ?? false }.map(\.name)
+            throw MediationError(
+                .invalid,
+                "Parent '\(parent.name)' has nothing for a '\(instance.type)', which draws no 3D. Take \(fit.joined(separator: " or ")).")
+        }
         let limits = try limits(of: instance)
         guard limits.videoMemory <= parent.videoMemory else {
             throw MediationError(
@@ -106,6 +124,7 @@ public struct Catalogue: Sendable {
     public func availableInstances(of type: InstanceType, on parent: Parent, _ instances: some Sequence<Instance>)
         -> Int
     {
+        guard parent.backs(type) else { return 0 }
         let left = max(0, videoMemoryLeft(of: parent, instances))
         // What takes no video memory is bounded by processes, and these by the host.
         return type.limits.videoMemory == 0 ? Self.mostInstances : left / type.limits.videoMemory

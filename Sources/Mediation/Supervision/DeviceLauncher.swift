@@ -17,6 +17,8 @@ struct DeviceLauncher: Sendable {
         var owner: Instance.Owner?
         /// Whom it becomes; nil: it stays who this process is, which is not root then.
         var user: UInt32?
+        /// The group that it becomes a member of, and of no other, with `user`; nil: one of the user's own.
+        var group: UInt32?
         /// What it may use, its weight and memory.
         var limits: Limits
         /// Whether it goes on from the state that was saved last.
@@ -77,7 +79,7 @@ struct DeviceLauncher: Sendable {
             arguments += ["--state-fd", "6"]
         }
         for option in order.options { arguments += ["--option", option] }
-        if let user = order.user { arguments += ["--uid", "\(user)", "--gid", "\(user)"] }
+        if let user = order.user { arguments += ["--uid", "\(user)", "--gid", "\(order.group ?? user)"] }
         arguments += allowed(order)
         let identity = try step("start '\(program)'") { () throws(Errno) in
             let process = try ChildProcess.spawn(

@@ -8,7 +8,7 @@ import Mediation
 
 /// What a vGPU is to be.
 struct DefinitionOptions: ParsableArguments {
-    @Option(name: .shortAndLong, help: "The parent. [default: the only one that there is]")
+    @Option(name: .shortAndLong, help: "The parent. [default: the first that backs the type]")
     var parent: String?
 
     @Option(name: .shortAndLong, help: "The type.", completion: Self.types)
@@ -29,11 +29,11 @@ struct DefinitionOptions: ParsableArguments {
     /// - Returns: what they describe; nil when ``isComplete`` is false.
     func definition(_ id: InstanceID?, _ daemon: DaemonOptions) throws -> VGPUDefinition? {
         guard isComplete else { return nil }
-        let parent = try parent ?? onlyParent(daemon)
-        let read = try settings.read(id: id ?? InstanceID(), parent: parent, type: type)
+        let read = try settings.read(id: id ?? InstanceID(), parent: parent ?? "", type: type)
         if let type, let read, read.type != type {
             throw Failure(.usage, "--type says '\(type)', but the file says '\(read.type)'.")
         }
+        let parent = try parent ?? firstParent(of: read?.type ?? type ?? "", daemon)
         var attributes = Dictionary((read?.attributes ?? []).map { ($0.name, $0.value) }) { _, last in last }
         for attribute in try settings.attributes() { attributes[attribute.name] = attribute.value }
         return VGPUDefinition(
@@ -41,15 +41,13 @@ struct DefinitionOptions: ParsableArguments {
             autostart: read?.isAutostarted, owner: try settings.ownerNumbers())
     }
 
-    private func onlyParent(_ daemon: DaemonOptions) throws(Failure) -> String {
-        let parents = try daemon.ask { client throws(DaemonClientError) in
-            try client.get("/v1/parents", as: ParentList.self).parents
+    /// The first parent that backs a type; any for a type that there isn't, of which the daemon tells.
+    private func firstParent(of type: String, _ daemon: DaemonOptions) throws(Failure) -> String {
+        let types = try daemon.ask { client throws(DaemonClientError) in
+            try client.get("/v1/types", as: TypeList.self).types
         }
-        guard let only = parents.first, parents.count == 1 else {
-            throw Failure(
-                .usage, "Name a parent by --parent: there are \(parents.map(\.name).joined(separator: ", ")).")
-        }
-        return only.name
+        let parents = types.first { $0.name == type }?.parents ?? types.flatMap(\.parents)
+        return parents.first?.parent ?? "cpu"
     }
 }
 

@@ -1,0 +1,79 @@
+import Foundation
+import Glibc
+import Mediation
+import Testing
+
+/// The parents that a host has by itself. Most machines have no graphics device: folders stand for `/dev` and `/sys`.
+@Suite struct ParentTests {
+    private let root = "/tmp/parents-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+
+    private func discover(hasRenderer: Bool = true) -> [Parent] {
+        Parent.discover(videoMemory: 1 << 30, hasRenderer: hasRenderer, devices: "\(root)/dev", system: "\(root)/sys")
+    }
+
+    private func write(_ text: String, to path: String) throws {
+        let url = URL(fileURLWithPath: "\(root)/\(path)")
+        try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+        try text.write(to: url, atomically: false, encoding: .utf8)
+    }
+
+    private var catalogue: Catalogue {
+        get throws { Catalogue(parents: discover(), types: try Catalogue.builtInTypes()) }
+    }
+
+    @Test func aHostWithoutGraphicsHasItsProcessor() {
+        #expect(discover(hasRenderer: false).map(\.name) == ["cpu"])
+        #expect(discover().map(\.name) == ["cpu", "software"])
+    }
+
+    @Test func eachRenderNodeIsAParent() throws {
+        defer { try? FileManager.default.removeItem(atPath: root) }
+        for name in ["renderD129", "card0", "renderD128"] { try write("", to: "dev/dri/\(name)") }
+        try write("DRIVER=amdgpu\nPCI_SLOT_NAME=0000:03:00.0\n", to: "sys/class/drm/renderD128/device/uevent")
+        try write("17163091968\n", to: "sys/class/drm/renderD128/device/mem_info_vram_total")
+        let parents = discover()
+        #expect(parents.map(\.name) == ["cpu", "software", "renderD128", "renderD129"])
+        #expect(parents[2].videoMemory == 17_163_091_968)
+        #expect(parents[2].description == "OpenGL, drawn by amdgpu at 0000:03:00.0.")
+        #expect(parents[2].renderer == .node("\(root)/dev/dri/renderD128"))
+        #expect(parents[3].videoMemory == 1 << 30)
+    }
+
+    @Test func aParentDecidesWhoDraws() throws {
+        defer { try? FileManager.default.removeItem(atPath: root) }
+        try write("", to: "dev/dri/renderD128")
+        func options(_ parent: String) throws -> [String] {
+            var instance = Instance(id: InstanceID(), parent: parent, type: "virtio-gpu")
+            instance.attributes = [Attribute("renderer", "none")]
+            return try catalogue.device(of: instance).options.filter { $0.hasPrefix("render") }
+        }
+        #expect(try options("cpu") == ["renderer=none"])
+        #expect(try options("software") == ["renderer=virgl"])
+        #expect(try options("renderD128") == ["render-node=\(root)/dev/dri/renderD128", "renderer=virgl"])
+    }
+
+    @Test func aParentWithARendererBacksOnlyWhatDraws() throws {
+        let catalogue = try catalogue
+        let software = try catalogue.parent("software")
+        for type in catalogue.types {
+            #expect(software.backs(type) == (type.name == "virtio-gpu"))
+            #expect((catalogue.availableInstances(of: type, on: software, []) > 0) == (type.name == "virtio-gpu"))
+        }
+        let instance = Instance(id: InstanceID(), parent: "software", type: "serial")
+        do throws(MediationError) {
+            try catalogue.check(instance)
+            Issue.record("It was taken.")
+        } catch {
+            #expect(error.code == .invalid && error.description.hasSuffix("Take cpu."), "\(error)")
+        }
+    }
+
+    @Test func anAdministratorSaysWhatAParentHas() throws {
+        var catalogue = try catalogue
+        catalogue.add(Parent(name: "software", description: "", videoMemory: 5 << 20))
+        catalogue.add(Parent(name: "mine", description: "Mine", videoMemory: 1 << 20))
+        let software = try catalogue.parent("software")
+        #expect(software.videoMemory == 5 << 20 && software.renderer == .software && !software.description.isEmpty)
+        #expect(catalogue.parents.map(\.name) == ["cpu", "software", "mine"])
+    }
+}
