@@ -56,6 +56,9 @@ struct HTTPRequest: Sendable {
         guard let decoded = String(validating: bytes, as: UTF8.self) else {
             throw Problem(.badRequest, .invalid, "The path is no UTF-8.")
         }
+        guard decoded.isStreamSafe else {
+            throw Problem(.badRequest, .invalid, "The path has too many combining characters in a row.")
+        }
         return decoded
     }
 
