@@ -92,7 +92,8 @@ public struct Directories: Equatable, Sendable {
     public func socket(of id: InstanceID) -> String { "\(folder(of: id))/vfio.sock" }
     /// Where the daemon speaks with its device process.
     public func control(of id: InstanceID) -> String { "\(runtime)/control/\(id).sock" }
-    func savedState(of id: InstanceID) -> String { "\(state)/vgpu/\(id).state" }
+    var savedStates: String { "\(state)/vgpu" }
+    func savedState(of id: InstanceID) -> String { "\(savedStates)/\(id).state" }
     public func log(of id: InstanceID) -> String { "\(logs)/\(id).log" }
 
     /// Makes the folders. Others may pass through those that lead to sockets, and see nothing.
@@ -101,7 +102,7 @@ public struct Directories: Equatable, Sendable {
     public func make() throws(Errno) {
         for (path, mode) in [
             (runtime, 0o755), ("\(runtime)/vgpu", 0o711), ("\(runtime)/control", 0o700), (state, 0o700),
-            ("\(state)/vgpu", 0o700), (logs, 0o750),
+            (savedStates, 0o700), (logs, 0o750),
         ] as [(String, mode_t)] {
             try makeFolder(path, mode: mode)
         }

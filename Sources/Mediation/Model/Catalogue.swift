@@ -75,6 +75,10 @@ public struct Catalogue: Sendable {
     /// Whether an instance could be made some day: its parent and type exist, and its attributes fit.
     public func check(_ instance: Instance) throws(MediationError) {
         let parent = try parent(instance.parent)
+        // A program's arguments end there: the device would get something else than what is checked here.
+        if let attribute = instance.attributes.first(where: { $0.word.utf8.contains(0) }) {
+            throw MediationError(.invalid, "The attribute '\(attribute.name)' must not hold a zero.")
+        }
         let limits = try limits(of: instance)
         guard limits.videoMemory <= parent.videoMemory else {
             throw MediationError(
