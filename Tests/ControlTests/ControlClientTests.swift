@@ -119,6 +119,17 @@ import Testing
         }
     }
 
+    @Test(arguments: [-1, 1e20, 1e308])
+    func anUptimeThatCannotBeIsRefused(seconds: Double) throws {
+        let info = ControlInfo(
+            type: "serial", options: [], process: 1, socket: "/x", clientConnected: false, uptimeSeconds: seconds)
+        let reply: JSON = ["version": 1, "result": try JSON(encoding: info)]
+        try withImpostor(reply: reply.text) { client in
+            let error = #expect(throws: ControlClientError.self) { try client.info() }
+            #expect(error?.description.contains("no process is there for") == true)
+        }
+    }
+
     @Test func whatIsNoFileIsNotReadFor() throws {
         let pair = try UnixSocket.pair()
         try withImpostor(
