@@ -39,8 +39,16 @@ public final class ControlClient {
     // MARK: Requests
 
     public func info() throws(ControlClientError) -> ControlInfo {
-        try decode(request(.info).result)
+        let info: ControlInfo = try decode(request(.info).result)
+        // Whoever shows it makes whole seconds of it.
+        guard Self.uptimes.contains(info.uptimeSeconds) else {
+            throw .malformedReply("no process is there for \(info.uptimeSeconds) s")
+        }
+        return info
     }
+
+    /// Up to a thousand years, in seconds.
+    private static let uptimes = 0...3.2e10
 
     /// What a head shows: a copy in this process's memory.
     public func screenshot(head: Int = 0) throws(ControlClientError) -> Scanout {

@@ -8,8 +8,7 @@ extension JSON {
         public private(set) var names: [String] = []
         fileprivate private(set) var values: [Name: JSON] = [:]
 
-        /// A name whose comparison takes time in proportion to its length. Swift's own, by canonical equivalence, takes
-        /// the square of it for combining characters in a row: minutes for a message of 1 MiB.
+        /// A name as its bytes. Swift's own comparison, by canonical equivalence, would take different ones for the same.
         fileprivate struct Name: Hashable {
             let text: String
 

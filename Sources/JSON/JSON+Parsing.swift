@@ -7,8 +7,8 @@ extension JSON {
     ///
     /// - Throws: ``JSONError`` with the offending byte's offset, for whatever RFC 8259 doesn't allow,
     ///   and for what it allows but leaves open: a byte order mark, two members of one object with the same name
-    ///   (as I-JSON, RFC 7493), `\u` escapes that are half a surrogate pair, numbers that a double can't hold,
-    ///   nesting over ``depthLimit``.
+    ///   (as I-JSON, RFC 7493), `\u` escapes that are half a surrogate pair, strings that are not
+    ///   ``Swift/String/isStreamSafe``, numbers that a double can't hold, nesting over ``depthLimit``.
     public init(parsing bytes: Span<UInt8>) throws(JSONError) {
         var parser = Parser(bytes)
         self = try parser.text()
@@ -159,6 +159,9 @@ private struct Parser: ~Escapable {
                 position += 1
                 guard let string = String(validating: content, as: UTF8.self) else {
                     throw JSONError("a string that is not valid UTF-8", at: .byte(start))
+                }
+                guard string.isStreamSafe else {
+                    throw JSONError("a string with too many combining characters in a row", at: .byte(start))
                 }
                 return string
             case UInt8(ascii: "\\"):

@@ -13,8 +13,8 @@ public enum ChildProcess {
     ///   - program: its path, which is its name as well.
     ///   - descriptors: appear there from ``firstDescriptor`` on, in their order.
     ///   - standardError: this process's unless given.
-    ///   - isDetached: whether it gets a session of its own, so that nobody's terminal ends it, and no standard output; else
-    ///     it has this process's. `setsid(2)`
+    ///   - isDetached: whether it has nothing of this process's terminal or log: it gets a session of its own, `setsid(2)`, and
+    ///     its standard output is its standard error.
     /// - Returns: its process ID. `posix_spawn(3)`
     public static func spawn(
         _ program: String, _ arguments: [String], passing descriptors: [Int32], standardError: Int32? = nil,
@@ -24,9 +24,8 @@ public enum ChildProcess {
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
-        // A pipe there would not end before a process that outlives this one.
-        if isDetached { posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0) }
         if let standardError { posix_spawn_file_actions_adddup2(&actions, standardError, STDERR_FILENO) }
+        if isDetached { posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO) }
         // Out of the way of the numbers that they get, so that none is overwritten before it is copied.
         let limit = firstDescriptor + Int32(descriptors.count)
         var copies: [Int32] = []

@@ -1,9 +1,11 @@
 import CLinux
 import Glibc
+import Synchronization
 
 /// A thread of the operating system. `pthread_create(3)`
 public final class Thread: Sendable {
     private let handle: pthread_t
+    private let isJoined = Mutex(false)
 
     /// Starts `body` on a new thread.
     ///
@@ -34,8 +36,14 @@ public final class Thread: Sendable {
         self.handle = handle
     }
 
+    /// The kernel's thread goes on; without this its stack would stay when it ends.
+    deinit {
+        if !isJoined.withLock({ $0 }) { pthread_detach(handle) }
+    }
+
     /// Waits until the thread has ended. To be called once.
     public func join() {
+        isJoined.withLock { $0 = true }
         pthread_join(handle, nil)
     }
 

@@ -92,16 +92,17 @@ public struct Directories: Equatable, Sendable {
     public func socket(of id: InstanceID) -> String { "\(folder(of: id))/vfio.sock" }
     /// Where the daemon speaks with its device process.
     public func control(of id: InstanceID) -> String { "\(runtime)/control/\(id).sock" }
-    func savedState(of id: InstanceID) -> String { "\(state)/vgpu/\(id).state" }
+    var savedStates: String { "\(state)/vgpu" }
+    func savedState(of id: InstanceID) -> String { "\(savedStates)/\(id).state" }
     public func log(of id: InstanceID) -> String { "\(logs)/\(id).log" }
 
     /// Makes the folders. Others may pass through those that lead to sockets, and see nothing.
     ///
-    /// - Throws: `mkdir(2)`'s error.
+    /// - Throws: `mkdir(2)`'s error; `.permissionDenied` for what others own, or may change.
     public func make() throws(Errno) {
         for (path, mode) in [
             (runtime, 0o755), ("\(runtime)/vgpu", 0o711), ("\(runtime)/control", 0o700), (state, 0o700),
-            ("\(state)/vgpu", 0o700), (logs, 0o750),
+            (savedStates, 0o700), (logs, 0o750),
         ] as [(String, mode_t)] {
             try makeFolder(path, mode: mode)
         }
@@ -109,6 +110,9 @@ public struct Directories: Equatable, Sendable {
 }
 
 /// Makes a folder, and those above it, unless they are there.
+///
+/// - Throws: `mkdir(2)`'s error; `.permissionDenied` for one that is there and that others own, or may change: what is made
+///   there could be anywhere; `.notDirectory` for what is no folder.
 func makeFolder(_ path: String, mode: mode_t) throws(Errno) {
     guard mkdir(path, mode) != 0 else {
         // The umask has taken from the mode.
@@ -117,12 +121,25 @@ func makeFolder(_ path: String, mode: mode_t) throws(Errno) {
     }
     let error = Errno(rawValue: errno)
     switch error {
-    case .fileExists: return
+    case .fileExists:
+        var status = stat()
+        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else { throw .notDirectory }
+        guard [0, geteuid()].contains(status.st_uid), status.st_mode & S_IWOTH == 0 else { throw .permissionDenied }
     case .noSuchFileOrDirectory:
         guard let slash = path.lastIndex(of: "/"), slash > path.startIndex else { throw error }
-        try makeFolder(String(path[..<slash]), mode: 0o755)
-        guard mkdir(path, mode) == 0 || errno == EEXIST else { throw Errno(rawValue: errno) }
-        _ = chmod(path, mode)
+        try makeParents(String(path[..<slash]))
+        try makeFolder(path, mode: mode)
     default: throw error
     }
+}
+
+/// Makes the folders above one. They may be anybody's, such as /tmp.
+private func makeParents(_ path: String) throws(Errno) {
+    guard mkdir(path, 0o755) != 0, errno != EEXIST else { return }
+    let error = Errno(rawValue: errno)
+    guard error == .noSuchFileOrDirectory, let slash = path.lastIndex(of: "/"), slash > path.startIndex else {
+        throw error
+    }
+    try makeParents(String(path[..<slash]))
+    guard mkdir(path, 0o755) == 0 || errno == EEXIST else { throw Errno(rawValue: errno) }
 }

@@ -49,17 +49,34 @@ extension Manager {
         }
     }
 
-    /// Takes what a device process tells into the journal.
-    func note(_ events: ControlEvents, of id: InstanceID) async {
-        guard instances[id] != nil else { return }
-        let entries = events.events.map {
-            JournalEntry(time: $0.time, instance: id, kind: $0.kind, message: $0.message)
+    /// Takes what a device process tells into the journal: no more than its allowance, as its client can make it tell any
+    /// number of things, and it may be of no good will itself.
+    ///
+    /// - Parameters:
+    ///   - identity: which process; one that is gone isn't heard any more.
+    ///   - known: what happened until then is in the journal already.
+    func note(_ events: ControlEvents, of id: InstanceID, _ identity: ProcessIdentity, after known: Double) async {
+        guard var process = supervised[id], process.identity == identity else { return }
+        let now = SystemClock.secondsSinceEpoch
+        var entries: [JournalEntry] = []
+        for event in events.events.suffix(EventLog.capacity) where event.time > known {
+            guard let entry = JournalEntry(event, of: id, until: now) else { continue }
+            let left = process.allowance.refused
+            guard process.allowance.take(at: SystemClock.nanoseconds) else { continue }
+            if left > 0 {
+                entries.append(
+                    JournalEntry(
+                        time: entry.time, instance: id, kind: JournalEntry.Kind.omitted.rawValue,
+                        message: "\(left) events of the device process were left out."))
+            }
+            entries.append(entry)
         }
+        let kinds = events.events.suffix(EventLog.capacity).compactMap { ControlEvent.Kind(rawValue: $0.kind) }
+        let last = kinds.last { $0 == .clientConnected || $0 == .clientLeft }
+        if let last { process.isInUse = last == .clientConnected }
+        supervised[id] = process
         // The log has it too.
-        try? commit(StoreChange(entries: entries))
-        let kinds = events.events.compactMap { ControlEvent.Kind(rawValue: $0.kind) }
-        guard let last = kinds.last(where: { $0 == .clientConnected || $0 == .clientLeft }) else { return }
-        supervised[id]?.isInUse = last == .clientConnected
+        if !entries.isEmpty { try? commit(StoreChange(entries: entries)) }
         // What the client has left behind is what the next one finds.
         if kinds.contains(.clientLeft) { await checkpoint(id) }
     }
@@ -81,16 +98,22 @@ extension Manager {
 
     // MARK: Saved states
 
-    /// Saves the states of those that are in use, again and again. Those that aren't are left asleep: they were saved when
-    /// their client left.
+    /// Saves the states of those that are in use, again and again, and keeps logs within their limits. The states of those that
+    /// aren't in use are left asleep: they were saved when their client left.
     public func keepCheckpoints() async {
         while !Task.isCancelled {
             try? await Task.sleep(for: configuration.checkpointInterval)
-            for (id, process) in supervised where process.isInUse { await checkpoint(id) }
+            for (id, process) in supervised {
+                log(of: id).trim()
+                if process.isInUse { await checkpoint(id) }
+            }
         }
     }
 
+    /// In turn, so that no state of an earlier process is there when the next one is started anew.
     private func checkpoint(_ id: InstanceID) async {
+        await turns.begin(id)
+        defer { turns.end(id) }
         let path = directories.savedState(of: id)
         // When it fails the state from before is still there.
         try? await ask(id) { client in
@@ -98,6 +121,18 @@ extension Manager {
             let file = try FileReplacement(path: path, mode: 0o600)
             try state.copy(to: file.descriptor)
             try file.commit()
+        }
+    }
+
+    /// Removes what a manager that was killed while it saved has left: nobody else saves when this one begins.
+    func removeUnfinishedStates() {
+        guard let folder = opendir(directories.savedStates) else { return }
+        defer { closedir(folder) }
+        while let entry = readdir(folder) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if name.hasSuffix(".new") { unlink("\(directories.savedStates)/\(name)") }
         }
     }
 
@@ -113,25 +148,22 @@ extension Manager {
         of id: InstanceID, lines: Int, after offset: Int? = nil
     ) throws(MediationError) -> (lines: [String], end: Int) {
         _ = try instance(id)
-        return lastLogLines(of: id, lines, after: offset)
+        return log(of: id).lines(lines, after: offset)
     }
 
-    func lastLogLine(of id: InstanceID) -> String? {
-        lastLogLines(of: id, 1).lines.last
-    }
+    func log(of id: InstanceID) -> LogFile { LogFile(path: directories.log(of: id)) }
+}
 
-    private func lastLogLines(
-        of id: InstanceID, _ count: Int, after offset: Int? = nil
-    ) -> (lines: [String], end: Int) {
-        guard let file = try? Descriptor(reading: directories.log(of: id)) else { return ([], 0) }
-        // As much as anybody reads.
-        let limit = 256 << 10
-        let end = Int(lseek(file.raw, 0, SEEK_END))
-        let begin = max(0, end - limit, offset.map { $0 <= end ? $0 : 0 } ?? 0)
-        lseek(file.raw, off_t(begin), SEEK_SET)
-        let bytes = (try? file.readBytes(upTo: max(0, end - begin))) ?? []
-        let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
-        return (lines.suffix(max(0, count)).map(String.init), begin + bytes.count)
+extension JournalEntry {
+    /// What a device process tells; nil for what only a manager says, and for what is no kind of event.
+    fileprivate init?(_ event: ControlEvent, of id: InstanceID, until now: Double) {
+        if ControlEvent.Kind(rawValue: event.kind) == nil {
+            // One that a later version knows.
+            guard Kind(rawValue: event.kind) == nil, (1...32).contains(event.kind.utf8.count),
+                event.kind.utf8.allSatisfy({ $0 == UInt8(ascii: "-") || (UInt8(ascii: "a")...UInt8(ascii: "z")) ~= $0 })
+            else { return nil }
+        }
+        self.init(time: min(max(0, event.time), now), instance: id, kind: event.kind, message: event.message)
     }
 }
 

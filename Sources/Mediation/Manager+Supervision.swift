@@ -8,11 +8,12 @@ extension Manager {
     /// to be replaced, and, the first time after a boot, what is to be started then about to be started. The folders must be there (``Directories/make()``).
     public func begin() async throws(MediationError) {
         let (stored, lastBoot) = try load()
+        removeUnfinishedStates()
         let boot = (try? ProcessIdentity.currentBoot()) ?? ""
         for instance in stored where instance.isActive {
-            await beginTurn(instance.id)
+            await turns.begin(instance.id)
             await takeUp(instance, boot: boot)
-            endTurn(instance.id)
+            turns.end(instance.id)
         }
         launcher.groups?.removeAll(but: Set(supervised.keys))
         guard boot != lastBoot else { return }
@@ -28,7 +29,9 @@ extension Manager {
     private func takeUp(_ instance: Instance, boot: String) async {
         if let identity = instance.process, identity.isAlive {
             do {
-                try watch(instance, identity, user: nil)
+                // All that the earlier manager has written down of it happened before the last of that.
+                let known = try lastEntry(of: instance.id)?.time ?? 0
+                try watch(instance, identity, user: nil, after: known)
                 // It is in there already, unless this daemon was given another group than the one before.
                 if let limits = try? catalogue.limits(of: instance) {
                     try? launcher.groups?.add(identity.id, to: instance.id, limits)
@@ -54,15 +57,15 @@ extension Manager {
 
     /// Starts a defined instance. `mdevctl start -u`
     public func start(_ id: InstanceID) async throws(MediationError) -> Instance {
-        await beginTurn(id)
-        defer { endTurn(id) }
+        await turns.begin(id)
+        defer { turns.end(id) }
         return try await startInTurn(try instance(id))
     }
 
     /// Starts an instance that is gone when it stops. `mdevctl start -p -t`
     public func startTransient(_ instance: Instance) async throws(MediationError) -> Instance {
-        await beginTurn(instance.id)
-        defer { endTurn(instance.id) }
+        await turns.begin(instance.id)
+        defer { turns.end(instance.id) }
         guard (try? self.instance(instance.id)) == nil else {
             throw MediationError(.conflict, "There is a vGPU \(instance.id) already. Choose another UUID.")
         }
@@ -79,6 +82,7 @@ extension Manager {
         try catalogue.check(instance)
         try catalogue.checkRoom(for: instance, beside: instances.values)
         unlink(directories.savedState(of: instance.id))
+        log(of: instance.id).trim()
         var instance = instance
         instance.restarts = 0
         return try await launch(instance, isRestored: false, backOff: BackOff())
@@ -104,7 +108,7 @@ extension Manager {
             if weight != Limits.standardWeight, !launcher.hasProcessorGroups { Weight(weight).apply(to: identity.id) }
             return instance
         } catch {
-            let reason = lastLogLine(of: instance.id) ?? "\(error)"
+            let reason = log(of: instance.id).lines(1).lines.last ?? "\(error)"
             await endProcess(instance.id, identity)
             var failed = stopped
             failed.state = .stopped
@@ -156,15 +160,17 @@ extension Manager {
             .first { !taken.contains($0) }
     }
 
+    /// - Parameter known: when the last event of this process happened that is in the journal; 0: none is.
     private func watch(
-        _ instance: Instance, _ identity: ProcessIdentity, user: UInt32?, backOff: BackOff = BackOff()
+        _ instance: Instance, _ identity: ProcessIdentity, user: UInt32?, backOff: BackOff = BackOff(),
+        after known: Double = 0
     ) throws {
         let id = instance.id
         let exit = try ExitWatch(identity.id) { [weak self] outcome in
             Task { [weak self] in await self?.ended(id, identity, outcome) }
         }
-        let events = try? EventFollower(control: directories.control(of: id), after: 0) { [weak self] events in
-            Task { [weak self] in await self?.note(events, of: id) }
+        let events = try? EventFollower(control: directories.control(of: id)) { [weak self] events in
+            await self?.note(events, of: id, identity, after: known)
         }
         supervised[id] = Supervised(
             identity: identity, user: user ?? owner(of: identity), since: .now, exit: exit, events: events,
@@ -181,8 +187,8 @@ extension Manager {
 
     /// Ends a vGPU. `mdevctl stop`
     public func stop(_ id: InstanceID) async throws(MediationError) -> Instance {
-        await beginTurn(id)
-        defer { endTurn(id) }
+        await turns.begin(id)
+        defer { turns.end(id) }
         var instance = try instance(id)
         guard instance.isActive else { throw MediationError(.conflict, "The vGPU \(id) doesn't run.") }
         if let identity = supervised[id]?.identity { await endProcess(id, identity) }
@@ -229,8 +235,8 @@ extension Manager {
             supervised[id] = dead
             return waiting.resume()
         }
-        await beginTurn(id)
-        defer { endTurn(id) }
+        await turns.begin(id)
+        defer { turns.end(id) }
         guard supervised[id]?.identity == identity, let instance = try? instance(id) else { return }
         dead.events?.stop()
         supervised[id] = nil
@@ -261,8 +267,8 @@ extension Manager {
         // Apart from whoever noticed the death, who may have others to look after.
         Task {
             try? await Task.sleep(for: pause)
-            await beginTurn(restarting.id)
-            defer { endTurn(restarting.id) }
+            await turns.begin(restarting.id)
+            defer { turns.end(restarting.id) }
             // It may have been stopped meanwhile.
             guard let now = try? self.instance(restarting.id), now.state == .restarting else { return }
             await restart(now, backOff)

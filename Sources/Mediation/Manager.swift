@@ -38,8 +38,8 @@ public actor Manager {
     private let journalBell = Bell()
     /// When users were refused last.
     var refusals: [UInt32: ContinuousClock.Instant] = [:]
-    /// Who waits until something else that is done with an instance is done; there is an entry while something is.
-    private var turns: [InstanceID: [CheckedContinuation<Void, Never>]] = [:]
+    /// One change of an instance at a time.
+    let turns = Turns()
 
     /// A running vGPU's process, as this manager watches it.
     struct Supervised {
@@ -53,6 +53,8 @@ public actor Manager {
         var onEnd: CheckedContinuation<Void, Never>?
         /// Whether a client is connected, so that its state changes.
         var isInUse = false
+        /// How much of what it tells is taken into the journal.
+        var allowance = Allowance(at: SystemClock.nanoseconds)
     }
 
     public init(catalogue: Catalogue, directories: Directories, store: any Store, configuration: Configuration) {
@@ -109,8 +111,8 @@ public actor Manager {
 
     /// Adds an instance that outlasts its end. `mdevctl define`
     public func define(_ instance: Instance) async throws(MediationError) -> Instance {
-        await beginTurn(instance.id)
-        defer { endTurn(instance.id) }
+        await turns.begin(instance.id)
+        defer { turns.end(instance.id) }
         try catalogue.check(instance)
         if var present = instances[instance.id] {
             // One that runs without a definition gets it now.
@@ -133,8 +135,8 @@ public actor Manager {
 
     /// Forgets a definition; a running instance runs on until it is stopped. `mdevctl undefine`
     public func undefine(_ id: InstanceID) async throws(MediationError) {
-        await beginTurn(id)
-        defer { endTurn(id) }
+        await turns.begin(id)
+        defer { turns.end(id) }
         var instance = try instance(id)
         guard instance.isDefined else {
             throw MediationError(.conflict, "The vGPU \(id) has no definition: it is gone when it stops.")
@@ -162,8 +164,8 @@ public actor Manager {
 
     /// Changes an instance. While it runs only its limits can change, and do so at once. `mdevctl modify`
     public func modify(_ id: InstanceID, _ change: Modification) async throws(MediationError) -> Instance {
-        await beginTurn(id)
-        defer { endTurn(id) }
+        await turns.begin(id)
+        defer { turns.end(id) }
         let before = try instance(id)
         var after = before
         if let type = change.type { after.type = type }
@@ -215,7 +217,15 @@ public actor Manager {
         order.removeAll { $0 == instance.id }
     }
 
+    /// The longest message of a journal's entry, in bytes; the rest is cut off. Device processes have their part in some.
+    static let messageLimit = 1024
+
     func commit(_ change: StoreChange) throws(MediationError) {
+        var change = change
+        for index in change.entries.indices where change.entries[index].message.utf8.count > Self.messageLimit {
+            let message = change.entries[index].message.utf8.prefix(Self.messageLimit)
+            change.entries[index].message = String(decoding: message, as: UTF8.self)
+        }
         let entries = try stored { try store.commit(change) }
         if let last = entries.last { journalBell.ring(last.number) }
     }
@@ -229,6 +239,11 @@ public actor Manager {
         }
     }
 
+    /// The newest of the journal's entries that concern an instance.
+    func lastEntry(of id: InstanceID) throws(MediationError) -> JournalEntry? {
+        try stored { try store.journal(after: 0, instance: id, limit: 1) }.last
+    }
+
     /// Takes over what an earlier manager has left.
     func load() throws(MediationError) -> (instances: [Instance], boot: String?) {
         let (stored, boot) = try stored { (try store.instances(), try store.lastBoot()) }
@@ -240,27 +255,5 @@ public actor Manager {
             journalBell.ring(last.number)
         }
         return (stored, boot)
-    }
-
-    // MARK: One thing at a time
-
-    /// Waits until nothing else is done with an instance.
-    func beginTurn(_ id: InstanceID) async {
-        guard turns[id] != nil else {
-            turns[id] = []
-            return
-        }
-        await withCheckedContinuation { turns[id]?.append($0) }
-    }
-
-    func endTurn(_ id: InstanceID) {
-        guard var waiting = turns[id] else { return }
-        guard !waiting.isEmpty else {
-            turns[id] = nil
-            return
-        }
-        let next = waiting.removeFirst()
-        turns[id] = waiting
-        next.resume()
     }
 }

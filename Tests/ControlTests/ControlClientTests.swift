@@ -102,7 +102,7 @@ import Testing
     @Test(arguments: [
         (0, 2, 8, "xrgb8888"), (2, 0, 8, "xrgb8888"), (2, 2, 7, "xrgb8888"), (-1, 2, 8, "xrgb8888"),
         (2, 2, 1 << 62, "xrgb8888"), (1 << 62, 1 << 62, 1 << 62, "xrgb8888"), (65536, 65536, 1 << 30, "xrgb8888"),
-        (2, 2, 8, "none"), (40, 40, 160, "xrgb8888"),
+        (2, 2, 8, "none"), (40, 40, 160, "xrgb8888"), (16384, 8192, 16384, "indexed8"), (1, 1, 1 << 28 + 1, "xrgb8888"),
     ])
     func aPictureThatCannotBeIsRefused(width: Int, height: Int, stride: Int, format: String) throws {
         let reply: JSON = [
@@ -116,6 +116,17 @@ import Testing
         try withImpostor(reply: reply.text, descriptor: file.descriptor.raw) { client in
             let error = #expect(throws: ControlClientError.self) { try client.screenshot() }
             #expect(error?.description.hasPrefix("The answer is not a device process's: ") == true)
+        }
+    }
+
+    @Test(arguments: [-1, 1e20, 1e308])
+    func anUptimeThatCannotBeIsRefused(seconds: Double) throws {
+        let info = ControlInfo(
+            type: "serial", options: [], process: 1, socket: "/x", clientConnected: false, uptimeSeconds: seconds)
+        let reply: JSON = ["version": 1, "result": try JSON(encoding: info)]
+        try withImpostor(reply: reply.text) { client in
+            let error = #expect(throws: ControlClientError.self) { try client.info() }
+            #expect(error?.description.contains("no process is there for") == true)
         }
     }
 

@@ -77,12 +77,20 @@ extension DaemonTests {
                 "{"
                 + (0..<2000).map { "\"\(String(repeating: "a\u{301}", count: 100))\($0)\":1" }
                 .joined(separator: ",") + "}"
-            for body in [deep, long] {
+            let marks = String(repeating: "\u{301}\u{323}", count: 200_000)
+            for body in [deep, long, "{\"attributes\":{\"a\(marks)\":\"x\"}}", "{\"u\(marks)\":1}"] {
                 let answer = try HTTPExchange(
                     "POST", "/v1/vgpus", body: Array(body.utf8), contentType: "application/json", over: daemon.socket)
                 #expect(answer.status == 400)
                 try answersOthers()
             }
+        }
+
+        @Test(arguments: ["/v1/%/x", "/v1/status?%=1", "/v1/vgpus/%"])
+        func aPathThatIsHardToCompareIsRefused(pattern: String) throws {
+            let path = pattern.replacing("%", with: String(repeating: "%CC%81%CC%A3", count: 5000))
+            let answer = try daemon.request("GET", path)
+            #expect(answer.status == 400 && answer.detail.contains("combining"), "\(answer)")
         }
 
         @Test func connectionsThatSayNothingAreBoundedAndOthersAreServed() throws {

@@ -46,6 +46,9 @@ import VFIOUser
         await expectError(.invalid, "'vram' is '9E'") {
             try await define("cpu", "bochs-display", [Attribute("vram", "9E")])
         }
+        await expectError(.invalid, "must not hold a zero") {
+            try await define("cpu", "serial", [Attribute("line", "pty:/tmp/line\0")])
+        }
         await expectError(.exhausted, "\(128 << 20)") {
             try await define("cpu", "bochs-display", [Attribute("vram", "128M")])
         }
@@ -209,6 +212,22 @@ import VFIOUser
         // It is watched as before, though it is nobody's child any more for all that this manager knows.
         kill(try #require(instance.process).id, SIGKILL)
         _ = await bench.store.entry("died", of: instance.id)
+    }
+
+    @Test func whatAnEarlierManagerHasWrittenDownIsNotWrittenAgain() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        let instance = try await bench.started()
+        do { _ = try Client(path: bench.directories.socket(of: instance.id)) }
+        _ = await bench.store.entry("client-left", of: instance.id)
+        let last = try await bench.manager.journal().last
+        try bench.replaceManager()
+        try await bench.manager.begin()
+        do { _ = try Client(path: bench.directories.socket(of: instance.id)) }
+        _ = await bench.store.entry("client-left", of: instance.id, after: last)
+        let kinds = try await bench.manager.journal(instance: instance.id).entries.map(\.kind)
+        #expect(kinds.count { $0 == "client-left" } == 2, "\(kinds)")
+        #expect(kinds.count { $0 == "client-connected" } == 2, "\(kinds)")
     }
 
     @Test func whatDiedWhileNobodyWatchedIsReplaced() async throws {

@@ -6,7 +6,8 @@ import NIOHTTP1
 struct HTTPConnection: Sendable {
     /// The most bytes of a request's body: a definition has some hundred.
     static let bodyLimit = 1 << 20
-    /// How long a whole request may take to arrive, and so how long a connection may be idle.
+    /// How long the client may take to read an answer and send the next request whole, and so how long a connection may be
+    /// idle.
     static let patience = TimeAmount.seconds(60)
 
     typealias Stream = NIOAsyncChannel<NIOHTTPServerRequestFull, HTTPResponse>
@@ -37,16 +38,16 @@ struct HTTPConnection: Sendable {
             defer { deadline.cancel() }
             for try await request in inbound {
                 deadline.cancel()
-                try await answer(request, outbound)
-                guard request.head.isKeepAlive else { return }
+                let response = await response(to: request)
                 deadline = closeLater()
+                // Waits for room, which a client that reads nothing never makes.
+                try await outbound.write(response)
+                guard request.head.isKeepAlive else { return }
             }
         }
     }
 
-    private func answer(
-        _ full: NIOHTTPServerRequestFull, _ outbound: NIOAsyncChannelOutboundWriter<HTTPResponse>
-    ) async throws {
+    private func response(to full: NIOHTTPServerRequestFull) async -> HTTPResponse {
         var response: HTTPResponse
         do throws(Problem) {
             response = try await respond(HTTPRequest(full))
@@ -59,7 +60,7 @@ struct HTTPConnection: Sendable {
         }
         if full.head.method == .HEAD { response.body = [] }
         if !full.head.isKeepAlive { response.headers.append(("connection", "close")) }
-        try await outbound.write(response)
+        return response
     }
 }
 

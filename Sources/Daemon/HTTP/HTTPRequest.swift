@@ -56,6 +56,9 @@ struct HTTPRequest: Sendable {
         guard let decoded = String(validating: bytes, as: UTF8.self) else {
             throw Problem(.badRequest, .invalid, "The path is no UTF-8.")
         }
+        guard decoded.isStreamSafe else {
+            throw Problem(.badRequest, .invalid, "The path has too many combining characters in a row.")
+        }
         return decoded
     }
 
@@ -68,7 +71,7 @@ struct HTTPRequest: Sendable {
     /// The body as JSON.
     ///
     /// - Parameter types: the media types that it may have; the first one is named to who sends another.
-    func json(as types: String...) throws(Problem) -> JSON {
+    private func json(as types: [String]) throws(Problem) -> JSON {
         guard let contentType, types.contains(contentType) else {
             throw Problem(
                 .unsupportedMediaType, .unsupportedMediaType,
@@ -83,7 +86,7 @@ struct HTTPRequest: Sendable {
     func decode<Value: Decodable>(
         _ type: Value.Type, members: [String], nested: [String: [String]] = [:], as mediaTypes: String...
     ) throws(Problem) -> Value {
-        let json = try mediaTypes.count > 1 ? json(as: mediaTypes[0], mediaTypes[1]) : json(as: mediaTypes[0])
+        let json = try json(as: mediaTypes)
         try Self.check(json, members, "The body")
         for (name, members) in nested where json[name]?.object != nil {
             try Self.check(json[name] ?? .null, members, "'\(name)'")

@@ -21,9 +21,12 @@ extension Routes {
                         try await manager.ask(id) { client in try client.info() }
                     })
             },
-            Router.Route(.GET, "/v1/vgpus/{uuid}/screenshot") { [manager] request, parameters throws(Problem) in
+            Router.Route(.GET, "/v1/vgpus/{uuid}/screenshot") {
+                [manager, pictures] request, parameters throws(Problem) in
                 let id = try instanceID(parameters[0])
                 let head = try request.number("head", in: 0...15, otherwise: 0)
+                await pictures.begin(id)
+                defer { pictures.end(id) }
                 let picture = try await answering { () throws(MediationError) in
                     try await manager.ask(id) { client in try client.screenshot(head: head).png() }
                 }

@@ -8,6 +8,8 @@ struct Routes: Sendable {
     let manager: Manager
     let directories: Directories
     let statistics: DaemonStatistics
+    /// One picture of a vGPU at a time, as each takes much memory.
+    private(set) var pictures = Turns()
 
     var router: Router { Router(status + catalogue + vgpus + devices + journal + metrics) }
 

@@ -93,6 +93,10 @@ public struct Catalogue: Sendable {
                 .invalid,
                 "Parent '\(parent.name)' has nothing for a '\(instance.type)', which draws no 3D. Take \(fit.joined(separator: " or ")).")
         }
+        // A program's arguments end there: the device would get something else than what is checked here.
+        if let attribute = instance.attributes.first(where: { $0.word.utf8.contains(0) }) {
+            throw MediationError(.invalid, "The attribute '\(attribute.name)' must not hold a zero.")
+        }
         let limits = try limits(of: instance)
         guard limits.videoMemory <= parent.videoMemory else {
             throw MediationError(

@@ -1,4 +1,5 @@
 import Control
+import Dispatch
 import Linux
 import Synchronization
 
@@ -8,17 +9,24 @@ final class EventFollower: Sendable {
 
     /// - Parameters:
     ///   - path: the process's control socket.
-    ///   - number: the last event that is known already.
-    ///   - handler: called on that thread.
+    ///   - handler: takes one answer after the other; the process isn't asked for more before it is done.
     /// - Throws: `.resourceTemporarilyUnavailable` when no thread can be had.
-    init(control path: String, after number: Int, handler: @escaping @Sendable (ControlEvents) -> Void) throws(Errno) {
+    init(control path: String, handler: @escaping @Sendable (ControlEvents) async -> Void) throws(Errno) {
         _ = try Thread(name: "events", stackSize: 256 << 10) { [self] in
-            var last = number
+            var last = 0
             guard let client = try? ControlClient(connectingTo: path) else { return }
             // Until the process ends or says something that it shouldn't.
             while let events = try? client.events(after: last, milliseconds: -1), !isStopped.withLock({ $0 }) {
-                handler(events)
+                let done = DispatchSemaphore(value: 0)
+                Task {
+                    await handler(events)
+                    done.signal()
+                }
+                done.wait()
+                // Numbers only grow; and a process of no good will doesn't pause by itself.
+                guard events.last > last else { return }
                 last = events.last
+                _ = try? waitReadable([], milliseconds: Int32(ControlServer.eventPause / 1_000_000))
             }
         }
     }

@@ -1,0 +1,44 @@
+import Glibc
+import Linux
+
+/// The log of a vGPU, to which its device processes append what they write to standard error.
+struct LogFile {
+    let path: String
+
+    /// From so many bytes on the older lines go.
+    static let limit = 4 << 20
+    /// How much is read, and kept of a log that has grown too long.
+    private static let readLimit = 256 << 10
+
+    /// The last lines, oldest first.
+    ///
+    /// - Parameters:
+    ///   - count: the most lines.
+    ///   - offset: only what was written behind so many bytes; nil: all. A log that is shorter has begun anew.
+    /// - Returns: the lines, and the offset behind the last one.
+    func lines(_ count: Int, after offset: Int? = nil) -> (lines: [String], end: Int) {
+        guard let file = try? Descriptor(reading: path), let (begin, bytes) = Self.end(of: file) else { return ([], 0) }
+        let end = begin + bytes.count
+        let known = max(0, (offset.map { $0 <= end ? $0 : 0 } ?? 0) - begin)
+        let lines = String(decoding: bytes.dropFirst(known), as: UTF8.self).split(separator: "\n")
+        return (lines.suffix(max(0, count)).map(String.init), end)
+    }
+
+    /// Keeps but the last lines of a log that has grown too long. A line that is written at this moment may be lost.
+    func trim() {
+        let raw = open(path, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW)
+        guard raw >= 0 else { return }
+        let file = Descriptor(owning: raw)
+        guard lseek(raw, 0, SEEK_END) > Self.limit, let (_, bytes) = Self.end(of: file) else { return }
+        guard ftruncate(raw, 0) == 0 else { return }
+        try? file.writeAll(bytes.span.bytes)
+    }
+
+    /// The bytes of the last lines, each whole, and where they begin.
+    private static func end(of file: borrowing Descriptor) -> (begin: Int, bytes: [UInt8])? {
+        let begin = max(0, Int(lseek(file.raw, 0, SEEK_END)) - readLimit)
+        guard let bytes = try? file.readBytes(at: begin, upTo: readLimit) else { return nil }
+        guard begin > 0, let lineEnd = bytes.firstIndex(of: UInt8(ascii: "\n")) else { return (begin, bytes) }
+        return (begin + lineEnd + 1, Array(bytes[(lineEnd + 1)...]))
+    }
+}
