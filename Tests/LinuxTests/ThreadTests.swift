@@ -6,10 +6,10 @@ import Testing
 @Suite struct ThreadTests {
     @Test func aThreadThatNobodyJoinsLeavesNothing() throws {
         let before = try addressSpace()
-        for _ in 0..<64 { _ = try Linux.Thread(name: "brief", stackSize: 256 << 20) {} }
+        for _ in 0..<64 { _ = try Linux.Thread(name: "brief", stackSize: 64 << 20) {} }
         let deadline = Deadline(milliseconds: 30_000)
-        while try addressSpace() > before + 8 << 30 {
-            try #require(deadline.millisecondsLeft > 0, "Their stacks, 16 GiB, are still there.")
+        while try addressSpace() > before + 2 << 30 {
+            try #require(deadline.millisecondsLeft > 0, "Their stacks, 4 GiB, are still there.")
             _ = try waitReadable([], milliseconds: 5)
         }
     }
