@@ -21,12 +21,14 @@ public final class UnixListener: Sendable {
         let raw = descriptor.raw
         let lock = Self.lockFolder(of: path)
         try Self.removeDeadSocket(at: path)
-        // The umask decides over the file's mode from its first moment; fchmod comes too late.
-        let before = umask(~mode & 0o777)
-        defer { umask(before) }
+        // bind(2) makes a file with the socket's own mode, less the umask: never with more than is meant, from its first moment
+        // on. The umask itself belongs to all threads.
+        try systemCall { fchmod(raw, mode) }
         try withSocketAddress(of: path) { address, size throws(Errno) in
             try systemCall { bind(raw, address, size) }
         }
+        // What the umask has taken.
+        try systemCall { chmod(path, mode) }
         var status = stat()
         try systemCall { lstat(path, &status) }
         try systemCall { listen(raw, backlog) }
