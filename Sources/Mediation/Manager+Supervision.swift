@@ -5,7 +5,8 @@ import Linux
 /// Starting, stopping, adopting and replacing device processes.
 extension Manager {
     /// Takes up the work. When it returns, the device processes that run are adopted; those that have died meanwhile are about
-    /// to be replaced, and, the first time after a boot, what is to be started then about to be started. The folders must be there (``Directories/make()``).
+    /// to be replaced, and, the first time after a boot, what is to be started then about to be started. The folders must be
+    /// there (``Directories/make()``).
     public func begin() async throws(MediationError) {
         let (stored, lastBoot) = try load()
         removeUnfinishedStates()
@@ -97,7 +98,8 @@ extension Manager {
         let user = freeUser(for: instance.id)
         let order = DeviceLauncher.Order(
             id: instance.id, device: device.name, options: device.options, owner: instance.owner, user: user,
-            group: try catalogue.parent(instance.parent).group, limits: try catalogue.limits(of: instance), isRestored: isRestored)
+            group: try catalogue.parent(instance.parent).group, limits: try catalogue.limits(of: instance),
+            isRestored: isRestored)
         let identity = try begin(order, &instance)
         do {
             try watch(instance, identity, user: user, backOff: backOff)

@@ -91,7 +91,8 @@ public struct Catalogue: Sendable {
             let fit = parents.filter { (try? type(instance.type)).map($0.backs) ?? false }.map(\.name)
             throw MediationError(
                 .invalid,
-                "Parent '\(parent.name)' has nothing for a '\(instance.type)', which draws no 3D. Take \(fit.joined(separator: " or ")).")
+                "Parent '\(parent.name)' has nothing for a '\(instance.type)', which draws no 3D. Take \(fit.joined(separator: " or "))."
+            )
         }
         // A program's arguments end there: the device would get something else than what is checked here.
         if let attribute = instance.attributes.first(where: { $0.word.utf8.contains(0) }) {

@@ -30,7 +30,8 @@ extension Parent {
                 Parent(
                     name: name, description: "OpenGL, drawn by \(what.isEmpty ? "a graphics device" : what).",
                     // amdgpu's name; drivers have none in common.
-                    videoMemory: word(behind: "", in: "\(device)/mem_info_vram_total").flatMap { Int($0) } ?? videoMemory,
+                    videoMemory: word(behind: "", in: "\(device)/mem_info_vram_total").flatMap { Int($0) }
+                        ?? videoMemory,
                     renderer: .node("\(devices)/dri/\(name)")))
         }
         return parents
