@@ -1,3 +1,4 @@
+import Device
 import Foundation
 import Lab
 import Testing
@@ -68,6 +69,24 @@ extension GuestTests {
             #expect(result.output.contains("GL_RENDERER:    virgl ("))
             #expect(result.output.contains("glmark2 Score: "), "\(result.output)")
             #expect(try display.control.info().clientConnected)
+        }
+
+        /// Mesa waits for fences, so that it finds out: what it has drawn ahead of the picture shown is a handful at most.
+        @Test(arguments: ["6.1", "6.12"]) func aGuestDrawsNoFasterThanTheFrameRate(kernel: String) throws {
+            let display = try VirtualDevice("virtio-gpu", options: ["renderer=virgl", "vram=256M", "frame-rate=5"])
+            let machine = try boot(display, kernel)
+            func draw(_ frames: Int) throws -> Int {
+                let shown = try machine.run(mesa("glscene --screen 640x480 --frames \(frames)")).output
+                let words = shown.split(separator: " ")
+                let place = try #require(words.firstIndex(of: "frames"), "\(shown)")
+                return try #require(Int(words[place + 2]))
+            }
+            let milliseconds = try draw(30)
+            #expect(milliseconds > (30 - 8) * 1000 / 5)
+            try expectScene(display, width: 640, height: 480)
+            // And as fast as it can when nothing is in force any more.
+            #expect(try display.control.modify(Quota(frameRate: 0)).frameRate == 0)
+            #expect(try draw(30) < milliseconds)
         }
 
         @Test func aGuestGoesOnWhenItsRendererIsKilled() throws {
