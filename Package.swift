@@ -126,6 +126,7 @@ let package = Package(
         .executableTarget(
             name: "SandboxProbe", dependencies: ["CLinux", "CSystemCall", "Linux"], path: "Testing/SandboxProbe"),
         .target(name: "Lab", path: "Testing/Lab"),
+        .target(name: "Programs", path: "Testing/Programs"),
 
         .testTarget(name: "LinuxTests", dependencies: ["Linux"]),
         .testTarget(name: "GuestMemoryTests", dependencies: ["SeededRandom", "GuestMemory", "Linux", "CLinux"]),
@@ -165,42 +166,44 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "SeededRandom", "Control", "FakeGuest", "FakeQEMU", "mediated", "mediated-daemon", "mediated-device",
-                "mediated-renderer", "CPNG", "DaemonAPI", "DaemonClient", "JSON", "KVM", "Lab", "Linux", "Mediation",
-                "Metrics", "VFIO", "VFIOUser",
+                "CPNG", "Control", "DaemonAPI", "DaemonClient", "FakeGuest", "FakeQEMU", "JSON", "KVM", "Lab", "Linux",
+                "Mediation", "Metrics", "Programs", "SeededRandom", "VFIO", "VFIOUser", "mediated", "mediated-daemon",
+                "mediated-device", "mediated-renderer",
             ]),
         .testTarget(
             name: "GuestTests",
             dependencies: [
-                "mediated", "mediated-daemon", "mediated-device", "mediated-renderer", "Control", "Device", "JSON",
-                "Lab",
-                "Linux", "QMP",
+                "Control", "Device", "JSON", "Lab", "Linux", "Programs", "QMP", "mediated", "mediated-daemon",
+                "mediated-device", "mediated-renderer",
             ]),
         .testTarget(name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "Linux"]),
         .testTarget(
             name: "SandboxTests",
             dependencies: [
-                "Control", "Device", "DeviceCatalog", "FakeGuest", "JSON", "Linux", "SandboxProbe", "VFIO", "VFIOUser",
-                "mediated-device",
+                "Control", "Device", "DeviceCatalog", "FakeGuest", "JSON", "Linux", "Programs", "SandboxProbe", "VFIO",
+                "VFIOUser", "mediated-device",
             ]),
         .testTarget(
             name: "MediationTests",
             dependencies: [
-                "Control", "Database", "Device", "FakeGuest", "JSON", "Linux", "Mediation", "VFIOUser",
+                "Control", "Database", "Device", "FakeGuest", "JSON", "Linux", "Mediation", "Programs", "VFIOUser",
                 "mediated-device",
             ]),
         .testTarget(
             name: "DatabaseTests",
-            dependencies: ["CSQLite", "Database", "Linux", "Mediation", "SeededRandom", "StoreModel", "StoreWriter"]),
+            dependencies: [
+                "CSQLite", "Database", "Linux", "Mediation", "Programs", "SeededRandom", "StoreModel", "StoreWriter",
+            ]),
         .testTarget(name: "ProfileTests", dependencies: ["DeviceCatalog", "Mediation", "Profiles", "SeededRandom"]),
         .testTarget(
             name: "DaemonTests",
             dependencies: [
-                "CCredentials", "FakeGuest", "JSON", "Lab", "Linux", "VFIOUser", "mediated-daemon", "mediated-device",
+                "CCredentials", "FakeGuest", "JSON", "Lab", "Linux", "Programs", "VFIOUser", "mediated-daemon",
+                "mediated-device",
             ]),
         .testTarget(
             name: "NeighbourTests",
-            dependencies: ["Control", "FakeGuest", "Linux", "SeededRandom", "VFIO", "mediated-device"]),
+            dependencies: ["Control", "FakeGuest", "Linux", "Programs", "SeededRandom", "VFIO", "mediated-device"]),
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
         .testTarget(
             name: "AllocationTests",

@@ -1,5 +1,6 @@
 import Foundation
 import Lab
+import Programs
 import Testing
 
 extension GuestTests {
