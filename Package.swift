@@ -15,6 +15,7 @@ let package = Package(
                 "Linux", "JSON", "VFIO", "GuestMemory", "PCI", "Device", "Virtio", "Exerciser", "DeviceCatalog",
                 "VFIOUser", "KVM",
             ]),
+        .library(name: "Renderer", targets: ["Renderer"]),
         .library(name: "FakeGuest", targets: ["FakeGuest", "FakeDriver", "EchoDevice"]),
     ],
     dependencies: [
