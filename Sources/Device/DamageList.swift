@@ -54,7 +54,7 @@ extension Rectangle {
     }
 
     /// The smallest rectangle round both.
-    func union(_ other: Rectangle) -> Rectangle {
+    public func union(_ other: Rectangle) -> Rectangle {
         let left = min(x, other.x)
         let top = min(y, other.y)
         return Rectangle(

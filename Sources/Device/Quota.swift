@@ -3,7 +3,8 @@
 public struct Quota: Codable, Equatable, Sendable {
     /// In bytes.
     public var videoMemory: Int?
-    /// How many pictures a second consumers may read from each head; 0: as many as they like.
+    /// How many pictures a second consumers may read from each head, and how many it shows where the guest can be told to wait;
+    /// 0: as many as they like.
     public var frameRate: Int?
 
     public init(videoMemory: Int? = nil, frameRate: Int? = nil) {

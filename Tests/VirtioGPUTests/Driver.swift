@@ -16,13 +16,17 @@ final class Driver {
     /// The guest's memory begins here; nothing else is mapped.
     let base: UInt64 = 0x10_0000
 
-    init(heads: Int = 2, vram: Int = 1 << 20, features: VirtioGPU.Feature = Driver.features) throws {
+    init(
+        heads: Int = 2, vram: Int = 1 << 20, frameRate: Int = 0, features: VirtioGPU.Feature = Driver.features
+    ) throws {
         let space = AddressSpace()
         memory = try MemoryFile(name: "guest", size: Self.memorySize)
         try space.map(
             address: base, size: UInt64(Self.memorySize), access: [.read, .write],
             backing: .file(memory.descriptor.duplicate(), offset: 0))
-        processor = try CommandProcessor(guest: space, heads: heads, resolution: Resolution("1024x768"), limit: vram)
+        processor = try CommandProcessor(
+            guest: space, heads: heads, resolution: Resolution("1024x768"), limit: vram,
+            frameRate: frameRate)
         processor.features = features
     }
 

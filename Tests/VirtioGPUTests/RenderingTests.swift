@@ -290,6 +290,44 @@ import Testing
         #expect(word(machine.driver.bytes(at: second, count: 24), 8) == 42)
     }
 
+    @Test func picturesBeyondTheRateAreCopiedLaterAndHoldBackWhatIsDrawnBehindThem() throws {
+        let machine = try machine("frame-rate=10")
+        let processor = machine.gpu.driver.processor
+        var (now, alarm): (UInt64, UInt64) = (0, 0)
+        processor.clock = { now }
+        processor.onAlarm = { alarm = $0 }
+        try setUp(machine)
+        try done(machine, submit(clear(7, red: 1, green: 0, blue: 0), to: 1))
+        try show(machine)
+        #expect(machine.picture() == [UInt32](repeating: 0xffff_0000, count: 128))
+        // As Linux does: it draws with a fence, and flushes without.
+        let flush = header(VIRTIO_GPU_CMD_RESOURCE_FLUSH, context: 0) + wire([0, 0, 16, 8]) + wire([7, 0])
+        try done(machine, submit(clear(7, red: 0, green: 1, blue: 0, surface: 4), to: 1, flags: 1, fence: 1))
+        try done(machine, flush)
+        #expect(alarm == 100_000_000)
+        let request = submit([0], to: 1, flags: 1, fence: 2)
+        let (address, response) = (machine.driver.allocate(request), machine.driver.allocate(24))
+        machine.control.add([.readable(address, request.count), .writable(response, 24)], isIndirect: false)
+        try machine.driver.notify(machine.control)
+        let rendering = try #require(processor.rendering)
+        #expect(rendering.process.waitForAnswers(milliseconds: 60_000))
+        #expect(machine.control.takeUsed() == nil)
+        #expect(machine.picture() == [UInt32](repeating: 0xffff_0000, count: 128))
+        now += alarm
+        processor.showDue()
+        _ = try machine.wait { machine.control.takeUsed() }
+        #expect(word(machine.driver.bytes(at: response, count: 24), 8) == 2)
+        #expect(machine.picture() == [UInt32](repeating: 0xff00_ff00, count: 128))
+        // A renderer that ends while a picture waits leaves nothing waiting.
+        try done(machine, flush)
+        kill(try renderer(of: machine), SIGKILL)
+        _ = try machine.wait { rendering.contexts.isEmpty ? true : nil }
+        now += alarm
+        processor.showDue()
+        #expect(processor.postponed.isEmpty)
+        #expect(machine.picture() == [UInt32](repeating: 0xff00_ff00, count: 128))
+    }
+
     @Test func aRendererThatDiesCostsTheContextsAlone() throws {
         let machine = try machine()
         var reports: [String] = []

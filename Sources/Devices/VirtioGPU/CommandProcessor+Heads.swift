@@ -1,4 +1,5 @@
 import Device
+import Renderer
 
 extension CommandProcessor {
     // MARK: Pictures
@@ -69,17 +70,37 @@ extension CommandProcessor {
     }
 
     func flush(_ area: Rectangle, of id: UInt32) throws(Refusal) -> Progress {
-        let resource = try resource(id)
-        if case .image(_, let width, let height, _) = resource.content, !area.fits(width: width, height: height) {
+        if case .image(_, let width, let height, _) = try resource(id).content, !area.fits(width: width, height: height)
+        {
             throw .invalidParameter
         }
-        if let host = resource.host { return try flush(area, of: id, host) }
-        for head in heads {
-            guard let source = head.source, source.resource == id, let part = head.part(of: area) else { continue }
-            head.damage(part)
-            if let blob = source.blob { try copy(part, of: source, blob, resource.backing) }
+        var flushed: [Head] = []
+        for head in heads where head.source?.resource == id {
+            guard let part = head.part(of: area) else { continue }
+            head.flush(part)
+            flushed.append(head)
         }
-        return .complete
+        if let moment = moment(of: flushed) { return .postponed(flushed, until: moment) }
+        guard let (commands, then) = try show(flushed) else { return .complete }
+        return .sent(commands, then: then)
+    }
+
+    /// Has heads show what was flushed of what they have now.
+    ///
+    /// - Returns: what the renderer has to do for that, and what comes after it; nil: nothing.
+    func show(_ heads: [Head]) throws(Refusal) -> (commands: [RendererCommand], then: (Bool) -> Void)? {
+        var copies: [HostCopy] = []
+        for head in heads {
+            guard let source = head.source, let part = head.takeFlushed(), let resource = resources[source.resource]
+            else { continue }
+            if let host = resource.host {
+                if let copy = try hostCopy(of: part, to: head, host) { copies.append(copy) }
+            } else {
+                head.damage(part)
+                if let blob = source.blob { try copy(part, of: source, blob, resource.backing) }
+            }
+        }
+        return copies.isEmpty ? nil : carryOut(copies)
     }
 
     /// Brings a part of the head's copy of a blob up to date.

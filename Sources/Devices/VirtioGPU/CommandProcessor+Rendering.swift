@@ -141,32 +141,44 @@ extension CommandProcessor {
         show(Head.Source(resource: id, area: area, blob: blob), scanout, at: head)
     }
 
-    /// Has the renderer copy what heads show of a resource to the heads' own memory: whole lines, as those lie without gaps.
-    func flush(_ area: Rectangle, of id: UInt32, _ host: HostResource) throws(Refusal) -> Progress {
-        guard let rendering, !host.isLost else { return .complete }
-        var commands: [RendererCommand] = []
-        var copies: [(head: Head, source: Head.Source, part: Rectangle, pixels: Range<Int>)] = []
-        for head in heads {
-            guard let source = head.source, source.resource == id, let pixels = source.blob?.pixels,
-                let part = head.part(of: area)
-            else { continue }
-            let stride = source.area.width * Resource.bytesPerPixel
-            let lines = Rectangle(
-                x: source.area.x, y: source.area.y + part.y, width: source.area.width, height: part.height)
-            let place = try rendering.place(
-                in: file, at: pixels.lowerBound + part.y * stride, size: part.height * stride)
-            commands.append(
-                .readPixels(resource: id, box: .init(lines), stride: UInt32(stride), to: place))
-            copies.append((head, source, part, pixels))
+    /// A part of what the renderer has, on its way to a head's own memory.
+    struct HostCopy {
+        let head: Head
+        let source: Head.Source
+        /// In the head's own pixels.
+        let part: Rectangle
+        let pixels: Range<Int>
+        let command: RendererCommand
+    }
+
+    /// What brings a head's copy up to date: whole lines, as those lie without gaps.
+    ///
+    /// - Returns: nil when nobody has the picture any more.
+    func hostCopy(of part: Rectangle, to head: Head, _ host: HostResource) throws(Refusal) -> HostCopy? {
+        guard let rendering, !host.isLost, let source = head.source, let pixels = source.blob?.pixels else {
+            return nil
         }
-        guard !commands.isEmpty else { return .complete }
+        let stride = source.area.width * Resource.bytesPerPixel
+        let lines = Rectangle(
+            x: source.area.x, y: source.area.y + part.y, width: source.area.width, height: part.height)
+        let place = try rendering.place(
+            in: file, at: pixels.lowerBound + part.y * stride, size: part.height * stride)
+        let command = RendererCommand.readPixels(
+            resource: source.resource, box: .init(lines), stride: UInt32(stride), to: place)
+        return HostCopy(head: head, source: source, part: part, pixels: pixels, command: command)
+    }
+
+    func carryOut(_ copies: [HostCopy]) -> (commands: [RendererCommand], then: (Bool) -> Void) {
         for copy in copies { memory.beginWriting(to: copy.pixels) }
-        return .sent(commands) { [unowned self] isDone in
-            for copy in copies {
-                memory.endWriting(to: copy.pixels)
-                if isDone, copy.head.source == copy.source { copy.head.damage(copy.part) }
+        return (
+            copies.map(\.command),
+            { [unowned self] isDone in
+                for copy in copies {
+                    memory.endWriting(to: copy.pixels)
+                    if isDone, copy.head.source == copy.source { copy.head.damage(copy.part) }
+                }
             }
-        }
+        )
     }
 
     /// Has the renderer copy a cursor's image.

@@ -4,6 +4,7 @@ import Display
 extension CommandProcessor {
     /// Forgets every resource, and what heads show. Monitors stay.
     func reset() {
+        forgetPostponed()
         rendering?.reset()
         forgetFences()
         resources = [:]
@@ -51,6 +52,7 @@ extension CommandProcessor {
         guard memory.hold(Self.ranges(of: restored, state.heads)) else {
             throw StateError("Pictures of the state overlap, or don't fit into \(memory.limit) bytes of memory.")
         }
+        forgetPostponed()
         rendering?.reset()
         forgetFences()
         resources = restored

@@ -19,14 +19,27 @@ final class CommandProcessor {
     let rendering: Rendering?
     /// Tells what the renderer makes from other things of the same number that it made before.
     var serial: UInt64 = 0
-    private var timelines = FenceTimelines()
+    var timelines = FenceTimelines()
+
+    /// How many pictures a second each head may show; 0: any number.
+    var frameRate: Int {
+        didSet { if frameRate != oldValue { changeRate() } }
+    }
+    /// In the order of their moments.
+    var postponed: [Postponed] = []
+    /// The time in nanoseconds, from any moment on.
+    var clock: () -> UInt64 = { SystemClock.nanoseconds }
+    /// Called with the nanoseconds after which ``showDue()`` is to be called; 0: it need not be.
+    var onAlarm: (UInt64) -> Void = { _ in }
 
     /// - Parameter limit: how many bytes pictures may take, each in whole pages; at most ``VideoMemory/size``.
     init(
-        guest: MappedMemory, heads: Int, resolution: Resolution, limit: Int, rendering: Rendering? = nil
+        guest: MappedMemory, heads: Int, resolution: Resolution, limit: Int, frameRate: Int = 0,
+        rendering: Rendering? = nil
     ) throws(Errno) {
         self.guest = guest
         self.rendering = rendering
+        self.frameRate = frameRate
         let memory = try VideoMemory(reserved: heads * Head.cursorSize, limit: limit)
         self.memory = memory
         self.heads = (0..<heads).map { Head($0, resolution: resolution, memory: memory.file) }
@@ -43,6 +56,8 @@ final class CommandProcessor {
         case done(Response.Outcome)
         /// It is the renderer's now. What comes after it is told whether that went well.
         case sent([RendererCommand], then: (Bool) -> Void)
+        /// What these heads are to show is shown at a later moment.
+        case postponed([Head], until: UInt64)
 
         /// Done, with nothing to tell.
         static var complete: Progress { .done(.done) }
@@ -78,15 +93,26 @@ final class CommandProcessor {
                 guard room >= outcome.payload.count + Response.headerSize || !isAnswered else { throw .unspecified }
                 finish(.success(outcome))
             case .sent(let commands, let then):
-                guard let rendering else { throw .unspecified }
-                rendering.send(commands, isFenced: place != nil) { status in
-                    let refusal = Refusal(status)
-                    then(refusal == nil)
-                    finish(refusal.map { .failure($0) } ?? .success(.done))
-                }
+                try send(commands, isFenced: place != nil, then: then, finish)
+            case .postponed(let heads, let moment):
+                if place == nil { finish(.success(.done)) }
+                postpone(heads, until: moment, place: place, finish: finish)
             }
         } catch {
             finish(.failure(error))
+        }
+    }
+
+    /// Has the renderer carry out commands, and tells what came of it.
+    func send(
+        _ commands: [RendererCommand], isFenced: Bool, then: @escaping (Bool) -> Void,
+        _ finish: @escaping (Result<Response.Outcome, Refusal>) -> Void
+    ) throws(Refusal) {
+        guard let rendering else { throw .unspecified }
+        rendering.send(commands, isFenced: isFenced) { status in
+            let refusal = Refusal(status)
+            then(refusal == nil)
+            finish(refusal.map { .failure($0) } ?? .success(.done))
         }
     }
 

@@ -56,6 +56,10 @@ final class Head: Framebuffer {
     private var picture: Scanout?
     var pointer: Pointer?
     private var damage = DamageList()
+    /// When its pictures are to be shown.
+    var pacer = FramePacer()
+    /// What was flushed and is not shown yet, in the head's own pixels.
+    private var flushed: Rectangle?
 
     init(_ index: Int, resolution: Resolution, memory: MemoryFile) {
         self.memory = memory
@@ -96,6 +100,21 @@ final class Head: Framebuffer {
         guard let source, let shown = rectangle.intersection(source.area) else { return nil }
         return Rectangle(
             x: shown.x - source.area.x, y: shown.y - source.area.y, width: shown.width, height: shown.height)
+    }
+
+    /// A part is to be shown.
+    ///
+    /// - Parameter part: in the head's own pixels.
+    func flush(_ part: Rectangle) {
+        flushed = flushed?.union(part) ?? part
+    }
+
+    /// All parts that are to be shown, as one.
+    func takeFlushed() -> Rectangle? {
+        defer { flushed = nil }
+        guard let source else { return nil }
+        // It may show something smaller by now.
+        return flushed?.intersection(Rectangle(x: 0, y: 0, width: source.area.width, height: source.area.height))
     }
 
     /// Pixels have changed.

@@ -6,7 +6,7 @@ extension VirtioGPU {
     static let videoMemoryRange = 1 << 20...VideoMemory.size
     static let frameRates = 0...240
 
-    public var quota: Quota { Quota(videoMemory: processor.memory.limit, frameRate: frameRate) }
+    public var quota: Quota { Quota(videoMemory: processor.memory.limit, frameRate: processor.frameRate) }
 
     public var videoMemoryUsed: Int? {
         (try? processor.file.memoryTaken()).map { $0 + processor.memory.elsewhere }
@@ -14,7 +14,7 @@ extension VirtioGPU {
 
     public func apply(_ changes: Quota) throws(QuotaError) {
         let limit = changes.videoMemory ?? processor.memory.limit
-        let frameRate = changes.frameRate ?? frameRate
+        let frameRate = changes.frameRate ?? processor.frameRate
         let range = Self.videoMemoryRange
         guard range.contains(limit) else {
             throw QuotaError(
@@ -30,6 +30,6 @@ extension VirtioGPU {
                     + "to \(Self.frameRates.upperBound).")
         }
         processor.memory.limit = limit
-        self.frameRate = frameRate
+        processor.frameRate = frameRate
     }
 }

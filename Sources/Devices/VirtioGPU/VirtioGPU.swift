@@ -19,7 +19,7 @@ public final class VirtioGPU: VirtioDevice {
                 help: "The most memory that pictures may take on the host"),
             .init(
                 "frame-rate", .integer(frameRates), default: "0",
-                help: "How many pictures a second may be read; 0: no limit"),
+                help: "How many pictures a second a head shows, and may be read of it; 0: no limit"),
             .init(
                 "blob", .boolean, default: "off",
                 help: "Whether the guest may show its own memory without a copy of the whole picture first"),
@@ -61,8 +61,9 @@ public final class VirtioGPU: VirtioDevice {
 
     private let port: VirtioPort
     let processor: CommandProcessor
-    /// How many pictures a second may be read of each head; 0: any number.
-    var frameRate: Int
+    /// Fires when the next picture is to be shown.
+    private let timer: TimerFD
+    private var timerWatch: EventLoop.Token?
     private var events: Event = []
 
     /// - Throws: `OptionError` when the heads' pictures don't fit into `vram` together, or nothing can draw 3D.
@@ -77,16 +78,26 @@ public final class VirtioGPU: VirtioDevice {
                     + "Give more, or choose a smaller resolution.")
         }
         self.port = port
-        frameRate = options.integer("frame-rate")
+        timer = try TimerFD()
         let rendering = try Self.rendering(options, port.host)
         processor = try CommandProcessor(
-            guest: port.host.memory, heads: heads, resolution: resolution, limit: limit, rendering: rendering)
+            guest: port.host.memory, heads: heads, resolution: resolution, limit: limit,
+            frameRate: options.integer("frame-rate"), rendering: rendering)
         var features: Feature = [.edid, .resourceUUID]
         if options.boolean("blob") { features.insert(.resourceBlob) }
         if rendering != nil { features.formUnion([.virgl, .contextInit]) }
         self.features = features.rawValue
         rendering?.onRoom = { [unowned self] in process(Queue.control.rawValue) }
         rendering?.report = { [host = port.host] in host.report($0) }
+        processor.onAlarm = { [timer] in timer.set(nanoseconds: $0) }
+        timerWatch = try port.host.loop.watch(timer.descriptor, for: .readable) { [unowned self] _ in
+            timer.consume()
+            processor.showDue()
+        }
+    }
+
+    deinit {
+        if let timerWatch { port.host.loop.unwatch(timerWatch) }
     }
 
     private static func rendering(_ options: DeviceOptions, _ host: Host) throws -> Rendering? {
@@ -118,7 +129,9 @@ public final class VirtioGPU: VirtioDevice {
     }
 
     public func setRunning(_ running: Bool) {
-        if !running { processor.rendering?.settle() }
+        guard !running else { return }
+        processor.showPostponed()
+        processor.rendering?.settle()
     }
 
     // MARK: Configuration

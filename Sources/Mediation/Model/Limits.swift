@@ -4,7 +4,7 @@ public struct Limits: Equatable, Codable, Sendable {
     public var videoMemory: Int
     /// Its share of the processor beside others', as in a cgroup's `cpu.weight`: 1 to 10000.
     public var weight: Int
-    /// Pictures a second that are read for consoles and screenshots; 0: as many as they ask for.
+    /// Pictures a second that a `virtio-gpu` shows, and that are read for consoles and screenshots; 0: any number.
     public var frameRate: Int
 
     public static let weights = 1...10_000
