@@ -12,7 +12,7 @@ LOADED = ("qemu/accel-*.so", "qemu/hw-display-*.so", "qemu/ui-opengl.so", "qemu/
 def prepare(cache, debian):
     """The component `gl`, with the commands `run` and `qemu-system-x86_64` in it."""
     def build(folder):
-        cache.say(f"fetching QEMU's 3D of {qemu.SUITE} and Mesa of {SUITE} (150 MB)")
+        cache.say(f"fetching QEMU's 3D of {qemu.SUITE} and Mesa of {SUITE} (90 MB)")
         with cache.scratch() as tree:
             debian.unpack(tree, *(f"{package}/{qemu.SUITE}" for package in (*qemu.PACKAGES, "qemu-system-modules-opengl")),
                           *(f"{package}/{SUITE}" for package in MESA), dependencies=True)
