@@ -80,7 +80,8 @@ asan: setup ## Run the tests under AddressSanitizer (guests excepted)
 tsan: setup ## Run the tests under ThreadSanitizer (guests excepted)
 	$(SWIFT) test --disable-xctest --sanitize thread --scratch-path .build-tsan --skip GuestTests --skip CommandTests --skip SandboxTests --skip NeighbourTests
 
-bench: lab ## Measure against the floor, a bare socket, and QEMU's own displays; takes minutes and wants a quiet machine
+bench: setup ## Measure against the floor, a bare socket, and QEMU's own displays; takes minutes and wants a quiet machine
+	@Lab/setup --bench
 	for program in mediated-device mediated-renderer; do \
 	    $(SWIFT) build -c release --product $$program --static-swift-stdlib; \
 	done

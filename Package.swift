@@ -15,6 +15,7 @@ let package = Package(
                 "Linux", "JSON", "VFIO", "GuestMemory", "PCI", "Device", "Virtio", "Exerciser", "DeviceCatalog",
                 "VFIOUser", "KVM",
             ]),
+        .library(name: "Renderer", targets: ["Renderer"]),
         .library(name: "FakeGuest", targets: ["FakeGuest", "FakeDriver", "EchoDevice"]),
     ],
     dependencies: [
@@ -22,6 +23,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.5.4"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.65.0"),
+        // From 5.1 on it hashes keys, which takes exponential time where they are aliases of aliases.
+        .package(url: "https://github.com/jpsim/Yams", .upToNextMinor(from: "5.0.1")),
     ],
     targets: [
         .target(name: "CLinux"),
@@ -69,8 +72,11 @@ let package = Package(
             name: "Mediation", dependencies: ["Control", "Device", "DeviceCatalog", "JSON", "Linux"]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .target(name: "Database", dependencies: ["CSQLite", "Linux", "Mediation"]),
-        .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
-        .target(name: "Profiles", dependencies: ["CYAML", "Device", "DeviceCatalog", "Display", "Linux", "Mediation"]),
+        .target(
+            name: "Profiles",
+            dependencies: [
+                "Device", "DeviceCatalog", "Display", "Linux", "Mediation", .product(name: "Yams", package: "Yams"),
+            ]),
         .target(name: "Metrics", dependencies: ["JSON"]),
         .target(name: "QMP", dependencies: ["Linux", "JSON"]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
@@ -126,6 +132,7 @@ let package = Package(
         .executableTarget(
             name: "SandboxProbe", dependencies: ["CLinux", "CSystemCall", "Linux"], path: "Testing/SandboxProbe"),
         .target(name: "Lab", path: "Testing/Lab"),
+        .target(name: "Programs", path: "Testing/Programs"),
 
         .testTarget(name: "LinuxTests", dependencies: ["Linux"]),
         .testTarget(name: "GuestMemoryTests", dependencies: ["SeededRandom", "GuestMemory", "Linux", "CLinux"]),
@@ -165,42 +172,44 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "SeededRandom", "Control", "FakeGuest", "FakeQEMU", "mediated", "mediated-daemon", "mediated-device",
-                "mediated-renderer", "CPNG", "DaemonAPI", "DaemonClient", "JSON", "KVM", "Lab", "Linux", "Mediation",
-                "Metrics", "VFIO", "VFIOUser",
+                "CPNG", "Control", "DaemonAPI", "DaemonClient", "FakeGuest", "FakeQEMU", "JSON", "KVM", "Lab", "Linux",
+                "Mediation", "Metrics", "Programs", "SeededRandom", "VFIO", "VFIOUser", "mediated", "mediated-daemon",
+                "mediated-device", "mediated-renderer",
             ]),
         .testTarget(
             name: "GuestTests",
             dependencies: [
-                "mediated", "mediated-daemon", "mediated-device", "mediated-renderer", "Control", "Device", "JSON",
-                "Lab",
-                "Linux", "QMP",
+                "Control", "Device", "JSON", "Lab", "Linux", "Programs", "QMP", "mediated", "mediated-daemon",
+                "mediated-device", "mediated-renderer",
             ]),
         .testTarget(name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "Linux"]),
         .testTarget(
             name: "SandboxTests",
             dependencies: [
-                "Control", "Device", "DeviceCatalog", "FakeGuest", "JSON", "Linux", "SandboxProbe", "VFIO", "VFIOUser",
-                "mediated-device",
+                "Control", "Device", "DeviceCatalog", "FakeGuest", "JSON", "Linux", "Programs", "SandboxProbe", "VFIO",
+                "VFIOUser", "mediated-device",
             ]),
         .testTarget(
             name: "MediationTests",
             dependencies: [
-                "Control", "Database", "Device", "FakeGuest", "JSON", "Linux", "Mediation", "VFIOUser",
+                "Control", "Database", "Device", "FakeGuest", "JSON", "Linux", "Mediation", "Programs", "VFIOUser",
                 "mediated-device",
             ]),
         .testTarget(
             name: "DatabaseTests",
-            dependencies: ["CSQLite", "Database", "Linux", "Mediation", "SeededRandom", "StoreModel", "StoreWriter"]),
+            dependencies: [
+                "CSQLite", "Database", "Linux", "Mediation", "Programs", "SeededRandom", "StoreModel", "StoreWriter",
+            ]),
         .testTarget(name: "ProfileTests", dependencies: ["DeviceCatalog", "Mediation", "Profiles", "SeededRandom"]),
         .testTarget(
             name: "DaemonTests",
             dependencies: [
-                "CCredentials", "FakeGuest", "JSON", "Lab", "Linux", "VFIOUser", "mediated-daemon", "mediated-device",
+                "CCredentials", "FakeGuest", "JSON", "Lab", "Linux", "Programs", "VFIOUser", "mediated-daemon",
+                "mediated-device",
             ]),
         .testTarget(
             name: "NeighbourTests",
-            dependencies: ["Control", "FakeGuest", "Linux", "SeededRandom", "VFIO", "mediated-device"]),
+            dependencies: ["Control", "FakeGuest", "Linux", "Programs", "SeededRandom", "VFIO", "mediated-device"]),
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
         .testTarget(
             name: "AllocationTests",

@@ -1,9 +1,12 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-/// Fuzzers by libFuzzer: one for the protocol's messages, one for each device's registers, one for virtio's queues, one for saved states.
+/// Fuzzers by libFuzzer: for the protocol's messages, each device's registers, virtio's queues, the commands of virtio-gpu, what goes
+/// between a device process and its renderer, and saved states.
 /// `Fuzz/run` builds and runs them.
-let fuzzer: [SwiftSetting] = [.unsafeFlags(["-sanitize=fuzzer,address", "-parse-as-library"])]
+let names = [
+    "messages", "access-ring", "serial", "bochs-display", "exerciser", "virtio", "virtio-gpu", "saved-state", "renderer",
+]
 let package = Package(
     name: "Fuzz",
     dependencies: [.package(name: "Mediated", path: "..")],
@@ -14,12 +17,11 @@ let package = Package(
             dependencies: [
                 "CFuzzer",
                 .product(name: "Mediated", package: "Mediated"), .product(name: "FakeGuest", package: "Mediated"),
+                .product(name: "Renderer", package: "Mediated"),
             ]),
-    ]
-        + ["messages", "access-ring", "serial", "bochs-display", "exerciser", "virtio", "virtio-gpu", "saved-state"].map
-    { name in
+    ] + names.map { name in
         .executableTarget(
-            name: name, dependencies: ["FuzzSupport"], swiftSettings: fuzzer,
+            name: name, dependencies: ["FuzzSupport"], swiftSettings: [.unsafeFlags(["-parse-as-library"])],
             linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])])
     }
 )

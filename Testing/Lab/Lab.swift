@@ -34,6 +34,14 @@ public enum Lab {
         ]
     }
 
+    /// Arguments for UEFI instead of SeaBIOS. What the guest writes to its variables is gone with it.
+    public static var uefi: [String] {
+        [
+            "-drive", "if=pflash,unit=0,format=raw,readonly=on,file=\(value("OVMF_CODE"))", "-drive",
+            "if=pflash,unit=1,format=raw,snapshot=on,file=\(value("OVMF_VARS"))",
+        ]
+    }
+
     /// Arguments that boot a kernel, such as "6.1", with the lab's guest.
     public static func boot(_ kernel: String, append: String = "") -> [String] {
         let key = kernel.replacingOccurrences(of: ".", with: "_")

@@ -1,4 +1,5 @@
 import Foundation
+import Programs
 import Testing
 
 /// What the shells offer, asked of the shells themselves.
@@ -28,7 +29,7 @@ import Testing
     @Test func bashOffersWhatTheDaemonHas() throws {
         let daemon = try RunningDaemon()
         let uuid = try daemon.define("serial")
-        let path = try Command.folder.path
+        let path = try Program.folder.path
         #expect(try bash(["mediated", "show", "--root", daemon.root, ""], path: path).contains(uuid))
         #expect(try bash(["mediated", "start", "--root", daemon.root, "--uuid", ""], path: path) == [uuid])
         #expect(try bash(["mediated", "define", "--root", daemon.root, "--type", "ser"], path: path) == ["serial"])

@@ -1,6 +1,7 @@
 import Foundation
 import JSON
 import Linux
+import Programs
 import Testing
 import VFIOUser
 
@@ -149,7 +150,7 @@ import VFIOUser
 
     @Test(arguments: [["info"], ["statistics"], ["stop"], ["screenshot", "/tmp/x.png"], ["save", "/tmp/x"]])
     func nobodyThereIsSaidSo(words: [String]) throws {
-        func outcome(_ socket: String) throws -> Command.Outcome {
+        func outcome(_ socket: String) throws -> Program.Outcome {
             try Command.run([words[0], socket] + words.dropFirst())
         }
         let missing = try outcome(scratch.path("none"))

@@ -3,6 +3,7 @@ import Device
 import FakeGuest
 import Foundation
 import Linux
+import Programs
 import Testing
 
 /// What a device process tells its administrator.
@@ -68,7 +69,7 @@ import Testing
 
     @Test(arguments: ["--allow-user", "--allow-group"], ["root", "-1", "4294967296", ""])
     func whoIsAllowedIsSaidByNumber(option: String, value: String) throws {
-        let program = try Command.folder.appendingPathComponent("mediated-device")
+        let program = try Program.folder.appendingPathComponent("mediated-device")
         let outcome = try Command.run("exerciser", "--socket", scratch.path("socket"), option, value, at: program)
         #expect(outcome.status == 64)
         #expect(outcome.errors.hasPrefix("mediated-device: \(option) is '\(value)' but must be a number."))
@@ -82,7 +83,7 @@ import Testing
 
         /// Returns when it serves.
         init(_ arguments: String...) throws {
-            process.executableURL = try Command.folder.appendingPathComponent("mediated-device")
+            process.executableURL = try Program.folder.appendingPathComponent("mediated-device")
             process.arguments = arguments
             process.standardError = errors
             try process.run()

@@ -1,3 +1,4 @@
+import Programs
 import FakeGuest
 import Foundation
 import JSON
@@ -37,7 +38,7 @@ import Testing
     @Test func followingGoesOnUntilTheProcessEnds() throws {
         let device = try RunningDevice("exerciser", in: scratch)
         let process = Process()
-        process.executableURL = try Command.folder.appendingPathComponent("mediated")
+        process.executableURL = try Program.folder.appendingPathComponent("mediated")
         process.arguments = ["events", device.socket, "--follow", "--json"]
         let (output, errors) = (Pipe(), Pipe())
         (process.standardOutput, process.standardError) = (output, errors)

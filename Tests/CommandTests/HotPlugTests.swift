@@ -1,6 +1,7 @@
 import FakeQEMU
 import JSON
 import Linux
+import Programs
 import Testing
 import VFIOUser
 
@@ -18,7 +19,7 @@ import VFIOUser
         try body(qemu)
     }
 
-    private func mediated(_ verb: String, _ target: String, _ more: String...) throws -> Command.Outcome {
+    private func mediated(_ verb: String, _ target: String, _ more: String...) throws -> Program.Outcome {
         try Command.run([verb, target, "--qmp", scratch.path("qmp")] + more, in: scratch.url)
     }
 

@@ -1,6 +1,7 @@
 import FakeGuest
 import JSON
 import Linux
+import Programs
 import Testing
 import VFIO
 

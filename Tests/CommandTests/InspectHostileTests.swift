@@ -1,9 +1,10 @@
 import FakeGuest
 import JSON
 import Linux
+import Programs
+import SeededRandom
 import Testing
 import VFIO
-import SeededRandom
 
 /// Servers that lie, stop short or stay silent: there is always an end, and never more than a screenful or two.
 @Suite struct InspectHostileTests {
@@ -13,7 +14,7 @@ import SeededRandom
         scratch = try Scratch()
     }
 
-    private func inspect(_ device: FakeDevice, _ options: String...) throws -> Command.Outcome {
+    private func inspect(_ device: FakeDevice, _ options: String...) throws -> Program.Outcome {
         let server = try FakeServer(device, at: scratch.path("socket"))
         defer { server.end() }
         return try Command.run(["inspect", server.path] + options)

@@ -2,6 +2,7 @@ import FakeGuest
 import Foundation
 import JSON
 import Linux
+import Programs
 import Testing
 import VFIO
 import VFIOUser

@@ -1,5 +1,6 @@
 import Foundation
 import KVM
+import Programs
 import Testing
 
 @Suite struct KVMRunTests {

@@ -1,4 +1,5 @@
 import Foundation
+import Programs
 import Testing
 
 @Suite struct ManualTests {
@@ -9,7 +10,7 @@ import Testing
     }
 
     @Test func everyVerbHasAPageThatNamesItsOptions() throws {
-        let program = try Command.folder.appendingPathComponent("mediated").path
+        let program = try Program.folder.appendingPathComponent("mediated").path
         let outcome = try Command.run(program, scratch.path("man"), at: Repository.file("Scripts/manual"))
         #expect(outcome.status == 0, "\(outcome.errors)")
         let verbs = try Verb.all()
@@ -25,7 +26,7 @@ import Testing
     }
 
     @Test func theExitStatusesAreAListOnTheProgramsPage() throws {
-        let program = try Command.folder.appendingPathComponent("mediated").path
+        let program = try Program.folder.appendingPathComponent("mediated").path
         _ = try Command.run(program, scratch.path("man"), at: Repository.file("Scripts/manual"))
         let page = try String(contentsOfFile: scratch.path("man/mediated.1"), encoding: .utf8)
         let section = try #require(page.range(of: ".Sh EXIT STATUS\n"))

@@ -2,6 +2,7 @@ import FakeGuest
 import Foundation
 import Lab
 import Linux
+import Programs
 import Testing
 import VFIOUser
 

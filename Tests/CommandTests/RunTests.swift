@@ -1,6 +1,7 @@
 import Foundation
 import JSON
 import Linux
+import Programs
 import Testing
 
 @Suite struct RunTests {
@@ -111,7 +112,7 @@ import Testing
 
     @Test func aMachineThatCanNotDrawIsSaidSo() throws {
         // As where no OpenGL driver is installed: libglvnd finds none.
-        let program = try Command.folder.appendingPathComponent("mediated").path
+        let program = try Program.folder.appendingPathComponent("mediated").path
         let words = ["run", "virtio-gpu", "--socket", scratch.path("socket"), "-o", "renderer=virgl"]
         let outcome = try Command.run(
             ["__EGL_VENDOR_LIBRARY_FILENAMES=/dev/null", program] + words, at: URL(fileURLWithPath: "/usr/bin/env"))
@@ -169,7 +170,7 @@ import Testing
 
     @Test func aMissingProgramIsSaidSoWithThePlaces() throws {
         let lonely = scratch.url.appendingPathComponent("mediated")
-        try FileManager.default.copyItem(at: Command.folder.appendingPathComponent("mediated"), to: lonely)
+        try FileManager.default.copyItem(at: Program.folder.appendingPathComponent("mediated"), to: lonely)
         let outcome = try Command.run("run", "serial", "--socket", scratch.path("socket"), at: lonely)
         #expect(outcome.status == 72)
         #expect(outcome.errors.contains(scratch.path("mediated-device")))
@@ -178,7 +179,7 @@ import Testing
 
     @Test func aProgramThatIsNoneIsSaidSo() throws {
         let lonely = scratch.url.appendingPathComponent("mediated")
-        try FileManager.default.copyItem(at: Command.folder.appendingPathComponent("mediated"), to: lonely)
+        try FileManager.default.copyItem(at: Program.folder.appendingPathComponent("mediated"), to: lonely)
         let fake = try scratch.write("not a program", to: "mediated-device")
         try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: fake)
         let outcome = try Command.run("run", "serial", "--socket", scratch.path("socket"), at: lonely)

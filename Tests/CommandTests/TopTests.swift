@@ -1,5 +1,6 @@
 import Foundation
 import Linux
+import Programs
 import Testing
 
 /// `mediated top`, as scripts and as people at a terminal use it.
@@ -160,7 +161,7 @@ private final class LiveTop {
         tcsetattr(slave.fileDescriptor, TCSANOW, &modes)
         tcgetattr(slave.fileDescriptor, &modes)
         originalModes = modes
-        process.executableURL = try Command.folder.appendingPathComponent("mediated")
+        process.executableURL = try Program.folder.appendingPathComponent("mediated")
         process.arguments = ["top", "--interval", "0.1"] + sockets
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = slave

@@ -2,18 +2,13 @@ import Foundation
 import Glibc
 import JSON
 import Linux
+import Programs
 import Testing
 
 /// A daemon with folders of its own, as a user runs it. What it has started ends with this object.
 final class RunningDaemon {
     let root: String
     private(set) var process: Int32 = 0
-
-    /// Where the build has put a program: beside the tests.
-    static func program(_ name: String) throws -> String {
-        URL(fileURLWithPath: try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
-            .deletingLastPathComponent().appendingPathComponent(name).path
-    }
 
     /// - Parameters:
     ///   - types: the administrator's file.
@@ -58,7 +53,10 @@ final class RunningDaemon {
     func launch(preparing preparation: String? = nil, passing descriptors: [Int32] = []) throws {
         let output = open("\(root)/out", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
         defer { close(output) }
-        let words = [try Self.program("mediated-daemon"), "--root", root, "--group", "no-such-group"]
+        let words = [
+            try Program.folder.appendingPathComponent("mediated-daemon").path, "--root", root, "--group",
+            "no-such-group",
+        ]
         let shell = preparation.map { ["/bin/sh", "-c", "\($0); exec \"$@\"", "sh"] } ?? []
         let command = shell + words
         process = try ChildProcess.spawn(

@@ -3,6 +3,7 @@ import Foundation
 import Glibc
 import JSON
 import Linux
+import Programs
 import Testing
 import VFIOUser
 
@@ -59,7 +60,8 @@ extension DaemonTests {
             let output = open(log, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
             defer { close(output) }
             let second = try ChildProcess.spawn(
-                RunningDaemon.program("mediated-daemon"), ["--root", daemon.root], passing: [], standardError: output)
+                Program.folder.appendingPathComponent("mediated-daemon").path, ["--root", daemon.root], passing: [],
+                standardError: output)
             var status: Int32 = 0
             waitpid(second, &status, 0)
             #expect(status != 0)

@@ -1,3 +1,4 @@
+import Programs
 import Foundation
 import Glibc
 import Linux
@@ -17,9 +18,7 @@ import Testing
         private var unread: [UInt8] = []
 
         init(_ path: String, seed: UInt64, serial: Int) throws {
-            let program = URL(
-                fileURLWithPath: try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-            ).deletingLastPathComponent().appendingPathComponent("StoreWriter").path
+            let program = try Program.folder.appendingPathComponent("StoreWriter").path
             let pair = try UnixSocket.pair()
             let end = try pair.first.descriptor.duplicate()
             process = try ChildProcess.spawn(

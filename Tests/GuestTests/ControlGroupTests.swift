@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import Lab
 import Linux
+import Programs
 import Testing
 
 extension GuestTests {

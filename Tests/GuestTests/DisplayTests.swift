@@ -27,8 +27,9 @@ extension GuestTests {
             try display.expectPattern(width: 1280, height: 720)
         }
 
-        @Test func rebootsResetsAndNewMachinesFindTheDisplayAgain() throws {
-            let display = try VirtualDevice("bochs-display")
+        @Test(arguments: ["bochs-display", "virtio-gpu"])
+        func rebootsResetsAndNewMachinesFindTheDisplayAgain(type: String) throws {
+            let display = try VirtualDevice(type)
             var machine = try Machine(devices: [display.argument()], boot: Lab.boot("6.1"))
             try machine.awaitReady()
             try machine.start("reboot -f")
@@ -42,7 +43,7 @@ extension GuestTests {
 
             machine.end()
             try display.awaitClientLeft()
-            machine = try Machine(devices: [display.argument()], boot: Lab.boot("6.1"))
+            machine = try Machine(devices: [display.argument()], boot: Lab.boot("6.12"))
             try machine.awaitReady()
             #expect(try machine.run("fbpattern").status == 0)
             try display.expectPattern(width: 1024, height: 768)

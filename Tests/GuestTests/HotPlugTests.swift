@@ -1,4 +1,5 @@
 import Lab
+import Programs
 import Testing
 
 extension GuestTests {

@@ -1,6 +1,7 @@
-import Lab
 import Foundation
+import Lab
 import Linux
+import Programs
 import Testing
 
 #if canImport(FoundationXML)

@@ -1,4 +1,5 @@
 import Lab
+import Programs
 import Testing
 
 extension GuestTests {
@@ -7,7 +8,9 @@ extension GuestTests {
     struct LibvirtTests {
         @Test func aDomainWithThePrintedElementsHasTheDisplay() throws {
             let display = try VirtualDevice("bochs-display")
-            let printed = try Program.mediated("attach-args", display.socket, "--libvirt", "--memory", "512M")
+            let printed = try Program.run(
+                Program.folder.appendingPathComponent("mediated"),
+                ["attach-args", display.socket, "--libvirt", "--memory", "512M"])
             #expect(printed.status == 0)
             let libvirt = try Libvirt()
             let domain = try Domain(printed.output, in: libvirt)

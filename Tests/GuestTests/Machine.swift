@@ -2,6 +2,7 @@ import Foundation
 import JSON
 import Lab
 import Linux
+import Programs
 import QMP
 import Testing
 

@@ -99,25 +99,5 @@ extension GuestTests {
             let isUnchanged = try other.control.save().bytes() == state
             #expect(isUnchanged)
         }
-
-        @Test func rebootsResetsAndNewMachinesFindTheDisplayAgain() throws {
-            let display = try VirtualDevice("virtio-gpu")
-            var machine = try boot(display, "6.1")
-            #expect(try machine.run("fbpattern").status == 0)
-            try machine.start("reboot -f")
-            try machine.awaitReady()
-            #expect(try machine.run("fbpattern").status == 0)
-            try display.expectPattern(width: 1024, height: 768)
-            try machine.execute("system_reset")
-            try machine.awaitReady()
-            #expect(try machine.run("fbpattern --mode 640x480").status == 0)
-            try display.expectPattern(width: 640, height: 480)
-
-            machine.end()
-            try display.awaitClientLeft()
-            machine = try boot(display, "6.12")
-            #expect(try machine.run("fbpattern").status == 0)
-            try display.expectPattern(width: 1024, height: 768)
-        }
     }
 }

@@ -1,6 +1,7 @@
 import Control
 import Device
 import Foundation
+import Programs
 import Testing
 
 /// A device process, confined.
@@ -70,20 +71,4 @@ final class VirtualDevice {
         }
         return (scanout.width, scanout.height, rows)
     }
-}
-
-/// A folder of a test's own, with a short path: a socket's has at most 107 bytes.
-final class Scratch {
-    private let url: URL
-
-    init() throws {
-        url = URL(fileURLWithPath: "/tmp/mediated-\(getpid())-\(UInt32.random(in: 0 ... .max))")
-        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: false)
-    }
-
-    deinit {
-        try? FileManager.default.removeItem(at: url)
-    }
-
-    func path(_ name: String) -> String { url.path + "/" + name }
 }

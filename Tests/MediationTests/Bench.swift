@@ -3,6 +3,7 @@ import Foundation
 import Glibc
 import Linux
 import Mediation
+import Programs
 import Synchronization
 import Testing
 
@@ -86,14 +87,6 @@ final class Bench {
         }
     }
 
-    /// Where the build has put the program: beside the tests.
-    static var program: String {
-        get throws {
-            URL(fileURLWithPath: try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
-                .deletingLastPathComponent().appendingPathComponent("mediated-device").path
-        }
-    }
-
     /// - Parameter controlGroup: what is said to be delegated to the manager.
     init(controlGroup: ControlGroup? = nil, mostInstances: Int = 4096) throws {
         store = try ObservedStore()
@@ -119,7 +112,8 @@ final class Bench {
         _ root: String, _ store: ObservedStore, _ controlGroup: ControlGroup? = nil,
         mostInstances: Int = 4096
     ) throws -> Manager {
-        var configuration = Manager.Configuration(program: try program)
+        var configuration = Manager.Configuration(
+            program: try Program.folder.appendingPathComponent("mediated-device").path)
         configuration.checkpointInterval = .milliseconds(1)
         configuration.controlGroup = controlGroup
         configuration.mostInstances = mostInstances

@@ -3,14 +3,15 @@ import FakeGuest
 import Foundation
 import Glibc
 import Linux
+import Programs
 
 /// A device process, and what it uses of the machine.
 final class VirtualGPU {
     private let process = Process()
-    private let folder: String
+    private let folder: Scratch
     private let errors = Pipe()
 
-    var socket: String { folder + "/vgpu" }
+    var socket: String { folder.path("vgpu") }
     var controlSocket: String { ControlClient.path(besides: socket) }
     private var pid: Int32 { process.processIdentifier }
     /// How many descriptors it has when nobody is connected.
@@ -18,12 +19,8 @@ final class VirtualGPU {
 
     /// Starts an exerciser, confined where this process may look into it all the same, and returns when it serves.
     init() throws {
-        // Short, for a socket's path has at most 107 bytes.
-        folder = "/tmp/mediated-\(getpid())-\(UInt32.random(in: 0 ... .max))"
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
-        let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        process.executableURL = URL(fileURLWithPath: tests).deletingLastPathComponent()
-            .appendingPathComponent("mediated-device")
+        folder = try Scratch()
+        process.executableURL = try Program.folder.appendingPathComponent("mediated-device")
         process.arguments = ["exerciser", "--socket", socket] + (geteuid() == 0 ? ["--sandbox"] : [])
         process.standardError = errors
         try process.run()
@@ -42,7 +39,6 @@ final class VirtualGPU {
     deinit {
         process.terminate()
         process.waitUntilExit()
-        try? FileManager.default.removeItem(atPath: folder)
     }
 
     var isRunning: Bool { process.isRunning }

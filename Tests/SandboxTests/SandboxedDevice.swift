@@ -1,6 +1,7 @@
 import Control
 import Foundation
 import Linux
+import Programs
 import VFIOUser
 
 /// A confined device process as the daemon starts it: its sockets are bound already, and it is no longer root's.
@@ -23,7 +24,7 @@ final class SandboxedDevice {
     ///   - options: of the device; `@` stands for the folder of ``scratch``.
     ///   - state: a descriptor of a saved state.
     init(_ type: String, options: [String] = [], _ arguments: [String] = [], state: Int32? = nil) throws {
-        let scratch = try Scratch()
+        let scratch = try Scratch(permissions: 0o777)
         let path = scratch.path("vgpu")
         let sockets = try [path, ControlClient.path(besides: path)].map { try UnixListener(path: $0) }
         var descriptors = [(sockets[0].descriptor.raw, as: Int32(20)), (sockets[1].descriptor.raw, as: 21)]

@@ -1,6 +1,7 @@
 import Control
 import Foundation
 import Linux
+import Programs
 import Testing
 import VFIOUser
 
@@ -9,7 +10,7 @@ import VFIOUser
     let scratch: Scratch
 
     init() throws {
-        scratch = try Scratch()
+        scratch = try Scratch(permissions: 0o777)
     }
 
     // MARK: The word to start

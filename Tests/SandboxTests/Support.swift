@@ -1,5 +1,6 @@
 import Foundation
 import Linux
+import Programs
 import Synchronization
 import Testing
 
@@ -57,7 +58,7 @@ final class Child {
             copies.append(copy)
             posix_spawn_file_actions_adddup2(&actions, copy, number)
         }
-        let path = try Self.folder + "/" + program
+        let path = try Program.folder.appendingPathComponent(program).path
         let words = ([path] + arguments).map { strdup($0) }
         defer { for word in words { free(word) } }
         var pid: pid_t = 0
@@ -74,14 +75,6 @@ final class Child {
         if ending == nil {
             kill(pid, SIGKILL)
             waitpid(pid, nil, 0)
-        }
-    }
-
-    /// Where the build has put the programs: beside the tests.
-    private static var folder: String {
-        get throws {
-            let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-            return URL(fileURLWithPath: tests).deletingLastPathComponent().path
         }
     }
 
@@ -125,22 +118,6 @@ final class Child {
         let line = text.split(separator: "\n").first { $0.hasPrefix(name + ":") }
         return try #require(line).dropFirst(name.count + 1).split(whereSeparator: \.isWhitespace).map(String.init)
     }
-}
-
-/// A folder of a test's own, that any user may write to, with a short path: a socket's has at most 107 bytes.
-final class Scratch {
-    let path = "/tmp/mediated-\(getpid())-\(UInt32.random(in: 0 ... .max))"
-
-    init() throws {
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
-        chmod(path, 0o777)
-    }
-
-    deinit {
-        try? FileManager.default.removeItem(atPath: path)
-    }
-
-    func path(_ name: String) -> String { path + "/" + name }
 }
 
 /// Not root: what only root can do is said to be left out.

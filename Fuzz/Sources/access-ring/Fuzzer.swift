@@ -19,6 +19,7 @@ private func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) {
         while !input.isEmpty { try step(ring, ioregion, &input) }
         // The last word of a client that keeps the rules is answered.
         try client.send(.deviceReset)
+        try client.awaitEnd()
     } catch {
         // The server may end the session, or the ioregion; it must take the next client.
     }

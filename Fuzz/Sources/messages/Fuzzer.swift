@@ -23,6 +23,7 @@ private func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) {
                 try client.send(message(command: UInt16(kind & 0x1f), id: 1, payload, flags: 0x10))
             }
         }
+        try client.awaitEnd()
     } catch {
         // The server may close the connection; it must take the next one.
     }

@@ -2,6 +2,7 @@ import DaemonClient
 import Foundation
 import JSON
 import Linux
+import Programs
 import Testing
 
 /// What becomes of the verbs when the daemon isn't there, or isn't one.
@@ -34,7 +35,7 @@ import Testing
     /// Runs a command as a user without rights.
     @Test(.enabled(if: geteuid() == 0)) func whoMayNotConnectIsSaidSo() throws {
         let daemon = try RunningDaemon()
-        let program = try Command.folder.appendingPathComponent("mediated").path
+        let program = try Program.folder.appendingPathComponent("mediated").path
         for arguments in [["list"], ["types"], ["top", "--once"], ["info", unknownUUID]] {
             let outcome = try Command.run(
                 ["--reuid", "65534", "--clear-groups", program] + arguments + ["--root", daemon.root],
@@ -52,7 +53,7 @@ import Testing
 
     @Test func theEnvironmentNamesTheRoot() throws {
         let process = Process()
-        process.executableURL = try Command.folder.appendingPathComponent("mediated")
+        process.executableURL = try Program.folder.appendingPathComponent("mediated")
         process.arguments = ["list"]
         process.environment = ["MEDIATED_ROOT": scratch.url.path]
         let errors = Pipe()
@@ -138,7 +139,7 @@ import Testing
     @Test func theCompanionProgramIsLookedFor() throws {
         let lonely = scratch.path("mediated")
         try FileManager.default.copyItem(
-            atPath: try Command.folder.appendingPathComponent("mediated").path, toPath: lonely)
+            atPath: try Program.folder.appendingPathComponent("mediated").path, toPath: lonely)
         let outcome = try Command.run("daemon", at: URL(fileURLWithPath: lonely))
         #expect(outcome.status == 72)
         #expect(outcome.errors.hasPrefix("mediated: The program mediated-daemon is missing"))

@@ -1,5 +1,6 @@
 import Foundation
 import JSON
+import Programs
 import Testing
 
 /// `mediated events` of the daemon's journal.
@@ -35,7 +36,7 @@ import Testing
     @Test func followingGoesOnUntilTheDaemonEnds() throws {
         let uuid = try daemon.define("exerciser")
         let process = Process()
-        process.executableURL = try Command.folder.appendingPathComponent("mediated")
+        process.executableURL = try Program.folder.appendingPathComponent("mediated")
         process.arguments = ["events", "--follow", "--json", "--vgpu", uuid, "--root", daemon.root]
         let (output, errors) = (Pipe(), Pipe())
         (process.standardOutput, process.standardError) = (output, errors)

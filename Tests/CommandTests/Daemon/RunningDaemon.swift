@@ -2,6 +2,7 @@ import DaemonAPI
 import DaemonClient
 import Foundation
 import JSON
+import Programs
 import Testing
 
 /// A daemon below a folder of its own. What it has started ends with it.
@@ -15,7 +16,7 @@ final class RunningDaemon {
     /// Returns when it serves. It is started as a user starts it.
     init() throws {
         scratch = try Scratch()
-        process.executableURL = try Command.folder.appendingPathComponent("mediated")
+        process.executableURL = try Program.folder.appendingPathComponent("mediated")
         process.arguments = ["daemon", "--root", scratch.url.path, "--group", "nobody-has-this"]
         process.standardError = errors
         try process.run()
@@ -44,7 +45,7 @@ final class RunningDaemon {
         process.waitUntilExit()
     }
 
-    func run(_ arguments: String...) throws -> Command.Outcome {
+    func run(_ arguments: String...) throws -> Program.Outcome {
         try Command.run(arguments + ["--root", root], in: scratch.url)
     }
 

@@ -1,5 +1,6 @@
 import Foundation
 import JSON
+import Programs
 import Testing
 
 /// `mediated start`, `stop`, `show`, `logs`
@@ -104,7 +105,7 @@ import Testing
     @Test func followedLogsGoOnWithWhatComes() throws {
         let vgpu = try daemon.started()
         let process = Process()
-        process.executableURL = try Command.folder.appendingPathComponent("mediated")
+        process.executableURL = try Program.folder.appendingPathComponent("mediated")
         process.arguments = ["logs", vgpu.uuid, "-f", "-n", "1", "--root", daemon.root]
         let output = Pipe()
         process.standardOutput = output

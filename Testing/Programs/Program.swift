@@ -1,26 +1,32 @@
 import Foundation
 
-/// A program that runs to its end.
-enum Program {
-    /// What a run came to.
-    struct Outcome {
-        var status: Int32
-        var output: String
-        var errors: String
-    }
-
-    /// Where the build has put the programs: beside the tests.
-    static var folder: URL {
+/// The programs that the build has made, and others, as a user runs them.
+public enum Program {
+    /// Where the build has put its programs: beside the tests.
+    ///
+    /// - Throws: what reading `/proc/self/exe` throws.
+    public static var folder: URL {
         get throws {
             URL(fileURLWithPath: try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
                 .deletingLastPathComponent()
         }
     }
 
-    static func run(_ program: URL, _ arguments: [String]) throws -> Outcome {
+    /// What a run came to.
+    public struct Outcome {
+        public var status: Int32
+        public var output: String
+        public var errors: String
+    }
+
+    /// Runs a program to its end.
+    ///
+    /// - Parameter directory: where it is run; here unless another is given.
+    public static func run(_ program: URL, _ arguments: [String], in directory: URL? = nil) throws -> Outcome {
         let process = Process()
         process.executableURL = program
         process.arguments = arguments
+        process.currentDirectoryURL = directory
         let (output, errors) = (Pipe(), Pipe())
         (process.standardOutput, process.standardError) = (output, errors)
         try process.run()
@@ -31,10 +37,5 @@ enum Program {
         return Outcome(
             status: process.terminationStatus, output: String(decoding: text, as: UTF8.self),
             errors: String(decoding: complaints, as: UTF8.self))
-    }
-
-    /// Runs `mediated`.
-    static func mediated(_ arguments: String...) throws -> Outcome {
-        try run(folder.appendingPathComponent("mediated"), arguments)
     }
 }

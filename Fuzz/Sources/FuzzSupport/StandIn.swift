@@ -1,0 +1,66 @@
+import FakeGuest
+import Glibc
+import Linux
+import Renderer
+
+/// What `RendererProcess` starts in place of mediated-renderer: the fuzzer's own program by another name, which hands its end
+/// of the link back and ends. So both ends are in one process, and what one of them does to the other is repeatable.
+public enum StandIn {
+    private static let name = "mediated-renderer"
+
+    /// Does the launcher's part when this process was started for it.
+    static func runIfCalled() {
+        guard CommandLine.arguments.first?.hasSuffix("/" + name) == true, CommandLine.arguments.count == 2 else { return }
+        let link = Descriptor(owning: ChildProcess.firstDescriptor)
+        let byte: [UInt8] = [0]
+        do throws(Errno) {
+            let socket = try UnixSocket(connectingTo: CommandLine.arguments[1])
+            try socket.send(byte.span.bytes, descriptors: [link.raw], milliseconds: 10_000)
+            exit(0)
+        } catch {
+            exit(1)
+        }
+    }
+
+    /// Puts the name beside this program, where `CompanionProgram` looks for it.
+    ///
+    /// - Returns: the path.
+    public static func install() throws(Errno) -> String {
+        guard let executable = realpath("/proc/self/exe", nil) else { throw Errno(rawValue: errno) }
+        defer { free(executable) }
+        let program = String(cString: executable)
+        let path = program[..<(program.lastIndex(of: "/") ?? program.startIndex)] + "/" + name
+        // Any fuzzer will do; another one may be doing this as well.
+        guard symlink(program, String(path)) == 0 || errno == EEXIST else { throw Errno(rawValue: errno) }
+        return String(path)
+    }
+}
+
+/// Where stand-ins hand over what they were given.
+public final class StandInListener {
+    private let listener: UnixListener
+
+    /// To be given to `RendererProcess` as its render node.
+    public var path: String { listener.path }
+
+    public init() throws(Errno) {
+        listener = try UnixListener(path: "/tmp/fuzz-renderer-\(getpid()).sock")
+    }
+
+    deinit {
+        unlink(path)
+    }
+
+    /// Waits for a stand-in.
+    ///
+    /// - Returns: the launcher's end of its link with the device process.
+    public func accept() throws(Errno) -> UnixSocket {
+        while true {
+            _ = try waitReadable([listener.descriptor.raw], milliseconds: -1)
+            guard let socket = try listener.accept() else { continue }
+            var descriptors = ReceivedDescriptors()
+            _ = try RendererLink.receive(from: socket, &descriptors, blocking: true)
+            if let link = descriptors.take(0) { return UnixSocket(owning: link) }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+import FuzzSupport
+import Linux
+
+@testable import Renderer
+
+/// A renderer whose device process was taken over, which is worth little: all that it can lose is what that process has. It
+/// must end all the same, and not do what it was not asked.
+enum HostileDeviceProcess {
+    static func run(_ input: inout Input) throws {
+        let shape = input.byte()
+        let commands = try MessageRing(capacity: RendererLink.commandCapacity)
+        let replies = try MessageRing(capacity: RendererLink.replyCapacity)
+        let (commandBell, replyBell) = (try EventFD(), try EventFD())
+        let small = try MemoryFile(name: "small", size: 4096)
+        let pair = try UnixSocket.pair(keepsPackets: true)
+        var descriptors = [
+            commands.file.descriptor.raw, replies.file.descriptor.raw, commandBell.descriptor.raw,
+            replyBell.descriptor.raw,
+        ]
+        // One of them missing, or another kind of thing.
+        if shape & 0x80 != 0 {
+            let place = Int(shape & 3)
+            if shape & 0x40 != 0 {
+                descriptors.remove(at: place)
+            } else {
+                descriptors[place] = shape & 0x20 != 0 ? pair.first.descriptor.raw : small.descriptor.raw
+            }
+        }
+        try RendererLink.send(RendererLink.hello, descriptors: descriptors, over: pair.first)
+        guard var endpoint = try? RendererEndpoint(pair.second) else { return }
+        let ring = HostileRing(ring: commands, doorbell: commandBell)
+        var producer = RingProducer(commands, doorbell: commandBell)
+        while !input.isEmpty {
+            let action = input.byte()
+            switch action & 7 {
+            case 0: ring.corrupt(&input)
+            case 1: replies.file.publish(input.number(bytes: 8), at: action & 8 == 0 ? 0x40 : 0x80)
+            case 2: _ = producer.put(kind: UInt32(action >> 3), sequence: 1, input.take(Int(input.byte())))
+            case 3: _ = endpoint.answer(input.number(bytes: 1), RendererReply(.done, data: input.take(Int(action))))
+            case 4: if endpoint.commands.prepareToSleep() { endpoint.commands.wakeUp() }
+            case 5:
+                try RendererLink.send(
+                    action & 8 == 0 ? RendererLink.memory : input.byte(),
+                    descriptors: action & 16 == 0 ? [small.descriptor.raw] : [], over: pair.first)
+                _ = try? endpoint.takeMemory()
+            default:
+                let (kind, payload) = RendererCommand(&input).message
+                _ = producer.put(kind: kind, sequence: 1, payload)
+            }
+            do {
+                while let (_, command) = try endpoint.nextCommand() { checkRoundTrip(command) }
+            } catch {
+                // The worker ends.
+                return
+            }
+        }
+    }
+
+    /// Reads bytes as a command. What is one has one form only.
+    static func readCommand(_ input: inout Input) {
+        let kind = UInt32(input.byte())
+        let payload = input.take(.max)
+        _ = RendererReply(kind: kind, payload: payload)
+        guard let command = RendererCommand(kind: kind, payload: payload) else { return }
+        guard command.message == (kind, payload) else { fuzzFailed("A command has two forms: \(command)") }
+    }
+
+    private static func checkRoundTrip(_ command: RendererCommand) {
+        let (kind, payload) = command.message
+        guard RendererCommand(kind: kind, payload: payload) == command else {
+            fuzzFailed("A command is another one when it has arrived: \(command)")
+        }
+    }
+}
