@@ -11,11 +11,10 @@ extension Manager {
         let (stored, lastBoot) = try load()
         removeLeftovers()
         let boot = (try? ProcessIdentity.currentBoot()) ?? ""
-        for instance in stored where instance.isActive {
-            await turns.begin(instance.id)
-            await takeUp(instance, boot: boot)
-            turns.end(instance.id)
-        }
+        let active = stored.filter(\.isActive)
+        for instance in active { await turns.begin(instance.id) }
+        await takeUp(active, boot: boot)
+        for instance in active { turns.end(instance.id) }
         launcher.groups?.removeAll(but: Set(instances.values.filter(\.isActive).map(\.id)))
         guard boot != lastBoot else { return }
         try commit(StoreChange(boot: boot))
@@ -27,50 +26,63 @@ extension Manager {
         }
     }
 
-    private func takeUp(_ instance: Instance, boot: String) async {
-        if let identity = instance.process {
+    /// Adopts the device processes that run, and sees to it that others take the place of those that don't. In the turns of all
+    /// these instances.
+    private func takeUp(_ active: [Instance], boot: String) async {
+        var (adopted, gone) = ([Instance](), [Instance]())
+        for instance in active {
             do {
+                guard let identity = instance.process else { throw Errno.noSuchProcess }
                 // All that the earlier manager has written down of it happened before the last of that.
                 let known = try lastEntry(of: instance.id)?.time ?? 0
                 try watch(instance, identity, user: nil, after: known)
-                adopt(instance, identity)
-                return
+                adopted.append(instance)
             } catch let error as Errno where error == .noSuchProcess {
-                // It has ended.
+                gone.append(instance)
             } catch {
-                // It may well live, and no other is put in its place before that is known.
-                try? save(
-                    instance, .failed, "Whether its device process \(identity.id) runs can't be found out yet: \(error)"
-                )
-                Task {
-                    try? await Task.sleep(for: Self.patience)
-                    await turns.begin(instance.id)
-                    defer { turns.end(instance.id) }
-                    // It may have been stopped meanwhile.
-                    guard let now = try? self.instance(instance.id), now.process == identity else { return }
-                    await takeUp(now, boot: boot)
-                }
-                return
+                takeUpLater(instance, because: error, boot: boot)
             }
         }
-        launcher.clean(instance.id)
-        if instance.process.map({ $0.boot != boot }) ?? false {
-            // The host was restarted, and the guest with it.
-            await end(instance, "The host was restarted.")
-        } else {
-            await replace(instance, because: "Its device process had ended while nobody watched.", after: .zero)
+        adopt(adopted)
+        for instance in gone {
+            launcher.clean(instance.id)
+            if instance.process.map({ $0.boot != boot }) ?? false {
+                // The host was restarted, and the guest with it.
+                await end(instance, "The host was restarted.")
+            } else {
+                await replace(instance, because: "Its device process had ended while nobody watched.", after: .zero)
+            }
         }
     }
 
-    private func adopt(_ instance: Instance, _ identity: ProcessIdentity) {
-        // It is in there already, unless this daemon was given another group than the one before.
-        if let limits = try? catalogue.limits(of: instance) {
-            try? launcher.groups?.add(identity.id, to: instance.id, limits)
+    /// It may well live, and no other is put in its place before that is known.
+    private func takeUpLater(_ instance: Instance, because error: any Error, boot: String) {
+        let process = instance.process
+        let name = process.map { "\($0.id) " } ?? ""
+        try? save(instance, .failed, "Whether its device process \(name)runs can't be found out yet: \(error)")
+        Task {
+            try? await Task.sleep(for: Self.patience)
+            await turns.begin(instance.id)
+            defer { turns.end(instance.id) }
+            // It may have been stopped meanwhile.
+            guard let now = try? self.instance(instance.id), now.process == process else { return }
+            await takeUp([now], boot: boot)
         }
-        var instance = instance
-        instance.state = .running
-        // What can't be written down doesn't end it.
-        try? save(instance, .adopted, "Its device process \(identity.id) was found again.")
+    }
+
+    /// All of them in one change: each would wait for the disk.
+    private func adopt(_ found: [Instance]) {
+        guard !found.isEmpty else { return }
+        var adopted = found
+        for index in adopted.indices {
+            adopted[index].state = .running
+            // It is in there already, unless this daemon was given another group than the one before.
+            if let process = adopted[index].process, let limits = try? catalogue.limits(of: adopted[index]) {
+                try? launcher.groups?.add(process.id, to: adopted[index].id, limits)
+            }
+        }
+        // What can't be written down doesn't end them.
+        try? save(adopted, .adopted) { "Its device process \($0.process?.id ?? 0) was found again." }
     }
 
     // MARK: Start

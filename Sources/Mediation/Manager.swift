@@ -213,10 +213,21 @@ public actor Manager {
 
     /// Stores an instance with what is said of it, and only then believes it.
     func save(_ instance: Instance, _ kind: JournalEntry.Kind, _ message: String) throws(MediationError) {
-        let entry = JournalEntry(
-            time: SystemClock.secondsSinceEpoch, instance: instance.id, kind: kind.rawValue, message: message)
-        try commit(StoreChange(saved: [instance], entries: [entry]))
-        if instances.updateValue(instance, forKey: instance.id) == nil { order.append(instance.id) }
+        try save([instance], kind) { _ in message }
+    }
+
+    /// Stores instances with what is said of each: all of them, or none.
+    func save(
+        _ changed: [Instance], _ kind: JournalEntry.Kind, _ message: (Instance) -> String
+    ) throws(MediationError) {
+        let now = SystemClock.secondsSinceEpoch
+        let entries = changed.map {
+            JournalEntry(time: now, instance: $0.id, kind: kind.rawValue, message: message($0))
+        }
+        try commit(StoreChange(saved: changed, entries: entries))
+        for instance in changed where instances.updateValue(instance, forKey: instance.id) == nil {
+            order.append(instance.id)
+        }
     }
 
     func remove(_ instance: Instance, _ kind: JournalEntry.Kind, _ message: String) throws(MediationError) {

@@ -13,6 +13,7 @@ final class ObservedStore: Store {
 
     private struct Observation {
         var isBroken = false
+        var adoptions: [[InstanceID?]] = []
         var waiting: [(kind: String, instance: InstanceID?, CheckedContinuation<JournalEntry, Never>)] = []
     }
 
@@ -26,6 +27,9 @@ final class ObservedStore: Store {
         set { observation.withLock { $0.isBroken = newValue } }
     }
 
+    /// Whom each change adopted that adopted anybody.
+    var adoptions: [[InstanceID?]] { observation.withLock { $0.adoptions } }
+
     func instances() throws -> [Instance] { try database.instances() }
     func lastBoot() throws -> String? { try database.lastBoot() }
 
@@ -37,6 +41,8 @@ final class ObservedStore: Store {
         let (entries, told) = try observation.withLock { observation in
             guard !observation.isBroken else { throw Broken() }
             let entries = try database.commit(change)
+            let adopted = entries.filter { $0.kind == "adopted" }.map(\.instance)
+            if !adopted.isEmpty { observation.adoptions.append(adopted) }
             var told: [(CheckedContinuation<JournalEntry, Never>, JournalEntry)] = []
             observation.waiting.removeAll { kind, id, continuation in
                 guard let entry = entries.first(where: { $0.kind == kind && (id == nil || $0.instance == id) }) else {

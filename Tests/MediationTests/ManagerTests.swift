@@ -219,6 +219,17 @@ import VFIOUser
         _ = await bench.store.entry("died", of: instance.id)
     }
 
+    @Test func howManyEverAreAdoptedTheDiskIsWaitedForOnce() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        var expected: [InstanceID?] = []
+        for _ in 0..<3 { expected.append(try await bench.started().id) }
+        try bench.replaceManager()
+        try await bench.manager.begin()
+        #expect(bench.store.adoptions == [expected])
+        for instance in await bench.manager.all { #expect(instance.state == .running) }
+    }
+
     @Test func whatAnEarlierManagerHasWrittenDownIsNotWrittenAgain() async throws {
         let bench = try Bench()
         try await bench.manager.begin()
