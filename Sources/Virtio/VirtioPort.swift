@@ -29,9 +29,6 @@ public final class VirtioPort {
 
     private var isRunning = true
     private var isInTurn = false
-    /// How many failures were reported, and how many are at most: a guest can fail its device as often as it likes.
-    private var reports = 0
-    private static let reportLimit = 16
     /// Makes the loop call queues that are due.
     private let resumption: EventFD
     private var resumptionToken: EventLoop.Token?
@@ -107,16 +104,10 @@ public final class VirtioPort {
     public func fail(_ failure: VirtioFailure = .device) {
         guard !status.contains(.needsReset) else { return }
         self.failure = failure
-        report(failure)
+        host.report("The device stands still until the guest's driver resets it. \(failure)")
         status.insert(.needsReset)
         for queue in queues { queue.stop() }
         if status.contains(.driverOK) { interrupt(.configuration, vector: configurationVector) }
-    }
-
-    private func report(_ failure: VirtioFailure) {
-        guard reports < Self.reportLimit else { return }
-        reports += 1
-        host.report("The device stands still until the guest's driver resets it. \(failure)")
     }
 
     /// Whether chains may be moved.

@@ -360,20 +360,20 @@ import Virtio
         try bench.echo("recovered", by: bench.start(.split))
     }
 
-    @Test func theAdministratorIsToldWhyButNotForEver() throws {
-        let bench = try Bench()
+    @Test func theAdministratorIsToldWhy() throws {
+        let (bench, _) = try Bench.ready(.split)
         let reports = Mutex<[String]>([])
         bench.device.onThread { function, _ in
             function.host.report = { line in reports.withLock { $0.append(line) } }
         }
-        for _ in 0..<30 {
-            _ = try bench.start(.split, size: 8)
-            try bench.driver.set(.queueSelect, 1)
-            try bench.driver.set(.queueSize, 9)
-            try bench.driver.set(.queueEnable, 1)
-            #expect(try bench.driver.needsReset)
-        }
-        #expect(reports.withLock { $0.count } == 16)
-        #expect(reports.withLock { $0[0] }.contains("A queue can't have 9 entries; its maximum is 8."))
+        try bench.driver.set(.queueSelect, 1)
+        try bench.driver.set(.queueSize, 9)
+        for _ in 0..<2 { try bench.driver.set(.queueEnable, 1) }
+        #expect(try bench.driver.needsReset)
+        #expect(
+            reports.withLock { $0 } == [
+                "The device stands still until the guest's driver resets it. "
+                    + "A queue can't have 9 entries; its maximum is 8."
+            ])
     }
 }
