@@ -23,6 +23,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.5.4"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.65.0"),
+        // From 5.1 on it hashes keys, which takes exponential time where they are aliases of aliases.
+        .package(url: "https://github.com/jpsim/Yams", .upToNextMinor(from: "5.0.1")),
     ],
     targets: [
         .target(name: "CLinux"),
@@ -70,8 +72,11 @@ let package = Package(
             name: "Mediation", dependencies: ["Control", "Device", "DeviceCatalog", "JSON", "Linux"]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .target(name: "Database", dependencies: ["CSQLite", "Linux", "Mediation"]),
-        .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
-        .target(name: "Profiles", dependencies: ["CYAML", "Device", "DeviceCatalog", "Display", "Linux", "Mediation"]),
+        .target(
+            name: "Profiles",
+            dependencies: [
+                "Device", "DeviceCatalog", "Display", "Linux", "Mediation", .product(name: "Yams", package: "Yams"),
+            ]),
         .target(name: "Metrics", dependencies: ["JSON"]),
         .target(name: "QMP", dependencies: ["Linux", "JSON"]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),

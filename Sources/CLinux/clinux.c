@@ -316,3 +316,7 @@ int clinux_pidfd(pid_t process) {
     long descriptor = syscall(SYS_pidfd_open, process, 0);
     return descriptor < 0 ? -errno : (int)descriptor;
 }
+
+int clinux_pidfd_send(int process, int signal) {
+    return syscall(SYS_pidfd_send_signal, process, signal, NULL, 0) < 0 ? -errno : 0;
+}

@@ -13,7 +13,7 @@ struct DaemonListener: Sendable {
 
     /// - Parameter group: whose members may connect; nobody does if there is no such group.
     init(directories: Directories, group: String) throws(DaemonError) {
-        let number = Self.number(of: group)
+        let number = Accounts.group(named: group)
         let path = directories.daemon
         if let inherited = ServiceManager.takeListener() {
             do throws(Errno) { listener = try UnixListener(adopting: inherited, path: path) } catch {
@@ -31,13 +31,4 @@ struct DaemonListener: Sendable {
     }
 
     func accept() throws(Errno) -> UnixSocket? { try listener.accept() }
-
-    /// `getgrnam_r(3)`
-    private static func number(of group: String) -> UInt32? {
-        var entry = Glibc.group()
-        var found: UnsafeMutablePointer<Glibc.group>?
-        var buffer = [CChar](repeating: 0, count: 64 << 10)
-        guard getgrnam_r(group, &entry, &buffer, buffer.count, &found) == 0, found != nil else { return nil }
-        return entry.gr_gid
-    }
 }

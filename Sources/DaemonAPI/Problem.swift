@@ -25,6 +25,8 @@ public struct Problem: Codable, Equatable, Error, Sendable {
         case conflict
         /// The parent has not enough left.
         case exhausted
+        /// Too many ask at once, or what is asked doesn't answer.
+        case busy
         /// It was tried and didn't work.
         case failed
         /// Who asks may not.

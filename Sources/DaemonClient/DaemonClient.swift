@@ -64,6 +64,10 @@ public struct DaemonClient: Sendable {
         return try Self.decode(try send(.PATCH, target, content).body)
     }
 
+    public func put(_ target: String, _ body: some Encodable) throws(DaemonClientError) {
+        _ = try send(.PUT, target, Content(body, type: "application/json"))
+    }
+
     public func delete(_ target: String) throws(DaemonClientError) {
         _ = try send(.DELETE, target)
     }

@@ -18,7 +18,7 @@ extension Connection {
         return try rows(
             """
             SELECT position, uuid, parent, type, is_autostarted, is_defined, has_owner, owner_user, owner_group, state,
-                restarts, process_id, process_start_time, process_boot
+                restarts, process_id, process_start_time, process_boot, aperture
             FROM instance ORDER BY position
             """
         ) { row throws(DatabaseError) in
@@ -35,6 +35,7 @@ extension Connection {
                 instance.process = ProcessIdentity(
                     id: id, startTime: try row.column(12), boot: try row.column(13))
             }
+            instance.aperture = try row.column(14)
             return instance
         }
     }
@@ -53,17 +54,17 @@ extension Connection {
         let positions = try rows(
             """
             INSERT INTO instance (uuid, parent, type, is_autostarted, is_defined, has_owner, owner_user, owner_group,
-                state, restarts, process_id, process_start_time, process_boot)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                state, restarts, process_id, process_start_time, process_boot, aperture)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
             ON CONFLICT (uuid) DO UPDATE SET (parent, type, is_autostarted, is_defined, has_owner, owner_user,
-                owner_group, state, restarts, process_id, process_start_time, process_boot)
-            = (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                owner_group, state, restarts, process_id, process_start_time, process_boot, aperture)
+            = (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
             RETURNING position
             """,
             [
                 instance.id, instance.parent, instance.type, instance.isAutostarted, instance.isDefined,
                 instance.owner != nil, instance.owner?.user, instance.owner?.group, instance.state, instance.restarts,
-                instance.process?.id, instance.process?.startTime, instance.process?.boot,
+                instance.process?.id, instance.process?.startTime, instance.process?.boot, instance.aperture,
             ]
         ) { row throws(DatabaseError) in try row.column(0) as Int64 }
         for position in positions { try replaceAttributes(instance.attributes, of: position) }

@@ -1,6 +1,6 @@
 /// What is stored, and how.
 enum Schema {
-    static let migrations = [Migration(version: 1, script: first)]
+    static let migrations = [Migration(version: 1, script: first), Migration(version: 2, script: aperture)]
 
     /// `position` is the order of definition. Columns that belong together are filled together.
     private static let first: StaticString = """
@@ -47,5 +47,12 @@ enum Schema {
         ) STRICT, WITHOUT ROWID;
 
         PRAGMA user_version = 1;
+        """
+
+    /// What a running device keeps though its video memory has changed.
+    private static let aperture: StaticString = """
+        ALTER TABLE instance ADD COLUMN aperture INTEGER;
+
+        PRAGMA user_version = 2;
         """
 }

@@ -12,13 +12,14 @@ public enum ChildProcess {
     /// - Parameters:
     ///   - program: its path, which is its name as well.
     ///   - descriptors: appear there from ``firstDescriptor`` on, in their order.
+    ///   - withheld: variables of this process's environment that are not its own.
     ///   - standardError: this process's unless given.
     ///   - isDetached: whether it has nothing of this process's terminal or log: it gets a session of its own, `setsid(2)`, and
     ///     its standard output is its standard error.
     /// - Returns: its process ID. `posix_spawn(3)`
     public static func spawn(
-        _ program: String, _ arguments: [String], passing descriptors: [Int32], standardError: Int32? = nil,
-        isDetached: Bool = false
+        _ program: String, _ arguments: [String], passing descriptors: [Int32], without withheld: Set<String> = [],
+        standardError: Int32? = nil, isDetached: Bool = false
     ) throws(Errno) -> Int32 {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
@@ -46,11 +47,25 @@ public enum ChildProcess {
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK) | (isDetached ? setSession : 0))
         // SAFETY: the words are freed when the call has copied them.
         let words = ([program] + arguments).map { strdup($0) }
-        defer { for word in words { free(word) } }
+        let variables = environment(without: withheld).map { strdup($0) }
+        defer { for word in words + variables { free(word) } }
         var process: pid_t = 0
-        let error = posix_spawn(&process, program, &actions, &attributes, words + [nil], environ)
+        let error = posix_spawn(&process, program, &actions, &attributes, words + [nil], variables + [nil])
         guard error == 0 else { throw Errno(rawValue: error) }
         return process
+    }
+
+    /// This process's environment, as `NAME=VALUE`.
+    private static func environment(without withheld: Set<String>) -> [String] {
+        var variables: [String] = []
+        var next = environ
+        // SAFETY: a list of strings, behind the last of which is a null pointer. Nobody changes it in a process that starts others.
+        while let variable = next.pointee {
+            let text = String(cString: variable)
+            if !withheld.contains(String(text.prefix { $0 != "=" })) { variables.append(text) }
+            next += 1
+        }
+        return variables
     }
 
     /// POSIX_SPAWN_SETSID, which is a macro behind _GNU_SOURCE. `<spawn.h>`
@@ -70,11 +85,6 @@ public enum ChildProcess {
     public static func dieWith(parent: Int32) throws(Errno) {
         try shim(clinux_die_with_parent())
         guard getppid() == parent else { throw .noSuchProcess }
-    }
-
-    /// A descriptor that becomes readable when a child ends. `pidfd_open(2)`
-    public static func watch(_ process: Int32) throws(Errno) -> Descriptor {
-        Descriptor(owning: try shim(clinux_pidfd(process)))
     }
 
     /// Ends a child at once and takes its status. `SIGKILL`, `waitpid(2)`

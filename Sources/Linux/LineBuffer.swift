@@ -1,13 +1,16 @@
 /// Bytes that arrive on a socket, to be taken line by line.
 public struct LineBuffer {
     private let bytes: PageBuffer
-    /// How many bytes have arrived and are not taken yet.
+    /// Where the bytes begin that are not taken yet, and where they end.
+    private var start = 0
     private var filled = 0
+    /// Where the first line ends; nil: no whole line has arrived.
+    private var lineEnd: Int?
 
     /// The longest line, with its end, in bytes.
     public var limit: Int { bytes.count }
     /// Whether nothing more can arrive before a line is taken.
-    public var isFull: Bool { filled == limit }
+    public var isFull: Bool { filled - start == limit }
     /// Whether a whole line has arrived.
     public var hasLine: Bool { lineEnd != nil }
 
@@ -21,17 +24,23 @@ public struct LineBuffer {
     public mutating func receive(
         from socket: borrowing UnixSocket, descriptors: inout ReceivedDescriptors
     ) throws(Errno) -> UnixSocket.Received {
+        makeRoom()
         let received = try socket.receive(into: bytes, from: filled, descriptors: &descriptors, blocking: false)
-        if case .bytes(let count, _, _) = received { filled += count }
+        if case .bytes(let count, _, _) = received {
+            // Each byte is looked at once, however few arrive at a time.
+            let new = filled
+            filled += count
+            if lineEnd == nil { lineEnd = lineEnd(from: new) }
+        }
         return received
     }
 
     /// Takes the first line, less its end; nil when there is none yet.
     public mutating func takeLine() -> [UInt8]? {
         guard let end = lineEnd else { return nil }
-        let line = bytes.bytes(0..<end).withUnsafeBytes { Array($0) }
-        bytes.move(end + 1..<filled, to: 0)
-        filled -= end + 1
+        let line = bytes.bytes(start..<end).withUnsafeBytes { Array($0) }
+        start = end + 1
+        lineEnd = lineEnd(from: start)
         return line
     }
 
@@ -51,7 +60,16 @@ public struct LineBuffer {
         }
     }
 
-    private var lineEnd: Int? {
-        bytes.bytes(0..<filled).withUnsafeBytes { $0.firstIndex(of: UInt8(ascii: "\n")) }
+    /// Moves what is left to the front.
+    private mutating func makeRoom() {
+        guard start > 0 else { return }
+        bytes.move(start..<filled, to: 0)
+        lineEnd = lineEnd.map { $0 - start }
+        filled -= start
+        start = 0
+    }
+
+    private func lineEnd(from position: Int) -> Int? {
+        bytes.bytes(position..<filled).withUnsafeBytes { $0.firstIndex(of: UInt8(ascii: "\n")) }.map { position + $0 }
     }
 }

@@ -111,9 +111,10 @@ public struct Directories: Equatable, Sendable {
 
 /// Makes a folder, and those above it, unless they are there.
 ///
+/// - Parameter makesParents: whether those above are made too.
 /// - Throws: `mkdir(2)`'s error; `.permissionDenied` for one that is there and that others own, or may change: what is made
 ///   there could be anywhere; `.notDirectory` for what is no folder.
-func makeFolder(_ path: String, mode: mode_t) throws(Errno) {
+func makeFolder(_ path: String, mode: mode_t, makesParents: Bool = true) throws(Errno) {
     guard mkdir(path, mode) != 0 else {
         // The umask has taken from the mode.
         _ = chmod(path, mode)
@@ -126,7 +127,7 @@ func makeFolder(_ path: String, mode: mode_t) throws(Errno) {
         guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else { throw .notDirectory }
         guard [0, geteuid()].contains(status.st_uid), status.st_mode & S_IWOTH == 0 else { throw .permissionDenied }
     case .noSuchFileOrDirectory:
-        guard let slash = path.lastIndex(of: "/"), slash > path.startIndex else { throw error }
+        guard makesParents, let slash = path.lastIndex(of: "/"), slash > path.startIndex else { throw error }
         try makeParents(String(path[..<slash]))
         try makeFolder(path, mode: mode)
     default: throw error

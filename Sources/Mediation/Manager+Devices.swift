@@ -6,14 +6,29 @@ import Linux
 
 /// What the manager asks of running device processes.
 extension Manager {
-    /// The client of an instance's device process.
+    /// How many may wait until a device process has answered somebody else, and how long.
+    private static let mostWaiting = 16
+    private static let longestWait: Duration = .seconds(10)
+
+    /// The client of an instance's device process, for one at a time: a process that hangs holds up one thread, and nobody for long.
     ///
     /// - Returns: what `body` made of it, outside of the actor.
+    /// - Throws: ``MediationError/Code/busy`` when too many others wait for the process, or it hasn't answered them in time.
     public func ask<Value: Sendable>(
         _ id: InstanceID, _ body: @escaping @Sendable (ControlClient) throws -> Value
     ) async throws(MediationError) -> Value {
         guard try instance(id).state == .running else {
             throw MediationError(.conflict, "The vGPU \(id) doesn't run.")
+        }
+        let asked = ContinuousClock.now
+        guard await questions.begin(id, behind: Self.mostWaiting) else {
+            throw MediationError(
+                .busy, "The vGPU \(id) has \(Self.mostWaiting) others to answer. Try again in a moment.")
+        }
+        defer { questions.end(id) }
+        guard ContinuousClock.now - asked < Self.longestWait else {
+            throw MediationError(
+                .busy, "The vGPU \(id) has not answered others for 10 s. Try again, or stop it if it stays so.")
         }
         let path = directories.control(of: id)
         do {
@@ -45,7 +60,7 @@ extension Manager {
             }
         }
         if limits.weight != before.weight, !launcher.hasProcessorGroups, let process = instance.process {
-            Weight(limits.weight).apply(to: process.id)
+            Weight(limits.weight).apply(toGroupOf: process.id)
         }
     }
 
@@ -103,9 +118,12 @@ extension Manager {
     public func keepCheckpoints() async {
         while !Task.isCancelled {
             try? await Task.sleep(for: configuration.checkpointInterval)
-            for (id, process) in supervised {
-                log(of: id).trim()
-                if process.isInUse { await checkpoint(id) }
+            // One that hangs keeps no other from being saved.
+            await withTaskGroup(of: Void.self) { group in
+                for (id, process) in supervised {
+                    log(of: id).trim()
+                    if process.isInUse { group.addTask { await self.checkpoint(id) } }
+                }
             }
         }
     }
@@ -124,16 +142,29 @@ extension Manager {
         }
     }
 
-    /// Removes what a manager that was killed while it saved has left: nobody else saves when this one begins.
-    func removeUnfinishedStates() {
-        guard let folder = opendir(directories.savedStates) else { return }
-        defer { closedir(folder) }
-        while let entry = readdir(folder) {
-            let name = withUnsafeBytes(of: entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+    /// Removes what a manager that was killed has left: states saved in part, for nobody else saves when this one begins, and
+    /// what is of vGPUs that are gone.
+    func removeLeftovers() {
+        for (folder, suffix) in [(directories.savedStates, ".state"), (directories.logs, ".log")] {
+            for name in Self.names(in: folder) {
+                let owner = name.hasSuffix(suffix) ? InstanceID(String(name.dropLast(suffix.count))) : nil
+                let isNobodys = owner.map { instances[$0] == nil } ?? false
+                if isNobodys || suffix == ".state" && name.hasSuffix(".new") { unlink("\(folder)/\(name)") }
             }
-            if name.hasSuffix(".new") { unlink("\(directories.savedStates)/\(name)") }
         }
+    }
+
+    private static func names(in folder: String) -> [String] {
+        guard let entries = opendir(folder) else { return [] }
+        defer { closedir(entries) }
+        var names: [String] = []
+        while let entry = readdir(entries) {
+            names.append(
+                withUnsafeBytes(of: entry.pointee.d_name) {
+                    String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+                })
+        }
+        return names
     }
 
     // MARK: Logs

@@ -9,14 +9,14 @@ extension Manager {
     /// there (``Directories/make()``).
     public func begin() async throws(MediationError) {
         let (stored, lastBoot) = try load()
-        removeUnfinishedStates()
+        removeLeftovers()
         let boot = (try? ProcessIdentity.currentBoot()) ?? ""
         for instance in stored where instance.isActive {
             await turns.begin(instance.id)
             await takeUp(instance, boot: boot)
             turns.end(instance.id)
         }
-        launcher.groups?.removeAll(but: Set(supervised.keys))
+        launcher.groups?.removeAll(but: Set(instances.values.filter(\.isActive).map(\.id)))
         guard boot != lastBoot else { return }
         try commit(StoreChange(boot: boot))
         Task {
@@ -28,21 +28,29 @@ extension Manager {
     }
 
     private func takeUp(_ instance: Instance, boot: String) async {
-        if let identity = instance.process, identity.isAlive {
+        if let identity = instance.process {
             do {
                 // All that the earlier manager has written down of it happened before the last of that.
                 let known = try lastEntry(of: instance.id)?.time ?? 0
                 try watch(instance, identity, user: nil, after: known)
-                // It is in there already, unless this daemon was given another group than the one before.
-                if let limits = try? catalogue.limits(of: instance) {
-                    try? launcher.groups?.add(identity.id, to: instance.id, limits)
-                }
-                var instance = instance
-                instance.state = .running
-                try save(instance, .adopted, "Its device process \(identity.id) was found again.")
+                adopt(instance, identity)
                 return
+            } catch let error as Errno where error == .noSuchProcess {
+                // It has ended.
             } catch {
-                // It has ended in between.
+                // It may well live, and no other is put in its place before that is known.
+                try? save(
+                    instance, .failed, "Whether its device process \(identity.id) runs can't be found out yet: \(error)"
+                )
+                Task {
+                    try? await Task.sleep(for: Self.patience)
+                    await turns.begin(instance.id)
+                    defer { turns.end(instance.id) }
+                    // It may have been stopped meanwhile.
+                    guard let now = try? self.instance(instance.id), now.process == identity else { return }
+                    await takeUp(now, boot: boot)
+                }
+                return
             }
         }
         launcher.clean(instance.id)
@@ -52,6 +60,17 @@ extension Manager {
         } else {
             await replace(instance, because: "Its device process had ended while nobody watched.", after: .zero)
         }
+    }
+
+    private func adopt(_ instance: Instance, _ identity: ProcessIdentity) {
+        // It is in there already, unless this daemon was given another group than the one before.
+        if let limits = try? catalogue.limits(of: instance) {
+            try? launcher.groups?.add(identity.id, to: instance.id, limits)
+        }
+        var instance = instance
+        instance.state = .running
+        // What can't be written down doesn't end it.
+        try? save(instance, .adopted, "Its device process \(identity.id) was found again.")
     }
 
     // MARK: Start
@@ -73,6 +92,7 @@ extension Manager {
         var instance = instance
         instance.isDefined = false
         try catalogue.check(instance)
+        try checkNumber()
         return try await startInTurn(instance)
     }
 
@@ -86,6 +106,7 @@ extension Manager {
         log(of: instance.id).trim()
         var instance = instance
         instance.restarts = 0
+        instance.aperture = nil
         return try await launch(instance, isRestored: false, backOff: BackOff())
     }
 
@@ -105,13 +126,16 @@ extension Manager {
             try watch(instance, identity, user: user, backOff: backOff)
             let path = directories.control(of: instance.id)
             _ = try await blocking { try ControlClient(connectingTo: path).info() }
-            // The other limits are options of the device, or its control group's.
-            let weight = order.limits.weight
-            if weight != Limits.standardWeight, !launcher.hasProcessorGroups { Weight(weight).apply(to: identity.id) }
             return instance
         } catch {
             let reason = log(of: instance.id).lines(1).lines.last ?? "\(error)"
-            await endProcess(instance.id, identity)
+            if supervised[instance.id]?.identity == identity {
+                await endProcess(instance.id, identity)
+            } else {
+                // Nobody else waits for this child.
+                ChildProcess.end(identity.id)
+            }
+            launcher.clean(instance.id)
             var failed = stopped
             failed.state = .stopped
             failed.process = nil
@@ -168,7 +192,7 @@ extension Manager {
         after known: Double = 0
     ) throws {
         let id = instance.id
-        let exit = try ExitWatch(identity.id) { [weak self] outcome in
+        let exit = try ExitWatch(identity) { [weak self] outcome in
             Task { [weak self] in await self?.ended(id, identity, outcome) }
         }
         let events = try? EventFollower(control: directories.control(of: id)) { [weak self] events in
@@ -193,9 +217,17 @@ extension Manager {
         defer { turns.end(id) }
         var instance = try instance(id)
         guard instance.isActive else { throw MediationError(.conflict, "The vGPU \(id) doesn't run.") }
-        if let identity = supervised[id]?.identity { await endProcess(id, identity) }
+        if let identity = instance.process {
+            if supervised[id]?.identity == identity {
+                await endProcess(id, identity)
+            } else {
+                try endUnwatched(identity)
+            }
+        }
+        launcher.clean(id)
         unlink(directories.savedState(of: id))
         instance.state = .stopped
+        instance.aperture = nil
         instance.process = nil
         if instance.isDefined {
             try save(instance, .stopped, "Stopped.")
@@ -210,22 +242,34 @@ extension Manager {
 
     /// Has a process end, in order if it can. Nobody hears of it by ``ended(_:_:_:)``.
     private func endProcess(_ id: InstanceID, _ identity: ProcessIdentity) async {
-        guard supervised[id]?.identity == identity else { return launcher.clean(id) }
+        guard let exit = supervised[id]?.exit, supervised[id]?.identity == identity else { return }
         let killing = Task {
             try await Task.sleep(for: Self.patience)
-            if identity.isAlive { kill(identity.id, SIGKILL) }
+            try? exit.send(SIGKILL)
         }
         await withCheckedContinuation { continuation in
-            guard supervised[id] != nil, identity.isAlive else { return continuation.resume() }
+            // It may have told so before this.
+            guard !exit.hasEnded else { return continuation.resume() }
             supervised[id]?.onEnd = continuation
             // The signal does what the control socket's request does, and needs nobody who listens.
-            kill(identity.id, SIGTERM)
+            try? exit.send(SIGTERM)
         }
         killing.cancel()
         supervised[id]?.events?.stop()
-        supervised[id]?.exit.cancel()
+        exit.cancel()
         supervised[id] = nil
-        launcher.clean(id)
+    }
+
+    /// Ends a process that can't be watched.
+    private func endUnwatched(_ identity: ProcessIdentity) throws(MediationError) {
+        do throws(Errno) {
+            try identity.handle().send(SIGKILL)
+        } catch .noSuchProcess {
+            // As it should be.
+        } catch {
+            throw MediationError(
+                .failed, "The device process \(identity.id) can't be ended: \(error). Try again, or end it yourself.")
+        }
     }
 
     // MARK: Death
@@ -259,6 +303,7 @@ extension Manager {
         instance.process = nil
         guard let pause = backOff.wait(after: age) else {
             instance.state = .failed
+            instance.aperture = nil
             try? save(instance, .failed, "\(reason) It died \(BackOff.limit) times in a row, and is given up.")
             return
         }
@@ -292,6 +337,7 @@ extension Manager {
         var instance = instance
         instance.state = .stopped
         instance.process = nil
+        instance.aperture = nil
         unlink(directories.savedState(of: instance.id))
         if instance.isDefined {
             try? save(instance, .stopped, reason)

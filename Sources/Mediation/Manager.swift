@@ -17,6 +17,8 @@ public actor Manager {
         public var checkpointInterval: Duration = .seconds(30)
         /// The control group that vGPUs have theirs in, if it is delegated to this process; nil: they have none.
         public var controlGroup: ControlGroup?
+        /// How many instances there may be at a time, running or not.
+        public var mostInstances = 4096
 
         /// Beyond what distributions and containers use: systemd's "Users, Groups, UIDs and GIDs" lists what is taken.
         public static let standardUsers: Range<UInt32> = 0x7000_0000..<0x7fff_0000
@@ -40,6 +42,8 @@ public actor Manager {
     var refusals: [UInt32: ContinuousClock.Instant] = [:]
     /// One change of an instance at a time.
     let turns = Turns()
+    /// One question to its device process at a time.
+    let questions = Turns()
 
     /// A running vGPU's process, as this manager watches it.
     struct Supervised {
@@ -82,11 +86,6 @@ public actor Manager {
         return instance
     }
 
-    /// How many more instances of each type each parent could back.
-    public func availableInstances(of type: InstanceType, on parent: Parent) -> Int {
-        catalogue.availableInstances(of: type, on: parent, instances.values)
-    }
-
     /// What has happened since.
     ///
     /// - Parameters:
@@ -125,12 +124,23 @@ public actor Manager {
             try save(present, .defined, "Defined as a \(present.type).")
             return present
         }
+        try checkNumber()
         var instance = instance
         instance.state = .stopped
         instance.process = nil
         instance.isDefined = true
         try save(instance, .defined, "Defined as a \(instance.type) of \(instance.parent).")
         return instance
+    }
+
+    /// Whether there may be one more.
+    func checkNumber() throws(MediationError) {
+        guard instances.count < configuration.mostInstances else {
+            throw MediationError(
+                .exhausted,
+                "There are \(instances.count) vGPUs, and there may be no more. Undefine one that isn't needed: "
+                    + "'mediated list --defined' names them.")
+        }
     }
 
     /// Forgets a definition; a running instance runs on until it is stopped. `mdevctl undefine`
@@ -179,7 +189,7 @@ public actor Manager {
         try catalogue.check(after)
         if before.isActive {
             try await applyLive(before, after)
-            after = try catalogue.keepingAperture(of: before, in: after)
+            after.aperture = try catalogue.aperture(of: before, for: after)
         }
         try save(after, .modified, "Modified.")
         return after
@@ -215,6 +225,8 @@ public actor Manager {
         try commit(StoreChange(removed: [instance.id], entries: [entry]))
         instances[instance.id] = nil
         order.removeAll { $0 == instance.id }
+        unlink(directories.log(of: instance.id))
+        unlink(directories.savedState(of: instance.id))
     }
 
     /// The longest message of a journal's entry, in bytes; the rest is cut off. Device processes have their part in some.

@@ -1,3 +1,5 @@
+import Yams
+
 /// A mapping of which the keys are known.
 struct Fields {
     /// What it describes, such as `a type`.
@@ -7,7 +9,7 @@ struct Fields {
 
     /// - Throws: ``Fault`` for what is no mapping, or has other keys.
     init(_ node: Node, describing subject: String, keys: [String]) throws(Fault) {
-        guard case .mapping(let members) = node.content else {
+        guard case .mapping(let members) = try node.content() else {
             throw Fault(node.place, "This must be \(subject), as lines of 'KEY: VALUE'. The keys: \(keys.list).")
         }
         for (key, _) in members where !keys.contains(key.text) {
@@ -33,7 +35,7 @@ struct Fields {
 
     /// The elements behind a key; none when it isn't there, or has nothing behind it.
     func elements(_ key: String) throws(Fault) -> [Node] {
-        switch values[key]?.content {
+        switch try values[key]?.content() {
         case .list(let elements)?: return elements
         case nil, .word("")?: return []
         case .word?, .mapping?:
@@ -43,7 +45,7 @@ struct Fields {
 
     /// The settings behind a key, with any names; none when it isn't there, or has nothing behind it.
     func settings(_ key: String) throws(Fault) -> [(name: Word, Setting)] {
-        switch values[key]?.content {
+        switch try values[key]?.content() {
         case .mapping(let members)?:
             var settings: [(name: Word, Setting)] = []
             for member in members { settings.append((member.key, try Setting(member.key.text, member.value))) }
@@ -62,7 +64,7 @@ struct Setting {
     let place: Place
 
     fileprivate init(_ key: String, _ node: Node) throws(Fault) {
-        guard case .word(let text) = node.content else {
+        guard case .word(let text) = try node.content() else {
             throw Fault(node.place, "'\(key)' must be one word or number.")
         }
         guard !text.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7f }) else {

@@ -2,6 +2,7 @@ import Device
 import DeviceCatalog
 import Display
 import Mediation
+import Yams
 
 extension InstanceType {
     static var builtInNames: [String] { DeviceCatalog.types.map(\.name) }

@@ -1,5 +1,6 @@
 import Linux
 import Mediation
+import Yams
 
 /// The parents and types that an administrator has written down in a file such as Documentation/types.yaml.
 public struct Profiles: Equatable, Sendable {
@@ -11,7 +12,7 @@ public struct Profiles: Equatable, Sendable {
         self.types = types
     }
 
-    /// Reads a file of at most 256 KiB.
+    /// Reads a file of at most 64 KiB.
     ///
     /// - Returns: nil when there is none.
     public init?(readingFile path: String) throws(ProfileError) {
@@ -38,7 +39,8 @@ public struct Profiles: Equatable, Sendable {
 
     private init(_ text: [UInt8]) throws(Fault) {
         self.init()
-        guard let document = try Node(text) else { return }
+        guard let document = try Node.root(of: text) else { return }
+        if case .word("") = try document.content() { return }
         let fields = try Fields(document, describing: "a file of types and parents", keys: ["parents", "types"])
         var names = Names(of: "parent", builtIn: [])
         for node in try fields.elements("parents") { parents.append(try Parent(node, &names)) }

@@ -22,7 +22,12 @@ struct MonitorCommand: ParsableCommand {
     }
 
     func run() throws {
-        try target.withClient { client in try client.connect(monitor.monitor, to: head) }
+        try target.ask { client in
+            try client.connect(monitor.monitor, to: head)
+        } orDaemon: { client, id in
+            let path = "/v1/vgpus/\(id)/monitors/\(head)"
+            if let monitor = monitor.monitor { try client.put(path, monitor) } else { try client.delete(path) }
+        }
     }
 
     /// A monitor or none.

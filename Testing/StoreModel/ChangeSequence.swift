@@ -85,6 +85,7 @@ public struct ChangeSequence {
         instance.process =
             isRunning
             ? ProcessIdentity(id: Int32(random.next() % 1 << 22), startTime: random.next(), boot: "boot") : nil
+        instance.aperture = number().map { Int($0) }
         return instance
     }
 

@@ -49,6 +49,25 @@ extension DaemonTests {
             #expect(try available() == before - 1)
         }
 
+        @Test func monitorsComeAndGo() throws {
+            let id = try daemon.define("virtio-gpu", ("transient", true))
+            let path = "/v1/vgpus/\(id)/monitors"
+            #expect(try daemon.request("PUT", "\(path)/0", ["width": 1280, "height": 720]).status == 204)
+            #expect(try daemon.request("DELETE", "\(path)/0").status == 204)
+            for (method, head, body, status) in [
+                ("PUT", "1", ["width": 1280, "height": 720], 409), ("DELETE", "15", nil, 409),
+                ("PUT", "0", ["width": 1280, "height": 100], 409), ("PUT", "0", ["width": 0, "height": 720], 400),
+                ("PUT", "0", ["width": 1280, "height": 65536], 400), ("PUT", "0", ["width": 1280], 400),
+                ("PUT", "0", ["width": 1280, "height": 720, "depth": 8], 400), ("DELETE", "16", nil, 400),
+                ("DELETE", "first", nil, 400), ("PUT", "0", nil, 415), ("GET", "0", nil, 405),
+            ] as [(String, String, JSON?, Int)] {
+                let answer = try daemon.request(method, "\(path)/\(head)", body)
+                #expect(answer.status == status, "\(method) \(head) \(body ?? .null): \(answer)")
+            }
+            let other = try daemon.define("bochs-display", ("transient", true))
+            #expect(try daemon.request("DELETE", "/v1/vgpus/\(other)/monitors/0").status == 409)
+        }
+
         @Test func eventsAreWaitedFor() throws {
             let last = try #require(try daemon.request("GET", "/v1/events").json["last"]?.int)
             let connection = try UnixSocket(connectingTo: daemon.socket)

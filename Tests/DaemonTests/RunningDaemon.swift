@@ -119,7 +119,8 @@ final class RunningDaemon {
 
     /// Defines a vGPU.
     func define(_ type: String = "exerciser", _ more: (String, JSON)...) throws -> String {
-        let body = JSON.Object([("parent", "cpu"), ("type", .string(type))] + more)
+        let parent: [(String, JSON)] = more.contains { $0.0 == "parent" } ? [] : [("parent", "cpu")]
+        let body = JSON.Object(parent + [("type", .string(type))] + more)
         let answer = try request("POST", "/v1/vgpus", .object(body))
         try #require(answer.status == 201, "\(answer)")
         return try #require(answer.json["uuid"]?.string)

@@ -47,7 +47,8 @@ extension DaemonTests {
             try #require(mkdir("\(daemon.root)/run", 0o755) == 0)
             let listener = try UnixListener(path: daemon.socket, leavesPath: true)
             let notifications = try Notifications(path: "\(daemon.root)/notify")
-            let environment = "export LISTEN_PID=$$ LISTEN_FDS=1 NOTIFY_SOCKET='\(notifications.path)'"
+            let environment =
+                "export LISTEN_PID=$$ LISTEN_FDS=1 NOTIFY_SOCKET='\(notifications.path)' WATCHDOG_USEC=1 WATCHDOG_PID=1 MESA_DEBUG=silent"
 
             let first = try ask(daemon.socket)
             let second = try ask(daemon.socket)
@@ -59,7 +60,10 @@ extension DaemonTests {
             let id = try daemon.define("exerciser", ("transient", true))
             let pid = try #require(try daemon.vgpu(id)["pid"]?.int)
             let inherited = try Descriptor(reading: "/proc/\(pid)/environ").readBytes(upTo: 1 << 20)
-            #expect(!String(decoding: inherited, as: UTF8.self).contains("LISTEN_"))
+            let names = inherited.split(separator: 0).map { String(decoding: $0.prefix { $0 != 0x3d }, as: UTF8.self) }
+            #expect(
+                names.filter { $0.hasPrefix("LISTEN_") || $0.hasPrefix("WATCHDOG_") || $0 == "NOTIFY_SOCKET" } == [])
+            #expect(names.contains("MESA_DEBUG"), "what an administrator sets for drivers is passed on")
 
             #expect(daemon.kill(SIGTERM) == 0)
             #expect(try notifications.next() == "STOPPING=1")
@@ -111,6 +115,10 @@ extension DaemonTests {
             let id = try daemon.define("exerciser", ("transient", true))
             let pid = Int32(try #require(try daemon.vgpu(id)["pid"]?.int))
             #expect(try group.child("vgpu-\(id)").processes == [pid])
+            // With the renderer, and what starts that.
+            let renders = try daemon.define("virtio-gpu", ("transient", true), ("parent", "software"))
+            #expect(try group.child("vgpu-\(renders)").processes.count == 3)
+            #expect(try daemon.request("POST", "/v1/vgpus/\(renders)/stop").status == 200)
 
             daemon.kill(SIGKILL)
             let left = group.child("vgpu-00000000-0000-4000-8000-000000000000")

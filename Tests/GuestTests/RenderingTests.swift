@@ -1,3 +1,4 @@
+import Device
 import Foundation
 import Lab
 import Testing
@@ -76,6 +77,27 @@ extension GuestTests {
             #expect(result.status == 0)
             #expect(result.output.contains("GL_RENDERER:    virgl ("))
             #expect(result.output.contains("glmark2 Score: ") && !result.output.contains("Failed"), "\(result.output)")
+        }
+
+        /// Mesa waits for fences, so that it finds out: what it has drawn ahead of the picture shown is a handful at most.
+        @Test(arguments: ["6.1", "6.12"]) func aGuestDrawsNoFasterThanTheFrameRate(kernel: String) throws {
+            let display = try VirtualDevice("virtio-gpu", options: ["renderer=virgl", "vram=256M", "frame-rate=5"])
+            let machine = try boot(display, kernel)
+            /// How long 30 frames take, in milliseconds, and the process that keeps the last one on the screen.
+            func draw() throws -> (time: Int, keeper: String) {
+                let shown = try machine.run(mesa("glscene --screen 640x480 --frames 30")).output
+                let words = shown.split(whereSeparator: \.isWhitespace)
+                let place = try #require(words.firstIndex(of: "frames"), "\(shown)")
+                return (try #require(Int(words[place + 2])), String(try #require(words.last)))
+            }
+            let (limited, keeper) = try draw()
+            #expect(limited > (30 - 8) * 1000 / 5)
+            try expectScene(display, width: 640, height: 480)
+            // And as fast as it can when nothing is in force any more.
+            #expect(try display.control.modify(Quota(frameRate: 0)).frameRate == 0)
+            try machine.run("kill -9 \(keeper) && while [ -d /proc/\(keeper) ]; do :; done")
+            let (unlimited, _) = try draw()
+            #expect(unlimited < limited)
         }
 
         @Test func aGuestGoesOnWhenItsRendererIsKilled() throws {

@@ -79,33 +79,44 @@ final class Bench {
     static var catalogue: Catalogue {
         get throws {
             Catalogue(
-                parents: [Parent(name: "cpu", description: "This host's processor", videoMemory: 64 << 20)],
+                parents: [
+                    Parent(name: "cpu", description: "This host's processor", videoMemory: 64 << 20),
+                    Parent(name: "software", description: "OpenGL", videoMemory: 64 << 20, renderer: .software),
+                ],
                 types: try Catalogue.builtInTypes())
         }
     }
 
     /// - Parameter controlGroup: what is said to be delegated to the manager.
-    init(controlGroup: ControlGroup? = nil) throws {
+    init(controlGroup: ControlGroup? = nil, mostInstances: Int = 4096) throws {
         store = try ObservedStore()
         root = "/tmp/mediation-\(getpid())-\(UInt32.random(in: 0 ... .max))"
         try Directories(root: root).make()
-        manager = try Self.manager(root, store, controlGroup)
+        manager = try Self.manager(root, store, controlGroup, mostInstances: mostInstances)
     }
 
     deinit {
+        // What can't be written down isn't started in the place of what ends here.
+        store.isBroken = true
         for instance in (try? store.instances()) ?? [] {
-            if let process = instance.process, process.isAlive { kill(process.id, SIGKILL) }
+            try? instance.process?.handle().send(SIGKILL)
         }
-        try? FileManager.default.removeItem(atPath: root)
+        // A state that is being saved may be put there meanwhile.
+        let deadline = Deadline(milliseconds: 10_000)
+        while FileManager.default.fileExists(atPath: root), deadline.millisecondsLeft > 0 {
+            try? FileManager.default.removeItem(atPath: root)
+        }
     }
 
     private static func manager(
-        _ root: String, _ store: ObservedStore, _ controlGroup: ControlGroup? = nil
+        _ root: String, _ store: ObservedStore, _ controlGroup: ControlGroup? = nil,
+        mostInstances: Int = 4096
     ) throws -> Manager {
         var configuration = Manager.Configuration(
             program: try Program.folder.appendingPathComponent("mediated-device").path)
         configuration.checkpointInterval = .milliseconds(1)
         configuration.controlGroup = controlGroup
+        configuration.mostInstances = mostInstances
         return Manager(
             catalogue: try catalogue, directories: Directories(root: root), store: store, configuration: configuration)
     }
@@ -128,9 +139,11 @@ final class Bench {
     }
 
     /// Defines and starts a vGPU.
-    func started(_ type: String = "exerciser", _ attributes: [Attribute] = []) async throws -> Instance {
+    func started(
+        _ type: String = "exerciser", _ attributes: [Attribute] = [], of parent: String = "cpu"
+    ) async throws -> Instance {
         let id = InstanceID()
-        _ = try await manager.define(Instance(id: id, parent: "cpu", type: type, attributes: attributes))
+        _ = try await manager.define(Instance(id: id, parent: parent, type: type, attributes: attributes))
         return try await manager.start(id)
     }
 }

@@ -207,16 +207,17 @@ import Testing
     // MARK: YAML
 
     @Test(arguments: [
-        ("types: &all []", "1:8: Anchors such as '&all' aren't read"),
-        ("types: &all\n- &one {name: a}", "1:8: Anchors"),
-        ("types: &a x", "1:8: Anchors"),
-        ("types: *all", "1:8: Aliases such as '*all' aren't read"),
-        ("types: !!seq []", "1:8: Tags such as 'tag:yaml.org,2002:seq' aren't read"),
+        ("types: *all", "1:8: This stands for nothing: found undefined alias"),
+        ("types: &all [*all]", "1:14: This stands for nothing"),
+        ("types: !!map []", "1:8: Tags such as 'tag:yaml.org,2002:map' aren't read"),
         ("types: !x {}", "1:8: Tags such as '!x' aren't read"),
-        ("types: !!str x", "1:8: Tags"),
+        ("types: !!int x", "1:8: Tags"),
+        ("!x types: []", "1:1: Tags"),
+        ("types:\n- {name: !!binary YQ==, device: serial}", "2:10: Tags"),
         ("<<: {}", "1:1: '<<' is no key"),
         ("types: []\nparents: []\ntypes: []", "3:1: 'types' stands here twice, first in line 1"),
         ("types: []\n---\ntypes: []", "3:1: A second document begins here"),
+        ("types:\n- {name: a, device: serial, options: {line: on, line: off}}", "2:49: 'line' stands here twice"),
         ("[types]: []", "1:1: A key must be a word"),
         ("? {}\n: []", "1:3: A key must be a word"),
         ("types: [", "2:1: This is not YAML"),
@@ -224,7 +225,8 @@ import Testing
         ("types:\n\t- a", "2:1: This is not YAML"),
         ("types: 'x", "2:1: This is not YAML"),
         ("types:\n- @x", "2:3: This is not YAML"),
-        ("types: \u{1}", "1:8: This is no text in UTF-8"),
+        ("types: \u{1}", "1:8: This is no text: control characters"),
+        ("# \u{e9}\u{301}\r\nt\0y\0", "2:2: This is no text: control characters"),
     ])
     func yamlThatIsNotReadIsRefusedWithItsPlace(text: String, words: String) {
         expectRefusal(text.hasSuffix("\n") ? text : text + "\n", "types.yaml:\(words)")
@@ -236,14 +238,51 @@ import Testing
         }
         #expect(error?.place == Place(line: 2, column: 4))
         #expect(error?.reason.hasPrefix("This is no text in UTF-8: ") == true)
+        let utf16: [UInt8] = [0xff, 0xfe] + "types:".utf8.flatMap { [$0, 0] as [UInt8] }
+        let place = #expect(throws: ProfileError.self) { try Profiles(utf16, path: "types.yaml") }?.place
+        #expect(place == Place(line: 1, column: 1))
+    }
+
+    @Test func anAliasStandsForWhatHasItsAnchor() throws {
+        let profiles = try read(
+            """
+            types:
+            - {name: a, device: &device serial, options: &options {line: off}}
+            - {name: b, device: *device, options: *options}
+            """)
+        #expect(profiles.types.map(\.device) == ["serial", "serial"])
+        #expect(profiles.types.map(\.options) == Array(repeating: [Attribute("line", "off")], count: 2))
+        // The place is that of what is wrong.
+        expectRefusal(
+            "types:\n- {name: a, device: serial, description: &text \"\\0\"}\n- {name: b, device: *text}",
+            "types.yaml:2:42: 'description' holds the end of a line")
+    }
+
+    @Test func aShortTextStaysSmall() {
+        let laughs = (1...30).map { "&a\($0) [*a\($0 - 1), *a\($0 - 1), *a\($0 - 1)]" }.joined(separator: ", ")
+        expectRefusal("types: [&a0 {name: a, device: serial}, \(laughs)]", "types.yaml:1:40: This must be a type")
+        expectRefusal("? [&a0 {}, \(laughs)]\n: []", "types.yaml:1:3: A key must be a word")
+        expectRefusal(
+            "types:\n- &a\n\(String(repeating: "- &a\n - *a\n", count: 5000))", "types.yaml:2:3: This must be a type")
     }
 
     @Test func aTextHasAnEnd() {
-        expectRefusal(String(repeating: "#", count: 256 << 10 + 1), "types.yaml: It is longer than 256 KiB")
-        expectRefusal(String(repeating: "[", count: 100_000), "types.yaml:1:9: This lies deeper than 8 levels")
-        expectRefusal(
-            "types: [\(String(repeating: "a,", count: 20_000))]", "types.yaml:1:", "more here than 10000 words")
-        expectRefusal(String(repeating: "a: ", count: 80_000), "types.yaml:1:5: This is not YAML")
+        expectRefusal(String(repeating: "#", count: 64 << 10 + 1), "types.yaml: It is longer than 64 KiB")
+        expectRefusal("types: [\(String(repeating: "a,", count: 20_000))]", "types.yaml:1:9: This must be a type")
+        expectRefusal(String(repeating: "a: ", count: 20_000), "types.yaml:1:5: This is not YAML")
+    }
+
+    /// Each of these would need more stack than there is.
+    @Test(arguments: ["[", "{", "[a: ", "{? ", "- ", "? ", "-\t"])
+    func aTextIsNotDeep(level: String) {
+        expectRefusal(String(repeating: level, count: 16_000), "types.yaml: It has too many brackets, or is indented")
+    }
+
+    @Test(arguments: [("[", "]"), ("[a: ", "]"), ("{? ", "}"), ("- ", ""), ("? ", "")])
+    func whatIsNotTooDeepIsLookedAt(level: String, end: String) {
+        let text = String(repeating: level, count: 240) + "a" + String(repeating: end, count: 240)
+        expectRefusal(text, "types.yaml:1:")
+        expectRefusal("types:\n- name: \(text)", "types.yaml:2:")
     }
 
     @Test func whateverIsWrittenIsReadOrRefused() throws {

@@ -121,6 +121,9 @@ int clinux_die_with_parent(void);
 /// pidfd_open(2), close-on-exec. Returns the descriptor or -errno.
 int clinux_pidfd(pid_t process);
 
+/// pidfd_send_signal(2). Returns 0 or -errno.
+int clinux_pidfd_send(int process, int signal);
+
 /// Random numbers, as many bytes as there is room for up to 256, else perhaps fewer. getrandom(2)
 ssize_t clinux_random(void *buffer, size_t size);
 

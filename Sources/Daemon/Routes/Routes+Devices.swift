@@ -1,5 +1,6 @@
 import Control
 import DaemonAPI
+import Device
 import Mediation
 import PNG
 
@@ -32,6 +33,21 @@ extension Routes {
                 }
                 return HTTPResponse(contentType: "image/png", body: picture)
             },
+            Router.Route(.PUT, "/v1/vgpus/{uuid}/monitors/{head}") { [self] request, parameters throws(Problem) in
+                let monitor = try request.decode(
+                    Monitor.self, members: ["width", "height"], as: "application/json")
+                let edges = 1...65_535
+                guard edges.contains(monitor.width), edges.contains(monitor.height) else {
+                    throw Problem(
+                        .badRequest, .invalid,
+                        "The monitor has \(monitor.width) by \(monitor.height) pixels, but both must be from 1 to 65535."
+                    )
+                }
+                return try await connect(monitor, parameters)
+            },
+            Router.Route(.DELETE, "/v1/vgpus/{uuid}/monitors/{head}") { [self] _, parameters throws(Problem) in
+                try await connect(nil, parameters)
+            },
             Router.Route(.GET, "/v1/vgpus/{uuid}/log") { [manager] request, parameters throws(Problem) in
                 let id = try instanceID(parameters[0])
                 let count = try request.number("lines", in: 1...10_000, otherwise: 100)
@@ -42,5 +58,19 @@ extension Routes {
                 return try HTTPResponse(LogLines(lines: lines, end: end))
             },
         ]
+    }
+
+    /// Puts a monitor at a head, or takes it away.
+    ///
+    /// - Parameter parameters: the vGPU's UUID and the head's number.
+    private func connect(_ monitor: Monitor?, _ parameters: [String]) async throws(Problem) -> HTTPResponse {
+        let id = try instanceID(parameters[0])
+        guard let head = Int(parameters[1]), (0...15).contains(head) else {
+            throw Problem(.badRequest, .invalid, "The head is '\(parameters[1])' but must be a number from 0 to 15.")
+        }
+        try await answering { () throws(MediationError) in
+            try await manager.ask(id) { client in try client.connect(monitor, to: head) }
+        }
+        return .noContent
     }
 }

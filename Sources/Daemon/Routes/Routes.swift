@@ -32,6 +32,7 @@ extension Problem {
         case .notFound: self.init(.notFound, .notFound, error.description)
         case .conflict: self.init(.conflict, .conflict, error.description)
         case .exhausted: self.init(.conflict, .exhausted, error.description)
+        case .busy: self.init(.serviceUnavailable, .busy, error.description)
         case .failed: self.init(.internalServerError, .failed, error.description)
         }
     }

@@ -56,6 +56,7 @@ public struct Catalogue: Sendable {
         let type = try type(instance.type)
         let limits = try limits(of: instance)
         var options = type.options + instance.attributes.filter { !$0.isLimit }
+        if let aperture = instance.aperture { options.append(Attribute(Self.aperture, "\(aperture)")) }
         if limits.videoMemory > 0 {
             options.append(Attribute(Limits.Name.videoMemory.rawValue, "\(limits.videoMemory)"))
         }
@@ -68,21 +69,25 @@ public struct Catalogue: Sendable {
         return (type.device, values.sorted { $0.key < $1.key }.map { Attribute($0.key, $0.value).word })
     }
 
-    /// A changed instance, with the aperture that its device has had so far: it follows from the video memory unless it is
-    /// said, and a saved state fits no other.
-    func keepingAperture(of before: Instance, in after: Instance) throws(MediationError) -> Instance {
+    /// What the aperture of a running instance's device stays, whatever becomes of its video memory: unless it is said it follows
+    /// from that, and a saved state fits no other.
+    ///
+    /// - Returns: nil where it follows as before, or there is none.
+    func aperture(of before: Instance, for after: Instance) throws(MediationError) -> Int? {
+        if let aperture = before.aperture { return aperture }
         let device = try device(of: before).name
         let memory = try limits(of: before).videoMemory
-        let name = "aperture"
         guard memory > 0, try limits(of: after).videoMemory != memory,
-            DeviceCatalog.types.contains(where: { $0.name == device && $0.options.contains { $0.name == name } }),
-            !after.attributes.contains(where: { $0.name == name })
-        else { return after }
-        var after = after
-        let aperture = 1 << (Int.bitWidth - (memory - 1).leadingZeroBitCount)
-        after.attributes.append(Attribute(name, "\(aperture)"))
-        return after
+            DeviceCatalog.types.contains(where: {
+                $0.name == device && $0.options.contains { $0.name == Self.aperture }
+            }),
+            !after.attributes.contains(where: { $0.name == Self.aperture })
+        else { return nil }
+        return 1 << (Int.bitWidth - (memory - 1).leadingZeroBitCount)
     }
+
+    /// The option of a display that says how much video memory its guest sees.
+    private static let aperture = "aperture"
 
     /// Whether an instance could be made some day: its parent and type exist, and its attributes fit.
     public func check(_ instance: Instance) throws(MediationError) {

@@ -13,6 +13,9 @@ public struct Instance: Equatable, Codable, Sendable {
     public var state: State
     /// Its device process, while there is one.
     public var process: ProcessIdentity?
+    /// The aperture that its device has while it runs, in bytes, where it doesn't follow from its attributes: the video memory
+    /// has changed since it was started.
+    public var aperture: Int?
     /// How often its device process was replaced since it was started.
     public var restarts: Int
 

@@ -9,6 +9,8 @@ public struct MediationError: Error, Equatable, CustomStringConvertible {
         case conflict
         /// The parent has not enough left.
         case exhausted
+        /// Too many ask at once, or what is asked doesn't answer.
+        case busy
         /// It was tried and didn't work.
         case failed
     }

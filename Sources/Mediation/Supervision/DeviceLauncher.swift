@@ -51,6 +51,17 @@ struct DeviceLauncher: Sendable {
         }
     }
 
+    /// What systemd tells a service, and nobody else: a device process has none of its sockets, and can't speak for it.
+    /// `systemd.exec(5)`, "Environment Variables Set or Propagated by the Service Manager"
+    private static let withheldVariables: Set<String> = [
+        "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDNAMES", "WATCHDOG_PID",
+        "WATCHDOG_USEC",
+        "FDSTORE", "MAINPID", "MANAGERPID", "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID",
+        "MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE", "CREDENTIALS_DIRECTORY", "RUNTIME_DIRECTORY",
+        "STATE_DIRECTORY",
+        "CACHE_DIRECTORY", "LOGS_DIRECTORY", "CONFIGURATION_DIRECTORY",
+    ]
+
     /// Whether control groups share out the processor. Where they don't, nice values do (``Weight``).
     var hasProcessorGroups: Bool { groups?.controllers.contains("cpu") ?? false }
 
@@ -83,11 +94,16 @@ struct DeviceLauncher: Sendable {
         arguments += allowed(order)
         let identity = try step("start '\(program)'") { () throws(Errno) in
             let process = try ChildProcess.spawn(
-                program, arguments, passing: descriptors, standardError: log.raw, isDetached: true)
+                program, arguments, passing: descriptors, without: Self.withheldVariables, standardError: log.raw,
+                isDetached: true)
             return try ProcessIdentity(of: process)
         }
         let started = Started(identity: identity, gate: gate)
-        // Before it serves anybody, so that nothing is charged to the daemon but what a process starts with.
+        // Before it serves anybody, so that nothing is charged to the daemon but what a process starts with, and what it
+        // starts itself, a renderer, has the same share.
+        if order.limits.weight != Limits.standardWeight, !hasProcessorGroups {
+            Weight(order.limits.weight).apply(toGroupOf: identity.id)
+        }
         if let groups {
             do throws(Errno) { try groups.add(identity.id, to: order.id, order.limits) } catch {
                 ChildProcess.end(identity.id)
@@ -123,12 +139,13 @@ struct DeviceLauncher: Sendable {
         let folder = directories.folder(of: order.id)
         let path = directories.socket(of: order.id)
         return try step("make the socket '\(path)'") { () throws(Errno) in
-            try makeFolder(folder, mode: 0o700)
+            // The one above has another mode, and is the daemon's to make.
+            try makeFolder(folder, mode: 0o700, makesParents: false)
             let listener = try UnixListener(path: path, mode: 0o600, leavesPath: true)
             guard let owner = order.owner, geteuid() == 0 else { return listener }
             // The folder stays root's, so that its owner can put nothing else into the socket's place. Whose group may enter
             // it: the owner's, or the main one of the owning user.
-            let group = owner.group ?? owner.user.flatMap(Self.mainGroup) ?? 0
+            let group = owner.group ?? owner.user.flatMap(Accounts.group(ofUser:)) ?? 0
             for (place, user, mode) in [
                 (folder, 0, 0o710), (path, owner.user ?? 0, owner.group == nil ? 0o600 : 0o660),
             ]
@@ -138,15 +155,6 @@ struct DeviceLauncher: Sendable {
             }
             return listener
         }
-    }
-
-    /// `getpwuid_r(3)`
-    private static func mainGroup(of user: UInt32) -> UInt32? {
-        var entry = passwd()
-        var found: UnsafeMutablePointer<passwd>?
-        var buffer = [CChar](repeating: 0, count: 4096)
-        guard getpwuid_r(user, &entry, &buffer, buffer.count, &found) == 0, found != nil else { return nil }
-        return entry.pw_gid
     }
 
     private func openLog(of id: InstanceID) throws(Errno) -> Descriptor {

@@ -2,7 +2,7 @@ import Glibc
 import Linux
 import Synchronization
 
-/// Tells when a process ends, which may be no child of this one: that of an earlier daemon.
+/// Tells when a process ends, which may be no child of this one: that of an earlier daemon. Signals go by here too.
 final class ExitWatch: Sendable {
     /// How a process ended, as far as that can be known: only of a child.
     enum Outcome: Equatable, Sendable, CustomStringConvertible {
@@ -20,26 +20,31 @@ final class ExitWatch: Sendable {
     }
 
     private let isCancelled = Mutex(false)
+    private let process: ProcessHandle
 
     /// - Parameter handler: called once, on a thread of its own, when the process has ended.
-    /// - Throws: `.noSuchProcess` when it is gone already.
-    init(_ process: Int32, handler: @escaping @Sendable (Outcome) -> Void) throws(Errno) {
-        let watched = Shared(try ChildProcess.watch(process))
+    /// - Throws: `.noSuchProcess` when it is gone already. Any other error says that it can't be watched, and nothing of it.
+    init(_ identity: ProcessIdentity, handler: @escaping @Sendable (Outcome) -> Void) throws(Errno) {
+        process = try identity.handle()
         _ = try Thread(name: "exit", stackSize: 128 << 10) { [self] in
-            var entry = pollfd(fd: watched.descriptor.raw, events: Int16(POLLIN), revents: 0)
+            var entry = pollfd(fd: process.descriptor.raw, events: Int16(POLLIN), revents: 0)
             while poll(&entry, 1, -1) < 0, errno == EINTR {}
-            let outcome = Self.outcome(of: process)
+            let outcome = Self.outcome(of: identity.id)
             if !isCancelled.withLock({ $0 }) { handler(outcome) }
         }
     }
 
-    /// Lets a closure have a descriptor.
-    private final class Shared: Sendable {
-        let descriptor: Descriptor
+    /// Whether it has ended, and the handler was called or is about to be.
+    var hasEnded: Bool {
+        var entry = pollfd(fd: process.descriptor.raw, events: Int16(POLLIN), revents: 0)
+        return poll(&entry, 1, 0) > 0
+    }
 
-        init(_ descriptor: consuming Descriptor) {
-            self.descriptor = descriptor
-        }
+    /// Sends the process a signal.
+    ///
+    /// - Throws: `.noSuchProcess` when it has ended.
+    func send(_ signal: Int32) throws(Errno) {
+        try process.send(signal)
     }
 
     /// The handler isn't called any more.

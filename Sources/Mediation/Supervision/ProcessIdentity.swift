@@ -29,11 +29,19 @@ public struct ProcessIdentity: Equatable, Codable, Sendable {
         String(try text(of: "/proc/sys/kernel/random/boot_id").prefix { !$0.isNewline })
     }
 
-    /// Whether this very process is still there, and has not ended.
-    public var isAlive: Bool {
-        guard let state = try? Self.text(of: "/proc/\(id)/stat").split(separator: ")").last?.split(separator: " ").first
-        else { return false }
-        return state != "Z" && state != "X" && (try? ProcessIdentity(of: id)) == self
+    /// A handle of this very process.
+    ///
+    /// - Throws: `.noSuchProcess` when it is gone for good. Any other error says nothing of that.
+    public func handle() throws(Errno) -> ProcessHandle {
+        guard try Self.currentBoot() == boot else { throw .noSuchProcess }
+        do throws(Errno) {
+            let handle = try ProcessHandle(id)
+            // If it is this one now, it was when the handle was made.
+            guard try ProcessIdentity(of: id) == self else { throw .noSuchProcess }
+            return handle
+        } catch .noSuchFileOrDirectory {
+            throw .noSuchProcess
+        }
     }
 
     private static func text(of path: String) throws(Errno) -> String {

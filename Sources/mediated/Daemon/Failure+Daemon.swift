@@ -20,7 +20,7 @@ extension Failure {
         switch code {
         case .invalid: .usage
         case .notFound: .noInput
-        case .conflict, .exhausted: .unavailable
+        case .conflict, .exhausted, .busy: .unavailable
         case .failed: .software
         case .forbidden: .noPermission
         case .methodNotAllowed, .tooLarge, .unsupportedMediaType: .protocol

@@ -47,6 +47,14 @@ import VFIOUser
         try daemon.expectFailure(66, "There is no control socket", "save", unknownUUID, file)
     }
 
+    @Test func monitorsComeAndGoByTheDaemon() throws {
+        let vgpu = try daemon.started("virtio-gpu")
+        #expect(try daemon.output("monitor", vgpu.uuid, "0", "off").isEmpty)
+        #expect(try daemon.output("monitor", vgpu.uuid, "0", "1280x720").isEmpty)
+        try daemon.expectFailure(69, "no head 1", "monitor", vgpu.uuid, "1", "off")
+        try daemon.expectFailure(69, "from 640x480", "monitor", vgpu.uuid, "0", "1280x100")
+    }
+
     @Test func inspectLooksAtItsSocket() throws {
         let vgpu = try daemon.started("bochs-display")
         #expect(try daemon.output("inspect", vgpu.uuid).hasPrefix("\(try #require(vgpu.socket)) Display controller"))

@@ -1,0 +1,220 @@
+import Foundation
+import Glibc
+import JSON
+import Linux
+import Synchronization
+import Testing
+
+@testable import Mediation
+
+/// What becomes of device processes, of what they start, and of what they leave.
+@Suite struct SupervisionTests {
+    // MARK: Weight
+
+    /// A process and all that it has started.
+    private func family(of process: Int32) throws -> [Int32] {
+        var family = [process]
+        var index = 0
+        while index < family.count {
+            let children = "/proc/\(family[index])/task/\(family[index])/children"
+            let text = (try? String(contentsOfFile: children, encoding: .utf8)) ?? ""
+            family += text.split(separator: " ").compactMap { Int32($0) }
+            index += 1
+        }
+        return family
+    }
+
+    /// The nice values of all threads of these processes.
+    private func niceness(of processes: [Int32]) throws -> Set<Int> {
+        var values: Set<Int> = []
+        for process in processes {
+            for thread in try FileManager.default.contentsOfDirectory(atPath: "/proc/\(process)/task") {
+                let text = try? String(contentsOfFile: "/proc/\(process)/task/\(thread)/stat", encoding: .utf8)
+                let fields = text?.split(separator: ")").last?.split(separator: " ") ?? []
+                if fields.count > 16, let nice = Int(fields[16]) { values.insert(nice) }
+            }
+        }
+        return values
+    }
+
+    /// That of the session, where the kernel has such.
+    private func sessionNiceness(of process: Int32) -> Int? {
+        let text = try? String(contentsOfFile: "/proc/\(process)/autogroup", encoding: .utf8)
+        return text?.split(whereSeparator: \.isWhitespace).last.flatMap { Int($0) }
+    }
+
+    @Test func theWeightIsTheRenderersTooAndThatOfTheNextOne() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        let instance = try await bench.started("virtio-gpu", [Attribute("weight", "50")], of: "software")
+        let process = try #require(instance.process).id
+        let family = try family(of: process)
+        // Itself, the renderer's launcher and the renderer.
+        #expect(family.count == 3)
+        #expect(try niceness(of: family) == [3])
+        if sessionNiceness(of: process) != nil { #expect(sessionNiceness(of: process) == 3) }
+
+        var change = Manager.Modification()
+        change.attributes = [Attribute("weight", "10"), Attribute("frame-rate", "20")]
+        _ = try await bench.manager.modify(instance.id, change)
+        #expect(try niceness(of: family) == [10])
+        if sessionNiceness(of: process) != nil { #expect(sessionNiceness(of: process) == 10) }
+        let rate = try await bench.manager.ask(instance.id) { try $0.statistics()["frameRate"]?.int }
+        #expect(rate == 20)
+
+        let last = try await bench.manager.journal().last
+        kill(try #require(family.last), SIGKILL)
+        _ = await bench.store.entry("device", of: instance.id, after: last)
+        var next = try self.family(of: process)
+        let deadline = ContinuousClock.now + .seconds(60)
+        while next.count < 3 || next == family {
+            try #require(ContinuousClock.now < deadline)
+            await Task.yield()
+            next = try self.family(of: process)
+        }
+        #expect(try niceness(of: next) == [10])
+    }
+
+    // MARK: Who is meant
+
+    @Test func aProcessThatCanNotBeLookedAtIsNotTakenForDead() async throws {
+        let bench = try Bench()
+        var instance = Instance(id: InstanceID(), parent: "cpu", type: "serial")
+        instance.state = .running
+        // The kernel refuses to say anything of it.
+        instance.process = ProcessIdentity(id: -5, startTime: 1, boot: try ProcessIdentity.currentBoot())
+        try bench.store.replace(instance, boot: ProcessIdentity.currentBoot())
+        try await bench.manager.begin()
+        #expect(try await bench.manager.instance(instance.id) == instance)
+        let entries = try await bench.manager.journal(instance: instance.id).entries
+        #expect(entries.map(\.kind) == ["failed"] && entries[0].message.contains("can't be found out yet"))
+        await expectError(.failed, "can't be ended") { _ = try await bench.manager.stop(instance.id) }
+        #expect(try await bench.manager.instance(instance.id) == instance)
+    }
+
+    @Test func anotherProcessWithTheSameIDIsLeftAlone() async throws {
+        let bench = try Bench()
+        let process = try ChildProcess.spawn("/bin/sleep", ["1000"], passing: [])
+        defer { ChildProcess.end(process) }
+        var identity = try ProcessIdentity(of: process)
+        _ = try identity.handle()
+        identity.startTime += 1
+        #expect(throws: Errno.noSuchProcess) { try identity.handle() }
+        var instance = Instance(id: InstanceID(), parent: "cpu", type: "serial")
+        instance.state = .running
+        instance.process = identity
+        try bench.store.replace(instance, boot: ProcessIdentity.currentBoot())
+        try await bench.manager.begin()
+        _ = await bench.store.entry("started", of: instance.id)
+        _ = try await bench.manager.stop(instance.id)
+        _ = try ProcessIdentity(of: process).handle()
+    }
+
+    @Test func anAdoptionThatCanNotBeWrittenDownEndsNobody() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        let instance = try await bench.started("serial")
+        try bench.replaceManager()
+        bench.store.isBroken = true
+        try await bench.manager.begin()
+        bench.store.isBroken = false
+        #expect(try await bench.manager.instance(instance.id).process == instance.process)
+        // It is watched.
+        kill(try #require(instance.process).id, SIGKILL)
+        _ = await bench.store.entry("died", of: instance.id)
+    }
+
+    // MARK: What is left
+
+    @Test func aVGPUThatIsGoneLeavesNoLog() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        let defined = try await bench.started("serial")
+        let log = bench.directories.log(of: defined.id)
+        _ = try await bench.manager.stop(defined.id)
+        #expect(FileManager.default.fileExists(atPath: log), "it is there as long as the definition")
+        try await bench.manager.undefine(defined.id)
+        #expect(!FileManager.default.fileExists(atPath: log))
+
+        let transient = try await bench.manager.startTransient(
+            Instance(id: InstanceID(), parent: "cpu", type: "serial"))
+        #expect(FileManager.default.fileExists(atPath: bench.directories.log(of: transient.id)))
+        _ = try await bench.manager.stop(transient.id)
+        #expect(!FileManager.default.fileExists(atPath: bench.directories.log(of: transient.id)))
+    }
+
+    @Test func whatVGPUsLeftThatAreGoneIsRemovedAtTheBeginning() async throws {
+        let bench = try Bench()
+        let (known, gone) = (InstanceID(), InstanceID())
+        try bench.store.replace(Instance(id: known, parent: "cpu", type: "serial"))
+        let paths = [known, gone].flatMap { [bench.directories.log(of: $0), bench.directories.savedState(of: $0)] }
+        let others = ["\(bench.root)/log/notes.txt", "\(bench.root)/log/other.log"]
+        for path in paths + others {
+            try #require(FileManager.default.createFile(atPath: path, contents: Data([1])))
+        }
+        try await bench.manager.begin()
+        #expect((paths + others).filter(FileManager.default.fileExists) == Array(paths[..<2]) + others)
+    }
+
+    @Test func foldersThatWereTakenAwayAreNotMadeAgain() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        let folder = "\(bench.root)/run/vgpu"
+        try FileManager.default.removeItem(atPath: folder)
+        await expectError(.failed, "make the socket '\(folder)") { _ = try await bench.started("serial") }
+        #expect(!FileManager.default.fileExists(atPath: folder))
+    }
+
+    @Test func thereAreNoMoreThanThereMayBe() async throws {
+        let bench = try Bench(mostInstances: 2)
+        try await bench.manager.begin()
+        func instance() -> Instance { Instance(id: InstanceID(), parent: "cpu", type: "serial") }
+        let first = try await bench.manager.define(instance())
+        let second = try await bench.manager.startTransient(instance())
+        await expectError(.exhausted, "2 vGPUs") { _ = try await bench.manager.define(instance()) }
+        await expectError(.exhausted, "Undefine one") { _ = try await bench.manager.startTransient(instance()) }
+        // Those that are there can still be started, and defined.
+        _ = try await bench.manager.start(first.id)
+        _ = try await bench.manager.define(second)
+        try await bench.manager.undefine(first.id)
+        _ = try await bench.manager.stop(first.id)
+        _ = try await bench.manager.define(instance())
+    }
+
+    // MARK: Questions
+
+    @Test func aProcessThatHangsHoldsUpOneThreadAndFew() async throws {
+        let bench = try Bench()
+        let isAnswering = try EventFD()
+        let impostor = try Impostor(in: bench) { request in
+            guard request == "statistics" else { return nil }
+            _ = try? waitReadable([isAnswering.descriptor.raw], milliseconds: 60_000)
+            return ["frames": 7]
+        }
+        try await bench.manager.begin()
+        let outcomes = AsyncStream<MediationError.Code?>.makeStream()
+        for _ in 0..<40 {
+            Task { [manager = bench.manager] in
+                do {
+                    _ = try await manager.ask(impostor.instance.id) { try $0.statistics()["frames"]?.int }
+                    outcomes.continuation.yield(nil)
+                } catch {
+                    outcomes.continuation.yield((error as? MediationError)?.code)
+                }
+            }
+        }
+        var told = outcomes.stream.makeAsyncIterator()
+        // One is asked, 16 wait.
+        for _ in 0..<23 {
+            let outcome = await told.next()
+            #expect(outcome == .some(.some(.busy)))
+        }
+        let other = try await bench.started("serial")
+        _ = try await bench.manager.ask(other.id) { try $0.statistics() }
+        isAnswering.signal()
+        for _ in 0..<17 {
+            let outcome = await told.next()
+            #expect(outcome == .some(.none))
+        }
+    }
+}
