@@ -104,6 +104,7 @@ public final class VirtioPort {
     public func fail(_ failure: VirtioFailure = .device) {
         guard !status.contains(.needsReset) else { return }
         self.failure = failure
+        host.report("The device stands still until the guest's driver resets it. \(failure)")
         status.insert(.needsReset)
         for queue in queues { queue.stop() }
         if status.contains(.driverOK) { interrupt(.configuration, vector: configurationVector) }
@@ -116,8 +117,9 @@ public final class VirtioPort {
 
     /// The driver says that it has added chains.
     func notify(_ queue: Int) {
-        guard isLive, queues.indices.contains(queue), queues[queue].isRunning else { return }
-        guard isRunning else {
+        guard queues.indices.contains(queue), queues[queue].isRunning else { return }
+        // Too early, but a driver that has said so once may not say it again.
+        guard isRunning, isLive else {
             queues[queue].isDue = true
             return
         }
@@ -164,13 +166,15 @@ public final class VirtioPort {
         if try queue.takeNews() { interrupt(.queue, vector: queue.registers.vector) }
     }
 
-    /// By a message when the guest has switched these on, else by the pin and a bit that says why.
+    /// By a message when the guest has switched these on, else by the pin. With the pin the interrupt status says why; that the
+    /// configuration has changed it always says. Section 4.1.4.5.1
     private func interrupt(_ cause: InterruptStatus, vector: UInt16) {
-        if host.interrupts.usesMessages {
-            if vector != noVector { host.interrupts.raise(Int(vector)) }
-        } else {
-            interruptStatus.insert(cause)
+        let usesMessages = host.interrupts.usesMessages
+        if !usesMessages || cause == .configuration { interruptStatus.insert(cause) }
+        if !usesMessages {
             host.interrupts.setINTx(true)
+        } else if vector != noVector {
+            host.interrupts.raise(Int(vector))
         }
     }
 
@@ -193,7 +197,9 @@ public final class VirtioPort {
             // What is not agreed on the driver finds by reading the bit back. Section 3.1.1, steps 5 and 6.
             new.subtract([.featuresOK, .driverOK])
         }
+        let isReady = new.contains(.driverOK) && !status.contains(.driverOK)
         status = new
+        if isReady, queues.contains(where: \.isDue) { resumption.signal() }
     }
 
     private func areAcceptable(_ features: [UInt32]) -> Bool {
@@ -293,7 +299,6 @@ extension VirtioPort {
         configurationGeneration = state.configurationGeneration
         configurationVector = state.configurationVector
         for (queue, saved) in zip(queues, state.queues) { queue.restore(saved) }
-        host.interrupts.setINTx(!interruptStatus.isEmpty)
         resumeAll()
     }
 }

@@ -29,6 +29,8 @@ final class Virtqueue {
     private var isNotified = true
     /// How many chains may still be taken in this turn.
     private var budget = 0
+    /// What the device had copied when the turn began, in bytes.
+    private var copiedBefore: UInt64 = 0
     /// Something was given, and the driver not yet told.
     private(set) var hasNews = false
     /// The device is to be called although the driver tells of nothing.
@@ -36,6 +38,9 @@ final class Virtqueue {
 
     /// How many chains a device may take before all else has its turn.
     static let chainsPerTurn = 64
+    /// How many bytes it may have copied for them, after which it takes no more: as many as a picture of 3840x2160 pixels has.
+    /// What one chain asks for is done in one piece.
+    static let bytesPerTurn: UInt64 = 32 << 20
 
     init(_ index: Int, maximumSize: Int, port: VirtioPort) {
         self.index = index
@@ -89,11 +94,14 @@ final class Virtqueue {
     func beginTurn() {
         isDue = false
         budget = Self.chainsPerTurn
+        copiedBefore = copied
     }
+
+    private var copied: UInt64 { memory.traffic.bytesRead &+ memory.traffic.bytesWritten }
 
     func next() throws(VirtioFailure) -> Chain? {
         guard let ring else { return nil }
-        guard budget > 0 else {
+        guard budget > 0, copied &- copiedBefore < Self.bytesPerTurn else {
             port.resumeLater(self)
             return nil
         }

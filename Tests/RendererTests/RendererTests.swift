@@ -176,6 +176,22 @@ import Testing
         try bench.done(.fence)
     }
 
+    @Test func aRendererThatTakesNoMemoryIsEnded() throws {
+        let bench = try Bench()
+        try bench.done(.fence)
+        kill(try bench.process(), SIGSTOP)
+        let memory = try MemoryFile(name: "test", size: 4096)
+        // More than a socket holds.
+        #expect(throws: Errno.self) {
+            for _ in 0..<10_000 { _ = try bench.renderer.share(memory.descriptor, offset: 0, size: 4096) }
+        }
+        #expect(!bench.renderer.isRunning)
+        try bench.wait { !bench.ends.isEmpty }
+        #expect(bench.ends == ["The renderer does not take the memory that it is given, and was ended."])
+        try bench.renderer.start()
+        try bench.done(.fence)
+    }
+
     @Test func withoutItsLauncherThereIsNoRenderer() throws {
         let bench = try Bench()
         try bench.done(.fence)

@@ -146,6 +146,28 @@ import Virtio
         #expect(machine.picture() == [1, 2, 3, 4, 5, 6, 7, 8])
     }
 
+    @Test func transfersThatCopyMuchAreDoneInSeveralTurns() throws {
+        let machine = try Machine()
+        // 16 MiB, each of them the same one of guest memory.
+        let entry = wire(machine.ram.address) + wire([1 << 20, 0])
+        #expect(try machine.send(VIRTIO_GPU_CMD_RESOURCE_CREATE_2D, wire([1, 2, 2048, 2048])) == Answered.done)
+        let backing = wire([1, 16]) + (0..<16).flatMap { _ in entry }
+        #expect(try machine.send(VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING, backing) == Answered.done)
+        let transfer = wire([0, 0, 2048, 2048]) + wire(UInt64(0)) + wire([1, 0])
+        let request = machine.driver.allocate(header(VIRTIO_GPU_CMD_TRANSFER_TO_HOST_2D) + transfer)
+        let answer = machine.driver.allocate(24)
+        for _ in 0..<6 { machine.control.add([.readable(request, 56), .writable(answer, 24)], isIndirect: true) }
+        try machine.driver.notify(machine.control)
+        var done = 0
+        while machine.control.takeUsed() != nil { done += 1 }
+        #expect((1...5).contains(done))
+        while done < 6 {
+            _ = try machine.wait { machine.control.takeUsed() }
+            done += 1
+        }
+        #expect(word(machine.driver.bytes(at: answer, count: 4), 0) == Answered.done)
+    }
+
     @Test func theCursorQueueNeedsNoRoomForAnswers() throws {
         let machine = try Machine()
         #expect(try machine.send(VIRTIO_GPU_CMD_RESOURCE_CREATE_2D, wire([1, 1, 64, 64])) == Answered.done)

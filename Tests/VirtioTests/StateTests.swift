@@ -123,6 +123,18 @@ import Virtio
         }
     }
 
+    @Test func anInterruptStatusOfMessagesMovesWithoutThePin() throws {
+        let (bench, _) = try Bench.ready(.split)
+        _ = try bench.useMessages()
+        try bench.driver.setDeviceConfiguration(EchoDevice.action, .byte, UInt64(EchoDevice.Action.change.rawValue))
+        try move(bench) { other in
+            let pin = try EventFD()
+            try other.client.setEventFDs([pin], index: .intx)
+            #expect(pin.consume() == 0)
+            #expect(try bench.driver.interruptStatus() == 2)
+        }
+    }
+
     @Test func aDeviceThatNeedsAResetMovesAsOne() throws {
         let (bench, _) = try Bench.ready(.split)
         try bench.driver.setDeviceConfiguration(EchoDevice.action, .byte, UInt64(EchoDevice.Action.fail.rawValue))

@@ -3,6 +3,7 @@ import EchoDevice
 import FakeDriver
 import FakeGuest
 import Linux
+import Synchronization
 import Testing
 import VFIOUser
 import Virtio
@@ -126,6 +127,17 @@ import Virtio
         #expect(queue.takeUsed() != nil)
     }
 
+    @Test(arguments: RingKind.all)
+    func whatWasNotifiedTooEarlyIsFoundWhenTheDriverIsReady(kind: RingKind) throws {
+        let bench = try Bench()
+        #expect(try bench.driver.negotiate(kind.features))
+        let queue = try bench.driver.queue(0)
+        queue.add(.readable(bench.driver.allocate([1]), 1))
+        try bench.driver.notify(queue)
+        try bench.driver.setDriverOK()
+        #expect(try bench.collect(1, from: queue) == 1)
+    }
+
     // MARK: Queues
 
     @Test func aQueueThatThereIsNotHasNoSize() throws {
@@ -227,6 +239,18 @@ import Virtio
         try bench.driver.setDeviceConfiguration(EchoDevice.action, .byte, UInt64(EchoDevice.Action.change.rawValue))
         #expect(try bench.driver[.generation] != before)
         #expect(messages.map { $0.consume() } == [1, 0, 0])
+    }
+
+    @Test func withMessagesTheInterruptStatusTellsOfTheConfigurationAlone() throws {
+        let (bench, queue) = try Bench.ready(.split)
+        _ = try bench.useMessages()
+        try bench.echo("hello", by: queue)
+        #expect(try bench.driver.interruptStatus() == 0)
+        try bench.driver.setDeviceConfiguration(EchoDevice.action, .byte, UInt64(EchoDevice.Action.change.rawValue))
+        // Bit 3 of the PCI status would be the pin's.
+        #expect(try bench.driver.configuration(0x06, .word) & 1 << 3 == 0)
+        #expect(try bench.driver.interruptStatus() == 2)
+        #expect(try bench.driver.interruptStatus() == 0)
     }
 
     // MARK: The device's configuration
@@ -334,5 +358,22 @@ import Virtio
         try bench.driver.notify(queue)
         #expect(queue.takeUsed() == nil)
         try bench.echo("recovered", by: bench.start(.split))
+    }
+
+    @Test func theAdministratorIsToldWhy() throws {
+        let (bench, _) = try Bench.ready(.split)
+        let reports = Mutex<[String]>([])
+        bench.device.onThread { function, _ in
+            function.host.report = { line in reports.withLock { $0.append(line) } }
+        }
+        try bench.driver.set(.queueSelect, 1)
+        try bench.driver.set(.queueSize, 9)
+        for _ in 0..<2 { try bench.driver.set(.queueEnable, 1) }
+        #expect(try bench.driver.needsReset)
+        #expect(
+            reports.withLock { $0 } == [
+                "The device stands still until the guest's driver resets it. "
+                    + "A queue can't have 9 entries; its maximum is 8."
+            ])
     }
 }

@@ -239,9 +239,16 @@ public final class RendererProcess {
     ///   - file: stays open until this returns.
     ///   - offset: a multiple of the page size.
     /// - Returns: what ``RendererCommand/MemoryPiece``s call it.
+    /// - Throws: what keeps the renderer from getting it; one that does not take it is ended.
     public func share(_ file: borrowing Descriptor, offset: UInt64, size: UInt64) throws(Errno) -> UInt32 {
         guard let session else { throw .brokenPipe }
-        try RendererLink.send(RendererLink.memory, descriptors: [file.raw], over: session.socket)
+        do throws(Errno) {
+            try RendererLink.send(RendererLink.memory, descriptors: [file.raw], over: session.socket)
+        } catch {
+            // It would have this thread wait as long for the next one.
+            end("The renderer does not take the memory that it is given, and was ended.")
+            throw error
+        }
         let window = nextWindow
         nextWindow &+= 1
         send(.mapMemory(window: window, offset: offset, size: size))

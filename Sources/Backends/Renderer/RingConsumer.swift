@@ -19,18 +19,24 @@ public struct RingConsumer: ~Copyable {
     let doorbell: EventFD
     /// Where the next message begins. The ring's copy is for the producer.
     private var head: UInt64
+    /// Up to where messages were seen: a producer can't take them back, and keep a consumer looking for them for ever.
+    private var seen: UInt64
 
     init(_ ring: MessageRing, doorbell: EventFD) {
         self.ring = ring
         self.doorbell = doorbell
         head = ring.head
+        seen = head
     }
-
-    public var hasMessage: Bool { ring.tail != head }
 
     /// Takes the next message; nil when there is none.
     public mutating func next() throws(Violation) -> Message? {
-        let waiting = ring.tail &- head
+        let tail = ring.tail
+        let waiting = tail &- head
+        guard waiting >= seen &- head else {
+            throw Violation(description: "\(seen &- head) bytes waited, of which \(waiting) are left")
+        }
+        seen = tail
         guard waiting > 0 else { return nil }
         guard waiting <= UInt64(ring.capacity), waiting >= UInt64(MessageRing.headerSize) else {
             throw Violation(description: "\(waiting) bytes can't wait in a ring of \(ring.capacity)")
@@ -60,9 +66,10 @@ public struct RingConsumer: ~Copyable {
     /// Says that the producer must ring from now on.
     ///
     /// - Returns: false when a message waits already: there is nothing to sleep for.
-    public func prepareToSleep() -> Bool {
+    public mutating func prepareToSleep() -> Bool {
         ring.announceSleep()
-        guard hasMessage else { return true }
+        seen = ring.tail
+        guard seen != head else { return true }
         wakeUp()
         return false
     }

@@ -165,7 +165,7 @@ enum Command: Equatable {
 }
 
 /// The device's queues, by index. VIRTIO 1.2, section 5.7.2
-enum Queue: Int {
+enum Queue: Int, CaseIterable {
     case control = 0
     case cursor = 1
 }

@@ -117,6 +117,8 @@ struct VideoMemory {
         guard space.count - left.reduce(0, { $0 + $1.count }) <= limit else { return false }
         free = left
         elsewhere = 0
+        writers = [:]
+        leaving = []
         return true
     }
 

@@ -87,7 +87,8 @@ public final class VirtioGPU: VirtioDevice {
         if options.boolean("blob") { features.insert(.resourceBlob) }
         if rendering != nil { features.formUnion([.virgl, .contextInit]) }
         self.features = features.rawValue
-        rendering?.onRoom = { [unowned self] in process(Queue.control.rawValue) }
+        // Neither queue was looked into meanwhile, and a driver that has said so once doesn't say it again.
+        rendering?.onRoom = { [unowned self] in for queue in Queue.allCases { process(queue.rawValue) } }
         rendering?.report = { [host = port.host] in host.report($0) }
         processor.onAlarm = { [timer] in timer.set(nanoseconds: $0) }
         timerWatch = try port.host.loop.watch(timer.descriptor, for: .readable) { [unowned self] _ in
