@@ -197,7 +197,8 @@ let package = Package(
         .testTarget(
             name: "DaemonTests",
             dependencies: [
-                "CCredentials", "FakeGuest", "JSON", "Lab", "Linux", "VFIOUser", "mediated-daemon", "mediated-device",
+                "CCredentials", "FakeDriver", "FakeGuest", "JSON", "Lab", "Linux", "SeededRandom", "VFIOUser",
+                "mediated-daemon", "mediated-device", "mediated-renderer",
             ]),
         .testTarget(
             name: "NeighbourTests",

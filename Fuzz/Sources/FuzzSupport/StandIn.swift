@@ -37,7 +37,7 @@ public enum StandIn {
 }
 
 /// Where stand-ins hand over what they were given.
-public final class StandInListener {
+public final class StandInListener: Sendable {
     private let listener: UnixListener
 
     /// To be given to `RendererProcess` as its render node.
