@@ -70,9 +70,31 @@ public struct RandomGPURequests<Source: RandomNumberGenerator> {
         return (pick(16) == 0 ? number(8) : UInt32(count), bytes)
     }
 
+    /// What most requests need: two contexts, and a picture, a renderer's picture and buffer, and a blob, with memory behind
+    /// all of them.
+    public func scenery() -> [(command: GPUCommand, bytes: [UInt8])] {
+        let name = words(4, 0) + [UInt8](repeating: 0x61, count: 64)
+        let contexts = ([1, 2] as [UInt32]).map {
+            (GPUCommand.ctxCreate, GPUCommand.ctxCreate.header(context: $0) + name)
+        }
+        let entry = wire(memory.lowerBound) + words(UInt32(memory.count / 4), 0)
+        let blob = words(4, 1, 0, 1) + wire(UInt64(0), UInt64(64 * 64 * 4)) + entry
+        let bodies: [(GPUCommand, [UInt8])] =
+            [
+                (.resourceCreate2D, words(1, 1, 64, 64)),
+                (.resourceCreate3D, words(2, 2, 1, 0xa, 64, 64, 1, 1, 0, 0, 0, 0)),
+                (.resourceCreate3D, words(3, 0, 64, 0x10, 4096, 1, 1, 1, 0, 0, 0, 0)), (.resourceCreateBlob, blob),
+            ] + ([1, 2, 3] as [UInt32]).map { (.resourceAttachBacking, words($0, 1) + entry) }
+        let attached = ([2, 3] as [UInt32]).map {
+            (GPUCommand.ctxAttachResource, GPUCommand.ctxAttachResource.header(context: 1) + words($0, 0))
+        }
+        return contexts + bodies.map { ($0, $0.header() + $1) } + attached
+    }
+
     /// A request of any kind.
     public mutating func next() -> (command: GPUCommand, bytes: [UInt8]) {
-        let command = GPUCommand.allCases[pick(GPUCommand.allCases.count)]
+        // What a renderer makes of streams is the widest field.
+        let command = pick(4) == 0 ? .submit3D : GPUCommand.allCases[pick(GPUCommand.allCases.count)]
         let context = command.needsRenderer && pick(16) > 0 ? UInt32(pick(2) + 1) : 0
         let header = command.header(context: context, fence: pick(4) == 0 ? UInt64(pick(256)) : nil)
         return (command, header + body(of: command))
@@ -166,7 +188,7 @@ public struct RandomGPURequests<Source: RandomNumberGenerator> {
 
     /// What a program that draws a triangle sends.
     private mutating func scene() -> [UInt32] {
-        let (picture, vertices) = (id(), id())
+        let (picture, vertices) = (usually(2, id()), usually(3, id()))
         let surface = UInt32(pick(3) + 1)
         let one = Float(1).bitPattern
         var words: [UInt32] = []

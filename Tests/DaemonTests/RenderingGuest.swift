@@ -110,7 +110,7 @@ extension RunningDaemon {
     func startRenderingVGPU() throws -> (id: String, socket: String) {
         let body: JSON = [
             "parent": "software", "type": "virtio-gpu",
-            "attributes": ["vram": "8M", "blob": "on", "renderer-timeout": "2"],
+            "attributes": ["vram": "8M", "blob": "on"],
         ]
         let answer = try request("POST", "/v1/vgpus", body)
         let id = try #require(answer.json["uuid"]?.string, "\(answer)")

@@ -10,7 +10,9 @@ public enum StandIn {
 
     /// Does the launcher's part when this process was started for it.
     static func runIfCalled() {
-        guard CommandLine.arguments.first?.hasSuffix("/" + name) == true, CommandLine.arguments.count == 2 else { return }
+        guard CommandLine.arguments.first?.hasSuffix("/" + name) == true, CommandLine.arguments.count == 2 else {
+            return
+        }
         let link = Descriptor(owning: ChildProcess.firstDescriptor)
         let byte: [UInt8] = [0]
         do throws(Errno) {

@@ -47,12 +47,12 @@ final class Machine {
 
     /// One input, from the driver's first register on.
     func run(_ input: inout Input, _ reach: inout Reach) throws {
-        try start(&input)
+        try start(&input, &reach)
         while !input.isEmpty { try step(&input, &reach) }
         if try driver.needsReset { fuzzFailed("The device gave up.") }
     }
 
-    private func start(_ input: inout Input) throws {
+    private func start(_ input: inout Input, _ reach: inout Reach) throws {
         let shape = input.byte()
         var features = try driver.offered
         isPacked = shape & 1 != 0
@@ -60,7 +60,7 @@ final class Machine {
         if !isPacked { features.remove(.packed) }
         if !hasEventIndex { features.remove(.eventIndex) }
         // Mostly with all that the device itself has.
-        if shape >> 2 == 0 { features.subtract(VirtioDriver.Feature(rawValue: input.number(bytes: 1))) }
+        if shape >> 3 == 0 { features.subtract(VirtioDriver.Feature(rawValue: input.number(bytes: 1))) }
         guard try driver.negotiate(features) else { fuzzFailed("The device refused what it offers.") }
         // The administrator's, which a reset leaves.
         try function.device.apply(Quota(videoMemory: 3 << 20))
@@ -70,6 +70,11 @@ final class Machine {
         slots = (0..<Self.slotCount).map { _ in (driver.allocate(Self.room), driver.allocate(Self.room)) }
         let start = driver.allocate(1 << 16)
         pixels = start..<start + 1 << 16
+        guard shape & 4 == 0 else { return }
+        for (command, bytes) in RandomGPURequests(input, memory: pixels).scenery() {
+            add(bytes, Self.room, slots[0], isInPieces: false, false, to: queues[0])
+            try finish([(command, 0, Self.room)], on: queues[0], isIndirect: false, &reach)
+        }
     }
 
     private func step(_ input: inout Input, _ reach: inout Reach) throws {
@@ -107,12 +112,20 @@ final class Machine {
             add(bytes, room, slots[slot], isInPieces: shape & 0x20 != 0, isIndirect, to: queues[queue])
             sent.append((command, slot, room))
         }
-        guard queues[queue].wantsNotification() else { fuzzFailed("A device with nothing to do wants no notification.") }
-        try driver.notify(queues[queue])
+        try finish(sent, on: queues[queue], isIndirect: isIndirect, &reach)
+    }
+
+    /// Notifies the device of some requests, and waits until it has given all of them back.
+    private func finish(
+        _ sent: [(command: GPUCommand, slot: Int, room: Int)], on queue: any DriverQueue, isIndirect: Bool,
+        _ reach: inout Reach
+    ) throws {
+        guard queue.wantsNotification() else { fuzzFailed("A device with nothing to do wants no notification.") }
+        try driver.notify(queue)
         let deadline = Deadline(milliseconds: Self.patience)
         for _ in sent {
             while true {
-                if let used = queues[queue].takeUsed() {
+                if let used = queue.takeUsed() {
                     guard used.count <= Self.room else { fuzzFailed("A response is longer than its room.") }
                     break
                 }
@@ -149,7 +162,8 @@ final class Machine {
     }
 
     private func add(
-        _ bytes: [UInt8], _ room: Int, _ slot: (request: UInt64, response: UInt64), isInPieces: Bool, _ isIndirect: Bool,
+        _ bytes: [UInt8], _ room: Int, _ slot: (request: UInt64, response: UInt64), isInPieces: Bool,
+        _ isIndirect: Bool,
         to queue: any DriverQueue
     ) {
         driver.store(bytes, at: slot.request)

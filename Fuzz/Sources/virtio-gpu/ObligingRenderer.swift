@@ -60,7 +60,9 @@ final class ObligingRenderer: Sendable {
             }
             guard ready[0] else { return true }
             var descriptors = ReceivedDescriptors()
-            guard let packet = try? RendererLink.receive(from: launcher, &descriptors, blocking: true) else { return false }
+            guard let packet = try? RendererLink.receive(from: launcher, &descriptors, blocking: true) else {
+                return false
+            }
             endpoint = nil
             fences = []
             guard packet == RendererLink.start, let socket = descriptors.take(0) else { return true }

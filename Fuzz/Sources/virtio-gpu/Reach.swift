@@ -29,11 +29,13 @@ struct Reach {
     /// - Returns: whether each command was carried out, and over each kind of ring.
     func tell() -> Bool {
         var isWhole = true
-        let names = GPUCommand.allCases.map { ("\($0)", Self.alwaysRefused.contains($0)) } + Self.rings.map { ($0, false) }
+        let names =
+            GPUCommand.allCases.map { ("\($0)", Self.alwaysRefused.contains($0)) } + Self.rings.map { ($0, false) }
         for (name, isRefused) in names {
             let (done, refused) = (done[name] ?? 0, refused[name] ?? 0)
             let isReached = isRefused ? refused > 0 : done > 0
-            StandardError.print("reach: \(name): \(done) carried out, \(refused) refused\(isReached ? "" : ": NOT REACHED")")
+            StandardError.print(
+                "reach: \(name): \(done) carried out, \(refused) refused\(isReached ? "" : ": NOT REACHED")")
             if !isReached { isWhole = false }
         }
         return isWhole
