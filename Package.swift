@@ -204,8 +204,8 @@ let package = Package(
         .testTarget(
             name: "DaemonTests",
             dependencies: [
-                "CCredentials", "FakeGuest", "JSON", "Lab", "Linux", "Programs", "VFIOUser", "mediated-daemon",
-                "mediated-device",
+                "CCredentials", "FakeDriver", "FakeGuest", "JSON", "Lab", "Linux", "Programs", "SeededRandom", "VFIOUser",
+                "mediated-daemon", "mediated-device", "mediated-renderer",
             ]),
         .testTarget(
             name: "NeighbourTests",

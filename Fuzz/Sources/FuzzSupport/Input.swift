@@ -25,3 +25,8 @@ public struct Input {
         (0..<min(count, bytes.count - position)).map { _ in byte() }
     }
 }
+
+/// Bytes as choices, one for each: what chooses by a generator of random numbers chooses what the input says.
+extension Input: RandomNumberGenerator {
+    public mutating func next() -> UInt64 { UInt64(byte()) &* 0x0101_0101_0101_0101 }
+}

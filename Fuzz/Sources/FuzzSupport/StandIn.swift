@@ -10,7 +10,9 @@ public enum StandIn {
 
     /// Does the launcher's part when this process was started for it.
     static func runIfCalled() {
-        guard CommandLine.arguments.first?.hasSuffix("/" + name) == true, CommandLine.arguments.count == 2 else { return }
+        guard CommandLine.arguments.first?.hasSuffix("/" + name) == true, CommandLine.arguments.count == 2 else {
+            return
+        }
         let link = Descriptor(owning: ChildProcess.firstDescriptor)
         let byte: [UInt8] = [0]
         do throws(Errno) {
@@ -37,7 +39,7 @@ public enum StandIn {
 }
 
 /// Where stand-ins hand over what they were given.
-public final class StandInListener {
+public final class StandInListener: Sendable {
     private let listener: UnixListener
 
     /// To be given to `RendererProcess` as its render node.
