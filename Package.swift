@@ -204,7 +204,8 @@ let package = Package(
         .testTarget(
             name: "DaemonTests",
             dependencies: [
-                "CCredentials", "FakeDriver", "FakeGuest", "JSON", "Lab", "Linux", "Programs", "SeededRandom", "VFIOUser",
+                "CCredentials", "FakeDriver", "FakeGuest", "JSON", "Lab", "Linux", "Programs", "SeededRandom",
+                "VFIOUser",
                 "mediated-daemon", "mediated-device", "mediated-renderer",
             ]),
         .testTarget(
