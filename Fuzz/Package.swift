@@ -5,7 +5,8 @@ import PackageDescription
 /// between a device process and its renderer, and saved states.
 /// `Fuzz/run` builds and runs them.
 let names = [
-    "messages", "access-ring", "serial", "bochs-display", "exerciser", "virtio", "virtio-gpu", "saved-state", "renderer",
+    "messages", "access-ring", "serial", "bochs-display", "exerciser", "virtio", "virtio-gpu", "saved-state",
+    "renderer",
 ]
 let package = Package(
     name: "Fuzz",
@@ -19,9 +20,10 @@ let package = Package(
                 .product(name: "Mediated", package: "Mediated"), .product(name: "FakeGuest", package: "Mediated"),
                 .product(name: "Renderer", package: "Mediated"),
             ]),
-    ] + names.map { name in
-        .executableTarget(
-            name: name, dependencies: ["FuzzSupport"], swiftSettings: [.unsafeFlags(["-parse-as-library"])],
-            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])])
-    }
+    ]
+        + names.map { name in
+            .executableTarget(
+                name: name, dependencies: ["FuzzSupport"], swiftSettings: [.unsafeFlags(["-parse-as-library"])],
+                linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])])
+        }
 )

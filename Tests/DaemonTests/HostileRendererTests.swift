@@ -46,8 +46,11 @@ extension DaemonTests {
             var requests = RandomGPURequests(SplitMix(seed: seed), memory: guest.memory)
             var answers: [GPUCommand: Set<UInt32>] = [:]
             for number in 0..<1000 {
-                // Whatever the streams do to it, it dies once.
-                if number == 500, let renderer = try daemon.renderer(of: vgpu.id) { kill(renderer, SIGKILL) }
+                // Whatever the streams do to it, it dies once: with something in hand.
+                if number == 500, let renderer = try daemon.renderer(of: vgpu.id) {
+                    kill(renderer, SIGSTOP)
+                    #expect(try guest.submit(red: true) { kill(renderer, SIGKILL) } >= 0x1200)
+                }
                 for (command, bytes) in number % 50 == 0 ? requests.scenery() : [requests.next()] {
                     let type = try guest.send(command, bytes)
                     #expect((0x1100...0x1105).contains(type) || (0x1200...0x1205).contains(type), "\(command)")

@@ -47,12 +47,14 @@ final class RenderingGuest {
 
     /// Sends a request and waits for the response.
     ///
-    /// - Returns: its type.
-    func send(_ command: GPUCommand, _ bytes: [UInt8]) throws -> UInt32 {
+    /// - Parameter afterwards: called when the device has the request.
+    /// - Returns: the response's type.
+    func send(_ command: GPUCommand, _ bytes: [UInt8], afterwards: () -> Void = {}) throws -> UInt32 {
         driver.store(bytes, at: request)
         let queue = queues[command.queue]
         queue.add([.readable(request, bytes.count), .writable(response, Self.room)], isIndirect: false)
         try driver.notify(queue)
+        afterwards()
         let deadline = Deadline(milliseconds: Self.patience)
         while true {
             if let used = queue.takeUsed() {
@@ -91,17 +93,25 @@ final class RenderingGuest {
     ///
     /// - Returns: whether it is what was drawn.
     func draw(red: Bool) throws -> Bool {
+        let box = wire(UInt32(0), UInt32(0), UInt32(0), UInt32(64), UInt32(64), UInt32(1))
+        let transfer = box + wire(UInt64(0), UInt32(1), UInt32(0), UInt32(256), UInt32(0))
+        guard try submit(red: red) == Self.done else { return false }
+        let command = GPUCommand.transferFromHost3D
+        guard try send(command, command.header(context: 1, fence: 1) + transfer) == Self.done else { return false }
+        return driver.bytes(at: memory.lowerBound, count: 4) == [0, 0, red ? 255 : 0, 255]
+    }
+
+    /// Fills the picture.
+    ///
+    /// - Returns: the response's type.
+    func submit(red: Bool, afterwards: () -> Void = {}) throws -> UInt32 {
         let words: [UInt32] = [
             0x5_0801, 3, 1, 1, 0, 0, 0x3_0005, 1, 0, 3, 0x8_0007, 4, red ? Float(1).bitPattern : 0, 0, 0,
             Float(1).bitPattern, 0, 0, 0, 0x1_0803, 3,
         ]
         let stream = wire(UInt32(words.count * 4), UInt32(0)) + words.flatMap { wire($0) }
-        let box = wire(UInt32(0), UInt32(0), UInt32(0), UInt32(64), UInt32(64), UInt32(1))
-        let transfer = box + wire(UInt64(0), UInt32(1), UInt32(0), UInt32(256), UInt32(0))
-        for (command, body) in [(GPUCommand.submit3D, stream), (.transferFromHost3D, transfer)] {
-            guard try send(command, command.header(context: 1, fence: 1) + body) == Self.done else { return false }
-        }
-        return driver.bytes(at: memory.lowerBound, count: 4) == [0, 0, red ? 255 : 0, 255]
+        let command = GPUCommand.submit3D
+        return try send(command, command.header(context: 1, fence: 1) + stream, afterwards: afterwards)
     }
 }
 

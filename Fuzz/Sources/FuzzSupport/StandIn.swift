@@ -2,6 +2,7 @@ import FakeGuest
 import Glibc
 import Linux
 import Renderer
+import Synchronization
 
 /// What `RendererProcess` starts in place of mediated-renderer: the fuzzer's own program by another name, which hands its end
 /// of the link back and ends. So both ends are in one process, and what one of them does to the other is repeatable.
@@ -45,15 +46,14 @@ public final class StandInListener: Sendable {
     /// To be given to `RendererProcess` as its render node.
     public var path: String { listener.path }
 
+    private static let made = Atomic<Int>(0)
+
     public init() throws(Errno) {
-        listener = try UnixListener(path: "/tmp/fuzz-renderer-\(getpid()).sock")
+        let number = Self.made.add(1, ordering: .relaxed).newValue
+        listener = try UnixListener(path: "/tmp/fuzz-renderer-\(getpid())-\(number).sock")
     }
 
-    deinit {
-        unlink(path)
-    }
-
-    /// Waits for a stand-in.
+    /// Waits for the stand-in.
     ///
     /// - Returns: the launcher's end of its link with the device process.
     public func accept() throws(Errno) -> UnixSocket {
@@ -62,7 +62,10 @@ public final class StandInListener: Sendable {
             guard let socket = try listener.accept() else { continue }
             var descriptors = ReceivedDescriptors()
             _ = try RendererLink.receive(from: socket, &descriptors, blocking: true)
-            if let link = descriptors.take(0) { return UnixSocket(owning: link) }
+            guard let link = descriptors.take(0) else { continue }
+            // No other comes, and libFuzzer ends without ending this object.
+            unlink(path)
+            return UnixSocket(owning: link)
         }
     }
 }
