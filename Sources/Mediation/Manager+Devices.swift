@@ -6,9 +6,8 @@ import Linux
 
 /// What the manager asks of running device processes.
 extension Manager {
-    /// How many may wait until a device process has answered somebody else, and how long.
+    /// How many may wait until a device process has answered somebody else.
     private static let mostWaiting = 16
-    private static let longestWait: Duration = .seconds(10)
 
     /// The client of an instance's device process, for one at a time: a process that hangs holds up one thread, and nobody for long.
     ///
@@ -20,19 +19,20 @@ extension Manager {
         guard try instance(id).state == .running else {
             throw MediationError(.conflict, "The vGPU \(id) doesn't run.")
         }
-        let asked = ContinuousClock.now
+        let (asked, limit) = (ContinuousClock.now, configuration.answerLimit)
         guard await questions.begin(id, behind: Self.mostWaiting) else {
             throw MediationError(
                 .busy, "The vGPU \(id) has \(Self.mostWaiting) others to answer. Try again in a moment.")
         }
         defer { questions.end(id) }
-        guard ContinuousClock.now - asked < Self.longestWait else {
+        guard ContinuousClock.now - asked < limit else {
             throw MediationError(
-                .busy, "The vGPU \(id) has not answered others for 10 s. Try again, or stop it if it stays so.")
+                .busy, "The vGPU \(id) has not answered others for \(limit). Try again, or stop it if it stays so.")
         }
         let path = directories.control(of: id)
         do {
-            return try await blocking { try body(ControlClient(connectingTo: path)) }
+            let milliseconds = Int(limit / .milliseconds(1))
+            return try await blocking { try body(ControlClient(connectingTo: path, milliseconds: milliseconds)) }
         } catch let error as ControlClientError {
             throw MediationError(error)
         } catch {

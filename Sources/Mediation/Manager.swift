@@ -19,6 +19,8 @@ public actor Manager {
         public var controlGroup: ControlGroup?
         /// How many instances there may be at a time, running or not.
         public var mostInstances = 4096
+        /// How long a device process may take for an answer, and others may wait until it has time for them.
+        public var answerLimit: Duration = .seconds(10)
 
         /// Beyond what distributions and containers use: systemd's "Users, Groups, UIDs and GIDs" lists what is taken.
         public static let standardUsers: Range<UInt32> = 0x7000_0000..<0x7fff_0000

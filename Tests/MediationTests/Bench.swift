@@ -93,12 +93,12 @@ final class Bench {
         }
     }
 
-    /// - Parameter controlGroup: what is said to be delegated to the manager.
-    init(controlGroup: ControlGroup? = nil, mostInstances: Int = 4096) throws {
+    /// - Parameter configure: changes how the manager is configured.
+    init(configure: (inout Manager.Configuration) -> Void = { _ in }) throws {
         store = try ObservedStore()
         root = "/tmp/mediation-\(getpid())-\(UInt32.random(in: 0 ... .max))"
         try Directories(root: root).make()
-        manager = try Self.manager(root, store, controlGroup, mostInstances: mostInstances)
+        manager = try Self.manager(root, store, configure)
     }
 
     deinit {
@@ -115,14 +115,12 @@ final class Bench {
     }
 
     private static func manager(
-        _ root: String, _ store: ObservedStore, _ controlGroup: ControlGroup? = nil,
-        mostInstances: Int = 4096
+        _ root: String, _ store: ObservedStore, _ configure: (inout Manager.Configuration) -> Void = { _ in }
     ) throws -> Manager {
         var configuration = Manager.Configuration(
             program: try Program.folder.appendingPathComponent("mediated-device").path)
         configuration.checkpointInterval = .milliseconds(1)
-        configuration.controlGroup = controlGroup
-        configuration.mostInstances = mostInstances
+        configure(&configuration)
         return Manager(
             catalogue: try catalogue, directories: Directories(root: root), store: store, configuration: configuration)
     }

@@ -106,7 +106,7 @@ import Testing
 
     @Test func aVGPUIsInItsGroupFromTheStartAndLimitsChangeThere() async throws {
         let folder = try Folder()
-        let bench = try Bench(controlGroup: folder.group)
+        let bench = try Bench { $0.controlGroup = folder.group }
         try await bench.manager.begin()
         let id = InstanceID()
         let group = try folder.add(id)
@@ -128,7 +128,7 @@ import Testing
 
     @Test func aVGPUThatCannotBeBoundedIsNotStarted() async throws {
         let folder = try Folder()
-        let bench = try Bench(controlGroup: folder.group)
+        let bench = try Bench { $0.controlGroup = folder.group }
         try await bench.manager.begin()
         let id = InstanceID()
         _ = try folder.add(id, without: "memory.max")

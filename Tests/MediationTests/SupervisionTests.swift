@@ -166,7 +166,7 @@ import Testing
     }
 
     @Test func thereAreNoMoreThanThereMayBe() async throws {
-        let bench = try Bench(mostInstances: 2)
+        let bench = try Bench { $0.mostInstances = 2 }
         try await bench.manager.begin()
         func instance() -> Instance { Instance(id: InstanceID(), parent: "cpu", type: "serial") }
         let first = try await bench.manager.define(instance())
@@ -183,12 +183,12 @@ import Testing
 
     // MARK: Questions
 
-    @Test func aProcessThatHangsHoldsUpOneThreadAndFew() async throws {
-        let bench = try Bench()
-        let isAnswering = try EventFD()
+    /// Asks for the statistics of a process that gives none before `isAnswering`, many times at once.
+    private func askOften(_ bench: Bench, until isAnswering: EventFD) async throws -> AsyncStream<MediationError.Code?>
+    {
         let impostor = try Impostor(in: bench) { request in
             guard request == "statistics" else { return nil }
-            _ = try? waitReadable([isAnswering.descriptor.raw], milliseconds: 60_000)
+            _ = try? waitReadable([isAnswering.descriptor.raw], milliseconds: -1)
             return ["frames": 7]
         }
         try await bench.manager.begin()
@@ -203,7 +203,13 @@ import Testing
                 }
             }
         }
-        var told = outcomes.stream.makeAsyncIterator()
+        return outcomes.stream
+    }
+
+    @Test func aProcessThatHangsHoldsUpOneThreadAndFew() async throws {
+        let bench = try Bench { $0.answerLimit = .seconds(600) }
+        let isAnswering = try EventFD()
+        var told = try await askOften(bench, until: isAnswering).makeAsyncIterator()
         // One is asked, 16 wait.
         for _ in 0..<23 {
             let outcome = await told.next()
@@ -216,5 +222,15 @@ import Testing
             let outcome = await told.next()
             #expect(outcome == .some(.none))
         }
+    }
+
+    @Test func whoWaitsForOneThatHangsIsToldInTime() async throws {
+        let bench = try Bench { $0.answerLimit = .milliseconds(20) }
+        let isAnswering = try EventFD()
+        defer { isAnswering.signal() }
+        var told = try await askOften(bench, until: isAnswering).makeAsyncIterator()
+        var codes: [MediationError.Code?] = []
+        for _ in 0..<40 { if let outcome = await told.next() { codes.append(outcome) } }
+        #expect(Set(codes) == [.failed, .busy], "the one who has asked is told otherwise than those who wait")
     }
 }
