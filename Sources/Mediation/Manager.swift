@@ -83,7 +83,8 @@ public actor Manager {
 
     public func instance(_ id: InstanceID) throws(MediationError) -> Instance {
         guard let instance = instances[id] else {
-            throw MediationError(.notFound, "There is no vGPU \(id). 'mediated list' names those that there are.")
+            throw MediationError(
+                .notFound, "There is no vGPU \(id). 'mediated list' and 'mediated list -d' name those that there are.")
         }
         return instance
     }

@@ -15,10 +15,10 @@ enum VirtioPCI {
     static let options = [
         DeviceType.Option(
             "packed", .boolean, default: "on",
-            help: "offer packed virtqueues, with which drivers and device touch less memory"),
+            help: "Whether to offer packed virtqueues, with which drivers and device touch less memory"),
         DeviceType.Option(
             "event-index", .boolean, default: "on",
-            help: "offer event indexes, with which fewer notifications are needed"),
+            help: "Whether to offer event indexes, with which fewer notifications are needed"),
     ]
 
     static func features(_ options: DeviceOptions) -> VirtioFeatures {

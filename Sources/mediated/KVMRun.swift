@@ -80,11 +80,15 @@ struct KVMRun: ParsableCommand {
     }
 
     private func image() throws -> [UInt8] {
+        let image: [UInt8]
         do throws(Errno) {
-            return try Descriptor(reading: guest).readBytes(upTo: memory.bytes)
+            image = try Descriptor(reading: guest).readBytes(upTo: memory.bytes)
         } catch {
             throw Failure(error, cannot: "read the guest", guest, otherwise: .noInput)
         }
+        // Zeros are instructions too: it would run for ever.
+        guard !image.isEmpty else { throw Failure(.usage, "The guest '\(guest)' is empty.") }
+        return image
     }
 
     private func client(_ path: String) throws -> Client {

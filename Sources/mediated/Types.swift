@@ -94,7 +94,10 @@ extension SupportedType {
             heads > 0 ? "Heads: \(heads)" : nil, "Weight: \(weight)",
             frameRate > 0 ? "Frame rate: \(frameRate)" : nil,
         ]
-        let options = catalogued.map { ["Attributes:"] + $0.table.map(\.indented) } ?? []
+        // The defaults are the device's: what else an administrator's type sets is not among what the daemon tells.
+        let title = name == device ? "Attributes:" : "Attributes, with the defaults of \(device):"
+        let table = catalogued?.table ?? []
+        let options = table.isEmpty ? [] : [title.printable] + table.map(\.indented)
         return [name.printable] + (facts.compactMap { $0?.printable } + options).map(\.indented)
     }
 

@@ -54,6 +54,13 @@ import Testing
         #expect(outcome.errors == "mediated: Can't read the guest '\(none)': No such file or directory.\n")
     }
 
+    @Test func aGuestThatIsEmptyIsRefused() throws {
+        let guest = try image([])
+        let outcome = try Command.run("kvm", "run", "--guest", guest)
+        #expect(outcome.status == 64)
+        #expect(outcome.errors == "mediated: The guest '\(guest)' is empty.\n")
+    }
+
     @Test(arguments: [["--memory", "1K"], ["--memory", "4G"], ["--processors", "0"], ["--processors", "17"]])
     func impossibleSizesAreUsageErrors(option: [String]) throws {
         let outcome = try Command.run(["kvm", "run", "--guest", "guest"] + option)

@@ -28,7 +28,9 @@ import VFIOUser
         try await bench.manager.undefine(id)
         #expect(await bench.manager.all.isEmpty)
         #expect(try bench.store.instances().isEmpty)
-        await expectError(.notFound, "\(id)") { try await bench.manager.undefine(id) }
+        await expectError(.notFound, "no vGPU \(id). 'mediated list' and 'mediated list -d'") {
+            try await bench.manager.undefine(id)
+        }
     }
 
     @Test func whatCanNeverBeMadeIsNotDefined() async throws {

@@ -6,7 +6,7 @@ import PCI
 public final class SerialCard: Device {
     public static let type = DeviceType(
         name: "serial",
-        summary: "A PCI serial card with one 16550A port.",
+        summary: "A PCI serial card with one 16550A port",
         options: [
             .init(
                 "line", .text, default: "none",

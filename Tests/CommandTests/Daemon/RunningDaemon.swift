@@ -14,8 +14,14 @@ final class RunningDaemon {
     private var left: [pid_t] = []
 
     /// Returns when it serves. It is started as a user starts it.
-    init() throws {
+    ///
+    /// - Parameter types: what its types.yaml says; nil: there is none.
+    init(types: String? = nil) throws {
         scratch = try Scratch()
+        if let types {
+            try FileManager.default.createDirectory(atPath: scratch.path("etc"), withIntermediateDirectories: true)
+            try Data(types.utf8).write(to: URL(fileURLWithPath: scratch.path("etc/types.yaml")))
+        }
         process.executableURL = try Program.folder.appendingPathComponent("mediated")
         process.arguments = ["daemon", "--root", scratch.url.path, "--group", "nobody-has-this"]
         process.standardError = errors

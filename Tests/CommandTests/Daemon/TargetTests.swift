@@ -153,6 +153,15 @@ import VFIOUser
         try daemon.expectFailure(64, "There is no parent 'gpu9'. The parents: cpu, software", "types", "-p", "gpu9")
     }
 
+    @Test func anAdministratorsTypeIsListedWithItsDevicesDefaultsAsSuch() throws {
+        let daemon = try RunningDaemon(types: "types: [{name: wide, device: virtio-gpu, heads: 2}]")
+        let types = try daemon.output("types", "-p", "cpu")
+        #expect(types.contains("\n    Heads: 2\n"))
+        #expect(types.contains("\n    Attributes, with the defaults of virtio-gpu:\n      heads=1..4 "))
+        // The exerciser has no attributes.
+        #expect(!types.contains("Attributes:\n  wide"))
+    }
+
     @Test func typesAsJSONAddWhatTheDaemonKnows() throws {
         func display() throws -> JSON {
             let types = try #require(JSON(parsing: daemon.output("types", "--json")).array)
