@@ -184,22 +184,21 @@ import Testing
     // MARK: Questions
 
     /// Asks for the statistics of a process that gives none before `isAnswering`, many times at once.
-    private func askOften(_ bench: Bench, until isAnswering: EventFD) async throws -> AsyncStream<MediationError.Code?>
-    {
+    private func askOften(_ bench: Bench, until isAnswering: EventFD) async throws -> AsyncStream<MediationError?> {
         let impostor = try Impostor(in: bench) { request in
             guard request == "statistics" else { return nil }
             _ = try? waitReadable([isAnswering.descriptor.raw], milliseconds: -1)
             return ["frames": 7]
         }
         try await bench.manager.begin()
-        let outcomes = AsyncStream<MediationError.Code?>.makeStream()
+        let outcomes = AsyncStream<MediationError?>.makeStream()
         for _ in 0..<40 {
             Task { [manager = bench.manager] in
-                do {
+                do throws(MediationError) {
                     _ = try await manager.ask(impostor.instance.id) { try $0.statistics()["frames"]?.int }
                     outcomes.continuation.yield(nil)
                 } catch {
-                    outcomes.continuation.yield((error as? MediationError)?.code)
+                    outcomes.continuation.yield(error)
                 }
             }
         }
@@ -212,15 +211,15 @@ import Testing
         var told = try await askOften(bench, until: isAnswering).makeAsyncIterator()
         // One is asked, 16 wait.
         for _ in 0..<23 {
-            let outcome = await told.next()
-            #expect(outcome == .some(.some(.busy)))
+            let refusal = try #require(await told.next())
+            #expect(refusal?.code == .busy, "\(refusal?.description ?? "an answer")")
         }
         let other = try await bench.started("serial")
         _ = try await bench.manager.ask(other.id) { try $0.statistics() }
         isAnswering.signal()
         for _ in 0..<17 {
-            let outcome = await told.next()
-            #expect(outcome == .some(.none))
+            let refusal = try #require(await told.next())
+            #expect(refusal == nil)
         }
     }
 
@@ -230,7 +229,7 @@ import Testing
         defer { isAnswering.signal() }
         var told = try await askOften(bench, until: isAnswering).makeAsyncIterator()
         var codes: [MediationError.Code?] = []
-        for _ in 0..<40 { if let outcome = await told.next() { codes.append(outcome) } }
+        for _ in 0..<40 { codes.append(try #require(await told.next())?.code) }
         #expect(Set(codes) == [.failed, .busy], "the one who has asked is told otherwise than those who wait")
     }
 }
