@@ -141,8 +141,9 @@ let package = Package(
         .testTarget(
             name: "VirtioGPUTests",
             dependencies: [
-                "SeededRandom", "FakeDriver", "FakeGuest", "VirtioGPU", "Virtio", "CLinux", "Device", "Display",
-                "GuestMemory", "JSON", "Linux", "Renderer", "mediated-renderer",
+                "CLinux", "Control", "Device", "Display", "FakeDriver", "FakeGuest", "GuestMemory", "JSON", "Linux",
+                "Programs",
+                "Renderer", "SeededRandom", "VFIOUser", "Virtio", "VirtioGPU", "mediated-device", "mediated-renderer",
             ]),
         .testTarget(name: "DisplayTests", dependencies: ["Display"]),
         .testTarget(name: "BochsDisplayTests", dependencies: ["SeededRandom", "BochsDisplay"]),

@@ -132,23 +132,3 @@ final class Bench {
         #expect(driver.bytes(at: target, count: bytes.count) == bytes)
     }
 }
-
-extension Client {
-    /// The device's whole state. It runs again then.
-    func saveState() throws -> [UInt8] {
-        try setMigrationState(.stopCopy)
-        var state: [UInt8] = []
-        while true {
-            let piece = try readMigrationData(count: 100_000)
-            state += piece
-            if piece.count < 100_000 { break }
-        }
-        return state
-    }
-
-    func restore(_ state: [UInt8]) throws {
-        try setMigrationState(.resuming)
-        try writeMigrationData(state.span.bytes)
-        try setMigrationState(.running)
-    }
-}
