@@ -60,6 +60,16 @@ extension GuestTests {
             #expect(complaints.output.isEmpty)
         }
 
+        /// On a character device that it has no driver for, Mesa draws in software: the way to a graphics device is tried without one.
+        @Test func aChosenRenderNodeIsDrawnOn() throws {
+            let display = try VirtualDevice(
+                "virtio-gpu", options: ["renderer=virgl", "vram=256M", "render-node=/dev/null"])
+            let machine = try boot(display)
+            let shown = try machine.run(mesa("glscene --screen 640x480 --frames 2"))
+            #expect(shown.status == 0 && shown.output.contains("renderer virgl ("), "\(shown.output)")
+            try expectScene(display, width: 640, height: 480)
+        }
+
         @Test func aBenchmarkRunsToItsEnd() throws {
             let display = try device()
             let machine = try boot(display)
