@@ -41,18 +41,20 @@ extension GuestTests {
             #expect(complaints.output.isEmpty)
         }
 
-        @Test func twoHeadsShowTheConsole() throws {
+        @Test(arguments: ["6.1", "6.12"])
+        func twoHeadsShowTheConsole(kernel: String) throws {
             let display = try VirtualDevice("virtio-gpu", options: ["heads=2"])
-            let machine = try boot(display)
+            let machine = try boot(display, kernel)
             #expect(try machine.run("cat /sys/class/drm/card0-*/status").output == "connected\nconnected")
             #expect(try machine.run("fbpattern").status == 0)
             try display.expectPattern(head: 0, width: 1024, height: 768)
             try display.expectPattern(head: 1, width: 1024, height: 768)
         }
 
-        @Test func aMonitorThatComesGoesAndChangesIsSeenByTheGuest() throws {
+        @Test(arguments: ["6.1", "6.12"])
+        func aMonitorThatComesGoesAndChangesIsSeenByTheGuest(kernel: String) throws {
             let display = try VirtualDevice("virtio-gpu", options: ["heads=2"])
-            let machine = try boot(display)
+            let machine = try boot(display, kernel)
             let status = "cat /sys/class/drm/card0-*/status"
             try display.control.connect(nil, to: 1)
             #expect(
@@ -70,9 +72,10 @@ extension GuestTests {
             try display.expectPattern(width: 800, height: 600)
         }
 
-        @Test(arguments: ["blob=off", "blob=on"]) func theHardwareCursorIsOnTheScreenshot(blob: String) throws {
+        @Test(arguments: ["6.1", "6.12"], ["blob=off", "blob=on"])
+        func theHardwareCursorIsOnTheScreenshot(kernel: String, blob: String) throws {
             let display = try VirtualDevice("virtio-gpu", options: [blob])
-            let machine = try boot(display)
+            let machine = try boot(display, kernel)
             #expect(try machine.run("fbpattern --mode 800x600 --cursor 100,50").status == 0)
             let rows = try display.picture().rows
             try #require(rows.first?.count == 800 * 3)

@@ -9,7 +9,7 @@ import Synchronization
 public enum StandIn {
     private static let name = "mediated-renderer"
 
-    /// Does the launcher's part when this process was started for it.
+    /// Does the launcher's part when this process was started for it, and nothing else that a fuzzer does at its end.
     static func runIfCalled() {
         guard CommandLine.arguments.first?.hasSuffix("/" + name) == true, CommandLine.arguments.count == 2 else {
             return
@@ -19,9 +19,9 @@ public enum StandIn {
         do throws(Errno) {
             let socket = try UnixSocket(connectingTo: CommandLine.arguments[1])
             try socket.send(byte.span.bytes, descriptors: [link.raw], milliseconds: 10_000)
-            exit(0)
+            _exit(0)
         } catch {
-            exit(1)
+            _exit(1)
         }
     }
 

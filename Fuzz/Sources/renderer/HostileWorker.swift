@@ -107,8 +107,11 @@ final class HostileWorker {
             _ = session?.producer.put(kind: UInt32(action >> 4), sequence: sequence, input.take(Int(input.byte())))
         case 9:
             let packet = action & 0x80 != 0 ? RendererLink.start : input.byte()
-            if action & 0x10 == 0, let session { try? RendererLink.send(packet, over: session.socket) }
-            if action & 0x20 != 0 { try? RendererLink.send(packet, over: launcher) }
+            // Where there is no room for it nobody waits.
+            if action & 0x10 == 0, let session {
+                try? session.socket.send([packet].span.bytes, descriptors: [], milliseconds: 0)
+            }
+            if action & 0x20 != 0 { try? launcher.send([packet].span.bytes, descriptors: [], milliseconds: 0) }
         case 10: session = nil
         case 11: process.stop()
         case 12: reactions.append(action >> 4)
