@@ -206,8 +206,7 @@ let package = Package(
             name: "DaemonTests",
             dependencies: [
                 "CCredentials", "FakeDriver", "FakeGuest", "JSON", "Lab", "Linux", "Programs", "SeededRandom",
-                "VFIOUser",
-                "mediated-daemon", "mediated-device", "mediated-renderer",
+                "VFIOUser", "mediated-daemon", "mediated-device", "mediated-renderer",
             ]),
         .testTarget(
             name: "NeighbourTests",

@@ -146,25 +146,12 @@ extension Manager {
     /// what is of vGPUs that are gone.
     func removeLeftovers() {
         for (folder, suffix) in [(directories.savedStates, ".state"), (directories.logs, ".log")] {
-            for name in Self.names(in: folder) {
+            for name in names(inFolder: folder) {
                 let owner = name.hasSuffix(suffix) ? InstanceID(String(name.dropLast(suffix.count))) : nil
                 let isNobodys = owner.map { instances[$0] == nil } ?? false
                 if isNobodys || suffix == ".state" && name.hasSuffix(".new") { unlink("\(folder)/\(name)") }
             }
         }
-    }
-
-    private static func names(in folder: String) -> [String] {
-        guard let entries = opendir(folder) else { return [] }
-        defer { closedir(entries) }
-        var names: [String] = []
-        while let entry = readdir(entries) {
-            names.append(
-                withUnsafeBytes(of: entry.pointee.d_name) {
-                    String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-                })
-        }
-        return names
     }
 
     // MARK: Logs

@@ -31,12 +31,7 @@ final class RunningDevice {
         process.arguments = ["run", type, "--socket", socket] + arguments
         process.standardError = errors
         try process.run()
-        var text = ""
-        while !text.contains("Serving") {
-            let more = errors.fileHandleForReading.availableData
-            try #require(!more.isEmpty, "The device process ended: \(text)")
-            text += String(decoding: more, as: UTF8.self)
-        }
+        try errors.read(until: "Serving")
     }
 
     deinit {

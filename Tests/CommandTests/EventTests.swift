@@ -87,11 +87,7 @@ import Testing
             process.arguments = arguments
             process.standardError = errors
             try process.run()
-            while !text.contains("Serving") {
-                let more = errors.fileHandleForReading.availableData
-                try #require(!more.isEmpty, "The device process ended: \(text)")
-                text += String(decoding: more, as: UTF8.self)
-            }
+            text = try errors.read(until: "Serving")
         }
 
         deinit {

@@ -27,12 +27,7 @@ final class VirtualDevice {
         }
         process.standardError = errors
         try process.run()
-        var text = ""
-        while !text.contains("Serving") {
-            let more = errors.fileHandleForReading.availableData
-            guard !more.isEmpty else { throw GuestError("The device process said: \(text)") }
-            text += String(decoding: more, as: UTF8.self)
-        }
+        try errors.read(until: "Serving")
     }
 
     deinit {

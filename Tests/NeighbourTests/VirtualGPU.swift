@@ -24,12 +24,7 @@ final class VirtualGPU {
         process.arguments = ["exerciser", "--socket", socket] + (geteuid() == 0 ? ["--sandbox"] : [])
         process.standardError = errors
         try process.run()
-        var said = ""
-        while !said.contains("Serving") {
-            let more = errors.fileHandleForReading.availableData
-            guard !more.isEmpty else { throw Failure("The device process ended: \(said)") }
-            said += String(decoding: more, as: UTF8.self)
-        }
+        try errors.read(until: "Serving")
         // Once it has answered, it has all that it opens by itself; and this connection.
         let control = try control()
         _ = try control.info()

@@ -49,12 +49,7 @@ import VFIOUser
             process.arguments = ["virtio-gpu", "--socket", scratch.path("vgpu"), "--option", option]
             process.standardError = errors
             try process.run()
-            var said = ""
-            while !said.contains("Serving") {
-                let more = errors.fileHandleForReading.availableData
-                try #require(!more.isEmpty, "The device process ended: \(said)")
-                said += String(decoding: more, as: UTF8.self)
-            }
+            try errors.read(until: "Serving")
         }
 
         deinit { end() }

@@ -1,4 +1,3 @@
-import Glibc
 import Linux
 
 /// The parents that a host has by itself.
@@ -21,7 +20,7 @@ extension Parent {
             Parent(
                 name: "software", description: "OpenGL, drawn by the host's processor.", videoMemory: videoMemory,
                 renderer: .software))
-        for name in names(in: "\(devices)/dri") where name.hasPrefix("renderD") {
+        for name in names(inFolder: "\(devices)/dri") where name.hasPrefix("renderD") {
             let device = "\(system)/class/drm/\(name)/device"
             let driver = word(behind: "DRIVER=", in: "\(device)/uevent")
             let address = word(behind: "PCI_SLOT_NAME=", in: "\(device)/uevent")
@@ -35,18 +34,6 @@ extension Parent {
                     renderer: .node("\(devices)/dri/\(name)")))
         }
         return parents
-    }
-
-    /// In their order; none where there is no such folder.
-    private static func names(in path: String) -> [String] {
-        guard let folder = opendir(path) else { return [] }
-        defer { closedir(folder) }
-        var names: [String] = []
-        while let entry = readdir(folder) {
-            names.append(
-                withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) })
-        }
-        return names.sorted()
     }
 
     /// The rest of the first line that begins so.

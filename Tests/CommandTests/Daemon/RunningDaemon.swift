@@ -26,12 +26,7 @@ final class RunningDaemon {
         process.arguments = ["daemon", "--root", scratch.url.path, "--group", "nobody-has-this"]
         process.standardError = errors
         try process.run()
-        var text = ""
-        while !text.contains("Serving") {
-            let more = errors.fileHandleForReading.availableData
-            try #require(!more.isEmpty, "The daemon ended: \(text)")
-            text += String(decoding: more, as: UTF8.self)
-        }
+        try errors.read(until: "Serving")
     }
 
     deinit {
