@@ -317,6 +317,10 @@ int clinux_pidfd(pid_t process) {
     return descriptor < 0 ? -errno : (int)descriptor;
 }
 
+int clinux_spawn_closes_from(posix_spawn_file_actions_t *actions, int first) {
+    return posix_spawn_file_actions_addclosefrom_np(actions, first);
+}
+
 int clinux_pidfd_send(int process, int signal) {
     return syscall(SYS_pidfd_send_signal, process, signal, NULL, 0) < 0 ? -errno : 0;
 }

@@ -37,7 +37,7 @@ public enum ChildProcess {
             posix_spawn_file_actions_adddup2(&actions, copy, firstDescriptor + Int32(index))
         }
         // What whoever started this process has left open is nobody's business there.
-        posix_spawn_file_actions_addclosefrom_np(&actions, limit)
+        clinux_spawn_closes_from(&actions, limit)
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }

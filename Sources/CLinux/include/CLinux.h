@@ -6,6 +6,7 @@
 #include <linux/vfio.h>
 #include <linux/virtio_gpu.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -117,6 +118,9 @@ int clinux_fork(void);
 
 /// Has the kernel kill this process when its parent ends (PR_SET_PDEATHSIG). Returns 0 or -errno.
 int clinux_die_with_parent(void);
+
+/// posix_spawn_file_actions_addclosefrom_np(3), declared for _GNU_SOURCE alone. Returns 0 or an error number.
+int clinux_spawn_closes_from(posix_spawn_file_actions_t *actions, int first);
 
 /// pidfd_open(2), close-on-exec. Returns the descriptor or -errno.
 int clinux_pidfd(pid_t process);
