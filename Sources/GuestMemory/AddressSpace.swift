@@ -20,8 +20,33 @@ public final class AddressSpace: MappedMemory {
 
     public init(maximumMaps: Int = 65_535) {
         self.maximumMaps = maximumMaps
-        super.init(log: DirtyLog(), traffic: Traffic())
+        super.init(log: DirtyLog(), gate: Gate(), traffic: Traffic())
     }
+
+    /// Whether the function may read and write memory: PCI's bus mastering, which a guest's driver switches on and a system that
+    /// is about to give memory to others switches off. While it may not, every access fails with
+    /// ``DMAError/notBusMaster(address:)``, by pins too; maps stay.
+    public var isBusMaster: Bool {
+        get { gate.isOpen }
+        set {
+            guard newValue != gate.isOpen else { return }
+            if newValue {
+                gate.open()
+                onArrival()
+            } else {
+                gate.close()
+                forgetRecent()
+            }
+        }
+    }
+
+    /// Whether the device can reach any memory now: something is mapped, and the function is a bus master. Work that is due
+    /// meanwhile waits for ``onArrival``.
+    public var isReachable: Bool { gate.isOpen && maps.count > 0 }
+
+    /// Called when there is memory in reach that was not before: after each map, and when the function became a bus master. It
+    /// doesn't map or unmap.
+    public var onArrival: () -> Void = {}
 
     /// Where the bytes of a map are.
     public enum Backing: ~Copyable {
@@ -77,6 +102,7 @@ public final class AddressSpace: MappedMemory {
             maps.insert(Window(start: address, last: last, access: access, host: nil), Region(.remote(memory)))
         }
         mapped += UInt128(size)
+        if gate.isOpen { onArrival() }
     }
 
     /// Whether there is a map with exactly these bounds, so that an unmap of them would succeed.
@@ -183,8 +209,8 @@ public final class AddressSpace: MappedMemory {
         }
         pinsMade += 1
         return Pin(
-            address: address, size: size, access: access, maps: pinned, log: log, traffic: traffic,
-            serial: pinsMade, holds: holds, handler: handler)
+            address: address, size: size, access: access, maps: pinned, log: log, gate: gate,
+            traffic: traffic, serial: pinsMade, holds: holds, handler: handler)
     }
 }
 

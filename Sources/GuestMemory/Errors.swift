@@ -76,10 +76,12 @@ public enum DMAError: Error, Equatable, Sendable {
     case remote(address: UInt64, Errno)
     /// The range is empty or runs past 2^64. EINVAL
     case invalidRange(address: UInt64, size: UInt64)
+    /// The function may not reach memory now: see ``AddressSpace/isBusMaster``. EFAULT
+    case notBusMaster(address: UInt64)
 
     public var errno: Errno {
         switch self {
-        case .notMapped, .fault: .badAddress
+        case .notMapped, .fault, .notBusMaster: .badAddress
         case .denied: .permissionDenied
         case .remote(_, let errno): errno
         case .invalidRange: .invalidArgument
@@ -98,6 +100,8 @@ extension DMAError: CustomStringConvertible {
             "The memory behind \(hex(address)) is gone."
         case .remote(let address, let errno):
             "The hypervisor could not move the bytes at \(hex(address)): \(errno)."
+        case .notBusMaster(let address):
+            "The function may not reach \(hex(address)): it is no bus master now."
         case .invalidRange(let address, let size):
             "\(size) bytes at \(hex(address)) are no range below 2^64."
         }

@@ -13,15 +13,17 @@ public class MappedMemory {
     /// The map of the last access: most are near the one before.
     @exclusivity(unchecked) private final var recent = Window.none
     final let log: DirtyLog
+    final let gate: Gate
     /// What was copied, by this and by all that came from the same address space.
     public final let traffic: Traffic
 
-    init(log: DirtyLog, traffic: Traffic) {
+    init(log: DirtyLog, gate: Gate, traffic: Traffic) {
         self.log = log
+        self.gate = gate
         self.traffic = traffic
     }
 
-    /// To be called after a removal from ``maps``.
+    /// To be called after a removal from ``maps``, and when the gate closes.
     final func forgetRecent() {
         recent = .none
     }
@@ -121,10 +123,11 @@ public class MappedMemory {
         }
     }
 
-    /// The map at `address`, when it allows the access.
+    /// The map at `address`, when it and the gate allow the access.
     @inline(__always)
     final func window(at address: UInt64, for access: DMAAccess) throws(DMAError) -> Window {
         if !recent.contains(address) {
+            guard gate.isOpen else { throw .notBusMaster(address: address) }
             guard let window = maps.window(at: address) else { throw .notMapped(address: address) }
             recent = window
         }

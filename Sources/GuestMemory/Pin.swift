@@ -18,8 +18,8 @@ public final class Pin: MappedMemory {
 
     /// - Parameter maps: the parts of the maps that make up the range, nothing more.
     init(
-        address: UInt64, size: UInt64, access: DMAAccess, maps: MapTable, log: DirtyLog, traffic: Traffic,
-        serial: UInt64, holds: Bool, handler: (() -> Void)?
+        address: UInt64, size: UInt64, access: DMAAccess, maps: MapTable, log: DirtyLog, gate: Gate,
+        traffic: Traffic, serial: UInt64, holds: Bool, handler: (() -> Void)?
     ) {
         self.address = address
         self.size = size
@@ -27,8 +27,9 @@ public final class Pin: MappedMemory {
         self.serial = serial
         self.holds = holds
         self.handler = handler
-        super.init(log: log, traffic: traffic)
+        super.init(log: log, gate: gate, traffic: traffic)
         self.maps = maps
+        gate.add(self, serial)
         maps.forEach { _, region in
             if holds { region.holds += 1 }
             if handler != nil { region.watchers[serial] = Region.Watcher(pin: self) }
@@ -44,6 +45,7 @@ public final class Pin: MappedMemory {
     public func release() {
         let released = maps
         maps = MapTable()
+        gate.remove(serial)
         forgetRecent()
         handler = nil
         var completions: [() -> Void] = []

@@ -35,7 +35,7 @@ extension Exerciser {
         case notMapped = 3
         /// … the map doesn't allow it …
         case denied = 4
-        /// … or the memory can't be reached although it is mapped.
+        /// … or the memory can't be reached although it is mapped; or the function is no bus master.
         case unreachable = 5
         /// The range runs past 2^64.
         case invalidRange = 6
@@ -102,7 +102,7 @@ extension Exerciser {
         switch error {
         case .notMapped(let address): (.notMapped, address)
         case .denied(let address, _): (.denied, address)
-        case .fault(let address), .remote(let address, _): (.unreachable, address)
+        case .fault(let address), .remote(let address, _), .notBusMaster(let address): (.unreachable, address)
         case .invalidRange(let address, _): (.invalidRange, address)
         }
     }
