@@ -264,6 +264,8 @@ public final class Function {
 
     private func act(on changes: ConfigurationSpace.Changes) {
         if changes.contains(.functionLevelReset) { return reset() }
+        // From D3hot to D0 a function resets itself. PCI Bus Power Management Interface Specification 1.2, section 5.4.1.
+        if changes.contains(.powerState), configuration.powerState == .d0 { return reset() }
         if !changes.isDisjoint(with: [.command, .msi, .msix]) { openGates() }
     }
 
@@ -274,7 +276,7 @@ public final class Function {
             msixFunctionMasked: configuration.msix?.functionMasked ?? false)
     }
 
-    /// Resets the function and the device: VFIO's DEVICE_RESET, and a function-level reset of the guest's.
+    /// Resets the function and the device: VFIO's DEVICE_RESET, a function-level reset of the guest's, and the end of D3hot.
     /// The client's interrupt set-up and memory maps stay.
     public func reset() {
         device.reset()

@@ -11,10 +11,11 @@ enum PowerManagement {
         [
             // Version 3: revision 1.2 of the specification. No D1, no D2, no PME from any state.
             .init("Power Management Capabilities", at: base + 2, .word, reset: 0x0003),
-            // No_Soft_Reset: going back to D0 keeps every register, so nothing has to be restored. Writes of
-            // D1 and D2 complete and change nothing (section 3.2.4).
+            // No_Soft_Reset is 0: the way from D3hot to D0 is a reset (section 5.4.1). The bit would promise the guest that a
+            // sleep (S3) leaves the registers alone, but the reset of the machine that ends one takes them. Writes of D1 and
+            // D2 complete and change nothing (section 3.2.4).
             .init(
-                "Power Management Control/Status", at: base + control, .word, reset: 1 << 3,
+                "Power Management Control/Status", at: base + control, .word,
                 writable: UInt32(stateMask),
                 choice: .init(
                     mask: UInt32(stateMask),
@@ -25,7 +26,7 @@ enum PowerManagement {
     }
 }
 
-/// The states that a function can be put in. Its registers keep their values in both.
+/// The states that a function can be put in. The way back to ``d0`` resets it.
 public enum PowerState: UInt8, Sendable {
     case d0 = 0
     /// Answers nothing but configuration accesses, and sends no interrupts.

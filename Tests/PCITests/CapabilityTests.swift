@@ -91,18 +91,17 @@ import Testing
 
     // MARK: Power management
 
-    @Test func aFunctionGoesToD3hotAndBackWithItsState() throws {
+    @Test func aFunctionGoesToD3hotAndBack() throws {
         var function = try Sample.function()
         let base = try #require(function.capability(0x01))
-        function.write(UInt32(0xfe00_4000), at: 0x18)
         #expect(function.word(base + 2) & 0x7 == 3)
-        #expect(function.word(base + 4) & 1 << 3 != 0)
+        // Bit 3, No_Soft_Reset, would promise that the function's state outlives a sleep of the machine.
+        #expect(function.word(base + 4) == 0)
         #expect(function.powerState == .d0)
         #expect(function.write(UInt16(3), at: base + 4) == .powerState)
         #expect(function.powerState == .d3hot)
         #expect(function.write(UInt16(0), at: base + 4) == .powerState)
         #expect(function.powerState == .d0)
-        #expect(function.long(0x18) == 0xfe00_4000)
     }
 
     @Test(arguments: [1, 2] as [UInt16])

@@ -14,6 +14,22 @@ import VFIO
         #expect(try bench.read(UInt16.self, region: 7, at: 4) == 0)
     }
 
+    /// PCI Bus Power Management Interface Specification 1.2, section 5.4.1.
+    @Test func comingBackFromD3hotIsAReset() throws {
+        let bench = try Bench()
+        let control: UInt64 = 0x44
+        try bench.write(UInt32(1), at: 4)
+        try bench.write(UInt16(7), region: 7, at: 4)
+        try bench.write(UInt16(0), region: 7, at: control)
+        #expect(try bench.read(UInt32.self, at: 4) == 1, "it was in D0 already")
+        try bench.write(UInt16(3), region: 7, at: control)
+        #expect(try bench.read(UInt16.self, region: 7, at: control) == 3)
+        try bench.write(UInt16(0), region: 7, at: control)
+        #expect(try bench.read(UInt16.self, region: 7, at: control) == 0)
+        #expect(try bench.read(UInt32.self, at: 4) == 0)
+        #expect(try bench.read(UInt16.self, region: 7, at: 4) == 0)
+    }
+
     @Test func memoryMapsAndInterruptsStay() throws {
         let bench = try Bench()
         let memory = try GuestRAM(at: 0, size: 4096)

@@ -111,18 +111,9 @@ public final class BochsDisplay: Device {
         case .dacReadIndex: state.dac.startReading(at: byte)
         case .dacWriteIndex: state.dac.startWriting(at: byte)
         case .dacData: state.dac.writeComponent(byte, bits: state.dispi.enable.contains(.dac8Bit) ? 8 : 6)
-        case .dispi(let register): store(write, to: register)
+        case .dispi(let register): state.dispi.write(register, write, videoMemory: videoMemoryLimit)
         case .byteOrder: storeByteOrder(UInt32(truncatingIfNeeded: write.value))
         case .dacState, .inputStatus, .extensionSize: break
-        }
-    }
-
-    private func store(_ write: RegisterWrite, to register: DISPI.Register) {
-        let before = state.dispi
-        state.dispi.write(register, write, videoMemory: videoMemoryLimit)
-        let now = state.dispi
-        if now.enable.contains(.enabled), !before.enable.contains(.enabled), !now.enable.contains(.noClearMemory) {
-            videoMemory.clear(at: 0, count: now.stride * Int(now.height))
         }
     }
 

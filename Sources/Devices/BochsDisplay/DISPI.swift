@@ -27,6 +27,7 @@ struct DISPI: Codable, Equatable, Sendable {
         static let getCapabilities = Enable(rawValue: 0x02)
         static let dac8Bit = Enable(rawValue: 0x20)
         static let linearFramebuffer = Enable(rawValue: 0x40)
+        /// Kept but without effect: memory is never cleared.
         static let noClearMemory = Enable(rawValue: 0x80)
         static let all: Enable = [.enabled, .getCapabilities, .dac8Bit, .linearFramebuffer, .noClearMemory]
     }
