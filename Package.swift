@@ -21,7 +21,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/apple/swift-log", from: "1.5.4"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.65.0"),
         // From 5.1 on it hashes keys, which takes exponential time where they are aliases of aliases.
         .package(url: "https://github.com/jpsim/Yams", .upToNextMinor(from: "5.0.1")),

@@ -12,12 +12,9 @@ struct StandardErrorLog: LogHandler {
         set { metadata[key] = newValue }
     }
 
-    func log(
-        level: Logger.Level, message: Logger.Message, metadata: Logger.Metadata?, source: String, file: String,
-        function: String, line: UInt
-    ) {
-        let text = "\(message)".split(separator: "\n").joined(separator: " ")
-        let prefix = Self.isJournal ? "<\(Self.priority(of: level))>" : ""
+    func log(event: LogEvent) {
+        let text = "\(event.message)".split(separator: "\n").joined(separator: " ")
+        let prefix = Self.isJournal ? "<\(Self.priority(of: event.level))>" : ""
         StandardError.print("\(prefix)mediated-daemon: \(text)")
     }
 
