@@ -87,10 +87,22 @@ public enum ChildProcess {
         guard getppid() == parent else { throw .noSuchProcess }
     }
 
-    /// Ends a child at once and takes its status. `SIGKILL`, `waitpid(2)`
-    public static func end(_ process: Int32) {
+    /// Ends a child at once and takes its status. `SIGKILL`
+    ///
+    /// - Returns: the signal that has ended it, another when it was faster.
+    @discardableResult
+    public static func end(_ process: Int32) -> Int32? {
         kill(process, SIGKILL)
+        return awaitEnd(of: process)
+    }
+
+    /// Waits until a child has ended, and takes its status: from then on nothing of it is left. `waitpid(2)`
+    ///
+    /// - Returns: the signal that has ended it; nil when it ended by itself.
+    public static func awaitEnd(of process: Int32) -> Int32? {
         var status: Int32 = 0
         while waitpid(process, &status, 0) < 0, errno == EINTR {}
+        let signal = status & 0x7f
+        return signal == 0 ? nil : signal
     }
 }

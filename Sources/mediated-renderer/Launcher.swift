@@ -39,22 +39,41 @@ struct Launcher {
     }
 
     private static func launch(over socket: borrowing UnixSocket, renderNode: String?) throws(Errno) {
-        var child: Int32?
-        defer { if let child { ChildProcess.end(child) } }
+        var renderer: (process: Int32, handle: ProcessHandle)?
+        defer { if let renderer { ChildProcess.end(renderer.process) } }
         while true {
+            let sources = [socket.descriptor.raw] + (renderer.map { [$0.handle.descriptor.raw] } ?? [])
+            let ready = try waitReadable(sources, milliseconds: -1)
+            if let ended = renderer, ready[1] {
+                renderer = nil
+                try tell(ChildProcess.awaitEnd(of: ended.process), over: socket)
+            }
+            guard ready[0] else { continue }
             var descriptors = ReceivedDescriptors()
             let packet = try RendererLink.receive(from: socket, &descriptors, blocking: true)
             // Whatever is asked, the renderer that is there has served.
-            if packet != nil, let old = child {
-                ChildProcess.end(old)
-                child = nil
+            if packet != nil, let old = renderer {
+                renderer = nil
+                try tell(ChildProcess.end(old.process), over: socket)
             }
             guard packet == RendererLink.start, let session = descriptors.take(0) else { continue }
             let launcher = getpid()
-            let process = try ChildProcess.fork()
+            let process: Int32
+            do throws(Errno) {
+                process = try ChildProcess.fork()
+            } catch {
+                say("No renderer can be started: \(error).")
+                try tell(nil, over: socket)
+                continue
+            }
             if process == 0 { render(session, renderNode: renderNode, launcher: launcher) }
-            child = process
+            renderer = (process, try ProcessHandle(process))
         }
+    }
+
+    /// Says that the renderer has ended.
+    private static func tell(_ signal: Int32?, over socket: borrowing UnixSocket) throws(Errno) {
+        try RendererLink.send(RendererLink.ended(by: signal), over: socket)
     }
 
     /// What a copy does.
@@ -70,8 +89,7 @@ struct Launcher {
         }
     }
 
-    /// Carries out commands until the device process closes its end. What goes wrong is said before this end is closed: the device
-    /// process has a renderer that hangs up killed.
+    /// Carries out commands until the device process closes its end.
     ///
     /// - Returns: the status to end with.
     private static func work(_ endpoint: consuming RendererEndpoint, renderNode: String?) -> Int32 {
@@ -81,7 +99,7 @@ struct Launcher {
             // The driver is loaded now, and what it needs is open.
             try Sandbox.confineRenderer(usesDevice: renderNode != nil)
         } catch {
-            explain(error, before: endpoint)
+            explain(error)
             return software
         }
         var worker = RendererWorker(endpoint, renderer: renderer)
@@ -89,13 +107,12 @@ struct Launcher {
             try worker.run()
             return 0
         } catch {
-            explain(error, before: worker)
+            explain(error)
             return software
         }
     }
 
-    /// - Parameter end: what holds this end open until here.
-    private static func explain<End: ~Copyable>(_ error: any Error, before end: borrowing End) {
+    private static func explain(_ error: any Error) {
         switch error {
         case RendererWorker.End.violation(let violation):
             say("What the device process asks is wrong: \(violation).")

@@ -58,13 +58,13 @@ final class Bench {
 
     /// The renderer's process ID: the launcher's child.
     func process() throws -> Int32 {
-        try #require(try children(of: launcher()).last)
+        try #require(try Self.children(of: launcher()).last)
     }
 
     /// The launcher's.
     func launcher() -> Int32 { renderer.launcherID }
 
-    private func children(of parent: Int32) throws -> [Int32] {
+    static func children(of parent: Int32) throws -> [Int32] {
         try FileManager.default.contentsOfDirectory(atPath: "/proc").compactMap { Int32($0) }.sorted().filter {
             process in
             guard let line = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8),

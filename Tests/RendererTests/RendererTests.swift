@@ -154,7 +154,7 @@ import Testing
         kill(process, SIGKILL)
         try bench.wait { !bench.renderer.isRunning }
         #expect(lost == 3)
-        #expect(bench.ends == ["The renderer has ended."])
+        #expect(bench.ends == ["The renderer was ended by signal 9, Killed."])
         #expect(try bench.call(.fence) == nil)
 
         try bench.renderer.start()

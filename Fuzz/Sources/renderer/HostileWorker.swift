@@ -12,6 +12,8 @@ final class HostileWorker {
     /// The launcher's end, which the device process tells when to start and to end a renderer.
     private let launcher: UnixSocket
     private var session: Session?
+    /// Whether the launcher has been told to start a renderer, and has not told of its end.
+    private var owesEnd = false
     /// For each command that was sent, whether it was answered.
     private var isAnswered: [Bool] = []
     /// What the device process does when it is called; from the input.
@@ -50,7 +52,7 @@ final class HostileWorker {
         while !input.isEmpty { try step(&input) }
         reactions = []
         process.stop()
-        session = nil
+        end()
         guard process.waitForEnd(milliseconds: 1000), !process.isRunning, process.pendingCount == 0 else {
             fuzzFailed("A renderer that hung up has not ended.")
         }
@@ -89,6 +91,18 @@ final class HostileWorker {
             ring: try MessageRing(adopting: replyMemory, capacity: RendererLink.replyCapacity),
             doorbell: try EventFD(adopting: replyDoorbell))
         session = Session(socket, commands, replies)
+        owesEnd = true
+    }
+
+    /// The renderer ends, as its launcher tells.
+    private func end() {
+        session = nil
+        guard owesEnd else { return }
+        owesEnd = false
+        while (try? launcher.send([RendererLink.ended(by: nil)].span.bytes, descriptors: [], milliseconds: 0)) == nil {
+            // Behind what it has sent besides.
+            try? loop.dispatch(milliseconds: 0)
+        }
     }
 
     private func step(_ input: inout Input) throws {
@@ -106,13 +120,14 @@ final class HostileWorker {
             let sequence = input.number(bytes: 2)
             _ = session?.producer.put(kind: UInt32(action >> 4), sequence: sequence, input.take(Int(input.byte())))
         case 9:
-            let packet = action & 0x80 != 0 ? RendererLink.start : input.byte()
+            // An end is the launcher's to tell, which nobody has taken over.
+            let packet = action & 0x80 != 0 ? RendererLink.start : input.byte() & 0x7f
             // Where there is no room for it nobody waits.
             if action & 0x10 == 0, let session {
                 try? session.socket.send([packet].span.bytes, descriptors: [], milliseconds: 0)
             }
             if action & 0x20 != 0 { try? launcher.send([packet].span.bytes, descriptors: [], milliseconds: 0) }
-        case 10: session = nil
+        case 10: if action & 0x20 == 0 { end() } else { session = nil }
         case 11: process.stop()
         case 12: reactions.append(action >> 4)
         case 13: _ = process.waitForAnswers(milliseconds: 1)

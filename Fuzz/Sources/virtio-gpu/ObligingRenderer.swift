@@ -55,7 +55,7 @@ final class ObligingRenderer: Sendable {
             endpoint?.commands.wakeUp()
             if ready[1] {
                 mortality.consume()
-                endpoint = nil
+                try tellEnd(by: SIGSEGV)
                 ended.signal()
             }
             guard ready[0] else { return true }
@@ -63,11 +63,18 @@ final class ObligingRenderer: Sendable {
             guard let packet = try? RendererLink.receive(from: launcher, &descriptors, blocking: true) else {
                 return false
             }
-            endpoint = nil
+            try tellEnd(by: SIGKILL)
             fences = []
             guard packet == RendererLink.start, let socket = descriptors.take(0) else { return true }
             endpoint = try RendererEndpoint(UnixSocket(owning: socket))
             return true
+        }
+
+        /// Ends the renderer, if there is one, as its launcher tells.
+        private mutating func tellEnd(by signal: Int32) throws {
+            guard endpoint != nil else { return }
+            endpoint = nil
+            try RendererLink.send(RendererLink.ended(by: signal), over: launcher)
         }
 
         private mutating func carryOutAll() throws {

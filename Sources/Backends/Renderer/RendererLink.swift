@@ -7,6 +7,9 @@ public enum RendererLink {
     public static let start = UInt8(ascii: "s")
     /// To the launcher: end the renderer at once.
     public static let kill = UInt8(ascii: "k")
+    /// From the launcher, once for each start: the renderer has ended, and the system has taken back all that it had. The lower seven bits
+    /// are the signal that ended it; 0: it ended by itself.
+    private static let ended: UInt8 = 0x80
     /// To the renderer, the first packet of a session: both rings' memory, the commands' doorbell, the answers' doorbell.
     static let hello = UInt8(ascii: "h")
     /// To the renderer, with memory that a command is about to name.
@@ -15,6 +18,20 @@ public enum RendererLink {
     /// In bytes.
     static let commandCapacity = 8 << 20
     static let replyCapacity = 1 << 18
+
+    /// The launcher's word that a renderer has ended.
+    ///
+    /// - Parameter signal: what ended it; nil: it did by itself.
+    public static func ended(by signal: Int32?) -> UInt8 {
+        ended | UInt8(truncatingIfNeeded: signal ?? 0) & ~ended
+    }
+
+    /// Reads ``ended(by:)``.
+    ///
+    /// - Returns: the signal, 0 for none; nil when the packet is another.
+    static func signal(in packet: UInt8) -> Int32? {
+        packet & ended == 0 ? nil : Int32(packet & ~ended)
+    }
 
     /// Takes the next packet.
     ///

@@ -21,7 +21,8 @@ public final class RendererProcess {
         let socket: UnixSocket
         var commands: RingProducer
         var replies: RingConsumer
-        var watches: [EventLoop.Token] = []
+        /// Of its answers; of its end's hang-up where there is no launcher any more.
+        var watch: EventLoop.Token?
 
         init(_ socket: consuming UnixSocket, _ commands: consuming RingProducer, _ replies: consuming RingConsumer) {
             self.socket = socket
@@ -40,6 +41,8 @@ public final class RendererProcess {
     private let watchdog: TimerFD
     private var watchdogWatch: EventLoop.Token?
     private var session: Session?
+    /// The signal that ended the last renderer which ended by itself, as one that crashes; 0: none.
+    public private(set) var crashSignal: Int32 = 0
     /// A renderer that was told to end and may not have done so yet, and why.
     private var leaving: (session: Session, reason: String?, wasCongested: Bool)?
     /// Commands that have no answer yet, in their order.
@@ -70,23 +73,31 @@ public final class RendererProcess {
     ///   - program: the path of mediated-renderer.
     ///   - renderNode: such as /dev/dri/renderD128; nil: a software renderer.
     ///   - milliseconds: how long a renderer may go without an answer while one is due, before it is taken for hung.
-    public init(program: String, renderNode: String?, loop: EventLoop, milliseconds: UInt64 = 10_000) throws(Errno) {
+    public convenience init(
+        program: String, renderNode: String?, loop: EventLoop, milliseconds: UInt64 = 10_000
+    ) throws(Errno) {
+        let pair = try UnixSocket.pair(keepsPackets: true)
+        let id = try ChildProcess.spawn(
+            program, renderNode.map { [$0] } ?? [], passing: [pair.second.descriptor.raw])
+        try self.init(launcher: pair.first, id: id, loop: loop, milliseconds: milliseconds)
+    }
+
+    /// - Parameter launcher: this end of the socket that the launcher has.
+    init(launcher: consuming UnixSocket, id: Int32, loop: EventLoop, milliseconds: UInt64) throws(Errno) {
         self.loop = loop
         patience = milliseconds * 1_000_000
         watchdog = try TimerFD()
-        let pair = try UnixSocket.pair(keepsPackets: true)
-        launcherID = try ChildProcess.spawn(
-            program, renderNode.map { [$0] } ?? [], passing: [pair.second.descriptor.raw])
-        launcher = pair.first
-        launcherWatch = try loop.watch(launcher.descriptor, for: .readable) { [unowned self] _ in hearLauncher() }
+        launcherID = id
+        self.launcher = launcher
+        launcherWatch = try loop.watch(self.launcher.descriptor, for: .readable) { [unowned self] _ in hearLauncher() }
         watchdogWatch = try loop.watch(watchdog.descriptor, for: .readable) { [unowned self] _ in checkProgress() }
     }
 
     deinit {
         if let launcherWatch { loop.unwatch(launcherWatch) }
         if let watchdogWatch { loop.unwatch(watchdogWatch) }
-        for watch in session?.watches ?? [] { loop.unwatch(watch) }
-        for watch in leaving?.session.watches ?? [] { loop.unwatch(watch) }
+        if let watch = session?.watch { loop.unwatch(watch) }
+        if let watch = leaving?.session.watch { loop.unwatch(watch) }
     }
 
     // MARK: Life
@@ -103,27 +114,24 @@ public final class RendererProcess {
         let replies = try MessageRing(capacity: RendererLink.replyCapacity)
         let commandDoorbell = try EventFD()
         let replyDoorbell = try EventFD()
-        try RendererLink.send(RendererLink.start, descriptors: [pair.second.descriptor.raw], over: launcher)
         try RendererLink.send(
             RendererLink.hello,
             descriptors: [
                 commands.file.descriptor.raw, replies.file.descriptor.raw, commandDoorbell.descriptor.raw,
                 replyDoorbell.descriptor.raw,
             ], over: pair.first)
+        // Last: once it is sent, the launcher owes word of an end.
+        try RendererLink.send(RendererLink.start, descriptors: [pair.second.descriptor.raw], over: launcher)
         let session = Session(
             pair.first, RingProducer(commands, doorbell: commandDoorbell),
             RingConsumer(replies, doorbell: replyDoorbell))
         self.session = session
         do throws(Errno) {
-            session.watches.append(
-                try loop.watch(replyDoorbell.descriptor, for: .readable) { [unowned self] _ in takeReplies() })
-            session.watches.append(
-                try loop.watch(session.socket.descriptor, for: []) { [unowned self] _ in hearEnd() })
+            session.watch = try loop.watch(replyDoorbell.descriptor, for: .readable) { [unowned self] _ in
+                takeReplies()
+            }
         } catch {
-            // It has been given nothing yet.
-            for watch in session.watches { loop.unwatch(watch) }
-            self.session = nil
-            try? RendererLink.send(RendererLink.kill, over: launcher)
+            end("The renderer can't be listened to.")
             throw error
         }
         _ = session.replies.prepareToSleep()
@@ -140,10 +148,12 @@ public final class RendererProcess {
     public func waitForEnd(milliseconds: Int32) -> Bool {
         let deadline = Deadline(milliseconds: milliseconds)
         while let leaving {
+            let hasLauncher = launcherWatch != nil
+            let source = hasLauncher ? launcher.descriptor.raw : leaving.session.socket.descriptor.raw
             let left = deadline.millisecondsLeft
-            guard left != 0, let ready = try? waitReadable([leaving.session.socket.descriptor.raw], milliseconds: left)
-            else { return false }
-            if ready == [true] { hearEnd() }
+            guard left != 0, let ready = try? waitReadable([source], milliseconds: left) else { return false }
+            guard ready == [true] else { continue }
+            if hasLauncher { hearLauncher() } else { hasEnded() }
         }
         return true
     }
@@ -155,22 +165,21 @@ public final class RendererProcess {
         let deadline = Deadline(milliseconds: milliseconds)
         while !pending.isEmpty {
             guard let session else { return waitForEnd(milliseconds: deadline.millisecondsLeft) }
-            let sources = [session.replies.doorbell.descriptor.raw, session.socket.descriptor.raw]
+            let sources = [session.replies.doorbell.descriptor.raw, launcher.descriptor.raw]
             let left = deadline.millisecondsLeft
             guard left != 0, let ready = try? waitReadable(sources, milliseconds: left) else { return false }
             if ready[0] { takeReplies() }
             // It may have answered before it ended.
-            if ready[1], !ready[0] { hearEnd() }
+            if ready[1], !ready[0] { hearLauncher() }
         }
         return true
     }
 
-    /// The system closes a process's sockets behind its memory: from here on the renderer touches nothing.
-    private func hearEnd() {
-        if session != nil { end("The renderer has ended.") }
+    /// The renderer that was to end touches nothing any more.
+    private func hasEnded() {
         guard let (session, reason, wasCongested) = leaving else { return }
         leaving = nil
-        for watch in session.watches { loop.unwatch(watch) }
+        if let watch = session.watch { loop.unwatch(watch) }
         let lost = pending
         pending = []
         for command in lost { command.completion(nil) }
@@ -179,28 +188,55 @@ public final class RendererProcess {
     }
 
     private func end(_ reason: String?) {
+        guard session != nil else { return }
+        leave(reason)
+        // One that hangs sees nothing.
+        try? RendererLink.send(RendererLink.kill, over: launcher)
+    }
+
+    private func leave(_ reason: String?) {
         guard let session else { return }
         self.session = nil
         leaving = (session, reason, isCongested)
         watchdog.set(nanoseconds: 0)
         backlog = []
-        if let answers = session.watches.first {
-            loop.unwatch(answers)
-            session.watches.removeFirst()
-        }
-        // One that hangs sees nothing. Where the launcher has gone, its end has killed the renderer.
-        try? RendererLink.send(RendererLink.kill, over: launcher)
+        if let watch = session.watch { loop.unwatch(watch) }
+        session.watch = nil
     }
 
     private func hearLauncher() {
         var descriptors = ReceivedDescriptors()
         do throws(Errno) {
-            _ = try RendererLink.receive(from: launcher, &descriptors, blocking: false)
+            guard let packet = try RendererLink.receive(from: launcher, &descriptors, blocking: false),
+                let signal = RendererLink.signal(in: packet)
+            else { return }
+            takeEnd(by: signal)
         } catch {
-            if let launcherWatch { loop.unwatch(launcherWatch) }
-            launcherWatch = nil
-            end("The renderer's launcher has ended.")
+            loseLauncher()
         }
+    }
+
+    private func takeEnd(by signal: Int32) {
+        // What it has answered counts.
+        takeReplies()
+        if session != nil {
+            crashSignal = signal
+            leave(
+                signal == 0
+                    ? "The renderer has ended."
+                    : "The renderer was ended by signal \(signal), \(String(cString: strsignal(signal))).")
+        }
+        hasEnded()
+    }
+
+    /// The end of the launcher kills the renderer. Nobody is left to tell when that is done but the system, which closes the renderer's
+    /// socket behind its memory.
+    private func loseLauncher() {
+        if let launcherWatch { loop.unwatch(launcherWatch) }
+        launcherWatch = nil
+        leave("The renderer's launcher has ended.")
+        guard let session = leaving?.session else { return }
+        session.watch = try? loop.watch(session.socket.descriptor, for: []) { [unowned self] _ in hasEnded() }
     }
 
     private func checkProgress() {
@@ -271,6 +307,7 @@ public final class RendererProcess {
     }
 
     private func takeReplies() {
+        guard session != nil else { return }
         session?.replies.wakeUp()
         repeat {
             do throws(RingConsumer.Violation) {

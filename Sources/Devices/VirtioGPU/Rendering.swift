@@ -86,12 +86,26 @@ final class Rendering {
                 sets.append(CapabilitySet(id: id, version: version, contents: reply.data))
             }
         }
-        guard process.waitForAnswers(milliseconds: milliseconds), process.isRunning, !sets.isEmpty else {
+        let isInTime = process.waitForAnswers(milliseconds: milliseconds)
+        guard isInTime, process.isRunning, !sets.isEmpty else {
             let place = renderNode.map { "at '\($0)'" } ?? "in software"
             throw OptionError(
-                "There is no 3D \(place) on this machine: the renderer can't start, for the reason in the line above.")
+                "There is no 3D \(place) on this machine: "
+                    + reason(why: process, isInTime: isInTime, renderNode, milliseconds: milliseconds))
         }
         return sets
+    }
+
+    /// Why a renderer could not tell what it can do. Where virglrenderer finds no driver, some of its versions crash.
+    private static func reason(
+        why process: RendererProcess, isInTime: Bool, _ renderNode: String?, milliseconds: Int32
+    ) -> String {
+        guard isInTime else { return "the renderer has not started within \(milliseconds / 1000) s." }
+        guard process.crashSignal != 0 else { return "the renderer can't start, for the reason in the line above." }
+        let question =
+            renderNode.map { "is '\($0)' a render node with an OpenGL driver?" }
+            ?? "is Mesa's software driver (libegl-mesa0 and libgl1-mesa-dri) installed?"
+        return "virglrenderer crashed (signal \(process.crashSignal)) while it looked for an OpenGL driver: \(question)"
     }
 
     // MARK: Commands
