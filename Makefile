@@ -11,11 +11,12 @@ NEIGHBOUR_SECONDS ?= 60
 SOURCES := Sources Tests Testing Examples Fuzz/Sources Benchmarks/Sources Package.swift
 
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-setup: ## Install the Debian packages that are missing
+setup: ## Install the Debian packages that are missing, and name versions other than those tested with
 	@Scripts/install-packages packages.txt
 	@command -v $(SWIFT) >/dev/null || { echo "There is no '$(SWIFT)' here: install the Swift 6.3 toolchain (swift.org/install), or give SWIFT=PATH." >&2; exit 1; }
+	@SWIFT=$(SWIFT) Scripts/versions --warn
 
 lab: setup ## Bring QEMU 11, kernels and a guest into the cache folder
 	@Lab/setup
@@ -64,12 +65,15 @@ check-units: setup ## Have systemd check the units that `make install` installs
 lint: ## Check the format of every source file
 	$(SWIFT) format lint --strict --recursive $(wildcard $(SOURCES))
 
-# Neighbours' times are measured: no other test runs meanwhile.
-test: setup lint lab check-units ## Set up, build, fuzz for a while, and run every test, guests included
-	@Fuzz/run $(FUZZ_SECONDS)
-	$(SWIFT) build --build-tests
-	$(SWIFT) test --skip-build --disable-xctest --skip NeighbourTests
-	$(SWIFT) test --skip-build --disable-xctest --filter NeighbourTests
+check: setup ## Run what takes minutes, for each change: format, units, build, tests without guests
+	@SWIFT=$(SWIFT) Scripts/test --check
+
+test: setup ## Run everything: what `make check` does, each fuzzer for FUZZ_SECONDS (60), guests
+	@SWIFT=$(SWIFT) FUZZ_SECONDS=$(FUZZ_SECONDS) Scripts/test
+
+check-fresh: ## Run README's commands in a Debian that has nothing but the toolchain (root only; an hour or two)
+	@Scripts/install-packages packages.txt packages-deb.txt
+	@SWIFT=$(SWIFT) Scripts/check-fresh
 
 demo: lab build ## Boot a guest on a virtual GPU and take its picture: demo.png
 	@Scripts/demo
@@ -107,4 +111,4 @@ docs: setup ## Write the modules' reference to docs/, for a browser
 clean: ## Remove what was built here
 	rm -rf .build .build-asan .build-tsan .build-docs Benchmarks/.build Fuzz/.build docs demo.png
 
-.PHONY: help setup lab build release programs manual completions install uninstall deb check-deb check-units lint test demo asan tsan bench scale neighbours fuzz docs clean
+.PHONY: help setup lab build release programs manual completions install uninstall deb check-deb check-fresh check-units lint check test demo asan tsan bench scale neighbours fuzz docs clean
