@@ -14,17 +14,43 @@ public struct AttachedFile: ~Copyable {
         return bytes
     }
 
-    /// Copies it to the end of another file.
+    /// Makes another file, which is empty, the same. Whole pieces of zeros become holes: whoever sent this one can make it as long as it
+    /// may be at no cost.
     ///
     /// - Throws: `Errno` when the other file takes no more; ``ControlClientError`` when this one can't be read.
     public borrowing func copy(to other: borrowing Descriptor) throws {
+        let zeros = [UInt8](repeating: 0, count: Self.pieceSize)
         var done = 0
         while done < size {
-            let piece = try read(at: done, upTo: min(1 << 20, size - done))
-            guard !piece.isEmpty else { throw Self.tooShort(done, of: size) }
-            try other.writeAll(piece.span.bytes)
+            let piece = try piece(at: done)
+            if piece.count == zeros.count, piece == zeros {
+                try other.skip(piece.count)
+            } else {
+                try other.writeAll(piece.span.bytes)
+            }
             done += piece.count
         }
+        try other.endHere()
+    }
+
+    /// Whether another file has the same bytes, and no more.
+    public borrowing func equals(_ other: borrowing Descriptor) throws -> Bool {
+        guard try other.status().size == size else { return false }
+        var done = 0
+        while done < size {
+            let piece = try piece(at: done)
+            guard try piece == other.readBytes(at: done, upTo: piece.count) else { return false }
+            done += piece.count
+        }
+        return true
+    }
+
+    private static let pieceSize = 64 << 10
+
+    private borrowing func piece(at offset: Int) throws(ControlClientError) -> [UInt8] {
+        let piece = try read(at: offset, upTo: min(Self.pieceSize, size - offset))
+        guard !piece.isEmpty else { throw Self.tooShort(offset, of: size) }
+        return piece
     }
 
     /// By offset: others may have the same open file, and move its position.

@@ -93,10 +93,12 @@ public final class ControlClient {
     }
 
     /// The device's state, in a file of the device process.
-    public func save() throws(ControlClientError) -> AttachedFile {
+    ///
+    /// - Parameter limit: the most bytes that it may have.
+    public func save(limit: Int = stateLimit) throws(ControlClientError) -> AttachedFile {
         let reply = try request(.save)
         let saved: SavedSize = try decode(reply.result)
-        guard (0...Self.stateLimit).contains(saved.size) else {
+        guard (0...max(0, limit)).contains(saved.size) else {
             throw .malformedReply("a state of \(saved.size) bytes is too large")
         }
         return try reply.attachedFile(saved.size)

@@ -39,6 +39,19 @@ extension Descriptor {
         return result
     }
 
+    /// Goes on so many bytes further without writing them: a hole, which reads as zeros. `lseek(2)`
+    public borrowing func skip(_ count: Int) throws(Errno) {
+        let raw = raw
+        try systemCall { lseek(raw, off_t(count), SEEK_CUR) }
+    }
+
+    /// Has the file end at its position, where it ended before that. `ftruncate(2)`
+    public borrowing func endHere() throws(Errno) {
+        let raw = raw
+        let position = try systemCall { lseek(raw, 0, SEEK_CUR) }
+        try systemCall { ftruncate(raw, position) }
+    }
+
     /// Writes all of `bytes`, however many calls it takes. `write(2)`
     public borrowing func writeAll(_ bytes: RawSpan) throws(Errno) {
         var left = bytes
