@@ -87,11 +87,13 @@ public struct Directories: Equatable, Sendable {
     public var types: String { "\(configuration)/types.yaml" }
 
     /// A vGPU's folder, which only its owner may enter.
-    func folder(of id: InstanceID) -> String { "\(runtime)/vgpu/\(id)" }
+    func folder(of id: InstanceID) -> String { "\(folders)/\(id)" }
+    var folders: String { "\(runtime)/vgpu" }
     /// Where its client connects.
     public func socket(of id: InstanceID) -> String { "\(folder(of: id))/vfio.sock" }
     /// Where the daemon speaks with its device process.
-    public func control(of id: InstanceID) -> String { "\(runtime)/control/\(id).sock" }
+    public func control(of id: InstanceID) -> String { "\(controls)/\(id).sock" }
+    var controls: String { "\(runtime)/control" }
     var savedStates: String { "\(state)/vgpu" }
     func savedState(of id: InstanceID) -> String { "\(savedStates)/\(id).state" }
     public func log(of id: InstanceID) -> String { "\(logs)/\(id).log" }
@@ -101,46 +103,10 @@ public struct Directories: Equatable, Sendable {
     /// - Throws: `mkdir(2)`'s error; `.permissionDenied` for what others own, or may change.
     public func make() throws(Errno) {
         for (path, mode) in [
-            (runtime, 0o755), ("\(runtime)/vgpu", 0o711), ("\(runtime)/control", 0o700), (state, 0o700),
+            (runtime, 0o755), (folders, 0o711), (controls, 0o700), (state, 0o700),
             (savedStates, 0o700), (logs, 0o750),
         ] as [(String, mode_t)] {
             try makeFolder(path, mode: mode)
         }
     }
-}
-
-/// Makes a folder, and those above it, unless they are there.
-///
-/// - Parameter makesParents: whether those above are made too.
-/// - Throws: `mkdir(2)`'s error; `.permissionDenied` for one that is there and that others own, or may change: what is made
-///   there could be anywhere; `.notDirectory` for what is no folder.
-func makeFolder(_ path: String, mode: mode_t, makesParents: Bool = true) throws(Errno) {
-    guard mkdir(path, mode) != 0 else {
-        // The umask has taken from the mode.
-        _ = chmod(path, mode)
-        return
-    }
-    let error = Errno(rawValue: errno)
-    switch error {
-    case .fileExists:
-        var status = stat()
-        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else { throw .notDirectory }
-        guard [0, geteuid()].contains(status.st_uid), status.st_mode & S_IWOTH == 0 else { throw .permissionDenied }
-    case .noSuchFileOrDirectory:
-        guard makesParents, let slash = path.lastIndex(of: "/"), slash > path.startIndex else { throw error }
-        try makeParents(String(path[..<slash]))
-        try makeFolder(path, mode: mode)
-    default: throw error
-    }
-}
-
-/// Makes the folders above one. They may be anybody's, such as /tmp.
-private func makeParents(_ path: String) throws(Errno) {
-    guard mkdir(path, 0o755) != 0, errno != EEXIST else { return }
-    let error = Errno(rawValue: errno)
-    guard error == .noSuchFileOrDirectory, let slash = path.lastIndex(of: "/"), slash > path.startIndex else {
-        throw error
-    }
-    try makeParents(String(path[..<slash]))
-    guard mkdir(path, 0o755) == 0 || errno == EEXIST else { throw Errno(rawValue: errno) }
 }

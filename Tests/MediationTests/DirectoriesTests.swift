@@ -48,6 +48,42 @@ import Testing
         }
     }
 
+    /// Whoever owns a folder on the way can put another one in the place of what is in it.
+    @Test(.enabled(if: geteuid() == 0, "Only root can give a folder away."), arguments: ["a", "a/b", "a/b/link"])
+    func somebodyElsesFolderOnTheWayIsRefused(name: String) throws {
+        try withRoot { root in
+            try FileManager.default.createDirectory(atPath: "\(root)/a/b", withIntermediateDirectories: true)
+            try FileManager.default.createSymbolicLink(atPath: "\(root)/a/b/link", withDestinationPath: "../..")
+            let place = "\(root)/a/b/link/mine/c"
+            try Directories(root: place).make()
+            #expect(lchown("\(root)/\(name)", 65534, 65534) == 0)
+            #expect(throws: Errno.permissionDenied) { try Directories(root: place).make() }
+            // Nothing is made there either.
+            let other = "\(root)/a/b/link/mine/d"
+            #expect(throws: Errno.permissionDenied) { try Directories(root: other).make() }
+            #expect(!FileManager.default.fileExists(atPath: "\(root)/mine/d"))
+        }
+    }
+
+    @Test func aFolderOnTheWayThatAllMayChangeIsRefusedUnlessEachOnlyTheirOwn() throws {
+        try withRoot { root in
+            let place = "\(root)/a/b"
+            try Directories(root: place).make()
+            #expect(chmod("\(root)/a", 0o777) == 0)
+            #expect(throws: Errno.permissionDenied) { try Directories(root: place).make() }
+            #expect(chmod("\(root)/a", 0o1777) == 0)
+            try Directories(root: place).make()
+        }
+    }
+
+    @Test func linksThatLeadNowhereEnd() throws {
+        try withRoot { root in
+            try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true)
+            try FileManager.default.createSymbolicLink(atPath: "\(root)/run", withDestinationPath: "run")
+            #expect(throws: Errno.tooManySymbolicLinkLevels) { try Directories(root: root).make() }
+        }
+    }
+
     @Test func whatIsNoFolderIsRefused() throws {
         try withRoot { root in
             try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true)
