@@ -16,6 +16,8 @@ public struct VGPU: Codable, Equatable, Sendable {
     public var owner: Owner?
     /// How often its device process was replaced since it was started.
     public var restarts: Int
+    /// Which start it runs since, of all that there ever were of any vGPU; absent unless it is active.
+    public var generation: Int?
     /// Where its client connects; absent unless it is active.
     public var socket: String?
     /// Its device process; absent unless there is one.
@@ -23,7 +25,7 @@ public struct VGPU: Codable, Equatable, Sendable {
 
     public init(
         uuid: String, parent: String, type: String, state: String, defined: Bool, autostart: Bool,
-        attributes: [String: String], owner: Owner?, restarts: Int, socket: String?, pid: Int32?
+        attributes: [String: String], owner: Owner?, restarts: Int, generation: Int?, socket: String?, pid: Int32?
     ) {
         self.uuid = uuid
         self.parent = parent
@@ -34,6 +36,7 @@ public struct VGPU: Codable, Equatable, Sendable {
         self.attributes = attributes
         self.owner = owner
         self.restarts = restarts
+        self.generation = generation
         self.socket = socket
         self.pid = pid
     }

@@ -60,6 +60,10 @@ public final class Database: Store, Sendable {
         try connection.withLock { connection throws(DatabaseError) in try connection.lastBoot() }
     }
 
+    public func lastGeneration() throws(DatabaseError) -> Int {
+        try connection.withLock { connection throws(DatabaseError) in try connection.lastGeneration() }
+    }
+
     @discardableResult
     public func commit(_ change: StoreChange) throws(DatabaseError) -> [JournalEntry] {
         try connection.withLock { connection throws(DatabaseError) in

@@ -1,6 +1,9 @@
 /// What is stored, and how.
 enum Schema {
-    static let migrations = [Migration(version: 1, script: first), Migration(version: 2, script: aperture)]
+    static let migrations = [
+        Migration(version: 1, script: first), Migration(version: 2, script: aperture),
+        Migration(version: 3, script: grant),
+    ]
 
     /// `position` is the order of definition. Columns that belong together are filled together.
     private static let first: StaticString = """
@@ -54,5 +57,24 @@ enum Schema {
         ALTER TABLE instance ADD COLUMN aperture INTEGER;
 
         PRAGMA user_version = 2;
+        """
+
+    /// What an active instance has been granted, and which start it is. One that an earlier version has started has no grant.
+    private static let grant: StaticString = """
+        ALTER TABLE instance ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE instance ADD COLUMN granted_device TEXT;
+        ALTER TABLE instance ADD COLUMN granted_video_memory INTEGER;
+        ALTER TABLE instance ADD COLUMN granted_weight INTEGER;
+        ALTER TABLE instance ADD COLUMN granted_frame_rate INTEGER;
+
+        CREATE TABLE granted_option (
+            instance INTEGER NOT NULL REFERENCES instance (position) ON DELETE CASCADE,
+            ordinal INTEGER NOT NULL,
+            name TEXT NOT NULL,
+            value TEXT NOT NULL,
+            PRIMARY KEY (instance, ordinal)
+        ) STRICT, WITHOUT ROWID;
+
+        PRAGMA user_version = 3;
         """
 }

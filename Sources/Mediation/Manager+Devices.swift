@@ -40,27 +40,36 @@ extension Manager {
         }
     }
 
-    /// Puts limits into force where they differ from those that a running instance has had: its device need not have all.
+    /// Puts limits into force where they differ from those that a running instance has had: its device need not have all. All of
+    /// them, or none.
     func apply(_ limits: Limits, insteadOf before: Limits, to instance: Instance) async throws(MediationError) {
-        let quota = Quota(
-            videoMemory: limits.videoMemory == before.videoMemory ? nil : limits.videoMemory,
-            frameRate: limits.frameRate == before.frameRate ? nil : limits.frameRate)
-        if quota != Quota() {
-            let path = directories.control(of: instance.id)
-            do {
-                _ = try await blocking { try ControlClient(connectingTo: path).modify(quota) }
-            } catch {
-                throw MediationError(.conflict, "\(error)")
-            }
-        }
+        try await applyQuota(limits, insteadOf: before, to: instance)
         if let groups = launcher.groups {
             do throws(Errno) { try groups.apply(limits, to: instance.id) } catch {
+                try? groups.apply(before, to: instance.id)
+                try await applyQuota(before, insteadOf: limits, to: instance)
                 throw MediationError(
                     .failed, "The control group of the vGPU \(instance.id) can't be changed: \(error).")
             }
         }
         if limits.weight != before.weight, !launcher.hasProcessorGroups, let process = instance.process {
             Weight(limits.weight).apply(toGroupOf: process.id)
+        }
+    }
+
+    /// Has the device process keep to those of the limits that are its own.
+    private func applyQuota(
+        _ limits: Limits, insteadOf before: Limits, to instance: Instance
+    ) async throws(MediationError) {
+        let quota = Quota(
+            videoMemory: limits.videoMemory == before.videoMemory ? nil : limits.videoMemory,
+            frameRate: limits.frameRate == before.frameRate ? nil : limits.frameRate)
+        guard quota != Quota() else { return }
+        let path = directories.control(of: instance.id)
+        do {
+            _ = try await blocking { try ControlClient(connectingTo: path).modify(quota) }
+        } catch {
+            throw MediationError(.conflict, "\(error)")
         }
     }
 
@@ -93,7 +102,7 @@ extension Manager {
         // The log has it too.
         if !entries.isEmpty { try? commit(StoreChange(entries: entries)) }
         // What the client has left behind is what the next one finds.
-        if kinds.contains(.clientLeft) { await checkpoint(id) }
+        if kinds.contains(.clientLeft) { await requestCheckpoint(id) }
     }
 
     /// Takes into the journal that somebody came who may not tell this manager what to do: once a minute for each user, for
@@ -118,39 +127,73 @@ extension Manager {
     public func keepCheckpoints() async {
         while !Task.isCancelled {
             try? await Task.sleep(for: configuration.checkpointInterval)
-            // One that hangs keeps no other from being saved.
-            await withTaskGroup(of: Void.self) { group in
-                for (id, process) in supervised {
-                    log(of: id).trim()
-                    if process.isInUse { group.addTask { await self.checkpoint(id) } }
-                }
+            for (id, process) in supervised {
+                log(of: id).trim()
+                // One that hangs keeps no other from being saved.
+                if process.isInUse { Task { await requestCheckpoint(id) } }
             }
         }
     }
 
+    /// Has a state saved as soon as it may be, by a task of its own if that isn't now.
+    private func requestCheckpoint(_ id: InstanceID) async {
+        guard let identity = supervised[id]?.identity,
+            let pause = supervised[id]?.checkpoints.request(every: configuration.checkpointInterval)
+        else { return }
+        guard pause > .zero else { return await checkpoint(id, identity) }
+        Task {
+            try? await Task.sleep(for: pause)
+            await checkpoint(id, identity)
+        }
+    }
+
     /// In turn, so that no state of an earlier process is there when the next one is started anew.
-    private func checkpoint(_ id: InstanceID) async {
+    private func checkpoint(_ id: InstanceID, _ identity: ProcessIdentity) async {
         await turns.begin(id)
         defer { turns.end(id) }
+        guard supervised[id]?.identity == identity, let instance = try? instance(id) else { return }
+        supervised[id]?.checkpoints.begin()
         let path = directories.savedState(of: id)
+        let limit = stateLimit(of: instance)
         // When it fails the state from before is still there.
         try? await ask(id) { client in
-            let state = try client.save()
+            let state = try client.save(limit: limit)
+            // A guest that does nothing costs no writing.
+            if let before = try? Descriptor(reading: path), try state.equals(before) { return }
             let file = try FileReplacement(path: path, mode: 0o600)
             try state.copy(to: file.descriptor)
             try file.commit()
         }
     }
 
-    /// Removes what a manager that was killed has left: states saved in part, for nobody else saves when this one begins, and
-    /// what is of vGPUs that are gone.
+    /// The longest state that is taken of a device, in bytes: its video memory, all that its guest sees of it, and what it has
+    /// beside that.
+    private func stateLimit(of instance: Instance) -> Int {
+        let memory = (try? catalogue.visibleVideoMemory(of: instance)) ?? 0
+        return min(ControlClient.stateLimit, max(0, memory) + Self.stateMargin)
+    }
+
+    private static let stateMargin = 32 << 20
+
+    /// Removes what a manager that was killed has left: states saved in part, for nobody else saves when this one begins, what is
+    /// of vGPUs that are gone, and sockets of those that it was about to start. A vGPU that even the journal doesn't know is one of
+    /// another database: what is of that stays.
     func removeLeftovers() {
         for (folder, suffix) in [(directories.savedStates, ".state"), (directories.logs, ".log")] {
             for name in names(inFolder: folder) {
                 let owner = name.hasSuffix(suffix) ? InstanceID(String(name.dropLast(suffix.count))) : nil
-                let isNobodys = owner.map { instances[$0] == nil } ?? false
-                if isNobodys || suffix == ".state" && name.hasSuffix(".new") { unlink("\(folder)/\(name)") }
+                let isGone = owner.map { instances[$0] == nil && (try? lastEntry(of: $0)) != nil } ?? false
+                if isGone || suffix == ".state" && name.hasSuffix(".new") { unlink("\(folder)/\(name)") }
             }
+        }
+        func isIdle(_ name: String) -> Bool {
+            InstanceID(String(name.prefix(36))).map { instances[$0]?.isActive != true } ?? false
+        }
+        for name in names(inFolder: directories.folders) where isIdle(name) {
+            InstanceID(name).map(launcher.clean)
+        }
+        for name in names(inFolder: directories.controls) where isIdle(name) {
+            launcher.removeSocket("\(directories.controls)/\(name)")
         }
     }
 

@@ -48,7 +48,7 @@ extension Manager {
             launcher.clean(instance.id)
             if instance.process.map({ $0.boot != boot }) ?? false {
                 // The host was restarted, and the guest with it.
-                await end(instance, "The host was restarted.")
+                end(instance, "The host was restarted.")
             } else {
                 await replace(instance, because: "Its device process had ended while nobody watched.", after: .zero)
             }
@@ -61,7 +61,7 @@ extension Manager {
         let name = process.map { "\($0.id) " } ?? ""
         try? save(instance, .failed, "Whether its device process \(name)runs can't be found out yet: \(error)")
         Task {
-            try? await Task.sleep(for: Self.patience)
+            try? await Task.sleep(for: configuration.endLimit)
             await turns.begin(instance.id)
             defer { turns.end(instance.id) }
             // It may have been stopped meanwhile.
@@ -113,25 +113,49 @@ extension Manager {
             throw MediationError(.conflict, "The vGPU \(instance.id) is \(instance.state.rawValue) already.")
         }
         try catalogue.check(instance)
-        try catalogue.checkRoom(for: instance, beside: instances.values)
+        var instance = instance
+        instance.grant = try catalogue.grant(of: instance)
+        instance.restarts = 0
+        lastGeneration += 1
+        instance.generation = lastGeneration
+        try checkRoom(for: instance)
         unlink(directories.savedState(of: instance.id))
         log(of: instance.id).trim()
-        var instance = instance
-        instance.restarts = 0
-        instance.aperture = nil
-        return try await launch(instance, isRestored: false, backOff: BackOff())
+        do throws(MediationError) {
+            return try await launch(instance, isRestored: false, backOff: BackOff())
+        } catch {
+            // What wasn't stored has left nothing.
+            if instances[instance.id]?.isActive == true {
+                instance.end(.stopped)
+                try save(instance, orRemoveAs: .failed, error.description)
+            }
+            throw MediationError(error.code, "The vGPU \(instance.id) can't be started. \(error)")
+        }
     }
 
-    /// Starts a device process and waits until it serves.
+    /// Stores an instance that isn't active any more; one without a definition is gone.
+    private func save(
+        _ instance: Instance, orRemoveAs kind: JournalEntry.Kind, _ message: String
+    ) throws(MediationError) {
+        let otherwise = "It doesn't run, and that can't be stored. Stop it again"
+        if instance.isDefined {
+            try save(instance, kind, message, otherwise: otherwise)
+        } else {
+            try remove(instance, kind, message, otherwise: otherwise)
+        }
+    }
+
+    /// Starts a device process for what was granted, and waits until it serves. It isn't there when this throws; what is stored may
+    /// say so still.
     private func launch(
-        _ stopped: Instance, isRestored: Bool, backOff: BackOff
+        _ instance: Instance, isRestored: Bool, backOff: BackOff
     ) async throws(MediationError) -> Instance {
-        var instance = stopped
+        var instance = instance
         let device = try catalogue.device(of: instance)
         let user = freeUser(for: instance.id)
         let order = DeviceLauncher.Order(
             id: instance.id, device: device.name, options: device.options, owner: instance.owner, user: user,
-            group: try catalogue.parent(instance.parent).group, limits: try catalogue.limits(of: instance),
+            group: try catalogue.grant(of: instance).renderGroup, limits: try catalogue.limits(of: instance),
             isRestored: isRestored)
         let identity = try begin(order, &instance)
         do {
@@ -140,23 +164,15 @@ extension Manager {
             _ = try await blocking { try ControlClient(connectingTo: path).info() }
             return instance
         } catch {
-            let reason = log(of: instance.id).lines(1).lines.last ?? "\(error)"
             if supervised[instance.id]?.identity == identity {
-                await endProcess(instance.id, identity)
+                // One that doesn't end has never served anybody, and is nobody's from here on.
+                if await !endProcess(instance.id, identity) { supervised[instance.id] = nil }
             } else {
-                // Nobody else waits for this child.
-                ChildProcess.end(identity.id)
+                launcher.end(identity)
             }
+            let reason = log(of: instance.id).lines(1).lines.last ?? "\(error)"
             launcher.clean(instance.id)
-            var failed = stopped
-            failed.state = .stopped
-            failed.process = nil
-            if failed.isDefined {
-                try save(failed, .failed, "Its device process can't serve: \(reason)")
-            } else {
-                try remove(failed, .failed, "Its device process can't serve: \(reason)")
-            }
-            throw MediationError(.failed, "The vGPU \(instance.id) can't be started: \(reason)")
+            throw MediationError(.failed, "Its device process can't serve: \(reason)")
         }
     }
 
@@ -164,26 +180,24 @@ extension Manager {
     private func begin(
         _ order: DeviceLauncher.Order, _ instance: inout Instance
     ) throws(MediationError) -> ProcessIdentity {
-        let launched: Result<ProcessIdentity, MediationError>
-        do throws(DeviceLauncher.Failure) {
-            let started = try launcher.start(order)
-            let identity = started.identity
-            instance.state = .running
-            instance.process = identity
-            let known = instance
-            launched = Result { () throws(MediationError) in
-                let how = order.isRestored ? " from the saved state" : ""
-                try save(known, .started, "Device process \(identity.id) started\(how).")
-                return identity
-            }
-            // A process that isn't let go on ends by itself. One that has ended already can't be: that is seen soon enough.
-            if case .success = launched { try? started.release() }
-        } catch {
-            launcher.clean(order.id)
-            throw MediationError(.failed, "The vGPU \(order.id) can't be started. \(error)")
+        let started: DeviceLauncher.Started
+        do throws(DeviceLauncher.Failure) { started = try launcher.start(order) } catch {
+            throw MediationError(.failed, error.description)
         }
-        if case .failure = launched { launcher.clean(order.id) }
-        return try launched.get()
+        let identity = started.identity
+        instance.state = .running
+        instance.process = identity
+        do throws(MediationError) {
+            let how = started.isRestored ? " from the saved state" : ""
+            try save(instance, .started, "Device process \(identity.id) started\(how).")
+        } catch {
+            launcher.end(identity)
+            launcher.clean(order.id)
+            throw error
+        }
+        // One that has ended already can't be let go on: that is seen soon enough.
+        try? started.release()
+        return identity
     }
 
     /// A user whom no other device process has: the same for the same vGPU, as far as possible, and others than another
@@ -224,52 +238,77 @@ extension Manager {
     // MARK: Stop
 
     /// Ends a vGPU. `mdevctl stop`
-    public func stop(_ id: InstanceID) async throws(MediationError) -> Instance {
+    ///
+    /// - Parameter generation: the start that is meant, so that whoever comes late stops nobody else's; nil: whichever it is.
+    public func stop(_ id: InstanceID, generation: Int? = nil) async throws(MediationError) -> Instance {
         await turns.begin(id)
         defer { turns.end(id) }
-        var instance = try instance(id)
+        let instance = try instance(id)
         guard instance.isActive else { throw MediationError(.conflict, "The vGPU \(id) doesn't run.") }
+        if let generation, generation != instance.generation {
+            throw MediationError(
+                .conflict,
+                "The start \(generation) of the vGPU \(id) is over: it was started again since, as \(instance.generation)."
+            )
+        }
         if let identity = instance.process {
             if supervised[id]?.identity == identity {
-                await endProcess(id, identity)
+                supervised[id]?.isToStop = true
+                guard await endProcess(id, identity) else {
+                    throw MediationError(
+                        .busy,
+                        "The device process \(identity.id) has not ended yet, though it was killed: the kernel holds it. "
+                            + "The vGPU \(id) is stopped as soon as it ends.")
+                }
             } else {
                 try endUnwatched(identity)
             }
         }
-        launcher.clean(id)
-        unlink(directories.savedState(of: id))
-        instance.state = .stopped
-        instance.aperture = nil
-        instance.process = nil
-        if instance.isDefined {
-            try save(instance, .stopped, "Stopped.")
-        } else {
-            try remove(instance, .stopped, "Stopped, and gone.")
-        }
+        return try finishStop(instance, "Stopped")
+    }
+
+    /// Takes note that an instance is stopped, whose device process has ended.
+    @discardableResult
+    private func finishStop(_ instance: Instance, _ reason: String) throws(MediationError) -> Instance {
+        var instance = instance
+        launcher.clean(instance.id)
+        unlink(directories.savedState(of: instance.id))
+        instance.end(.stopped)
+        try save(instance, orRemoveAs: .stopped, instance.isDefined ? "\(reason)." : "\(reason), and gone.")
         return instance
     }
 
-    /// How long a device process may take to end in order.
-    private static let patience: Duration = .seconds(5)
-
-    /// Has a process end, in order if it can. Nobody hears of it by ``ended(_:_:_:)``.
-    private func endProcess(_ id: InstanceID, _ identity: ProcessIdentity) async {
-        guard let exit = supervised[id]?.exit, supervised[id]?.identity == identity else { return }
-        let killing = Task {
-            try await Task.sleep(for: Self.patience)
+    /// Has a process end, in order if it can, within a set time. Nobody hears of it by ``ended(_:_:_:)``.
+    ///
+    /// - Returns: false when it is still there, and watched: one that sleeps in the kernel can't even be killed.
+    private func endProcess(_ id: InstanceID, _ identity: ProcessIdentity) async -> Bool {
+        guard let exit = supervised[id]?.exit, supervised[id]?.identity == identity else { return true }
+        let patience = configuration.endLimit
+        let ending = Task {
+            try await Task.sleep(for: patience)
             try? exit.send(SIGKILL)
+            try await Task.sleep(for: patience)
+            giveUpWaiting(for: id, identity)
         }
-        await withCheckedContinuation { continuation in
+        let hasEnded = await withCheckedContinuation { (continuation: CheckedContinuation<Bool, Never>) in
             // It may have told so before this.
-            guard !exit.hasEnded else { return continuation.resume() }
+            guard !exit.hasEnded else { return continuation.resume(returning: true) }
             supervised[id]?.onEnd = continuation
             // The signal does what the control socket's request does, and needs nobody who listens.
             try? exit.send(SIGTERM)
         }
-        killing.cancel()
+        ending.cancel()
+        guard hasEnded else { return false }
         supervised[id]?.events?.stop()
         exit.cancel()
         supervised[id] = nil
+        return true
+    }
+
+    private func giveUpWaiting(for id: InstanceID, _ identity: ProcessIdentity) {
+        guard supervised[id]?.identity == identity, let waiting = supervised[id]?.onEnd else { return }
+        supervised[id]?.onEnd = nil
+        waiting.resume(returning: false)
     }
 
     /// Ends a process that can't be watched.
@@ -287,17 +326,21 @@ extension Manager {
     // MARK: Death
 
     private func ended(_ id: InstanceID, _ identity: ProcessIdentity, _ outcome: ExitWatch.Outcome) async {
-        guard var dead = supervised[id], dead.identity == identity else { return }
-        if let waiting = dead.onEnd {
-            dead.onEnd = nil
-            supervised[id] = dead
-            return waiting.resume()
+        guard let known = supervised[id], known.identity == identity else { return }
+        if let waiting = known.onEnd {
+            supervised[id]?.onEnd = nil
+            return waiting.resume(returning: true)
         }
         await turns.begin(id)
         defer { turns.end(id) }
-        guard supervised[id]?.identity == identity, let instance = try? instance(id) else { return }
+        guard let dead = supervised[id], dead.identity == identity, let instance = try? instance(id) else { return }
         dead.events?.stop()
         supervised[id] = nil
+        if dead.isToStop {
+            // What can't be written down is found out by the next manager.
+            _ = try? finishStop(instance, "Stopped, late")
+            return
+        }
         let tooMuch = (launcher.groups?.outOfMemoryKills(of: id) ?? 0) > 0
         launcher.clean(id)
         let age = ContinuousClock.now - dead.since
@@ -314,8 +357,7 @@ extension Manager {
         var instance = instance
         instance.process = nil
         guard let pause = backOff.wait(after: age) else {
-            instance.state = .failed
-            instance.aperture = nil
+            instance.end(.failed)
             try? save(instance, .failed, "\(reason) It died \(BackOff.limit) times in a row, and is given up.")
             return
         }
@@ -339,22 +381,14 @@ extension Manager {
             _ = try await launch(instance, isRestored: true, backOff: backOff)
         } catch {
             guard let now = try? self.instance(instance.id) else { return }
-            var failed = now
-            failed.restarts = instance.restarts
-            await replace(failed, because: error.description, after: .zero, backOff)
+            await replace(now, because: error.description, after: .zero, backOff)
         }
     }
 
-    private func end(_ instance: Instance, _ reason: String) async {
+    private func end(_ instance: Instance, _ reason: String) {
         var instance = instance
-        instance.state = .stopped
-        instance.process = nil
-        instance.aperture = nil
+        instance.end(.stopped)
         unlink(directories.savedState(of: instance.id))
-        if instance.isDefined {
-            try? save(instance, .stopped, reason)
-        } else {
-            try? remove(instance, .stopped, reason)
-        }
+        try? save(instance, orRemoveAs: .stopped, reason)
     }
 }

@@ -19,6 +19,8 @@ public actor Manager {
         public var controlGroup: ControlGroup?
         /// How many instances there may be at a time, running or not.
         public var mostInstances = 4096
+        /// How long a device process may take to end in order; and after that to end when it is killed.
+        public var endLimit: Duration = .seconds(5)
         /// How long a device process may take for an answer, and others may wait until it has time for them.
         public var answerLimit: Duration = .seconds(10)
 
@@ -39,6 +41,10 @@ public actor Manager {
     private(set) var instances: [InstanceID: Instance] = [:]
     private var order: [InstanceID] = []
     var supervised: [InstanceID: Supervised] = [:]
+    /// What running instances become as soon as their device processes have taken it: nobody else is given that meanwhile.
+    private var promised: [InstanceID: Instance] = [:]
+    /// The number of the last start. ``Instance/generation``
+    var lastGeneration = 0
     private let journalBell = Bell()
     /// When users were refused last.
     var refusals: [UInt32: ContinuousClock.Instant] = [:]
@@ -55,8 +61,11 @@ public actor Manager {
         let exit: ExitWatch
         let events: EventFollower?
         var backOff: BackOff
-        /// Set while the process is to end.
-        var onEnd: CheckedContinuation<Void, Never>?
+        /// Set while its end is waited for: whether it came.
+        var onEnd: CheckedContinuation<Bool, Never>?
+        /// Whether nobody wants another one in its place when it ends.
+        var isToStop = false
+        var checkpoints = CheckpointSchedule()
         /// Whether a client is connected, so that its state changes.
         var isInUse = false
         /// How much of what it tells is taken into the journal.
@@ -191,14 +200,15 @@ public actor Manager {
         }
         try catalogue.check(after)
         if before.isActive {
-            try await applyLive(before, after)
             after.aperture = try catalogue.aperture(of: before, for: after)
+            try await modifyLive(before, after)
+        } else {
+            try save(after, .modified, "Modified.")
         }
-        try save(after, .modified, "Modified.")
         return after
     }
 
-    private func applyLive(_ before: Instance, _ after: Instance) async throws(MediationError) {
+    private func modifyLive(_ before: Instance, _ after: Instance) async throws(MediationError) {
         func fixed(_ instance: Instance) -> [Attribute] {
             instance.attributes.filter { !$0.isLimit }.sorted { $0.name < $1.name }
         }
@@ -207,36 +217,60 @@ public actor Manager {
                 .conflict,
                 "The vGPU \(before.id) runs: only its weight, frame-rate and vram can change now. Stop it for more.")
         }
-        try catalogue.checkRoom(for: after, beside: instances.values.filter { $0.id != after.id })
-        let limits = try catalogue.limits(of: after)
-        try await apply(limits, insteadOf: catalogue.limits(of: before), to: after)
+        let (old, new) = (try catalogue.limits(of: before), try catalogue.limits(of: after))
+        if new.videoMemory > old.videoMemory { try checkRoom(for: after) }
+        promised[after.id] = after
+        defer { promised[after.id] = nil }
+        try await apply(new, insteadOf: old, to: after)
+        do throws(MediationError) { try save(after, .modified, "Modified.") } catch {
+            do throws(MediationError) { try await apply(old, insteadOf: new, to: before) } catch let second {
+                throw MediationError(.failed, "\(error) But the device process keeps its new limits: \(second)")
+            }
+            throw error
+        }
+    }
+
+    /// Whether the parent has what an instance is to have, others left out.
+    func checkRoom(for instance: Instance) throws(MediationError) {
+        let others = instances.merging(promised) { _, promised in promised }.values.filter { $0.id != instance.id }
+        try catalogue.checkRoom(for: instance, beside: others)
     }
 
     // MARK: The store
 
+    /// What is so when something can't be stored, and nothing was done before.
+    private static let unchanged = "Nothing was changed"
+
     /// Stores an instance with what is said of it, and only then believes it.
-    func save(_ instance: Instance, _ kind: JournalEntry.Kind, _ message: String) throws(MediationError) {
-        try save([instance], kind) { _ in message }
+    ///
+    /// - Parameter otherwise: what is so when it can't be stored.
+    func save(
+        _ instance: Instance, _ kind: JournalEntry.Kind, _ message: String, otherwise: String = unchanged
+    ) throws(MediationError) {
+        try save([instance], kind, otherwise: otherwise) { _ in message }
     }
 
     /// Stores instances with what is said of each: all of them, or none.
     func save(
-        _ changed: [Instance], _ kind: JournalEntry.Kind, _ message: (Instance) -> String
+        _ changed: [Instance], _ kind: JournalEntry.Kind, otherwise: String = unchanged, _ message: (Instance) -> String
     ) throws(MediationError) {
         let now = SystemClock.secondsSinceEpoch
         let entries = changed.map {
             JournalEntry(time: now, instance: $0.id, kind: kind.rawValue, message: message($0))
         }
-        try commit(StoreChange(saved: changed, entries: entries))
+        try commit(StoreChange(saved: changed, entries: entries), otherwise: otherwise)
+        lastGeneration = changed.reduce(lastGeneration) { max($0, $1.generation) }
         for instance in changed where instances.updateValue(instance, forKey: instance.id) == nil {
             order.append(instance.id)
         }
     }
 
-    func remove(_ instance: Instance, _ kind: JournalEntry.Kind, _ message: String) throws(MediationError) {
+    func remove(
+        _ instance: Instance, _ kind: JournalEntry.Kind, _ message: String, otherwise: String = unchanged
+    ) throws(MediationError) {
         let entry = JournalEntry(
             time: SystemClock.secondsSinceEpoch, instance: instance.id, kind: kind.rawValue, message: message)
-        try commit(StoreChange(removed: [instance.id], entries: [entry]))
+        try commit(StoreChange(removed: [instance.id], entries: [entry]), otherwise: otherwise)
         instances[instance.id] = nil
         order.removeAll { $0 == instance.id }
         unlink(directories.log(of: instance.id))
@@ -246,22 +280,24 @@ public actor Manager {
     /// The longest message of a journal's entry, in bytes; the rest is cut off. Device processes have their part in some.
     static let messageLimit = 1024
 
-    func commit(_ change: StoreChange) throws(MediationError) {
+    func commit(_ change: StoreChange, otherwise: String = unchanged) throws(MediationError) {
         var change = change
         for index in change.entries.indices where change.entries[index].message.utf8.count > Self.messageLimit {
             let message = change.entries[index].message.utf8.prefix(Self.messageLimit)
             change.entries[index].message = String(decoding: message, as: UTF8.self)
         }
-        let entries = try stored { try store.commit(change) }
+        let entries = try stored(otherwise: otherwise) { try store.commit(change) }
         if let last = entries.last { journalBell.ring(last.number) }
     }
 
     /// The number of the journal's newest entry.
     private var lastEntry: Int { journalBell.last }
 
-    private func stored<Value>(_ body: () throws -> Value) throws(MediationError) -> Value {
+    private func stored<Value>(
+        otherwise: String = unchanged, _ body: () throws -> Value
+    ) throws(MediationError) -> Value {
         do { return try body() } catch {
-            throw MediationError(.failed, "Nothing was changed: the database can't be used. \(error)")
+            throw MediationError(.failed, "\(otherwise): the database can't be used. \(error)")
         }
     }
 
@@ -272,7 +308,12 @@ public actor Manager {
 
     /// Takes over what an earlier manager has left.
     func load() throws(MediationError) -> (instances: [Instance], boot: String?) {
-        let (stored, boot) = try stored { (try store.instances(), try store.lastBoot()) }
+        var (stored, boot) = try stored { (try store.instances(), try store.lastBoot()) }
+        lastGeneration = try self.stored { try store.lastGeneration() }
+        for index in stored.indices where stored[index].isActive {
+            // An earlier version has written down none.
+            if stored[index].grant == nil { stored[index].grant = try? catalogue.grant(of: stored[index]) }
+        }
         for instance in stored {
             instances[instance.id] = instance
             order.append(instance.id)

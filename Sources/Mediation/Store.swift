@@ -6,6 +6,9 @@ public protocol Store: Sendable {
     /// What the host's boot was when autostarted instances were last started; nil: never.
     func lastBoot() throws -> String?
 
+    /// The greatest generation that an instance was ever stored with, one that is gone too; 0: none.
+    func lastGeneration() throws -> Int
+
     /// Makes a change.
     ///
     /// - Returns: the journal entries as they were numbered.

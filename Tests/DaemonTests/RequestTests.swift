@@ -37,6 +37,19 @@ extension DaemonTests {
             #expect(try daemon.request("GET", "/v1/vgpus/\(id)").status == 404)
         }
 
+        @Test func aStopCanNameTheStartThatItEnds() throws {
+            let id = try daemon.define()
+            let path = "/v1/vgpus/\(id)"
+            #expect(try daemon.vgpu(id)["generation"] == nil)
+            let first = try #require(try daemon.request("POST", "\(path)/start").json["generation"]?.int)
+            #expect(try daemon.request("POST", "\(path)/stop?generation=\(first)").status == 200)
+            let second = try #require(try daemon.request("POST", "\(path)/start").json["generation"]?.int)
+            let late = try daemon.request("POST", "\(path)/stop?generation=\(first)")
+            #expect(late.status == 409 && late.detail.contains("as \(second)"), "\(late)")
+            #expect(try daemon.vgpu(id)["state"] == "running")
+            #expect(try daemon.request("POST", "\(path)/stop?generation=x").status == 400)
+        }
+
         @Test func typesSayHowManyMoreThereCanBe() throws {
             func available() throws -> Int? {
                 let types = try daemon.request("GET", "/v1/types").json["types"]?.array
@@ -123,7 +136,14 @@ extension DaemonTests {
                     "GET", "/v1/vgpus/00000000-0000-4000-8000-000000000000", nil, 404,
                     "00000000-0000-4000-8000-000000000000"
                 ),
-                ("GET", "/v1/events?limit=0", nil, 400, "'limit' is '0'"), ("GET", "/v1/%zz", nil, 400, "'%'"),
+                ("GET", "/v1/events?limit=0", nil, 400, "'limit' is '0'"),
+                ("GET", "/v1/events?since=abc", nil, 400, "'since', but can have only after, limit"),
+                ("GET", "/v1/status?x", nil, 400, "'x', but can have none"),
+                (
+                    "POST", "/v1/vgpus",
+                    #"{"parent":"cpu","type":"virtio-gpu","attributes":{"render-node":"/etc/shadow"}}"#, 422,
+                    "'render-node'"
+                ), ("GET", "/v1/%zz", nil, 400, "'%'"),
                 ("GET", "/v1/%ff", nil, 400, "UTF-8"),
                 ("POST", "/v1/vgpus", "{", 400, "JSON"), ("POST", "/v1/vgpus", "[]", 400, "object"),
                 ("POST", "/v1/vgpus", #"{"parent":"cpu"}"#, 400, "type"),

@@ -19,6 +19,10 @@ import Testing
         full.state = .restarting
         full.process = ProcessIdentity(id: 4711, startTime: .max, boot: "this one")
         full.restarts = 3
+        full.generation = 7
+        full.grant = Grant(
+            device: "bochs-display", limits: Limits(videoMemory: 16 << 20, weight: 50, frameRate: 30),
+            options: [Attribute("resolution", "800x600"), Attribute("edid", "on")])
         var bare = vgpu()
         bare.isDefined = false
         bare.owner = Instance.Owner(user: nil, group: nil)
@@ -52,6 +56,39 @@ import Testing
         try database.commit(StoreChange(saved: [instances[0]]))
         #expect(try database.instances().map(\.id) == [instances[1].id, instances[2].id, instances[0].id])
         #expect(try database.instances().last?.attributes == instances[0].attributes)
+    }
+
+    @Test func theLastGenerationIsKnownWhenItsInstanceIsGone() throws {
+        let folder = try Folder()
+        do {
+            let database = try Database(path: folder.database)
+            #expect(try database.lastGeneration() == 0)
+            var (first, second) = (vgpu(), vgpu())
+            (first.generation, second.generation) = (12, 9)
+            try database.commit(StoreChange(saved: [first, second]))
+            try database.commit(StoreChange(removed: [first.id]))
+        }
+        #expect(try Database(path: folder.database).lastGeneration() == 12)
+    }
+
+    @Test func whatAnEarlierVersionHasStoredIsRead() throws {
+        let folder = try Folder()
+        do {
+            let connection = try Connection(path: folder.database)
+            try connection.migrate(Array(Schema.migrations[..<2]), path: folder.database)
+            try connection.runScript(
+                """
+                INSERT INTO instance (uuid, parent, type, is_autostarted, is_defined, has_owner, state, restarts,
+                    process_id, process_start_time, process_boot, aperture)
+                VALUES ('11111111-2222-4333-8444-555555555555', 'cpu', 'small', 1, 1, 0, 'running', 2, 4711, 99, 'boot',
+                    16777216);
+                INSERT INTO attribute (instance, ordinal, name, value) VALUES (1, 0, 'vram', '8M');
+                """)
+        }
+        let instance = try #require(try Database(path: folder.database).instances().first)
+        #expect(instance.state == .running && instance.process?.id == 4711 && instance.aperture == 16 << 20)
+        #expect(instance.attributes == [Attribute("vram", "8M")])
+        #expect(instance.grant == nil && instance.generation == 0)
     }
 
     @Test func aRemovedInstanceTakesItsAttributesAlong() throws {

@@ -14,6 +14,7 @@ final class ObservedStore: Store {
     private struct Observation {
         var isBroken = false
         var adoptions: [[InstanceID?]] = []
+        var refused: [Instance] = []
         var waiting: [(kind: String, instance: InstanceID?, CheckedContinuation<JournalEntry, Never>)] = []
     }
 
@@ -30,8 +31,12 @@ final class ObservedStore: Store {
     /// Whom each change adopted that adopted anybody.
     var adoptions: [[InstanceID?]] { observation.withLock { $0.adoptions } }
 
+    /// What couldn't be stored while it was broken.
+    var refused: [Instance] { observation.withLock { $0.refused } }
+
     func instances() throws -> [Instance] { try database.instances() }
     func lastBoot() throws -> String? { try database.lastBoot() }
+    func lastGeneration() throws -> Int { try database.lastGeneration() }
 
     func journal(after number: Int, instance: InstanceID?, limit: Int) throws -> [JournalEntry] {
         try database.journal(after: number, instance: instance, limit: limit)
@@ -39,7 +44,10 @@ final class ObservedStore: Store {
 
     func commit(_ change: StoreChange) throws -> [JournalEntry] {
         let (entries, told) = try observation.withLock { observation in
-            guard !observation.isBroken else { throw Broken() }
+            guard !observation.isBroken else {
+                observation.refused += change.saved
+                throw Broken()
+            }
             let entries = try database.commit(change)
             let adopted = entries.filter { $0.kind == "adopted" }.map(\.instance)
             if !adopted.isEmpty { observation.adoptions.append(adopted) }
@@ -98,7 +106,7 @@ final class Bench {
         store = try ObservedStore()
         root = "/tmp/mediation-\(getpid())-\(UInt32.random(in: 0 ... .max))"
         try Directories(root: root).make()
-        manager = try Self.manager(root, store, configure)
+        manager = try Self.manager(root, store, nil, configure)
     }
 
     deinit {
@@ -115,19 +123,23 @@ final class Bench {
     }
 
     private static func manager(
-        _ root: String, _ store: ObservedStore, _ configure: (inout Manager.Configuration) -> Void = { _ in }
+        _ root: String, _ store: ObservedStore, _ catalogue: Catalogue? = nil,
+        _ configure: (inout Manager.Configuration) -> Void = { _ in }
     ) throws -> Manager {
         var configuration = Manager.Configuration(
             program: try Program.folder.appendingPathComponent("mediated-device").path)
         configuration.checkpointInterval = .milliseconds(1)
         configure(&configuration)
         return Manager(
-            catalogue: try catalogue, directories: Directories(root: root), store: store, configuration: configuration)
+            catalogue: try catalogue ?? Self.catalogue, directories: Directories(root: root), store: store,
+            configuration: configuration)
     }
 
     /// Another manager over the same store and folders, as if the first had been killed.
-    func replaceManager() throws {
-        manager = try Self.manager(root, store)
+    ///
+    /// - Parameter catalogue: what an administrator has made of it meanwhile.
+    func replaceManager(_ catalogue: Catalogue? = nil) throws {
+        manager = try Self.manager(root, store, catalogue)
     }
 
     var directories: Directories { Directories(root: root) }

@@ -43,13 +43,44 @@ import Testing
         defer { try? FileManager.default.removeItem(atPath: root) }
         try write("", to: "dev/dri/renderD128")
         func options(_ parent: String) throws -> [String] {
-            var instance = Instance(id: InstanceID(), parent: parent, type: "virtio-gpu")
-            instance.attributes = [Attribute("renderer", "none")]
+            let instance = Instance(id: InstanceID(), parent: parent, type: "virtio-gpu")
             return try catalogue.device(of: instance).options.filter { $0.hasPrefix("render") }
         }
-        #expect(try options("cpu") == ["renderer=none"])
+        #expect(try options("cpu") == [])
         #expect(try options("software") == ["renderer=virgl"])
         #expect(try options("renderD128") == ["render-node=\(root)/dev/dri/renderD128", "renderer=virgl"])
+    }
+
+    /// A render node is any file of the host's, which root opens: it isn't chosen by whoever may define a vGPU.
+    @Test(arguments: ["renderer=virgl", "renderer=none", "render-node=/etc/shadow"], ["cpu", "software"])
+    func nobodyElseDecidesWhoDraws(word: String, parent: String) throws {
+        let sides = word.split(separator: "=").map(String.init)
+        let attribute = Attribute(sides[0], sides[1])
+        let catalogue = try catalogue
+        let instance = Instance(id: InstanceID(), parent: parent, type: "virtio-gpu", attributes: [attribute])
+        do throws(MediationError) {
+            try catalogue.check(instance)
+            Issue.record("It was taken.")
+        } catch {
+            #expect(error.code == .invalid && error.description.contains("'\(attribute.name)'"), "\(error)")
+            #expect(error.description.hasSuffix("For 3D take software."), "\(error)")
+        }
+    }
+
+    @Test func whatIsTooLongIsNotStored() throws {
+        let catalogue = try catalogue
+        func check(_ attribute: Attribute) throws(MediationError) {
+            try catalogue.check(
+                Instance(id: InstanceID(), parent: "cpu", type: "serial", attributes: [attribute]))
+        }
+        try check(Attribute("line", "unix:/" + String(repeating: "x", count: 100)))
+        for attribute in [
+            Attribute("line", String(repeating: "x", count: 4097)), Attribute(String(repeating: "x", count: 65), "1"),
+        ] {
+            let error = #expect(throws: MediationError.self) { try check(attribute) }
+            #expect(error?.code == .invalid)
+            #expect(error?.description.contains("can have") == true, "\(error?.description ?? "")")
+        }
     }
 
     @Test func aParentWithARendererBacksOnlyWhatDraws() throws {

@@ -9,11 +9,14 @@ struct Router: Sendable {
         let method: HTTPMethod
         /// Words, and `{name}` where anything may stand.
         let pattern: String
+        /// The parameters that the query may have.
+        let query: Set<String>
         let handler: Handler
 
-        init(_ method: HTTPMethod, _ pattern: String, _ handler: @escaping Handler) {
+        init(_ method: HTTPMethod, _ pattern: String, query: Set<String> = [], _ handler: @escaping Handler) {
             self.method = method
             self.pattern = pattern
+            self.query = query
             self.handler = handler
         }
 
@@ -55,6 +58,12 @@ struct Router: Sendable {
                     "The method is \(request.method.rawValue), but here it can be \(allowed)."))
             response.headers.append((name: "allow", value: allowed))
             return response
+        }
+        if let unknown = request.query.keys.first(where: { !match.route.query.contains($0) }) {
+            let known = match.route.query.sorted().joined(separator: ", ")
+            throw Problem(
+                .badRequest, .invalid,
+                "The query has a parameter '\(unknown)', but can have \(known.isEmpty ? "none" : "only \(known)").")
         }
         return try await match.route.handler(request, match.parameters)
     }

@@ -23,7 +23,7 @@ extension ParentStatus {
     init(_ parent: Parent, _ catalogue: Catalogue, _ instances: [Instance]) {
         self.init(
             name: parent.name, description: parent.description, videoMemory: parent.videoMemory,
-            videoMemoryLeft: max(0, catalogue.videoMemoryLeft(of: parent, instances)),
+            videoMemoryLeft: catalogue.videoMemoryLeft(of: parent, instances),
             active: instances.count { $0.parent == parent.name && $0.isActive })
     }
 }

@@ -22,7 +22,7 @@ extension Routes {
                         try await manager.ask(id) { client in try client.info() }
                     })
             },
-            Router.Route(.GET, "/v1/vgpus/{uuid}/screenshot") {
+            Router.Route(.GET, "/v1/vgpus/{uuid}/screenshot", query: ["head"]) {
                 [manager, pictures] request, parameters throws(Problem) in
                 let id = try instanceID(parameters[0])
                 let head = try request.number("head", in: 0...15, otherwise: 0)
@@ -48,7 +48,8 @@ extension Routes {
             Router.Route(.DELETE, "/v1/vgpus/{uuid}/monitors/{head}") { [self] _, parameters throws(Problem) in
                 try await connect(nil, parameters)
             },
-            Router.Route(.GET, "/v1/vgpus/{uuid}/log") { [manager] request, parameters throws(Problem) in
+            Router.Route(.GET, "/v1/vgpus/{uuid}/log", query: ["lines", "after"]) {
+                [manager] request, parameters throws(Problem) in
                 let id = try instanceID(parameters[0])
                 let count = try request.number("lines", in: 1...10_000, otherwise: 100)
                 let after = try request.number("after", in: 0...Int.max, otherwise: -1)

@@ -8,7 +8,8 @@ extension Routes {
 
     var journal: [Router.Route] {
         [
-            Router.Route(.GET, "/v1/events") { [manager] request, _ throws(Problem) in
+            Router.Route(.GET, "/v1/events", query: ["after", "limit", "wait", "vgpu"]) {
+                [manager] request, _ throws(Problem) in
                 let after = try request.number("after", in: 0...Int.max, otherwise: 0)
                 let limit = try request.number("limit", in: 1...1000, otherwise: 1000)
                 let wait = try request.number("wait", in: 0...Self.longestWait, otherwise: 0)

@@ -52,10 +52,15 @@ extension Routes {
                 return try HTTPResponse(
                     vgpu(try await answering { () throws(MediationError) in try await manager.start(id) }))
             },
-            Router.Route(.POST, "/v1/vgpus/{uuid}/stop") { [self] _, parameters throws(Problem) in
+            Router.Route(.POST, "/v1/vgpus/{uuid}/stop", query: ["generation"]) {
+                [self] request, parameters throws(Problem) in
                 let id = try instanceID(parameters[0])
+                let generation = try request.number("generation", in: 0...Int.max, otherwise: -1)
                 return try HTTPResponse(
-                    vgpu(try await answering { () throws(MediationError) in try await manager.stop(id) }))
+                    vgpu(
+                        try await answering { () throws(MediationError) in
+                            try await manager.stop(id, generation: generation < 0 ? nil : generation)
+                        }))
             },
         ]
     }
@@ -66,6 +71,7 @@ extension Routes {
             defined: instance.isDefined, autostart: instance.isAutostarted,
             attributes: Dictionary(instance.attributes.map { ($0.name, $0.value) }) { _, last in last },
             owner: instance.owner.map { VGPU.Owner(user: $0.user, group: $0.group) }, restarts: instance.restarts,
+            generation: instance.isActive ? instance.generation : nil,
             socket: instance.isActive ? directories.socket(of: instance.id) : nil, pid: instance.process?.id)
     }
 }

@@ -44,29 +44,42 @@ public struct Catalogue: Sendable {
         return type
     }
 
-    // MARK: Checks
+    // MARK: What instances have
 
-    /// What an instance may use, by its type and its attributes.
+    /// What an instance has, or would get now. Its parent and type must be there for the latter.
+    public func grant(of instance: Instance) throws(MediationError) -> Grant {
+        if let grant = instance.grant { return grant }
+        let (parent, type) = (try parent(instance.parent), try type(instance.type))
+        guard parent.backs(type) else {
+            let fit = parents.filter { $0.backs(type) }.map(\.name)
+            throw MediationError(
+                .invalid,
+                "Parent '\(parent.name)' has nothing for a '\(instance.type)', which draws no 3D. Take \(fit.joined(separator: " or "))."
+            )
+        }
+        // What is drawn by whom is the parent's to say.
+        return Grant(device: type.device, limits: type.limits, options: type.options + parent.options)
+    }
+
+    /// What an instance may use.
     public func limits(of instance: Instance) throws(MediationError) -> Limits {
-        try type(instance.type).limits.changed(by: instance.attributes)
+        try grant(of: instance).limits.changed(by: instance.attributes)
     }
 
     /// The device's name and the options to make it with.
     public func device(of instance: Instance) throws(MediationError) -> (name: String, options: [String]) {
-        let type = try type(instance.type)
+        let grant = try grant(of: instance)
         let limits = try limits(of: instance)
-        var options = type.options + instance.attributes.filter { !$0.isLimit }
+        var options = grant.options + instance.attributes.filter { !$0.isLimit }
         if let aperture = instance.aperture { options.append(Attribute(Self.aperture, "\(aperture)")) }
         if limits.videoMemory > 0 {
             options.append(Attribute(Limits.Name.videoMemory.rawValue, "\(limits.videoMemory)"))
         }
         if limits.frameRate > 0 { options.append(Attribute(Limits.Name.frameRate.rawValue, "\(limits.frameRate)")) }
-        // What is drawn by whom is the parent's to say.
-        options += try parent(instance.parent).options
         // What is said last counts, as where somebody writes to a file twice.
         var values: [String: String] = [:]
         for option in options { values[option.name] = option.value }
-        return (type.device, values.sorted { $0.key < $1.key }.map { Attribute($0.key, $0.value).word })
+        return (grant.device, values.sorted { $0.key < $1.key }.map { Attribute($0.key, $0.value).word })
     }
 
     /// What the aperture of a running instance's device stays, whatever becomes of its video memory: unless it is said it follows
@@ -75,42 +88,54 @@ public struct Catalogue: Sendable {
     /// - Returns: nil where it follows as before, or there is none.
     func aperture(of before: Instance, for after: Instance) throws(MediationError) -> Int? {
         if let aperture = before.aperture { return aperture }
-        let device = try device(of: before).name
+        let device = try device(of: before)
         let memory = try limits(of: before).videoMemory
-        guard memory > 0, try limits(of: after).videoMemory != memory,
+        guard try limits(of: after).videoMemory != memory,
             DeviceCatalog.types.contains(where: {
-                $0.name == device && $0.options.contains { $0.name == Self.aperture }
+                $0.name == device.name && $0.options.contains { $0.name == Self.aperture }
             }),
-            !after.attributes.contains(where: { $0.name == Self.aperture })
+            Self.aperture(among: device.options) == nil
         else { return nil }
+        return Self.aperture(for: memory)
+    }
+
+    /// How much video memory the guest of an instance sees, in bytes: more than the limit, where it has an aperture.
+    func visibleVideoMemory(of instance: Instance) throws(MediationError) -> Int {
+        let memory = try limits(of: instance).videoMemory
+        return try Self.aperture(among: device(of: instance).options) ?? Self.aperture(for: memory) ?? 0
+    }
+
+    private static func aperture(among options: [String]) -> Int? {
+        options.first { $0.hasPrefix("\(aperture)=") }
+            .flatMap { try? Attribute(aperture, String($0.dropFirst(aperture.count + 1))).number(in: 1...Int.max) }
+    }
+
+    /// A power of two, as BARs have it; nil where there is no video memory.
+    private static func aperture(for memory: Int) -> Int? {
+        guard memory > 0, memory <= 1 << (Int.bitWidth - 2) else { return nil }
         return 1 << (Int.bitWidth - (memory - 1).leadingZeroBitCount)
     }
 
     /// The option of a display that says how much video memory its guest sees.
     private static let aperture = "aperture"
 
-    /// Whether an instance could be made some day: its parent and type exist, and its attributes fit.
+    // MARK: Checks
+
+    /// Whether an instance could be made some day: its parent and type exist, unless it runs already, and its attributes fit.
     public func check(_ instance: Instance) throws(MediationError) {
-        let parent = try parent(instance.parent)
-        guard parent.backs(try type(instance.type)) else {
-            let fit = parents.filter { (try? type(instance.type)).map($0.backs) ?? false }.map(\.name)
-            throw MediationError(
-                .invalid,
-                "Parent '\(parent.name)' has nothing for a '\(instance.type)', which draws no 3D. Take \(fit.joined(separator: " or "))."
-            )
-        }
-        // A program's arguments end there: the device would get something else than what is checked here.
-        if let attribute = instance.attributes.first(where: { $0.word.utf8.contains(0) }) {
-            throw MediationError(.invalid, "The attribute '\(attribute.name)' must not hold a zero.")
-        }
-        let limits = try limits(of: instance)
-        guard limits.videoMemory <= parent.videoMemory else {
-            throw MediationError(
-                .exhausted,
-                "It needs \(limits.videoMemory) bytes of video memory, but parent '\(parent.name)' has \(parent.videoMemory) in all."
-            )
-        }
+        for attribute in instance.attributes { try Self.check(attribute) }
+        // What an earlier version has let one have that runs stays its own.
+        if instance.grant == nil { try checkRenderer(instance) }
         let device = try device(of: instance)
+        if instance.grant == nil {
+            let (parent, limits) = (try parent(instance.parent), try limits(of: instance))
+            guard limits.videoMemory <= parent.videoMemory else {
+                throw MediationError(
+                    .exhausted,
+                    "It needs \(limits.videoMemory) bytes of video memory, but parent '\(parent.name)' has \(parent.videoMemory) in all."
+                )
+            }
+        }
         do throws(OptionError) {
             try DeviceCatalog.check(device.name, options: device.options)
         } catch {
@@ -118,16 +143,49 @@ public struct Catalogue: Sendable {
         }
     }
 
+    /// The longest name and value of an attribute, in bytes: they are stored, and listed.
+    static let attributeLimits = (name: 64, value: 4096)
+
+    private static func check(_ attribute: Attribute) throws(MediationError) {
+        let limits = attributeLimits
+        guard attribute.name.utf8.count <= limits.name else {
+            throw MediationError(
+                .invalid, "An attribute's name has \(attribute.name.utf8.count) bytes, but can have \(limits.name).")
+        }
+        guard attribute.value.utf8.count <= limits.value else {
+            throw MediationError(
+                .invalid,
+                "The attribute '\(attribute.name)' has \(attribute.value.utf8.count) bytes, but can have \(limits.value)."
+            )
+        }
+        // A program's arguments end there: the device would get something else than what is checked here.
+        guard !attribute.word.utf8.contains(0) else {
+            throw MediationError(.invalid, "The attribute '\(attribute.name)' must not hold a zero.")
+        }
+    }
+
+    /// What draws is the parent's to say.
+    private func checkRenderer(_ instance: Instance) throws(MediationError) {
+        guard
+            let attribute = instance.attributes.first(where: { [Parent.renderer, Parent.renderNode].contains($0.name) })
+        else { return }
+        let drawing = parents.filter { $0.renderer != nil }.map(\.name)
+        let advice = drawing.isEmpty ? "There is none with 3D." : "For 3D take \(drawing.joined(separator: " or "))."
+        throw MediationError(
+            .invalid, "The attribute '\(attribute.name)' can't be chosen: the parent says what draws. \(advice)")
+    }
+
     // MARK: What is left
 
-    /// Video memory of a parent that no active instance has, in bytes.
+    /// Video memory of a parent that no active instance has, in bytes; 0 also where they have more than it: an administrator may
+    /// have lowered that while they ran.
     public func videoMemoryLeft(of parent: Parent, _ instances: some Sequence<Instance>) -> Int {
-        instances.reduce(parent.videoMemory) { left, instance in
-            guard instance.isActive, instance.parent == parent.name, let limits = try? limits(of: instance) else {
-                return left
-            }
-            return left - limits.videoMemory
+        var left = parent.videoMemory
+        for instance in instances where instance.isActive && instance.parent == parent.name {
+            // More than there is in all is nothing left, too; so no sum overflows.
+            left -= min(left, (try? limits(of: instance).videoMemory) ?? 0)
         }
+        return left
     }
 
     /// How many more instances of a type a parent could back now. sysfs's `available_instances`
@@ -135,23 +193,23 @@ public struct Catalogue: Sendable {
         -> Int
     {
         guard parent.backs(type) else { return 0 }
-        let left = max(0, videoMemoryLeft(of: parent, instances))
         // What takes no video memory is bounded by processes, and these by the host.
-        return type.limits.videoMemory == 0 ? Self.mostInstances : left / type.limits.videoMemory
+        guard type.limits.videoMemory > 0 else { return Self.mostInstances }
+        return videoMemoryLeft(of: parent, instances) / type.limits.videoMemory
     }
 
     /// What is said of a type that needs nothing of its parent.
     public static let mostInstances = 1024
 
-    /// Whether there is room for one more instance.
+    /// Whether there is room for one more instance, or for one that is to have more than it has.
     public func checkRoom(for instance: Instance, beside others: some Sequence<Instance>) throws(MediationError) {
-        let parent = try parent(instance.parent)
-        let left = videoMemoryLeft(of: parent, others)
         let needed = try limits(of: instance).videoMemory
+        // Its parent may be gone.
+        let left = parents.first { $0.name == instance.parent }.map { videoMemoryLeft(of: $0, others) } ?? 0
         guard needed <= left else {
             throw MediationError(
                 .exhausted,
-                "It needs \(needed) bytes of video memory, but parent '\(parent.name)' has \(left) left. Stop another vGPU, or take less."
+                "It needs \(needed) bytes of video memory, but parent '\(instance.parent)' has \(left) left. Stop another vGPU, or take less."
             )
         }
     }

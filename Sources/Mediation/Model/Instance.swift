@@ -13,6 +13,10 @@ public struct Instance: Equatable, Codable, Sendable {
     public var state: State
     /// Its device process, while there is one.
     public var process: ProcessIdentity?
+    /// What it was granted when it was started, while it is active.
+    public var grant: Grant?
+    /// The number of its last start, which no other start has had, of no vGPU; 0: it was never started.
+    public var generation: Int
     /// The aperture that its device has while it runs, in bytes, where it doesn't follow from its attributes: the video memory
     /// has changed since it was started.
     public var aperture: Int?
@@ -52,9 +56,20 @@ public struct Instance: Equatable, Codable, Sendable {
         self.owner = owner
         self.isDefined = isDefined
         state = .stopped
+        generation = 0
         restarts = 0
     }
 
     /// Whether it takes its share of the parent. sysfs's `available_instances` goes down with it.
     public var isActive: Bool { state != .stopped && state != .failed }
+
+    /// Gives back what it has as long as it is active.
+    ///
+    /// - Parameter state: what it is from here on.
+    mutating func end(_ state: State) {
+        self.state = state
+        process = nil
+        grant = nil
+        aperture = nil
+    }
 }

@@ -29,12 +29,17 @@ public struct Parent: Equatable, Codable, Sendable {
     /// Whether it is one for vGPUs of a type: those with a renderer are for devices that can have one.
     public func backs(_ type: InstanceType) -> Bool {
         guard renderer != nil else { return true }
-        return DeviceCatalog.types.contains { $0.name == type.device && $0.options.contains { $0.name == "renderer" } }
+        return DeviceCatalog.types.contains {
+            $0.name == type.device && $0.options.contains { $0.name == Self.renderer }
+        }
     }
 
-    /// The group that may open its render node, such as `render`; nil for root's, and for what has none.
-    var group: UInt32? {
-        guard case .node(let path) = renderer else { return nil }
+    /// The options that say what draws, and which are nobody's to choose who defines a vGPU: a render node is any file of the host's.
+    static let renderer = "renderer"
+    static let renderNode = "render-node"
+
+    /// The group that may open a render node, such as `render`; nil for root's.
+    static func group(ofNode path: String) -> UInt32? {
         var status = stat()
         return stat(path, &status) == 0 && status.st_gid != 0 ? status.st_gid : nil
     }
@@ -43,8 +48,8 @@ public struct Parent: Equatable, Codable, Sendable {
     var options: [Attribute] {
         switch renderer {
         case nil: []
-        case .software: [Attribute("renderer", "virgl")]
-        case .node(let path): [Attribute("renderer", "virgl"), Attribute("render-node", path)]
+        case .software: [Attribute(Self.renderer, "virgl")]
+        case .node(let path): [Attribute(Self.renderer, "virgl"), Attribute(Self.renderNode, path)]
         }
     }
 }

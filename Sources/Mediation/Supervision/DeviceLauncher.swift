@@ -29,16 +29,22 @@ struct DeviceLauncher: Sendable {
     struct Failure: Error, CustomStringConvertible {
         let step: String
         let error: Errno
-        var description: String { "Can't \(step): \(error)." }
+        var description: String {
+            error == .fileExists
+                ? "Can't \(step): something else is there. Remove it." : "Can't \(step): \(error)."
+        }
     }
 
     /// A process that waits to be told that it is known.
     struct Started: ~Copyable {
         let identity: ProcessIdentity
+        /// Whether it goes on from a saved state: whether there was one.
+        let isRestored: Bool
         private let gate: Descriptor
 
-        fileprivate init(identity: ProcessIdentity, gate: consuming Descriptor) {
+        fileprivate init(identity: ProcessIdentity, isRestored: Bool, gate: consuming Descriptor) {
             self.identity = identity
+            self.isRestored = isRestored
             self.gate = gate
         }
 
@@ -64,12 +70,31 @@ struct DeviceLauncher: Sendable {
     /// Whether control groups share out the processor. Where they don't, nice values do (``Weight``).
     var hasProcessorGroups: Bool { groups?.controllers.contains("cpu") ?? false }
 
-    /// Makes the sockets and starts the process.
+    /// Makes the sockets and starts the process. When it throws nothing is left that it has made, and nothing else is gone.
     func start(_ order: Order) throws(Failure) -> Started {
         let listener = try makeSocket(order)
-        let control = try step("make the control socket") { () throws(Errno) in
-            try UnixListener(path: directories.control(of: order.id), mode: 0o600, leavesPath: true)
+        let control: UnixListener
+        do throws(Failure) { control = try makeControl(order) } catch {
+            removeSocket(directories.socket(of: order.id))
+            rmdir(directories.folder(of: order.id))
+            throw error
         }
+        do throws(Failure) { return try start(order, listener, control) } catch {
+            clean(order.id)
+            throw error
+        }
+    }
+
+    private func makeControl(_ order: Order) throws(Failure) -> UnixListener {
+        let path = directories.control(of: order.id)
+        return try step("make the control socket '\(path)'") { () throws(Errno) in
+            try UnixListener(path: path, mode: 0o600, leavesPath: true)
+        }
+    }
+
+    private func start(
+        _ order: Order, _ listener: UnixListener, _ control: UnixListener
+    ) throws(Failure) -> Started {
         let log = try step("open the log") { () throws(Errno) in try openLog(of: order.id) }
         var pipe: [Int32] = [-1, -1]
         guard Glibc.pipe(&pipe) == 0 else { throw Failure(step: "make a pipe", error: Errno(rawValue: errno)) }
@@ -95,9 +120,12 @@ struct DeviceLauncher: Sendable {
             let process = try ChildProcess.spawn(
                 program, arguments, passing: descriptors, without: Self.withheldVariables, standardError: log.raw,
                 isDetached: true)
-            return try ProcessIdentity(of: process)
+            do throws(Errno) { return try ProcessIdentity(of: process) } catch {
+                ChildProcess.end(process)
+                throw error
+            }
         }
-        let started = Started(identity: identity, gate: gate)
+        let started = Started(identity: identity, isRestored: state.raw != nil, gate: gate)
         // Before it serves anybody, so that nothing is charged to the daemon but what a process starts with, and what it
         // starts itself, a renderer, has the same share.
         if order.limits.weight != Limits.standardWeight, !hasProcessorGroups {
@@ -140,17 +168,18 @@ struct DeviceLauncher: Sendable {
         return try step("make the socket '\(path)'") { () throws(Errno) in
             // The one above has another mode, and is the daemon's to make.
             try makeFolder(folder, mode: 0o700, makesParents: false)
-            let listener = try UnixListener(path: path, mode: 0o600, leavesPath: true)
-            guard let owner = order.owner, geteuid() == 0 else { return listener }
+            let owner = geteuid() == 0 ? order.owner : nil
+            // Nobody can get to it before its folder lets them in.
+            let listener = try UnixListener(
+                path: path, mode: owner?.group == nil ? 0o600 : 0o660, leavesPath: true)
+            guard let owner else { return listener }
             // The folder stays root's, so that its owner can put nothing else into the socket's place. Whose group may enter
             // it: the owner's, or the main one of the owning user.
             let group = owner.group ?? owner.user.flatMap(Accounts.group(ofUser:)) ?? 0
-            for (place, user, mode) in [
-                (folder, 0, 0o710), (path, owner.user ?? 0, owner.group == nil ? 0o600 : 0o660),
-            ]
-                as [(String, UInt32, mode_t)]
-            {
-                guard chown(place, user, group) == 0, chmod(place, mode) == 0 else { throw Errno(rawValue: errno) }
+            try call { lchown(path, owner.user ?? 0, group) }
+            try withFolder(folder) { folder throws(Errno) in
+                try call { fchown(folder, 0, group) }
+                try call { fchmod(folder, 0o710) }
             }
             return listener
         }
@@ -162,12 +191,28 @@ struct DeviceLauncher: Sendable {
         return Descriptor(owning: raw)
     }
 
+    /// Kills a child for whose end nobody waits, and takes its status, on a thread of its own: one that sleeps in the kernel may take
+    /// its time.
+    func end(_ identity: ProcessIdentity) {
+        // Without a thread it stays a zombie until this process ends; it is killed in any case.
+        kill(identity.id, SIGKILL)
+        _ = try? Thread(name: "end", stackSize: 128 << 10) { ChildProcess.end(identity.id) }
+    }
+
     /// Removes the sockets and the control group of a device process that has ended.
     func clean(_ id: InstanceID) {
-        unlink(directories.socket(of: id))
-        rmdir(directories.folder(of: id))
-        unlink(directories.control(of: id))
+        let folder = directories.folder(of: id)
+        // One that was being made, when the manager was killed, has another name.
+        for name in names(inFolder: folder) { removeSocket("\(folder)/\(name)") }
+        rmdir(folder)
+        removeSocket(directories.control(of: id))
         groups?.remove(id)
+    }
+
+    /// Whatever else is there isn't ours.
+    func removeSocket(_ path: String) {
+        var status = stat()
+        if lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK { unlink(path) }
     }
 
     private func step<Value: ~Copyable>(_ name: String, _ body: () throws(Errno) -> Value) throws(Failure) -> Value {

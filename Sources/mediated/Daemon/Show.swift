@@ -49,6 +49,7 @@ struct Show: ParsableCommand {
             ["owner", vgpu.owner?.description ?? "the daemon's user"],
             ["restarts", "\(vgpu.restarts)"],
         ]
+        if let generation = vgpu.generation { rows.append(["generation", "\(generation)"]) }
         if let socket = vgpu.socket { rows.append(["socket", socket]) }
         if let pid = vgpu.pid { rows.append(["process", "\(pid)"]) }
         if let info {

@@ -10,11 +10,16 @@ struct Start: ParsableCommand {
         abstract: "Start a vGPU.",
         discussion: """
             One that is defined is named by its UUID. With a type, or a file, one that isn't defined is started: it is \
-            gone when it stops. Without a UUID it gets a new one, which is printed.
+            gone when it stops. Without a UUID it gets a new one, which is printed. With --json the vGPU is printed: its \
+            generation is what 'mediated stop --start' takes.
             """)
 
     @OptionGroup var vgpu: VGPUArgument
     @OptionGroup var definition: DefinitionOptions
+
+    @Flag(help: "Print JSON: the vGPU that was started.")
+    var json = false
+
     @OptionGroup var daemon: DaemonOptions
 
     func validate() throws {
@@ -35,14 +40,19 @@ struct Start: ParsableCommand {
             let made = try daemon.ask { client throws(DaemonClientError) in
                 try client.post("/v1/vgpus", wanted, as: VGPU.self)
             }
-            if vgpu.id == nil { print(made.uuid.printable) }
+            try tell(made, isNew: vgpu.id == nil)
         } else {
             let id = try vgpu.required()
             try daemon.check(id, isOf: definition.parent)
-            _ = try daemon.ask { client throws(DaemonClientError) in
+            let started = try daemon.ask { client throws(DaemonClientError) in
                 try client.post("/v1/vgpus/\(id)/start", as: VGPU.self)
             }
+            try tell(started, isNew: false)
         }
+    }
+
+    private func tell(_ vgpu: VGPU, isNew: Bool) throws(Failure) {
+        if json { print(try vgpu.json.prettyText) } else if isNew { print(vgpu.uuid.printable) }
     }
 }
 
@@ -60,6 +70,12 @@ struct Stop: ParsableCommand {
     @Option(name: .shortAndLong, help: "The vGPU's UUID, as for mdevctl.")
     var uuid: InstanceID?
 
+    @Option(
+        help: ArgumentHelp(
+            "Stop it only if it runs since this start: the 'generation' of 'mediated start --json'.",
+            valueName: "generation"))
+    var start: Int?
+
     @Option(help: "The process's control socket. [default: SOCKET.control]", completion: .file())
     var control: String?
 
@@ -73,12 +89,14 @@ struct Stop: ParsableCommand {
             throw ValidationError("Name what to stop: one UUID, or one socket.")
         }
         guard id == nil || control == nil else { throw ValidationError("--control goes with a socket.") }
+        guard id != nil || start == nil else { throw ValidationError("--start goes with a vGPU's UUID.") }
+        guard start ?? 0 >= 0 else { throw ValidationError("--start is \(start ?? 0), but must be a generation.") }
     }
 
     func run() throws {
         if let id {
             _ = try daemon.ask { client throws(DaemonClientError) in
-                try client.post("/v1/vgpus/\(id)/stop", as: VGPU.self)
+                try client.post("/v1/vgpus/\(id)/stop" + (start.map { "?generation=\($0)" } ?? ""), as: VGPU.self)
             }
         } else if let target {
             do throws(ControlClientError) {

@@ -26,6 +26,22 @@ import Testing
         #expect(try daemon.output("stop", uuid).isEmpty)
     }
 
+    @Test func aStopThatComesLateStopsNobodyElsesStart() throws {
+        let uuid = try daemon.define()
+        func start() throws -> String {
+            let vgpu = try JSON(parsing: daemon.output("start", uuid, "--json"))
+            #expect(vgpu["uuid"] == .string(uuid) && vgpu["state"] == "running")
+            return "\(try #require(vgpu["generation"]?.int))"
+        }
+        let first = try start()
+        #expect(try daemon.output("show", uuid).contains("\ngeneration  \(first)\n"))
+        #expect(try daemon.output("stop", uuid, "--start", first).isEmpty)
+        let second = try start()
+        try daemon.expectFailure(69, "is over", "stop", uuid, "--start", first)
+        #expect(try daemon.output("stop", uuid, "--start", second).isEmpty)
+        try daemon.expectFailure(64, "--start goes with a vGPU's UUID", "stop", "./socket", "--start", "1")
+    }
+
     @Test func whatIsNotDefinedIsGoneWhenItStops() throws {
         let uuid = UUID().uuidString.lowercased()
         let file = try daemon.scratch.write(#"{"mdev_type": "serial", "attrs": [{"line": "none"}]}"#, to: "a.json")
