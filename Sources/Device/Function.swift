@@ -270,10 +270,12 @@ public final class Function {
     }
 
     private func openGates() {
+        let (msi, msix) = (configuration.msi, configuration.msix)
         host.interrupts.gates = Interrupts.Gates(
             intxDisabled: configuration.command.contains(.intxDisable),
-            msiMask: configuration.msi?.mask ?? 0,
-            msixFunctionMasked: configuration.msix?.functionMasked ?? false)
+            msiMask: msi?.mask ?? 0,
+            msixFunctionMasked: msix?.functionMasked ?? false,
+            messageKind: msix?.enabled == true ? .msix : msi?.enabled == true ? .msi : nil)
     }
 
     /// Resets the function and the device: VFIO's DEVICE_RESET, a function-level reset of the guest's, and the end of D3hot.

@@ -47,10 +47,12 @@ public final class Interrupts {
         var msiMask: UInt32 = 0
         /// MSI-X message control, bit 14.
         var msixFunctionMasked = false
+        /// What the guest has switched on, of MSI and MSI-X.
+        var messageKind: InterruptKind?
     }
 
-    /// The hypervisor's end; nil while none is attached. Attaching does not replay what was lost
-    /// meanwhile, but the pin's level is passed on.
+    /// The hypervisor's end; nil while none is attached. Then, and until the hypervisor has set up what the guest has switched on,
+    /// messages are pending. The pin's level is passed on.
     public weak var sink: (any InterruptSink)? {
         didSet {
             pinSent = false
@@ -78,15 +80,17 @@ public final class Interrupts {
     // MARK: For devices
 
     /// Whether the guest has set up messages, MSI or MSI-X; by the pin alone otherwise.
-    public var usesMessages: Bool { sink?.messageKind != nil }
+    public var usesMessages: Bool { messageKind != nil }
+
+    private var messageKind: InterruptKind? { sink?.messageKind ?? gates.messageKind }
 
     /// Sends the message of `vector`, once, or leaves it pending while it is masked. Nothing happens
     /// while the guest uses neither MSI nor MSI-X.
     ///
     /// - Parameter vector: from 0; MSI has up to 32, MSI-X up to 2048. Others are ignored.
     public func raise(_ vector: Int) {
-        guard vector >= 0, vector < 2048, let sink, let kind = sink.messageKind else { return }
-        if isMasked(kind, vector) || !sink.send(kind, vector: vector) {
+        guard vector >= 0, vector < 2048, let kind = messageKind else { return }
+        if isMasked(kind, vector) || sink?.send(kind, vector: vector) != true {
             pending[vector / 64] |= 1 << UInt64(vector % 64)
             anythingPending = true
         }

@@ -17,6 +17,8 @@ public final class AddressSpace: MappedMemory {
     /// How many addresses are mapped; at most 2^64 - 1 are told.
     public var mappedBytes: UInt64 { UInt64(clamping: mapped) }
     private var mapped: UInt128 = 0
+    /// How often maps were taken away. Whoever finds nothing at an address can tell by it whether there was something before.
+    public private(set) var withdrawals: UInt64 = 0
 
     public init(maximumMaps: Int = 65_535) {
         self.maximumMaps = maximumMaps
@@ -105,6 +107,9 @@ public final class AddressSpace: MappedMemory {
         if gate.isOpen { onArrival() }
     }
 
+    /// Whether anything is mapped at an address.
+    public func isMapped(_ address: UInt64) -> Bool { maps.window(at: address) != nil }
+
     /// Whether there is a map with exactly these bounds, so that an unmap of them would succeed.
     public func hasMap(address: UInt64, size: UInt64) -> Bool {
         guard size > 0, size - 1 <= UInt64.max - address, let window = maps.window(at: address) else { return false }
@@ -135,6 +140,7 @@ public final class AddressSpace: MappedMemory {
             let region = maps.remove(address, through: address + (size - 1))
         else { throw .notMapped(address: address, size: size) }
         mapped -= UInt128(size)
+        withdrawals &+= 1
         forgetRecent()
         return withdraw([region], onRelease)
     }
@@ -150,6 +156,7 @@ public final class AddressSpace: MappedMemory {
         maps.forEach { _, region in regions.append(region) }
         maps = MapTable()
         mapped = 0
+        withdrawals &+= 1
         forgetRecent()
         return withdraw(regions, onRelease)
     }

@@ -5,6 +5,9 @@ import GuestMemory
 /// Both parts are walked from front to back, however the driver has cut them into pieces. The guest can change bytes after they
 /// were read: what is read once is the device's own copy. A piece outside guest memory fails the device
 /// (``VirtioPort/fail(_:)``), and reads and writes stop short then, as they do once the queue was reset.
+///
+/// Memory that isn't there for a reason that is not the driver's (``VirtioPort``) is waited for: a read stops short and the chain comes once
+/// more, so ``isInFlight`` is to be asked before what was read is acted on; a write is kept, and done when the memory is there.
 public final class Chain {
     /// Which of the chains in flight on its queue it is: no two have the same at a time. The same after a restored state.
     public let id: UInt16
@@ -16,6 +19,11 @@ public final class Chain {
     public private(set) var writable: Int
     /// How many bytes the device has written.
     public private(set) var written = 0
+    /// Whether the device has the chain: the driver hasn't got it back, its queue was not reset, and it doesn't come once more.
+    public var isInFlight: Bool { isOpen && generation == owner.generation }
+    private var isOpen = true
+    /// The last of the bytes written, for which there is no memory yet.
+    private(set) var unwritten: [UInt8] = []
 
     /// As the ring has them: the last may be of an indirect table.
     let descriptors: [Descriptor]
@@ -66,7 +74,7 @@ public final class Chain {
             done += piece.count
             advance(&reader, piece.count)
         }
-        readable -= done
+        if isOpen { readable -= done }
         return done
     }
 
@@ -119,12 +127,22 @@ public final class Chain {
     public func write(_ bytes: RawSpan) -> Int {
         var done = 0
         let count = min(bytes.byteCount, writable)
-        while done < count, let piece = piece(writer, upTo: count - done) {
-            guard owner.write(at: piece.address, from: bytes.extracting(done..<done + piece.count), for: self) else {
-                break
+        pieces: while done < count, unwritten.isEmpty, let piece = piece(writer, upTo: count - done) {
+            switch owner.write(at: piece.address, from: bytes.extracting(done..<done + piece.count), for: self) {
+            case .done:
+                done += piece.count
+                advance(&writer, piece.count)
+            case .awaited: break pieces
+            case .failed:
+                writable -= done
+                written += done
+                return done
             }
-            done += piece.count
-            advance(&writer, piece.count)
+        }
+        if done < count {
+            // Some memory isn't there yet.
+            unwritten += bytes.extracting(done..<count).withUnsafeBytes { Array($0) }
+            done = count
         }
         writable -= done
         written += done
@@ -146,10 +164,22 @@ public final class Chain {
         withUnsafeBytes(of: value) { write(RawSpan(_unsafeBytes: $0)) == $0.count }
     }
 
-    /// The driver has it back: its memory is none of the device's business any more.
+    /// The device has it no more: its memory is none of its business.
     func close() {
+        isOpen = false
         readable = 0
         writable = 0
+    }
+
+    /// Passes over the first bytes of the writable part, which are there already.
+    func skipWritten(_ count: Int) {
+        var left = min(max(count, 0), writable)
+        writable -= left
+        written += left
+        while left > 0, let piece = piece(writer, upTo: left) {
+            advance(&writer, piece.count)
+            left -= piece.count
+        }
     }
 
     // MARK: Pieces

@@ -127,11 +127,11 @@ final class PackedRing: Ring {
 
     func wantsInterrupt() throws(VirtioFailure) -> Bool {
         let gone = unconsidered
-        unconsidered = 0
         guard gone > 0 else { return false }
         // The driver stores its wish, then looks at the ring: here it is the other way round.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
         let event = try driverEvent.load(UInt32.self, at: 0)
+        unconsidered = 0
         switch event & Event.mask {
         case Event.disable: return false
         case Event.descriptor where hasEventIndex:

@@ -2,7 +2,8 @@ import GuestMemory
 
 /// The way by which driver and device hand chains to each other: a ``SplitRing`` or a ``PackedRing``.
 ///
-/// All of it is guest memory, which is copied and then checked. A failure leaves the ring unusable until it is made anew.
+/// All of it is guest memory, which is copied and then checked. When some of it isn't there the ring stays as it is, and the same
+/// can be tried again; any other failure leaves it unusable until it is made anew.
 protocol Ring: AnyObject {
     /// The next chain that the driver has made available; nil when there is none.
     func take() throws(VirtioFailure) -> RingChain?

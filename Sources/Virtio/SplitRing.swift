@@ -82,9 +82,9 @@ final class SplitRing: Ring {
         // virtq_used_elem: the head, then the length.
         let element = UInt64(id) | UInt64(written) << 32
         try deviceRing.store(element, at: Self.entries + 8 * (Int(used) % size))
-        used &+= 1
         // By a releasing store: the element, and the buffers' content, are there before the index tells of them.
-        try deviceRing.store(used, at: Self.index)
+        try deviceRing.store(used &+ 1, at: Self.index)
+        used &+= 1
     }
 
     func setNotifications(_ on: Bool) throws(VirtioFailure) {
@@ -100,15 +100,13 @@ final class SplitRing: Ring {
 
     func wantsInterrupt() throws(VirtioFailure) -> Bool {
         let before = considered
-        considered = used
         guard used != before else { return false }
         // The driver stores its wish, then looks at the index: here it is the other way round. Section 2.7.8.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
-        guard hasEventIndex else {
-            return try driverRing.load(UInt16.self, at: Self.flags) & Self.noInterrupt == 0
-        }
-        let event = try driverRing.load(UInt16.self, at: usedEvent)
+        let wish = try driverRing.load(UInt16.self, at: hasEventIndex ? usedEvent : Self.flags)
+        considered = used
+        guard hasEventIndex else { return wish & Self.noInterrupt == 0 }
         // Whether the event is among the indexes from `before` up to but not including `used`, modulo 2^16.
-        return used &- event &- 1 < used &- before
+        return used &- wish &- 1 < used &- before
     }
 }

@@ -68,6 +68,7 @@ public final class VirtioFunction<Driver: VirtioDevice>: Device {
 
     public func write(_ bar: Int, at offset: UInt64, width: AccessWidth, value: UInt64) {
         guard bar == VirtioPCI.bar, let (structure, place) = VirtioPCI.structure(at: offset) else { return }
+        port.driverActs()
         switch structure {
         case .common: VirtioPCI.registers.write(at: place, width: width, value: value) { store($1, to: $0) }
         case .interruptStatus: break
@@ -82,6 +83,7 @@ public final class VirtioFunction<Driver: VirtioDevice>: Device {
 
     public func ring(_ doorbell: Doorbell) {
         guard let (_, place) = VirtioPCI.structure(at: doorbell.offset) else { return }
+        port.driverActs()
         port.notify(VirtioPCI.queue(notifiedAt: place))
     }
 

@@ -1,8 +1,13 @@
 import Device
+import GuestMemory
 import Linux
 
 /// What a virtio device may use: its queues and the host. Behind it are the handshake with the driver and the interrupts.
 /// VIRTIO 1.2, sections 2.1, 2.2 and 3.1.
+///
+/// A ring or buffer that isn't in guest memory is the driver's fault, and the device needs a reset then; but not while the client is away,
+/// or has not mapped everything yet, or while the function is no bus master. What is due meanwhile waits: queues are gone on with, and
+/// answers given, whenever there is more memory in reach. ``isAwaited(_:)``
 public final class VirtioPort {
     /// The guest's memory, and the loop of the device's thread.
     public let host: Host
@@ -27,6 +32,8 @@ public final class VirtioPort {
     /// The message that tells of such changes.
     var configurationVector = noVector
 
+    /// The address space's count when the driver last did something; nil before it does in a restored device.
+    private var withdrawalsSeen: UInt64? = 0
     private var isRunning = true
     private var isInTurn = false
     /// Makes the loop call queues that are due.
@@ -50,10 +57,12 @@ public final class VirtioPort {
             resumption.consume()
             resume()
         }
+        host.memory.onArrival = { [unowned self] in memoryArrived() }
     }
 
     deinit {
         if let resumptionToken { host.loop.unwatch(resumptionToken) }
+        host.memory.onArrival = {}
     }
 
     /// Takes up the device whose port it is.
@@ -75,7 +84,7 @@ public final class VirtioPort {
         do throws(VirtioFailure) {
             return try queues[queue].next()
         } catch {
-            fail(error)
+            handle(error, at: queues[queue])
             return nil
         }
     }
@@ -88,10 +97,19 @@ public final class VirtioPort {
         do throws(VirtioFailure) {
             try queue.give(chain)
             // What is given in one turn is told with one interrupt.
-            if !isInTurn { try tell(queue) }
+            if !isInTurn, queue.hasNews { try tell(queue) }
         } catch {
-            fail(error)
+            handle(error, at: queue)
         }
+    }
+
+    /// Has a chain come once more when there is memory that isn't there now, for a device that couldn't reach what a request leads to.
+    ///
+    /// - Returns: false when that is the driver's fault: the device answers as it does then.
+    public func retry(_ chain: Chain, after error: DMAError) -> Bool {
+        guard isLive, queues.indices.contains(chain.queue), isAwaited(.memory(error)) else { return false }
+        queues[chain.queue].putBack(chain)
+        return true
     }
 
     /// Tells the driver that ``VirtioDevice/configuration`` has changed.
@@ -113,6 +131,38 @@ public final class VirtioPort {
     /// Whether chains may be moved.
     private var isLive: Bool { status.isSuperset(of: [.driverOK, .featuresOK]) && !status.contains(.needsReset) }
 
+    // MARK: Memory
+
+    /// Whether a failure is none of the driver's: the memory was taken away, or was never there, since the driver last did something,
+    /// so the client is away or about to map it; or the function is no bus master.
+    func isAwaited(_ failure: VirtioFailure) -> Bool {
+        guard case .memory(let error) = failure else { return false }
+        switch error {
+        case .notBusMaster: return true
+        case .notMapped: return withdrawalsSeen != host.memory.withdrawals
+        // The client, who moves the bytes, has left, which its session is about to notice.
+        case .remote(_, let errno): return [.connectionReset, .brokenPipe, .socketNotConnected].contains(errno)
+        case .denied, .fault, .invalidRange: return false
+        }
+    }
+
+    private func handle(_ failure: VirtioFailure, at queue: Virtqueue) {
+        if isAwaited(failure) { queue.awaitMemory() } else { fail(failure) }
+    }
+
+    /// The driver does something, so its guest runs, with all its memory. What is missing now is its fault.
+    func driverActs() {
+        guard withdrawalsSeen != host.memory.withdrawals else { return }
+        withdrawalsSeen = host.memory.withdrawals
+        if queues.contains(where: \.isDue) { resumption.signal() }
+    }
+
+    private func memoryArrived() {
+        // A client that has left may have taken notifications with it.
+        if host.memory.mapCount == 1 { for queue in queues where queue.isRunning { queue.isDue = true } }
+        if isLive { resumption.signal() }
+    }
+
     // MARK: Turns
 
     /// The driver says that it has added chains.
@@ -130,10 +180,11 @@ public final class VirtioPort {
     private func process(_ queue: Virtqueue) {
         queue.beginTurn()
         isInTurn = true
+        do throws(VirtioFailure) { try queue.giveAnswered() } catch { handle(error, at: queue) }
         device?.process(queue.index)
         isInTurn = false
         for queue in queues where queue.hasNews {
-            do throws(VirtioFailure) { try tell(queue) } catch { return fail(error) }
+            do throws(VirtioFailure) { try tell(queue) } catch { handle(error, at: queue) }
         }
     }
 
@@ -144,9 +195,8 @@ public final class VirtioPort {
     }
 
     private func resume() {
-        // A state may be restored before a client comes, and a client may go: without memory queues stay due until the
-        // device runs again or is notified.
-        guard isRunning, isLive, host.memory.mapCount > 0 else { return }
+        // Queues whose memory isn't there stay due until there is more of it.
+        guard isRunning, isLive, host.memory.isReachable else { return }
         for queue in queues where queue.isDue && queue.isRunning { process(queue) }
     }
 
@@ -299,6 +349,7 @@ extension VirtioPort {
         configurationGeneration = state.configurationGeneration
         configurationVector = state.configurationVector
         for (queue, saved) in zip(queues, state.queues) { queue.restore(saved) }
+        withdrawalsSeen = nil
         resumeAll()
     }
 }

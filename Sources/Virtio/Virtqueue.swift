@@ -20,11 +20,14 @@ final class Virtqueue {
     /// Counts resets: chains of an earlier generation are not in flight any more.
     private(set) var generation: UInt64 = 0
     private var ring: (any Ring)?
+    /// What the driver has made available and not got back: the chains that the device has, those it is to take (once more), and
+    /// those it is done with.
     private var inFlight: [Chain] = []
+    private var untaken: ArraySlice<RingChain> = []
+    private var answered: [AnsweredChain] = []
+    /// Of all three.
     private var idsInFlight: Set<UInt16> = []
     private var descriptorsInFlight = 0
-    /// Chains that were in flight when the state was saved, and that the device has not taken again yet.
-    private var restored: ArraySlice<RingChain> = []
     /// Whether the driver tells of new chains.
     private var isNotified = true
     /// How many chains may still be taken in this turn.
@@ -35,6 +38,8 @@ final class Virtqueue {
     private(set) var hasNews = false
     /// The device is to be called although the driver tells of nothing.
     var isDue = false
+    /// Memory was missing in this turn: there are no more chains in it.
+    private var isStalled = false
 
     /// How many chains a device may take before all else has its turn.
     static let chainsPerTurn = 64
@@ -73,12 +78,14 @@ final class Virtqueue {
         ring = nil
         inFlight.removeAll()
         idsInFlight.removeAll()
+        untaken = []
+        answered = []
         descriptorsInFlight = 0
-        restored = []
         isNotified = true
         budget = 0
         hasNews = false
         isDue = false
+        isStalled = false
     }
 
     /// Stops, and forgets what the driver has set up.
@@ -93,97 +100,189 @@ final class Virtqueue {
 
     func beginTurn() {
         isDue = false
+        isStalled = false
         budget = Self.chainsPerTurn
         copiedBefore = copied
+    }
+
+    /// Goes on in a later turn, when there is memory that isn't there now.
+    func awaitMemory() {
+        isDue = true
+        isStalled = true
     }
 
     private var copied: UInt64 { memory.traffic.bytesRead &+ memory.traffic.bytesWritten }
 
     func next() throws(VirtioFailure) -> Chain? {
-        guard let ring else { return nil }
+        guard let ring, !isStalled else { return nil }
         guard budget > 0, copied &- copiedBefore < Self.bytesPerTurn else {
             port.resumeLater(self)
             return nil
         }
-        if let first = restored.first {
-            restored.removeFirst()
-            return try begin(first)
+        if let first = untaken.first {
+            let chain = try take(first)
+            if chain != nil { untaken.removeFirst() }
+            return chain
         }
         while true {
-            let chain = try ring.take()
-            // A hypervisor that moves the bytes itself may have reset the queue meanwhile.
+            let taken = try ring.take()
+            // A hypervisor that moves the bytes itself may have reset the queue meanwhile, here and below.
             guard ring === self.ring else { return nil }
-            if let chain {
+            guard let taken else {
+                guard !isNotified else { return nil }
+                try setNotified(true, by: ring)
+                continue
+            }
+            try count(taken)
+            do throws(VirtioFailure) {
                 // While chains come there is no need to be told of them.
                 if isNotified { try setNotified(false, by: ring) }
-                return try begin(chain)
+                return try take(taken)
+            } catch {
+                if ring === self.ring { untaken.append(taken) }
+                throw error
             }
-            guard !isNotified else { return nil }
-            try setNotified(true, by: ring)
         }
     }
 
     private func setNotified(_ on: Bool, by ring: any Ring) throws(VirtioFailure) {
-        isNotified = on
         try ring.setNotifications(on)
+        if ring === self.ring { isNotified = on }
     }
 
-    private func begin(_ taken: RingChain) throws(VirtioFailure) -> Chain {
+    private func count(_ taken: RingChain) throws(VirtioFailure) {
         guard idsInFlight.insert(taken.id).inserted else { throw .alreadyInFlight(taken.id) }
         descriptorsInFlight += taken.descriptors.count
         guard descriptorsInFlight <= Int(registers.size) else { throw .tooManyInFlight(maximum: Int(registers.size)) }
-        let list = try segments(of: taken.descriptors)
-        let chain = Chain(
-            id: taken.id, descriptors: taken.descriptors, segments: list.segments,
-            readableSegments: list.readableCount, owner: self)
+    }
+
+    /// - Returns: nil when the queue was reset meanwhile.
+    private func take(_ taken: RingChain) throws(VirtioFailure) -> Chain? {
+        guard let chain = try chain(taken) else { return nil }
         budget -= 1
         inFlight.append(chain)
         return chain
     }
 
+    /// - Returns: nil when the queue was reset meanwhile.
+    private func chain(_ taken: RingChain) throws(VirtioFailure) -> Chain? {
+        let before = generation
+        let list = try segments(of: taken.descriptors)
+        guard generation == before else { return nil }
+        return Chain(
+            id: taken.id, descriptors: taken.descriptors, segments: list.segments,
+            readableSegments: list.readableCount, owner: self)
+    }
+
+    /// Has the device take a chain once more, when there is memory that isn't there now.
+    func putBack(_ chain: Chain) {
+        guard remove(chain) else { return }
+        untaken.insert(RingChain(id: chain.id, descriptors: chain.descriptors), at: untaken.startIndex)
+        awaitMemory()
+    }
+
+    /// Gives a chain back, or keeps what was answered as long as there is no memory for it.
     func give(_ chain: Chain) throws(VirtioFailure) {
-        guard let ring, chain.generation == generation, let place = inFlight.firstIndex(where: { $0 === chain }) else {
-            return
+        let (written, unwritten) = (chain.written, chain.unwritten)
+        guard remove(chain) else { return }
+        // Chains that are kept go first.
+        if unwritten.isEmpty, answered.isEmpty {
+            do throws(VirtioFailure) {
+                return try give(id: chain.id, count: chain.descriptors.count, written: written)
+            } catch {
+                guard port.isAwaited(error) else { throw error }
+            }
+        }
+        answered.append(
+            AnsweredChain(
+                chain: RingChain(id: chain.id, descriptors: chain.descriptors), written: written - unwritten.count,
+                unwritten: unwritten))
+        isDue = true
+    }
+
+    /// Gives back what was kept.
+    func giveAnswered() throws(VirtioFailure) {
+        while let first = answered.first {
+            guard let chain = try chain(first.chain) else { return }
+            chain.skipWritten(first.written)
+            chain.write(first.unwritten)
+            guard chain.isInFlight else { return }
+            guard chain.unwritten.isEmpty else { return awaitMemory() }
+            try give(id: chain.id, count: chain.descriptors.count, written: chain.written)
+            guard chain.isInFlight else { return }
+            answered.removeFirst()
+        }
+    }
+
+    private func give(id: UInt16, count: Int, written: Int) throws(VirtioFailure) {
+        guard let ring else { return }
+        try ring.give(id: id, count: count, written: UInt32(clamping: written))
+        guard ring === self.ring else { return }
+        idsInFlight.remove(id)
+        descriptorsInFlight -= count
+        hasNews = true
+    }
+
+    /// - Returns: whether the device had the chain.
+    private func remove(_ chain: Chain) -> Bool {
+        guard ring != nil, chain.isInFlight, let place = inFlight.firstIndex(where: { $0 === chain }) else {
+            return false
         }
         chain.close()
         inFlight.remove(at: place)
-        idsInFlight.remove(chain.id)
-        descriptorsInFlight -= chain.descriptors.count
-        hasNews = true
-        try ring.give(
-            id: chain.id, count: chain.descriptors.count, written: UInt32(clamping: chain.written))
+        return true
     }
 
     /// Whether the driver is to be told of what was given since last asked.
     func takeNews() throws(VirtioFailure) -> Bool {
+        let wants = try ring?.wantsInterrupt() ?? false
         hasNews = false
-        return try ring?.wantsInterrupt() ?? false
+        return wants
     }
 
     // MARK: A chain's bytes
 
     /// - Returns: false when the memory can't be reached, or the chain is not in flight any more.
     func read(at address: UInt64, into target: inout MutableRawSpan, for chain: Chain) -> Bool {
-        guard chain.generation == generation else { return false }
+        guard chain.isInFlight else { return false }
         do throws(DMAError) {
             try memory.read(at: address, into: &target)
             return true
         } catch {
-            port.fail(.memory(error))
+            if port.isAwaited(.memory(error)) { putBack(chain) } else { port.fail(.memory(error)) }
             return false
         }
     }
 
-    func write(at address: UInt64, from bytes: RawSpan, for chain: Chain) -> Bool {
-        guard chain.generation == generation else { return false }
+    /// What came of a write.
+    enum Writing {
+        case done
+        /// The memory is still to come.
+        case awaited
+        /// The memory can't be reached, or the chain is not in flight any more.
+        case failed
+    }
+
+    func write(at address: UInt64, from bytes: RawSpan, for chain: Chain) -> Writing {
+        guard chain.isInFlight else { return .failed }
         do throws(DMAError) {
             try memory.write(at: address, from: bytes)
-            return true
+            return .done
         } catch {
+            if port.isAwaited(.memory(error)) { return .awaited }
             port.fail(.memory(error))
-            return false
+            return .failed
         }
     }
+}
+
+/// A chain that the device is done with, and that couldn't be given back yet: there was no memory.
+struct AnsweredChain: Codable, Equatable, Sendable {
+    var chain: RingChain
+    /// How many bytes of the answer are in guest memory.
+    var written: Int
+    /// The rest of it.
+    var unwritten: [UInt8]
 }
 
 /// `VIRTIO_MSI_NO_VECTOR`
@@ -199,23 +298,27 @@ extension Virtqueue {
         var isNotified: Bool
         /// In the order in which they were taken.
         var inFlight: [RingChain]
+        /// nil: none.
+        var answered: [AnsweredChain]?
     }
 
     var state: State {
         State(
             registers: registers, position: ring?.position, isNotified: isNotified,
-            inFlight: inFlight.map { RingChain(id: $0.id, descriptors: $0.descriptors) } + restored)
+            inFlight: inFlight.map { RingChain(id: $0.id, descriptors: $0.descriptors) } + untaken,
+            answered: answered.isEmpty ? nil : answered)
     }
 
     /// Whether a queue with these features can be in a state.
     func admits(_ state: State, features: VirtioFeatures) -> Bool {
-        guard let position = state.position else { return state.inFlight.isEmpty }
+        let chains = state.inFlight + (state.answered ?? []).map(\.chain)
+        guard let position = state.position else { return chains.isEmpty }
         let layout = layout(state.registers, features)
         guard state.registers.isEnabled, (try? layout.check(maximum: maximumSize)) != nil else { return false }
-        let counts = state.inFlight.map(\.descriptors.count)
+        let counts = chains.map(\.descriptors.count)
         let total = counts.reduce(0, +)
         return !counts.contains(0) && total <= layout.size
-            && Set(state.inFlight.map(\.id)).count == counts.count
+            && Set(chains.map(\.id)).count == counts.count
             && layout.admits(position, chains: counts.count, descriptors: total)
     }
 
@@ -226,6 +329,11 @@ extension Virtqueue {
         guard let position = state.position else { return }
         ring = layout(registers, port.features).ring(in: memory, at: position)
         isNotified = state.isNotified
-        restored = state.inFlight[...]
+        untaken = state.inFlight[...]
+        answered = state.answered ?? []
+        for chain in state.inFlight + answered.map(\.chain) {
+            idsInFlight.insert(chain.id)
+            descriptorsInFlight += chain.descriptors.count
+        }
     }
 }

@@ -2,8 +2,8 @@ import Device
 import Linux
 import Virtio
 
-/// A virtio device for tests and fuzzers of the transport. Queue 0 answers at once, by the bytes that it reads. Queue 1 keeps its
-/// chains until the driver asks for them, in any order. Its configuration: a number of 4 bytes; a byte that, written, gives
+/// A virtio device for tests and fuzzers of the transport. Queue 0 answers at once, by the bytes that it reads. Queue 1 reads its
+/// chains and keeps them until the driver asks for them, in any order. Its configuration: a number of 4 bytes; a byte that, written, gives
 /// back the kept chain of this ID; a byte that, written, makes the device do something.
 public final class EchoDevice: VirtioDevice {
     public static let type = DeviceType(name: "echo", summary: "A virtio device for tests")
@@ -29,7 +29,7 @@ public final class EchoDevice: VirtioDevice {
     }
 
     private let port: VirtioPort
-    private var kept: [Chain] = []
+    private var kept: [(chain: Chain, bytes: [UInt8])] = []
     private var hesitates = false
     /// How often each queue was processed.
     public private(set) var calls = [0, 0]
@@ -46,7 +46,7 @@ public final class EchoDevice: VirtioDevice {
     }
 
     /// The chains that wait in queue 1.
-    public var keptIDs: [UInt16] { kept.map(\.id) }
+    public var keptIDs: [UInt16] { kept.map(\.chain.id) }
 
     public var configuration: [UInt8] {
         (0..<4).map { UInt8(truncatingIfNeeded: state.number >> (8 * $0)) } + [0, 0]
@@ -66,8 +66,9 @@ public final class EchoDevice: VirtioDevice {
     }
 
     private func complete(_ id: UInt16) {
-        guard let place = kept.firstIndex(where: { $0.id == id }) else { return }
-        answer(kept.remove(at: place))
+        guard let place = kept.firstIndex(where: { $0.chain.id == id }) else { return }
+        let (chain, bytes) = kept.remove(at: place)
+        answer(chain, by: bytes)
     }
 
     private func carryOut(_ action: Action?) {
@@ -82,8 +83,8 @@ public final class EchoDevice: VirtioDevice {
         }
     }
 
-    private func answer(_ chain: Chain) {
-        chain.write(chain.readBytes(limit: 1 << 16))
+    private func answer(_ chain: Chain, by bytes: [UInt8]) {
+        chain.write(bytes)
         port.push(chain)
         // What has come back to the driver is not to be changed, and not to come back twice.
         chain.write([0xee])
@@ -93,7 +94,9 @@ public final class EchoDevice: VirtioDevice {
     public func process(_ queue: Int) {
         calls[queue] += 1
         while let chain = port.next(queue) {
-            if queue == 0 { answer(chain) } else { kept.append(chain) }
+            let bytes = chain.readBytes(limit: 1 << 16)
+            guard chain.isInFlight else { return }
+            if queue == 0 { answer(chain, by: bytes) } else { kept.append((chain, bytes)) }
             if hesitates { return }
         }
     }

@@ -36,10 +36,18 @@ enum MemoryKind: CaseIterable {
     case mapped, byMessage
 }
 
+/// What a driver reaches without a client.
+private final class NoRegisters: Registers {
+    func load(region: Int, offset: UInt64, width: AccessWidth) throws -> UInt64 { throw Errno.connectionReset }
+    func store(_ value: UInt64, region: Int, offset: UInt64, width: AccessWidth) throws { throw Errno.connectionReset }
+}
+
 /// An ``EchoDevice`` behind a socket, a guest's RAM, and a driver.
 final class Bench {
     let device: ServedDevice
-    let client: Client
+    /// nil while none is connected.
+    private var connection: Client?
+    private let left: EventFD
     let ram: GuestRAM
     let driver: VirtioDriver
     private let memory: MemoryKind
@@ -55,8 +63,13 @@ final class Bench {
     }
 
     init(memory: MemoryKind = .mapped, ram: GuestRAM? = nil, make: (Host) throws -> any Device) throws {
-        device = try ServedDevice(make: make)
-        client = try Self.connect(to: device)
+        let left = try EventFD()
+        self.left = left
+        var configuration = Server.Configuration()
+        configuration.onEvent = { if case .clientLeft = $0 { left.signal() } }
+        device = try ServedDevice(configuration: configuration, make: make)
+        let client = try Self.connect(to: device)
+        connection = client
         self.ram = try ram ?? GuestRAM(at: Self.ramAddress, size: Self.ramSize)
         self.memory = memory
         driver = try VirtioDriver(client, ram: self.ram)
@@ -69,7 +82,26 @@ final class Bench {
         return try Client(path: device.path, configuration: configuration)
     }
 
+    var client: Client {
+        get throws { try #require(connection) }
+    }
+
+    /// The client goes, and its memory with it.
+    func leave() throws {
+        connection = nil
+        driver.registers = NoRegisters()
+        #expect(left.wait(milliseconds: -1) == 1)
+    }
+
+    /// A client comes that has mapped nothing yet.
+    func comeBack() throws {
+        let client = try Self.connect(to: device)
+        connection = client
+        driver.registers = client
+    }
+
     func map() throws {
+        let client = try client
         client.memory = ram
         switch memory {
         case .mapped: try client.map(address: ram.address, size: UInt64(Self.ramSize), file: ram.file.descriptor)
@@ -112,13 +144,29 @@ final class Bench {
     ///
     /// - Returns: how many did.
     func collect(_ count: Int, from queue: any DriverQueue) throws -> Int {
-        var collected = 0
-        for _ in 0..<100 where collected < count {
-            while queue.takeUsed() != nil { collected += 1 }
+        try collectIDs(count, from: queue).count
+    }
+
+    /// Waits as ``collect(_:from:)`` does.
+    ///
+    /// - Returns: which chains came back.
+    func collectIDs(_ count: Int, from queue: any DriverQueue) throws -> [UInt16] {
+        var ids: [UInt16] = []
+        for _ in 0..<100 where ids.count < count {
+            while let used = queue.takeUsed() { ids.append(used.id) }
             // What the device's loop has to do comes in between.
             _ = try inside { _ in true }
         }
-        return collected
+        return ids
+    }
+
+    /// As a guest does, before the hypervisor sets its messages up.
+    func enableMSIX() throws {
+        var place = Int(try driver.configuration(0x34, .byte))
+        while place != 0, try driver.configuration(place, .byte) != 0x11 {
+            place = Int(try driver.configuration(place + 1, .byte))
+        }
+        try driver.setConfiguration(place + 2, .word, 0x8000)
     }
 
     /// Has queue 0 echo some bytes, and checks that it does.

@@ -50,7 +50,7 @@ struct Backing: Equatable, Sendable {
 
     /// Copies `count` bytes from `offset` on to a place in a file.
     ///
-    /// - Throws: ``Refusal/invalidParameter`` when the backing has no such bytes, ``Refusal/unspecified`` when guest memory can't
+    /// - Throws: ``Refusal/invalidParameter`` when the backing has no such bytes, ``Refusal/unreachable(_:)`` when guest memory can't
     ///   be read.
     func copy(
         at offset: UInt64, count: Int, from guest: MappedMemory, to file: MemoryFile, at place: Int
@@ -67,7 +67,7 @@ struct Backing: Equatable, Sendable {
             do throws(DMAError) {
                 try guest.read(at: piece.address + skipped, count: part, into: file, at: place)
             } catch {
-                throw .unspecified
+                throw .unreachable(error)
             }
             offset += UInt64(part)
             place += part

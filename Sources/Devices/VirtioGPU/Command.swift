@@ -1,5 +1,6 @@
 import CLinux
 import Device
+import GuestMemory
 import Renderer
 
 /// What a driver asks of the device: a request, read once. VIRTIO 1.2, sections 5.7.6.8 to 5.7.6.10
@@ -171,9 +172,11 @@ enum Queue: Int, CaseIterable {
 }
 
 /// Why a command was not carried out, as the response says it. `VIRTIO_GPU_RESP_ERR_…`
-enum Refusal: Error {
-    /// The command is unknown, was not negotiated or is cut off, or its guest memory can't be reached.
+enum Refusal: Error, Equatable {
+    /// The command is unknown, was not negotiated or is cut off, or its guest memory can't be shared with a renderer.
     case unspecified
+    /// Its guest memory can't be reached.
+    case unreachable(DMAError)
     case outOfMemory
     case invalidScanout
     case invalidResource
@@ -196,7 +199,7 @@ enum Refusal: Error {
 
     var type: virtio_gpu_ctrl_type {
         switch self {
-        case .unspecified: VIRTIO_GPU_RESP_ERR_UNSPEC
+        case .unspecified, .unreachable: VIRTIO_GPU_RESP_ERR_UNSPEC
         case .outOfMemory: VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY
         case .invalidScanout: VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID
         case .invalidResource: VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID

@@ -34,8 +34,8 @@ final class GuestWindows {
 
     /// Where the pieces of a backing are for the renderer.
     ///
-    /// - Throws: ``Refusal/unspecified`` when there is guest memory that can't be shared, ``Refusal/outOfMemory`` when there
-    ///   are too many pieces or windows.
+    /// - Throws: ``Refusal/unreachable(_:)`` when nothing is mapped, ``Refusal/unspecified`` when there is guest memory that can't be
+    ///   shared, ``Refusal/outOfMemory`` when there are too many pieces or windows.
     func pieces(of backing: Backing) throws(Refusal) -> [RendererCommand.MemoryPiece] {
         var pieces: [RendererCommand.MemoryPiece] = []
         for piece in backing.pieces {
@@ -54,6 +54,7 @@ final class GuestWindows {
     }
 
     private func window(at address: UInt64) throws(Refusal) -> Window {
+        guard memory.isMapped(address) else { throw .unreachable(.notMapped(address: address)) }
         guard let map = memory.shareableMap(at: address) else { throw .unspecified }
         if let window = windows[map.address] { return window }
         guard map.access == [.read, .write], map.last - map.address < .max else { throw .unspecified }

@@ -1,5 +1,6 @@
 import CLinux
 import Device
+import GuestMemory
 
 /// What the device answers: a header, and what follows it. VIRTIO 1.2, section 5.7.6.7
 struct Response: Equatable {
@@ -14,6 +15,8 @@ struct Response: Equatable {
     }
 
     let bytes: [UInt8]
+    /// Why the request's guest memory could not be reached, if that is what is answered.
+    var missing: DMAError?
 
     /// - Parameter request: whose fence the response carries, when it has one.
     init(_ result: Result<Outcome, Refusal>, to request: virtio_gpu_ctrl_hdr?) {
@@ -23,7 +26,9 @@ struct Response: Equatable {
         case .success(let outcome):
             header.type = outcome.type.rawValue
             payload = outcome.payload
-        case .failure(let refusal): header.type = refusal.type.rawValue
+        case .failure(let refusal):
+            header.type = refusal.type.rawValue
+            if case .unreachable(let error) = refusal { missing = error }
         }
         if let request, request.flags & Self.fence != 0 {
             header.flags = request.flags & (Self.fence | Self.ringIndex)

@@ -122,7 +122,9 @@ public final class VirtioGPU: VirtioDevice {
         processor.features = Feature(rawValue: port.features.rawValue)
         while processor.rendering?.isCongested != true, let chain = port.next(queue.rawValue) {
             let request = chain.readBytes(limit: Command.maximumSize)
+            guard chain.isInFlight else { return }
             processor.answer(request.span.bytes, from: queue, room: chain.writable) { [port] response in
+                if let missing = response?.missing, port.retry(chain, after: missing) { return }
                 if let response { chain.write(response.bytes) }
                 port.push(chain)
             }

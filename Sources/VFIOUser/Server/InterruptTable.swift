@@ -146,7 +146,8 @@ final class InterruptTable: InterruptSink {
         if index == .intx {
             dropControl(&maskControl)
             dropControl(&unmaskControl)
-        } else if index == .msi || index == .msix {
+        } else if index == .msi || index == .msix, interrupts.sink === self {
+            // The guest has switched them off. When the client leaves, they wait for the next one.
             interrupts.clearPending()
         }
     }
