@@ -47,7 +47,7 @@ extension GuestTests {
 }
 
 /// Whoever is at the other end of the card's line.
-private final class Peer {
+final class Peer {
     private let socket: UnixSocket
     private let buffer: PageBuffer
 
