@@ -197,7 +197,7 @@ final class Virtqueue {
             AnsweredChain(
                 chain: RingChain(id: chain.id, descriptors: chain.descriptors), written: written - unwritten.count,
                 unwritten: unwritten))
-        isDue = true
+        awaitMemory()
     }
 
     /// Gives back what was kept.
