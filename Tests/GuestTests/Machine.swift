@@ -55,6 +55,11 @@ final class Machine: Guest {
         process.waitUntilExit()
     }
 
+    /// Waits until QEMU ends by itself.
+    func awaitEnd() {
+        process.waitUntilExit()
+    }
+
     // MARK: QEMU
 
     /// The socket of a monitor that this object doesn't use itself.

@@ -1,11 +1,11 @@
+import Foundation
 import Lab
+import Programs
 import Testing
 
 extension GuestTests {
     /// Guests that sleep (S3) and wake up: the machine is reset at the end of it, and every device with it.
     @Suite(.serialized) struct SleepTests {
-        private static let device = "/sys/bus/pci/devices/0000:00:05.0"
-
         private func boot(_ display: VirtualDevice, _ kernel: String) throws -> Machine {
             let machine = try Machine(
                 devices: [display.argument(",\"addr\":\"0x5\"")], boot: Lab.boot(kernel, canSleep: true))
@@ -34,16 +34,15 @@ extension GuestTests {
             try display.expectPattern(width: 800, height: 600)
         }
 
-        /// The drivers of these kernels don't set a virtio display up again, QEMU's own neither: they must be bound anew.
+        /// The driver of these kernels doesn't set its display up again, QEMU's own neither: it is bound after the sleep.
         @Test(arguments: ["6.1", "6.12"])
-        func aVirtioDisplayCanBeBoundAnewAfterASleep(kernel: String) throws {
+        func aVirtioDisplayWorksAfterASleep(kernel: String) throws {
             let display = try VirtualDevice("virtio-gpu")
             let machine = try boot(display, kernel)
-            #expect(try machine.run("fbpattern").status == 0)
+            let driver = "/sys/bus/pci/drivers/virtio-pci"
+            #expect(try machine.run("fbpattern && echo 0000:00:05.0 >\(driver)/unbind").status == 0)
             try machine.sleepAndWake()
-            try machine.run("echo 0000:00:05.0 >\(Self.device)/driver/unbind")
-            try machine.run("echo 0000:00:05.0 >/sys/bus/pci/drivers/virtio-pci/bind")
-            #expect(try machine.run("fbpattern --mode 800x600").status == 0)
+            #expect(try machine.run("echo 0000:00:05.0 >\(driver)/bind && fbpattern --mode 800x600").status == 0)
             try display.expectPattern(width: 800, height: 600)
         }
 
@@ -60,6 +59,45 @@ extension GuestTests {
             try line.send(bytes)
             #expect(try line.receive(bytes.count) == bytes)
             #expect(try machine.finish().status == 0)
+        }
+
+        // MARK: Hibernation
+
+        /// The guest's memory goes to a disk, the machine ends, and another one goes on with it: every device has been reset.
+        @Test(
+            arguments: [
+                ("6.1", "virtio-rng", "head -c 640 /dev/hwrng | wc -c"),
+                ("6.12", "virtio-rng", "head -c 640 /dev/hwrng | wc -c"),
+                ("6.12", "bochs-display", "fbpattern --mode 800x600"),
+                ("6.12", "serial", "serial $(ttyof 00:05.0) lines"),
+            ])
+        func aDeviceWorksAfterHibernation(kernel: String, type: String, use: String) throws {
+            let folder = try Scratch()
+            let disk = folder.path("disk")
+            #expect(FileManager.default.createFile(atPath: disk, contents: nil))
+            #expect(truncate(disk, 1 << 30) == 0)
+            let device = try VirtualDevice(type)
+            func boot() throws -> Machine {
+                let drive = [
+                    "-drive", "file=\(disk),if=none,id=disk,format=raw", "-device", "virtio-blk-pci,drive=disk",
+                ]
+                let machine = try Machine(
+                    devices: [device.argument(",\"addr\":\"0x5\"")], boot: Lab.boot(kernel, canSleep: true) + drive)
+                try machine.awaitReady()
+                return machine
+            }
+            let before = try boot()
+            let wanted = try before.run("timeout 30 \(use)")
+            #expect(wanted.status == 0)
+            try before.start("mkswap /dev/vda && swapon /dev/vda && echo disk >/sys/power/state && echo awake")
+            before.awaitEnd()
+            try device.awaitClientLeft()
+            let after = try boot()
+            // What answers is the command that the other machine began.
+            try after.start("cat /sys/block/vda/dev >/sys/power/resume")
+            #expect(try after.finish().output.hasSuffix("awake"))
+            #expect(try after.run("timeout 30 \(use)").output == wanted.output)
+            if type == "bochs-display" { try device.expectPattern(width: 800, height: 600) }
         }
     }
 }
