@@ -84,18 +84,12 @@ asan: setup ## Run the tests under AddressSanitizer (guests excepted)
 tsan: setup ## Run the tests under ThreadSanitizer (guests excepted)
 	$(SWIFT) test --disable-xctest --sanitize thread --scratch-path .build-tsan --skip GuestTests --skip CommandTests --skip SandboxTests --skip NeighbourTests
 
-bench: setup ## Measure against the floor, a bare socket, and QEMU's own displays; takes minutes and wants a quiet machine
+bench: setup programs ## Measure against the floor, a bare socket, and QEMU's own displays; takes minutes and wants a quiet machine
 	@Lab/setup --bench
-	for program in mediated-device mediated-renderer; do \
-	    $(SWIFT) build -c release --product $$program --static-swift-stdlib; \
-	done
 	$(SWIFT) run -c release --package-path Benchmarks bench
 	Benchmarks/guests
 
-scale: setup ## Measure a daemon with 100 vGPUs, 32 of which run
-	for program in mediated mediated-daemon mediated-device; do \
-	    $(SWIFT) build -c release --static-swift-stdlib --product $$program; \
-	done
+scale: setup programs ## Measure a daemon with 100 vGPUs, 32 of which run
 	@Scripts/scale
 
 neighbours: setup ## Attack a device process for NEIGHBOUR_SECONDS (60), and say what its neighbour felt
