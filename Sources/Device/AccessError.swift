@@ -1,6 +1,6 @@
 import Linux
 
-/// An access to a region that the function can't answer. EINVAL, as the kernel's vfio-pci gives it.
+/// An access to a region that the function can't answer. Its errno is what the kernel's vfio-pci gives.
 public enum AccessError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The function has no region with this index.
     case noSuchRegion(Int)
@@ -8,8 +8,15 @@ public enum AccessError: Error, Equatable, Sendable, CustomStringConvertible {
     case outsideRegion(Int, offset: UInt64, count: Int, size: UInt64)
     /// A write to a region that can only be read.
     case readOnly(Int)
+    /// The function is in D3hot, where it answers configuration accesses alone.
+    case asleep(Int)
 
-    public var errno: Errno { .invalidArgument }
+    public var errno: Errno {
+        switch self {
+        case .noSuchRegion, .outsideRegion, .readOnly: .invalidArgument
+        case .asleep: .ioError
+        }
+    }
 
     public var description: String {
         switch self {
@@ -17,6 +24,7 @@ public enum AccessError: Error, Equatable, Sendable, CustomStringConvertible {
         case .outsideRegion(let index, let offset, let count, let size):
             "\(count) bytes at \(offset) do not lie inside region \(index), which has \(size)."
         case .readOnly(let index): "Region \(index) can't be written."
+        case .asleep(let index): "Region \(index) can't be reached: the function is in D3hot."
         }
     }
 }

@@ -14,7 +14,10 @@ public final class Function {
     /// What a guest reads and writes at region ``configurationRegion``.
     @exclusivity(unchecked) public private(set) var configuration: ConfigurationSpace
     @exclusivity(unchecked) private var msixTable: MSIXTable?
+    /// The BARs, by index.
     @exclusivity(unchecked) private var slots: [BARSlot?]
+    /// Those of them that answer: none in D3hot.
+    @exclusivity(unchecked) private var awake: [BARSlot?]
     private let romImage: [UInt8]
 
     /// The number of regions: six BARs, the ROM, configuration space, and VGA, which no function has.
@@ -37,10 +40,12 @@ public final class Function {
         var slots = [BARSlot?](repeating: nil, count: 6)
         for bar in bars { slots[bar.layout.index] = BARSlot(bar, msix: configuration.msixLayout) }
         self.slots = slots
+        awake = slots
         if let layout = configuration.msixLayout { msixTable = try MSIXTable(vectors: layout.vectors) }
         romImage = image + Array(repeating: 0xff, count: romSize - image.count)
         self.device = device
         self.host = host
+        openGates()
     }
 
     // MARK: What there is
@@ -85,6 +90,7 @@ public final class Function {
             // It can't fail but for want of the kernel's own memory, and is out of reach all the same.
             if end < before.last?.upperBound ?? 0 { try? bar.memory?.clear(from: Int(end)) }
         }
+        openGates()
     }
 
     /// How many interrupts of a kind there are.
@@ -105,8 +111,11 @@ public final class Function {
     // MARK: Accesses
 
     /// Reads from a region, as many bytes as `target` has.
+    ///
+    /// Whether an address leads here is for whoever routes addresses to decide: an access that names its region is answered
+    /// whatever the command register says of memory and I/O space. In D3hot only configuration space is.
     public func read(region: Int, offset: UInt64, into target: inout MutableRawSpan) throws(AccessError) {
-        if region >= 0, region < 6, let slot = slots[region] {
+        if region >= 0, region < 6, let slot = awake[region] {
             try check(region, offset, target.byteCount, size: slot.bar.layout.size)
             read(slot, offset, &target)
             return
@@ -122,6 +131,7 @@ public final class Function {
             let image = romImage
             let start = Int(offset)
             target.copy(image.span.bytes.extracting(start..<start + target.byteCount), to: 0)
+        case 0..<6 where slots[region] != nil: throw .asleep(region)
         case 0..<Self.regionCount:
             try check(region, offset, target.byteCount, size: 0)
         default: throw .noSuchRegion(region)
@@ -130,7 +140,7 @@ public final class Function {
 
     /// Writes `source` to a region.
     public func write(region: Int, offset: UInt64, from source: RawSpan) throws(AccessError) {
-        if region >= 0, region < 6, let slot = slots[region] {
+        if region >= 0, region < 6, let slot = awake[region] {
             try check(region, offset, source.byteCount, size: slot.bar.layout.size)
             guard !slot.bar.isReadOnly else { throw .readOnly(region) }
             write(slot, offset, source)
@@ -142,6 +152,7 @@ public final class Function {
             act(on: configuration.write(at: Int(offset), from: source))
             writeThroughWindow(Int(offset), source.byteCount)
         case Self.romRegion where !romImage.isEmpty: throw .readOnly(region)
+        case 0..<6 where slots[region] != nil: throw .asleep(region)
         case 0..<Self.regionCount:
             try check(region, offset, source.byteCount, size: 0)
         default: throw .noSuchRegion(region)
@@ -207,6 +218,12 @@ public final class Function {
         }
     }
 
+    /// A doorbell was rung by an eventfd.
+    public func ring(_ doorbell: Doorbell) {
+        guard configuration.powerState == .d0 else { return }
+        device.ring(doorbell)
+    }
+
     private func writeRegister(_ slot: BARSlot, _ offset: UInt64, _ width: AccessWidth, _ value: UInt64) {
         for doorbell in slot.bar.doorbells
         where doorbell.offset == offset && doorbell.width == width && doorbell.match ?? value == value {
@@ -219,7 +236,7 @@ public final class Function {
 
     /// The memory that holds what a read would give, byte for byte from the region's beginning; nil when some of it is not from memory.
     public func memory(region: Int, offset: UInt64, count: Int) -> MemoryFile? {
-        guard region >= 0, region < 6, let bar = slots[region]?.bar, count >= 0 else { return nil }
+        guard region >= 0, region < 6, let bar = awake[region]?.bar, count >= 0 else { return nil }
         let isMapped = bar.mapped.contains { range in
             range.contains(offset) && UInt64(count) <= range.upperBound - offset
         }
@@ -255,8 +272,8 @@ public final class Function {
     }
 
     private func windowTarget(_ position: Int, _ count: Int) -> (BARSlot, BARWindow.Target)? {
-        guard let target = configuration.windowTarget(at: position, count: count), target.bar < slots.count,
-            let slot = slots[target.bar], target.offset <= slot.bar.layout.size,
+        guard let target = configuration.windowTarget(at: position, count: count), target.bar < awake.count,
+            let slot = awake[target.bar], target.offset <= slot.bar.layout.size,
             UInt64(target.count) <= slot.bar.layout.size - target.offset
         else { return nil }
         return (slot, target)
@@ -266,13 +283,18 @@ public final class Function {
         if changes.contains(.functionLevelReset) { return reset() }
         // From D3hot to D0 a function resets itself. PCI Bus Power Management Interface Specification 1.2, section 5.4.1.
         if changes.contains(.powerState), configuration.powerState == .d0 { return reset() }
-        if !changes.isDisjoint(with: [.command, .msi, .msix]) { openGates() }
+        if !changes.isDisjoint(with: [.command, .msi, .msix, .powerState]) { openGates() }
     }
 
+    /// Lets through what the registers allow now: accesses to BARs, memory accesses, messages, the pin.
     private func openGates() {
         let (msi, msix) = (configuration.msi, configuration.msix)
+        let isAwake = configuration.powerState == .d0
+        awake = isAwake ? slots : Array(repeating: nil, count: slots.count)
+        host.memory.isBusMaster = configuration.isBusMaster
         host.interrupts.gates = Interrupts.Gates(
-            intxDisabled: configuration.command.contains(.intxDisable),
+            pinDisabled: !isAwake || configuration.command.contains(.intxDisable),
+            messagesDisabled: !configuration.isBusMaster,
             msiMask: msi?.mask ?? 0,
             msixFunctionMasked: msix?.functionMasked ?? false,
             messageKind: msix?.enabled == true ? .msix : msi?.enabled == true ? .msi : nil)

@@ -41,8 +41,10 @@ extension InterruptSink {
 public final class Interrupts {
     /// What configuration space and the MSI-X table hold back.
     struct Gates: Equatable {
-        /// Command register, bit 10.
-        var intxDisabled = false
+        /// Command register, bit 10; in D3hot always.
+        var pinDisabled = false
+        /// The function is no bus master: a message is a write to memory.
+        var messagesDisabled = false
         /// Bit n holds MSI vector n back.
         var msiMask: UInt32 = 0
         /// MSI-X message control, bit 14.
@@ -84,8 +86,8 @@ public final class Interrupts {
 
     private var messageKind: InterruptKind? { sink?.messageKind ?? gates.messageKind }
 
-    /// Sends the message of `vector`, once, or leaves it pending while it is masked. Nothing happens
-    /// while the guest uses neither MSI nor MSI-X.
+    /// Sends the message of `vector`, once, or leaves it pending while it is masked or the function is no bus master. Nothing
+    /// happens while the guest uses neither MSI nor MSI-X.
     ///
     /// - Parameter vector: from 0; MSI has up to 32, MSI-X up to 2048. Others are ignored.
     public func raise(_ vector: Int) {
@@ -159,14 +161,14 @@ public final class Interrupts {
 
     private func isMasked(_ kind: InterruptKind, _ vector: Int) -> Bool {
         switch kind {
-        case .msi: vector < 32 && gates.msiMask & (1 << UInt32(vector)) != 0
-        case .msix: gates.msixFunctionMasked
+        case .msi: gates.messagesDisabled || vector < 32 && gates.msiMask & (1 << UInt32(vector)) != 0
+        case .msix: gates.messagesDisabled || gates.msixFunctionMasked
         default: false
         }
     }
 
     private func updatePin() {
-        let level = pinAsserted && !gates.intxDisabled
+        let level = pinAsserted && !gates.pinDisabled
         guard level != pinSent else { return }
         pinSent = level
         sink?.setINTx(level)

@@ -175,6 +175,8 @@ public final class VirtioDriver {
     ///
     /// - Returns: whether the device takes the features.
     public func negotiate(_ features: Feature) throws -> Bool {
+        // Bus Master, bit 2 of the command register: without it no queue can be reached.
+        try setConfiguration(0x04, .word, try configuration(0x04, .word) | 1 << 2)
         try reset()
         try set(.status, Status.acknowledge)
         try set(.status, Status.acknowledge | Status.driver)

@@ -88,6 +88,7 @@ struct AllocationTests {
             running.withLock { $0 }?.server.stop()
             thread.join()
         }
+        try client.setBusMaster(true)
         try body(client)
         #expect(failure.withLock { $0 } == nil)
     }

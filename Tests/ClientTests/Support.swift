@@ -5,12 +5,14 @@ import Testing
 import VFIOUser
 
 extension ServedDevice {
-    /// A typed client of the device.
+    /// A typed client of the device, which has made it a bus master as a driver does.
     func client(configure: (inout Client.Configuration) -> Void = { _ in }) throws -> Client {
         var configuration = Client.Configuration()
         configuration.patience = 10_000
         configure(&configuration)
-        return try Client(path: path, configuration: configuration)
+        let client = try Client(path: path, configuration: configuration)
+        try client.setBusMaster(true)
+        return client
     }
 }
 

@@ -32,6 +32,7 @@ final class ClientDriver: Driver {
     init(_ device: ServedDevice) throws {
         memory = try MemoryFile(name: "driver", size: Guests.memorySize)
         client = try Client(path: device.path)
+        try client.setBusMaster(true)
         try client.map(address: 0, size: UInt64(memory.size), file: memory.descriptor)
         buffer = try client.region(2).map(at: 4096, size: 64 << 10)
         doorbells = try client.doorbells(ofRegion: 0)

@@ -31,6 +31,12 @@ extension RawClient {
         guard reply.errno == nil else { throw Failure("A write at \(offset) was answered by \(reply.header).") }
     }
 
+    /// Lets the device reach memory and send messages: bus mastering, bit 2 of the command register.
+    func setBusMaster() throws {
+        let reply = try call(.regionWrite, Self.writing(UInt16(4), at: 4, region: 7))
+        guard reply.errno == nil else { throw Failure("Bus mastering was answered by \(reply.header).") }
+    }
+
     /// Maps memory, by descriptor or, without one, by message.
     func map(_ file: Int32?, at address: UInt64, size: UInt64, offset: UInt64 = 0) throws {
         let map = DMAMap(flags: [.read, .write], offset: offset, address: address, length: size)

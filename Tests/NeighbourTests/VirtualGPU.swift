@@ -38,14 +38,16 @@ final class VirtualGPU {
 
     var isRunning: Bool { process.isRunning }
 
-    /// A client that has agreed on a version.
+    /// A client that has agreed on a version, of a device that is a bus master.
     func client() throws -> RawClient { try Self.client(at: socket) }
 
     static func client(at socket: String) throws -> RawClient {
         while true {
             let client = try RawClient(path: socket)
             // The last one may be leaving.
-            if try client.negotiate().errno != .resourceBusy { return client }
+            guard try client.negotiate().errno != .resourceBusy else { continue }
+            try client.setBusMaster()
+            return client
         }
     }
 

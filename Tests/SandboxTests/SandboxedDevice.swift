@@ -41,11 +41,14 @@ final class SandboxedDevice {
         self.sockets = sockets
     }
 
+    /// A client that has made the device a bus master, as a driver does.
     func client(configure: (inout Client.Configuration) -> Void = { _ in }) throws -> Client {
         var configuration = Client.Configuration()
         configuration.patience = 20_000
         configure(&configuration)
-        return try Client(path: socket, configuration: configuration)
+        let client = try Client(path: socket, configuration: configuration)
+        try client.setBusMaster(true)
+        return client
     }
 
     var control: ControlClient {

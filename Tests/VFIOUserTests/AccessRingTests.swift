@@ -163,6 +163,7 @@ import SeededRandom
         // The thread below alone uses it from there on.
         nonisolated(unsafe) let ring = try RawRing(client)
         let bench = Bench(device, client)
+        try bench.setBusMaster(true)
         try bench.mapRemote(address: 0, size: 4096)
         try bench.write(UInt32(1), at: 0x30)
         let feeder = try Thread(name: "feeder") {

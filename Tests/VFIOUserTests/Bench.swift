@@ -9,13 +9,16 @@ final class Bench {
     let device: ServedDevice
     let client: RawClient
 
+    /// - Parameter isBusMaster: whether the device may reach memory and send messages, as a driver lets it.
     init(
         _ type: String = "exerciser", options: [String] = [],
-        configuration: Server.Configuration = Server.Configuration(), offer: String = RawClient.offer
+        configuration: Server.Configuration = Server.Configuration(), offer: String = RawClient.offer,
+        isBusMaster: Bool = true
     ) throws {
         device = try ServedDevice(type, options: options, configuration: configuration)
         client = try RawClient(path: device.path)
         try client.negotiate(offer)
+        if isBusMaster { try setBusMaster(true) }
     }
 
     /// - Parameter client: agrees on a version itself.
@@ -28,6 +31,12 @@ final class Bench {
         self.device = device
         client = try RawClient(path: device.path)
         try client.negotiate()
+        try setBusMaster(true)
+    }
+
+    /// Bit 2 of the command register.
+    func setBusMaster(_ on: Bool) throws {
+        try write(UInt16(on ? 4 : 0), region: 7, at: 4)
     }
 
     /// Sends a command that must succeed.

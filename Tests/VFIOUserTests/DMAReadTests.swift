@@ -183,6 +183,7 @@ import VFIOUser
         let file = try #require(version.files.first)
         let twin = try RawClient(UnixSocket(owning: file.descriptor.duplicate()))
         let bench = Bench(other, main)
+        try bench.setBusMaster(true)
         try bench.mapRemote(address: 0, size: 0x1000)
         try bench.startTransfer(Bench.load, from: 0, length: 4)
         let request = try #require(try twin.receive())

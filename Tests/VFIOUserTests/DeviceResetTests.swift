@@ -38,6 +38,7 @@ import VFIO
         let set = IRQSet(index: .msix, count: 1, data: .eventfd, action: .trigger)
         try bench.call(.deviceSetIRQs, wire(set.write), descriptors: [event.descriptor.raw])
         try bench.call(.deviceReset)
+        try bench.setBusMaster(true)
         #expect(try bench.transfer(Bench.fill, to: 0, length: 1) == 0)
         try bench.write(UInt32(0), at: 0x10)
         #expect(event.consume() == 1)

@@ -11,7 +11,7 @@ import VFIO
     private let bench: Bench
 
     init() throws {
-        bench = try Bench()
+        bench = try Bench(isBusMaster: false)
     }
 
     private func statistics() -> Statistics {
@@ -108,6 +108,7 @@ import VFIO
     @Test func dmaIsCountedByItsWayAndDirection() throws {
         let memory = try GuestRAM(at: 0, size: 4096)
         try bench.map(memory)
+        try bench.setBusMaster(true)
         #expect(try bench.transfer(Bench.load, from: 0, length: 100) == 0)
         #expect(try bench.transfer(Bench.fill, to: 0, length: 30) == 0)
         let traffic = bench.device.onThread { function, _ in

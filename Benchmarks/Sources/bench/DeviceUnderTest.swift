@@ -32,12 +32,15 @@ final class DeviceUnderTest {
         var configuration = Client.Configuration()
         configuration.capabilities.accessRing = nil
         client = try Client(UnixSocket(owning: connection.duplicate()), configuration: configuration)
+        try client.setBusMaster(true)
     }
 
     /// A client of a second connection, when the first has left.
     func typedClient(_ configuration: Client.Configuration) throws -> Client {
         Glibc.shutdown(connection.raw, Int32(SHUT_RDWR))
-        return try Client(path: path, configuration: configuration)
+        let client = try Client(path: path, configuration: configuration)
+        try client.setBusMaster(true)
+        return client
     }
 
     deinit {

@@ -43,7 +43,7 @@ final class DoorbellTable {
         let rings = eventFD.consume()
         guard rings > 0 else { return }
         rung &+= rings
-        function.device.ring(doorbell)
+        function.ring(doorbell)
     }
 
     /// Closes every eventfd.
