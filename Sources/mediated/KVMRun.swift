@@ -75,6 +75,7 @@ struct KVMRun: ParsableCommand {
         } catch let failure as VCPU.Failure {
             throw Failure(.software, failure.description)
         }
+        for trouble in machine.troubles { StandardError.print(trouble.printable) }
         if statistics { tell(machine.counters) }
         Glibc.exit(Int32(status ?? 0))
     }

@@ -155,6 +155,14 @@ final class GuestDriver: Driver {
     func awaitMessage() throws -> Bool {
         message.wait(milliseconds: Guests.patience) > 0
     }
+
+    /// How many messages have come since last asked: what was sent before the guest's last access has come.
+    func takeMessages() -> UInt64 {
+        message.consume()
+    }
+
+    /// What the machine could not do.
+    var troubles: [String] { machine.troubles }
 }
 
 extension MemoryFile {

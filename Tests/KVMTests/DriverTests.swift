@@ -93,4 +93,32 @@ import Testing
             #expect(try driver.awaitMessage())
         }
     }
+
+    @Test(.enabled(if: VirtualMachine.isAvailable, "There is no usable /dev/kvm."))
+    func aMaskedVectorWaitsForItsUnmask() throws {
+        let device = try ServedDevice("exerciser")
+        let driver = try GuestDriver(device)
+        let (entry, pending) = (UInt64(48), UInt64(0x800))
+        for (offset, value) in [(0, 0xfee0_0000), (4, 0), (8, 0x40), (12, 1)] as [(UInt64, UInt32)] {
+            try driver.write(value, bar: 4, at: entry + offset, width: 4)
+        }
+        var capability = UInt64(try driver.readConfiguration(at: 0x34) & 0xfc)
+        while try driver.readConfiguration(at: capability) & 0xff != 0x11 {
+            capability = UInt64(try driver.readConfiguration(at: capability) >> 8 & 0xfc)
+        }
+        try driver.writeConfiguration(try driver.readConfiguration(at: capability) | 0x8000_0000, at: capability)
+        // First as it was from the start, then as it is again when it had been let through.
+        for _ in 0..<3 {
+            try driver.write(3, bar: 0, at: 0x10, width: 4)
+            #expect(try driver.read(bar: 4, at: pending, width: 4) == 1 << 3)
+            #expect(driver.takeMessages() == 0)
+            try driver.write(0, bar: 4, at: entry + 12, width: 4)
+            #expect(try driver.awaitMessage())
+            #expect(try driver.read(bar: 4, at: pending, width: 4) == 0)
+            try driver.write(3, bar: 0, at: 0x10, width: 4)
+            #expect(try driver.awaitMessage())
+            try driver.write(1, bar: 4, at: entry + 12, width: 4)
+        }
+        #expect(driver.troubles == [])
+    }
 }

@@ -6,15 +6,32 @@ extension AttachedDevice {
     /// What is connected now: the pin, or messages.
     struct InterruptState {
         var pin: VirtualMachine.InterruptEvent?
-        /// By vector.
-        var messages: [Message?] = []
+        var vectors: [Vector] = []
         var index = IRQIndex.intx
 
-        struct Message {
-            let address: UInt64
-            let data: UInt32
+        struct Vector {
+            /// Where its messages go; nil before it was first let through.
+            var route: Route?
+            /// Whether the server holds it back.
+            var isMasked = false
+        }
+
+        struct Route {
+            let message: Message
             let event: VirtualMachine.InterruptEvent
         }
+    }
+
+    struct Message: Equatable {
+        var address: UInt64
+        var data: UInt32
+    }
+
+    /// What the guest wants of a vector.
+    struct WantedVector {
+        /// Nil for one that goes nowhere yet.
+        var message: Message?
+        var isMasked = false
     }
 
     /// INTx: the server asserts the pin by one eventfd, and hears by the other when the guest is done.
@@ -27,49 +44,72 @@ extension AttachedDevice {
         interrupts.index = .intx
     }
 
-    /// Brings the messages to what the capabilities say now.
+    /// Brings the interrupts to what the capabilities say now.
     func connectMessages() {
-        // A server that refuses leaves the device without interrupts: the guest's driver will notice, the machine goes on.
-        do {
-            let (index, wanted) = try wantedMessages()
-            if index != interrupts.index { try disconnect() }
+        attempt("Interrupts could not be set up") {
+            let (index, wanted) = try wantedVectors()
+            if index != interrupts.index {
+                try client.disableInterrupts(interrupts.index)
+                interrupts = InterruptState(index: index)
+                // The type is on from now on, so that the server keeps what is raised behind a mask.
+                if index != .intx { try client.removeEventFDs(index: index, count: 1) }
+            }
             guard index != .intx else {
                 if interrupts.pin == nil { try connectPin() }
                 return
             }
-            interrupts.index = index
-            try connect(wanted, index)
-        } catch {}
-    }
-
-    private func disconnect() throws {
-        try client.disableInterrupts(interrupts.index)
-        interrupts.pin = nil
-        interrupts.messages = []
-    }
-
-    private func connect(_ wanted: [(address: UInt64, data: UInt32)?], _ index: IRQIndex) throws {
-        if interrupts.messages.count != wanted.count {
-            interrupts.messages = Array(repeating: nil, count: wanted.count)
-        }
-        for (vector, message) in wanted.enumerated() {
-            let current = interrupts.messages[vector]
-            guard let message, message.address != current?.address || message.data != current?.data else { continue }
-            interrupts.messages[vector] = nil
-            let eventFD = try EventFD()
-            let event = try machine.interrupt(address: message.address, data: message.data, by: eventFD)
-            try client.setEventFDs([eventFD], index: index, start: vector)
-            interrupts.messages[vector] = .init(address: message.address, data: message.data, event: event)
+            if interrupts.vectors.count != wanted.count {
+                interrupts.vectors = Array(repeating: .init(), count: wanted.count)
+            }
+            for (vector, wanted) in wanted.enumerated() { connect(vector, wanted) }
         }
     }
 
-    /// Which type the guest has switched on, and where its vectors go; nil for those that go nowhere yet.
-    private func wantedMessages() throws(ClientError) -> (IRQIndex, [(address: UInt64, data: UInt32)?]) {
-        if let msix = messages.msix {
+    /// Brings MSI-X vectors to what their entries say now.
+    func connectVectors(_ vectors: Range<Int>) {
+        // While MSI-X is off nothing is connected; the entries are read when it is switched on.
+        guard interrupts.index == .msix, let msix = capabilities.msix else { return }
+        for vector in vectors where interrupts.vectors.indices.contains(vector) {
+            attempt("Vector \(vector) could not be read") { connect(vector, try entry(vector, of: msix)) }
+        }
+    }
+
+    /// A masked vector's messages wait in the server, whose pending bits the guest sees; its route is made when it is let through.
+    private func connect(_ vector: Int, _ wanted: WantedVector) {
+        let index = interrupts.index
+        let current = interrupts.vectors[vector]
+        attempt("Vector \(vector) could not be connected") {
+            guard !wanted.isMasked, let message = wanted.message else {
+                guard current.route != nil, !current.isMasked else { return }
+                try client.act(.mask, index: index, start: vector)
+                interrupts.vectors[vector].isMasked = true
+                return
+            }
+            if message != current.route?.message {
+                interrupts.vectors[vector].route = nil
+                let eventFD = try EventFD()
+                let event = try machine.interrupt(address: message.address, data: message.data, by: eventFD)
+                try client.setEventFDs([eventFD], index: index, start: vector)
+                interrupts.vectors[vector].route = .init(message: message, event: event)
+            }
+            if current.isMasked {
+                try client.act(.unmask, index: index, start: vector)
+                interrupts.vectors[vector].isMasked = false
+            }
+        }
+    }
+
+    /// Which type the guest has switched on, and what it wants of the vectors.
+    private func wantedVectors() throws(ClientError) -> (IRQIndex, [WantedVector]) {
+        if let msix = capabilities.msix {
             let control = try configuration(UInt16.self, msix.offset + 2)
-            if control & 0x8000 != 0 { return (.msix, try table(msix)) }
+            if control & 0x8000 != 0 {
+                var vectors: [WantedVector] = []
+                for vector in 0..<msix.vectors { vectors.append(try entry(vector, of: msix)) }
+                return (.msix, vectors)
+            }
         }
-        if let msi = messages.msi {
+        if let msi = capabilities.msi {
             let control = try configuration(UInt16.self, msi + 2)
             if control & 1 != 0 {
                 let low = try configuration(UInt32.self, msi + 4)
@@ -78,23 +118,26 @@ extension AttachedDevice {
                 let data = try configuration(UInt16.self, msi + (is64Bit ? 12 : 8))
                 let address = UInt64(high) << 32 | UInt64(low)
                 // Vectors are told apart by the lowest bits of the data. PCI Local Bus Specification 3.0, section 6.8.1.6
+                // Their mask bits are in configuration space, where the server looks at them.
                 let count = UInt32(1) << UInt32(control >> 4 & 7)
-                return (.msi, (0..<min(count, 32)).map { (address, UInt32(data) & ~(count - 1) | $0) })
+                return (
+                    .msi,
+                    (0..<min(count, 32)).map { vector in
+                        WantedVector(message: Message(address: address, data: UInt32(data) & ~(count - 1) | vector))
+                    }
+                )
             }
         }
         return (.intx, [])
     }
 
-    private func table(_ msix: MessageCapabilities.MSIX) throws(ClientError) -> [(address: UInt64, data: UInt32)?] {
-        var entries: [(address: UInt64, data: UInt32)?] = []
-        for vector in 0..<msix.vectors {
-            let offset = msix.tableOffset + UInt64(vector) * 16
-            let address = try client.read(UInt64.self, region: msix.tableBAR, offset: offset)
-            let data = try client.read(UInt32.self, region: msix.tableBAR, offset: offset + 8)
-            // The server looks after the masks; an entry that was never written has no address.
-            entries.append(address == 0 ? nil : (address, data))
-        }
-        return entries
+    private func entry(_ vector: Int, of msix: DeviceCapabilities.MSIX) throws(ClientError) -> WantedVector {
+        let offset = msix.tableOffset + UInt64(vector) * 16
+        let address = try client.read(UInt64.self, region: msix.tableBAR, offset: offset)
+        let dataAndControl = try client.read(UInt64.self, region: msix.tableBAR, offset: offset + 8)
+        let message = Message(address: address, data: UInt32(truncatingIfNeeded: dataAndControl))
+        // An entry that was never written has no address.
+        return WantedVector(message: address == 0 ? nil : message, isMasked: dataAndControl >> 32 & 1 != 0)
     }
 
     private func configuration<Value: FixedWidthInteger & BitwiseCopyable>(

@@ -26,7 +26,14 @@ extension AttachedDevice {
 
     /// Takes the windows to where the BARs and the command register put them.
     func moveWindows() {
-        let command = (try? client.read(UInt16.self, region: RegionIndex.configuration, offset: 4)) ?? 0
+        var command = (try? client.read(UInt16.self, region: RegionIndex.configuration, offset: 4)) ?? 0
+        // In D3hot a function answers at no address.
+        if let powerManagement = capabilities.powerManagement,
+            let control = try? client.read(
+                UInt16.self, region: RegionIndex.configuration, offset: powerManagement + 4), control & 3 != 0
+        {
+            command = 0
+        }
         for bar in 0..<6 {
             let placement = regions[bar].info.length == 0 ? nil : placement(of: bar, command: command)
             if let window = windows[bar], placement == Placement(space: window.space, base: window.base) { continue }

@@ -16,7 +16,9 @@ final class AttachedDevice {
     var interrupts = InterruptState()
     let regions: [Client.Region]
     let doorbells: [[Client.Doorbell]]
-    let messages: MessageCapabilities
+    let capabilities: DeviceCapabilities
+    /// What the server or KVM refused while the guest was running, the first few: the machine goes on without.
+    private(set) var troubles: [String] = []
 
     /// - Throws: `ClientError` when the server doesn't describe its device, ``KVMError`` for its interrupt.
     init(_ client: Client, _ machine: VirtualMachine, pin: UInt32) throws {
@@ -29,7 +31,7 @@ final class AttachedDevice {
             regions[$0].info.length == 0 ? [] : (try? client.doorbells(ofRegion: $0)) ?? []
         }
         self.regions = regions
-        messages = try MessageCapabilities(client)
+        capabilities = try DeviceCapabilities(client)
         // As firmware does, for the guest's driver.
         try client.write(UInt8(truncatingIfNeeded: pin), region: RegionIndex.configuration, offset: 0x3c)
         try connectPin()
@@ -43,10 +45,22 @@ final class AttachedDevice {
 
     func writeConfiguration(at register: UInt64, width: Int, value: UInt64) {
         write(RegionIndex.configuration, at: register, width: width, value: value)
-        let end = register + UInt64(width)
-        if register < 6 || register < 0x28 && end > 0x10 { moveWindows() }
-        if messages.touches(register..<end) { connectMessages() }
+        let range = register..<register + UInt64(width)
+        let setsPower = capabilities.setsPower(range)
+        if setsPower || range.lowerBound < 6 || range.overlaps(0x10..<0x28) { moveWindows() }
+        if setsPower || capabilities.setsMessages(range) { connectMessages() }
     }
+
+    /// Carries out what the guest has no way to hear the failure of.
+    func attempt(_ what: String, _ body: () throws -> Void) {
+        do {
+            try body()
+        } catch {
+            if troubles.count < Self.maximumTroubles { troubles.append("\(what): \(error)") }
+        }
+    }
+
+    private static let maximumTroubles = 16
 
     // MARK: Accesses
 
@@ -64,7 +78,7 @@ final class AttachedDevice {
 
     func writeBAR(_ bar: Int, at offset: UInt64, width: Int, value: UInt64) {
         write(bar, at: offset, width: width, value: value)
-        if messages.isInTable(bar, offset) { connectMessages() }
+        connectVectors(capabilities.vectors(at: offset, width: width, of: bar))
     }
 
     private func read(_ region: Int, at offset: UInt64, width: Int) -> UInt64 {

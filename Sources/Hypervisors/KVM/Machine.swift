@@ -139,6 +139,12 @@ public final class Machine: Sendable {
         ended.signal()
     }
 
+    /// What servers and KVM refused while the guest was running, a few sentences for each device: an interrupt that could not be
+    /// connected, for example.
+    public var troubles: [String] {
+        bus.withLock { bus in bus.pci.devices.flatMap { $0?.troubles ?? [] } }
+    }
+
     /// How often the guest was left, all processors together.
     public var counters: ExitCounters {
         processors.reduce(into: ExitCounters()) { sum, processor in
