@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <termios.h>
@@ -125,6 +126,12 @@ int clinux_has_unread(int socket) {
 }
 
 int clinux_is_memory(int descriptor) { return fcntl(descriptor, F_GET_SEALS) >= 0; }
+
+int clinux_holds_bytes(int descriptor) {
+    struct statx status;
+    if (statx(descriptor, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &status) < 0) return 0;
+    return S_ISREG(status.stx_mode) || S_ISBLK(status.stx_mode) || S_ISCHR(status.stx_mode);
+}
 
 int clinux_cannot_shrink(int descriptor) {
     int seals = fcntl(descriptor, F_GET_SEALS);

@@ -24,6 +24,7 @@ public final class DirtyLog {
     static let wordsPerLeaf = 512
     static let leafShift: UInt64 = 15
     private static let maximumLeaves = 16_384
+    private static let maximumPageSize: UInt64 = 1 << 30
 
     /// Whether writes are logged.
     public private(set) var isStarted = false
@@ -40,11 +41,12 @@ public final class DirtyLog {
     /// Begins to log writes; all pages are clean.
     ///
     /// - Parameters:
-    ///   - pageSize: the unit, in bytes: a power of two, at least 4096.
+    ///   - pageSize: the unit, in bytes: a power of two from 4096 to 2^30, the largest page that there is.
     ///   - ranges: what to watch, in any order: whole pages, not overlapping. None means everything.
     public func start(pageSize: UInt64, ranges: [WatchedRange] = []) throws(DirtyLogError) {
         guard !isStarted else { throw .started }
         try Self.check(pageSize: pageSize)
+        guard pageSize <= Self.maximumPageSize else { throw .invalidPageSize(pageSize) }
         for range in ranges {
             guard range.size > 0, (range.address | range.size) % pageSize == 0 else {
                 throw .invalidRange(address: range.address, size: range.size)

@@ -20,6 +20,8 @@ public enum MapError: Error, Equatable, Sendable {
     case fileAccess(DMAAccess)
     /// The file is none of a memfd, tmpfs or hugetlbfs: whoever reads its pages may wait for somebody. ENODEV
     case notMemory
+    /// There are no bytes at offsets in it: it is no file, but a pipe, a socket, an eventfd, a directory. ENODEV, as from mmap(2)
+    case noFile
     /// The system refused: ENOMEM, ENODEV, EPERM for a sealed file …
     case system(Errno)
 
@@ -31,7 +33,7 @@ public enum MapError: Error, Equatable, Sendable {
         case .full: .noSpace
         case .notMapped: .noSuchFileOrDirectory
         case .fileAccess: .permissionDenied
-        case .notMemory: .operationNotSupportedByDevice
+        case .notMemory, .noFile: .operationNotSupportedByDevice
         case .system(let errno): errno
         }
     }
@@ -58,6 +60,8 @@ extension MapError: CustomStringConvertible {
             "The file was not opened for \(access) access."
         case .notMemory:
             "The file is not memory: no memfd, and not of tmpfs or hugetlbfs."
+        case .noFile:
+            "The descriptor is of no file with bytes in it."
         case .system(let errno):
             "The memory could not be mapped: \(errno)."
         }
@@ -114,7 +118,7 @@ public enum DirtyLogError: Error, Equatable, Sendable {
     case started
     /// It doesn't run. EINVAL
     case notStarted
-    /// No power of two, or less than 4096. EINVAL
+    /// No power of two, less than 4096, or for a log more than 2^30. EINVAL
     case invalidPageSize(UInt64)
     /// The range is empty, or its address or size is no multiple of the page size. EINVAL
     case invalidRange(address: UInt64, size: UInt64)
@@ -139,7 +143,7 @@ extension DirtyLogError: CustomStringConvertible {
         switch self {
         case .started: "The dirty log runs already."
         case .notStarted: "The dirty log does not run."
-        case .invalidPageSize(let size): "The page size \(size) is no power of two from 4096 on."
+        case .invalidPageSize(let size): "The page size \(size) is no power of two from 4096 on, or too large."
         case .invalidRange(let address, let size):
             "\(size) bytes at \(hex(address)) are no range of whole pages."
         case .overflow(let address, let size): "\(size) bytes at \(hex(address)) run past 2^64."

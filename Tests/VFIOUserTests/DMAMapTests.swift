@@ -1,4 +1,5 @@
 import FakeGuest
+import Glibc
 import Linux
 import Testing
 import VFIO
@@ -113,5 +114,28 @@ import VFIO
     @Test func aMapThatWantsNoReplyIsMade() throws {
         try bench.post(.dmaMap, map(), descriptors: [file])
         #expect(try bench.transfer(Bench.fill, to: 0x10000, length: 1) == 0)
+    }
+
+    @Test func whatHoldsNoBytesAtOffsetsIsRefused() throws {
+        var ends: [Int32] = [0, 0]
+        #expect(pipe(&ends) == 0)
+        let pair = try UnixSocket.pair()
+        let event = try EventFD()
+        let folder = open("/tmp", O_RDONLY | O_DIRECTORY)
+        defer { for descriptor in ends + [folder] { close(descriptor) } }
+        for descriptor in ends + [folder, event.descriptor.raw, pair.first.descriptor.raw] {
+            for flags in [1, 2, 3] as [UInt32] {
+                try bench.expectRefusal(
+                    .operationNotSupportedByDevice, of: .dmaMap, map(flags: flags), descriptors: [descriptor])
+            }
+        }
+        try bench.call(.dmaMap, map(), descriptors: [file])
+    }
+
+    @Test func aFileOnDiskThatIsNotOpenForWritingIsNotMappedForIt() throws {
+        let program = open("/proc/self/exe", O_RDONLY)
+        defer { close(program) }
+        try bench.expectRefusal(.permissionDenied, of: .dmaMap, map(flags: 3), descriptors: [program])
+        try bench.call(.dmaMap, map(flags: 1), descriptors: [program])
     }
 }

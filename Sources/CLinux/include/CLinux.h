@@ -49,6 +49,10 @@ int clinux_has_unread(int socket);
 /// 1 when the file is memory: of a memfd, tmpfs or hugetlbfs. 0 for all else. Asks nobody but the kernel (F_GET_SEALS).
 int clinux_is_memory(int descriptor);
 
+/// 1 when the file is a regular one or a device, which have bytes at offsets; 0 for all else: pipes, sockets, eventfds,
+/// directories. Asks nobody but the kernel (statx with AT_STATX_DONT_SYNC).
+int clinux_holds_bytes(int descriptor);
+
 /// 1 when the file's size can only grow (F_GET_SEALS has F_SEAL_SHRINK), 0 when not, -errno when it can't be sealed.
 int clinux_cannot_shrink(int descriptor);
 

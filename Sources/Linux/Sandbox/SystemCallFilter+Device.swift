@@ -43,9 +43,10 @@ extension SystemCallFilter {
 
     /// What is done with descriptors that are open. F_SETOWN is not among the commands: it would send signals to other
     /// processes of the same user. readlinkat is how a peer's eventfd is known for one (/proc/self/fd); it
-    /// tells where a symbolic link leads, and opens nothing.
+    /// tells where a symbolic link leads, and opens nothing. statx tells a file's kind and asks no file system's server for it.
     static let descriptors = [
-        Rule(__NR_close), Rule(__NR_fstat), Rule(__NR_lseek), Rule(__NR_ftruncate), Rule(__NR_fallocate),
+        Rule(__NR_close), Rule(__NR_fstat), Rule(__NR_statx), Rule(__NR_lseek), Rule(__NR_ftruncate),
+        Rule(__NR_fallocate),
         Rule(__NR_shutdown), Rule(__NR_getsockopt), Rule(__NR_readlinkat),
         Rule(
             __NR_fcntl,

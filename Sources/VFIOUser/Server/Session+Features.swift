@@ -54,7 +54,7 @@ extension Session {
         case .dmaLoggingStart:
             let control = try DMALoggingControl(data)
             try function.host.memory.dirtyLog.start(
-                pageSize: max(4096, control.pageSize),
+                pageSize: control.pageSize,
                 ranges: control.ranges.map { DirtyLog.WatchedRange(address: $0.address, size: $0.length) })
             return control.write(into: &answer, at: 0)
         case .dmaLoggingStop:
