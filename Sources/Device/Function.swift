@@ -83,14 +83,22 @@ public final class Function {
     /// Takes over which parts of its BARs the device lets be mapped now. For hypervisors, before they ask for regions, and when
     /// nobody has mapped anything any more. Memory behind the end of what can be mapped is cleared and given back.
     public func updateMappedParts() {
-        for bar in device.bars {
-            guard let before = slots[bar.layout.index]?.bar.mapped, before != bar.mapped else { continue }
+        for bar in device.bars where slots[bar.layout.index]?.bar.mapped != bar.mapped {
             slots[bar.layout.index] = BARSlot(bar, msix: configuration.msixLayout)
-            let end = bar.mapped.last?.upperBound ?? 0
-            // It can't fail but for want of the kernel's own memory, and is out of reach all the same.
-            if end < before.last?.upperBound ?? 0 { try? bar.memory?.clear(from: Int(end)) }
         }
+        clearBeyondMappedParts()
         openGates()
+    }
+
+    /// Gives back what is behind the end of what may be mapped: a client has the whole file, and may have written there.
+    func clearBeyondMappedParts() {
+        for bar in device.bars {
+            guard let memory = bar.memory, let old = slots[bar.layout.index]?.bar.mapped.last?.upperBound,
+                let end = Int(exactly: max(old, bar.mapped.last?.upperBound ?? 0)), end < memory.size
+            else { continue }
+            // It can't fail but for want of the kernel's own memory, and is out of reach all the same.
+            try? memory.clear(from: end)
+        }
     }
 
     /// How many interrupts of a kind there are.

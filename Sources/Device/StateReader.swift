@@ -19,6 +19,7 @@ public final class StateReader {
     ///
     /// - Throws: `JSONError` when the device's state can't be encoded, `Errno` for its memory.
     public init(_ function: Function) throws {
+        function.clearBeyondMappedParts()
         memory = function.savedMemory
         let text = Array(try function.document().text.utf8)
         ready = SavedState.magic

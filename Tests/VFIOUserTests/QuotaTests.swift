@@ -79,6 +79,20 @@ import VFIOUser
         #expect(mapping?.base.load(fromByteOffset: 3 << 20, as: UInt32.self) == 0)
     }
 
+    @Test func memoryBeyondItThatAClientTakesByTheFileIsNeitherSavedNorKept() throws {
+        try withClient { client in
+            let file = try #require(try client.region(0).file)
+            let whole = try Mapping(of: file.descriptor, size: 16 << 20)
+            whole.base.storeBytes(of: 0x1234_5678, toByteOffset: 15 << 20, as: UInt32.self)
+            #expect(used() == 4096)
+            let size = device.onThread { function, _ in (try? saved(function))?.count }
+            #expect(size ?? .max < 4096, "no page is saved")
+            #expect(used() == 0)
+            whole.base.storeBytes(of: 0x1234_5678, toByteOffset: 15 << 20, as: UInt32.self)
+        }
+        #expect(used() == 0)
+    }
+
     @Test func aStateFitsWhateverTheQuotaIs() throws {
         let small = try ServedDevice("bochs-display", options: ["vram=2M", "aperture=16M", "resolution=640x480"])
         let state = device.onThread { function, _ -> [UInt8] in
