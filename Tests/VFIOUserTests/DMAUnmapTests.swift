@@ -1,4 +1,5 @@
 import FakeGuest
+import GuestMemory
 import Linux
 import Testing
 import VFIO
@@ -100,5 +101,27 @@ import VFIO
     @Test func anUnmapThatWantsNoReplyIsCarriedOut() throws {
         try bench.post(.dmaUnmap, unmap())
         #expect(try bench.transfer(Bench.fill, to: 0x10000, length: 1) == 3)
+    }
+
+    @Test func theBitmapTellsWhatWasWrittenUntilTheMemoryWasLetGo() throws {
+        try startLog()
+        let held = Held()
+        bench.device.onThread { function, _ in
+            held.pin = try? function.host.memory.pin(address: 0x10000, size: 0x4000, access: .write)
+        }
+        try bench.client.send(.dmaUnmap, bitmap())
+        // Whoever holds the memory, as a renderer does, may write to it as long as the unmap waits.
+        while bench.device.onThread({ function, _ in function.host.memory.mapCount > 0 }) {}
+        bench.device.onThread { _, _ in
+            try? held.pin?.store(UInt8(1), at: 0x12000)
+            held.pin = nil
+        }
+        let reply = try #require(try bench.client.receive())
+        #expect(reply.payload == bitmap() + wire(UInt64(0b0100)))
+    }
+
+    /// Used by the device's thread alone.
+    private final class Held: @unchecked Sendable {
+        var pin: Pin?
     }
 }

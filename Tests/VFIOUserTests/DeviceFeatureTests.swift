@@ -84,13 +84,29 @@ import VFIO
         }
     }
 
-    @Test func aStoppedDeviceTakesNoRegisterWrites() throws {
-        try bench.go(to: .stop)
+    @Test(arguments: [MigrationState.stop, .stopCopy, .resuming])
+    func aDeviceThatStandsStillTakesNoWrites(in state: MigrationState) throws {
+        let capability = try bench.capability(0x10)
+        try bench.write(UInt32(7), at: 4)
+        let command = try bench.read(UInt16.self, region: 7, at: 4)
+        try bench.go(to: state)
         try bench.expectRefusal(
             .resourceBusy, of: .regionWrite, wire(UInt64(4), UInt32(0), UInt32(4), UInt32(1)))
+        // A function-level reset, and bus mastering.
+        try bench.expectRefusal(
+            .resourceBusy, of: .regionWrite, wire(capability + 8, UInt32(7), UInt32(2), UInt16(0x8000)))
+        try bench.expectRefusal(.resourceBusy, of: .regionWrite, wire(UInt64(4), UInt32(7), UInt32(2), UInt16(0)))
+        #expect(try bench.read(UInt32.self, at: 4) == 7)
+        #expect(try bench.read(UInt16.self, region: 7, at: 4) == command)
+        if state == .resuming { try bench.call(.deviceReset) } else { try bench.go(to: .running) }
         try bench.write(UInt16(4), region: 7, at: 4)
-        try bench.go(to: .running)
         try bench.write(UInt32(1), at: 4)
+    }
+
+    @Test(arguments: [0, 3, 2048, 6144, 1 << 31, 1 << 63] as [UInt64])
+    func whatIsNoPageSizeStartsNoLog(_ pageSize: UInt64) throws {
+        try bench.expectRefusal(.invalidArgument, of: .deviceFeature, start(pageSize))
+        try bench.call(.deviceFeature, start(1 << 30))
     }
 
     // MARK: Dirty log

@@ -67,4 +67,25 @@ import VFIO
         try bench.post(.regionWriteMulti, request([(0, 4, 4, 3)]))
         #expect(try bench.read(UInt32.self, at: 4) == 3)
     }
+
+    @Test func aMessageThatTakesLongLeavesTimeForAllElse() throws {
+        let memory = try GuestRAM(at: 0, size: 1 << 21)
+        try bench.map(memory)
+        try bench.write(UInt64(1) << 20, at: 0x28)
+        try bench.write(UInt32(1) << 20, at: 0x30)
+        // A mebibyte copied by each.
+        let copies = Array(
+            repeating: (region: UInt32(0), offset: UInt64(0x38), count: UInt32(4), data: UInt64(Bench.copy)),
+            count: 1024)
+        try bench.client.send(.regionWriteMulti, request(copies))
+        var done: UInt64 = 0
+        while done == 0 {
+            done = bench.device.onThread { function, _ in function.device.read(0, at: 0x70, width: .quad) }
+        }
+        #expect(done < 1024, "what the device's loop has to do came in between")
+        #expect(try bench.client.receive()?.payload == wire(UInt64(1024)))
+        #expect(try bench.read(UInt64.self, at: 0x70) == 1024)
+        let counted = bench.device.onThread { _, server in server.statistics }
+        #expect(counted.writes[0] == 2 + 1024)
+    }
 }

@@ -79,20 +79,29 @@ final class GuestWindows {
 
     private func letGo(of address: UInt64) {
         guard let window = windows.removeValue(forKey: address) else { return }
-        renderer.send(.unmapMemory(window: window.id)) { _ in window.pin?.release() }
+        // Until it has let go it may write to any of it; whoever unmaps waits to be told of that as well.
+        renderer.send(.unmapMemory(window: window.id)) { [memory] _ in
+            Self.markWritten(window, in: memory)
+            window.pin?.release()
+        }
+    }
+
+    private static func markWritten(_ window: Window, in memory: AddressSpace) {
+        memory.dirtyLog.mark(address: window.map.address, size: window.map.last - window.map.address + 1)
     }
 
     /// The renderer may have written to any of it.
     func markWritten() {
         guard memory.dirtyLog.isStarted else { return }
-        for window in windows.values {
-            memory.dirtyLog.mark(address: window.map.address, size: window.map.last - window.map.address + 1)
-        }
+        for window in windows.values { Self.markWritten(window, in: memory) }
     }
 
     /// The renderer has ended.
     func removeAll() {
-        for window in windows.values { window.pin?.release() }
+        for window in windows.values {
+            Self.markWritten(window, in: memory)
+            window.pin?.release()
+        }
         windows = [:]
     }
 }

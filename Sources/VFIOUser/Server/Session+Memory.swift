@@ -19,7 +19,7 @@ extension Session {
                     backing: .file(descriptor, offset: request.offset))
                 return 0
             } catch {
-                // The pages of what is no memory come from a file system, which may be the client's own (FUSE) and keep
+                // The pages of a file that is no memory come from a file system, which may be the client's own (FUSE) and keep
                 // this thread waiting for ever: the client moves those bytes instead.
                 guard error == .notMemory else { throw error }
             }
@@ -30,40 +30,54 @@ extension Session {
         return 0
     }
 
-    /// VFIO_USER_DMA_UNMAP: answered when nothing refers to the memory any more.
+    /// VFIO_USER_DMA_UNMAP: answered when nothing refers to the memory any more, and whoever did has written all that it will.
     func unmap(_ payload: RawSpan) throws -> Outcome {
-        var request = try DMAUnmap(payload)
+        let request = try DMAUnmap(payload)
         let memory = function.host.memory
-        var size = DMAUnmap.size
-        var reply = payloadBytes()
+        var bitmapSize: UInt64 = 0
         if let bitmap = request.bitmap {
-            let needed = try DirtyLog.bitmapSize(size: request.length, pageSize: bitmap.pageSize)
-            size = DMAUnmap.size + DMAUnmap.bitmapSize
-            guard bitmap.size >= needed, needed <= UInt64(Self.maximumTransfer),
-                UInt64(request.argumentSize) >= UInt64(size) + needed
+            bitmapSize = try DirtyLog.bitmapSize(size: request.length, pageSize: bitmap.pageSize)
+            guard bitmap.size >= bitmapSize, bitmapSize <= UInt64(Self.maximumTransfer),
+                UInt64(request.argumentSize) >= UInt64(DMAUnmap.size + DMAUnmap.bitmapSize) + bitmapSize
             else { throw Errno.invalidArgument }
             guard memory.hasMap(address: request.address, size: request.length) else {
                 throw Errno.noSuchFileOrDirectory
             }
-            reply.clear(size..<size + Int(needed))
-            var bits = reply._mutatingExtracting(size..<size + Int(needed))
-            try memory.dirtyLog.report(
-                address: request.address, size: request.length, pageSize: bitmap.pageSize, into: &bits)
-            request.bitmap?.size = needed
-            request.argumentSize = UInt32(size + Int(needed))
-            size += Int(needed)
-        } else {
-            request.argumentSize = UInt32(size)
+            guard memory.dirtyLog.isStarted else { throw DirtyLogError.notStarted }
         }
-        _ = request.write(into: &reply)
         let release = { [weak self] in
             guard let self else { return }
-            self.release(payload: size)
+            self.release { self.answer(request, bitmapSize: bitmapSize) }
         }
         let outcome =
             request.all
             ? memory.unmapAll(onRelease: release)
             : try memory.unmap(address: request.address, size: request.length, onRelease: release)
-        return outcome == .done ? .reply(payload: size) : .held
+        return outcome == .done ? .reply(payload: answer(request, bitmapSize: bitmapSize)) : .held
+    }
+
+    /// Puts the answer to an unmap into ``payloadBytes()``, with the pages that are dirty by now.
+    ///
+    /// - Parameter bitmapSize: in bytes, as the request was found to have room for.
+    /// - Returns: its size.
+    private func answer(_ request: DMAUnmap, bitmapSize: UInt64) -> Int {
+        var reply = payloadBytes()
+        var answer = request
+        guard let bitmap = request.bitmap else {
+            answer.argumentSize = UInt32(DMAUnmap.size)
+            _ = answer.write(into: &reply)
+            return DMAUnmap.size
+        }
+        let start = DMAUnmap.size + DMAUnmap.bitmapSize
+        let end = start + Int(bitmapSize)
+        answer.bitmap?.size = bitmapSize
+        answer.argumentSize = UInt32(end)
+        _ = answer.write(into: &reply)
+        reply.clear(start..<end)
+        var bits = reply._mutatingExtracting(start..<end)
+        // What it could refuse was refused before the unmap.
+        try? function.host.memory.dirtyLog.report(
+            address: request.address, size: request.length, pageSize: bitmap.pageSize, into: &bits)
+        return end
     }
 }

@@ -52,6 +52,8 @@ final class Session {
     @exclusivity(unchecked) private var replyMemory: ReplyMemory?
     /// Messages were left in the stream when the turn was over.
     @exclusivity(unchecked) private var isBehind = false
+    /// How many writes of the REGION_WRITE_MULTI in hand are carried out: it goes on in the next turn.
+    @exclusivity(unchecked) private var writesDone = 0
     /// The header of a command whose reply waits until the device lets go of memory.
     @exclusivity(unchecked) private var held: MessageHeader?
     @exclusivity(unchecked) var counters = Statistics()
@@ -173,7 +175,10 @@ final class Session {
             dma.beginTurn()
             // What the client put into its ring before it sent the message comes before the message.
             try carryOutRing()
-            try answer(message)
+            guard try answer(message) else {
+                isBehind = true
+                return
+            }
             stream.consume(message)
         }
     }
@@ -190,12 +195,14 @@ final class Session {
         }
     }
 
-    private func answer(_ message: MessageStream.Message) throws(End) {
+    /// - Returns: whether it is done with; one that takes long goes on when all else has had its turn.
+    private func answer(_ message: MessageStream.Message) throws(End) -> Bool {
         let header = message.header
         // A reply that nobody waits for any more: its DMA access has failed already.
-        if header.type == .reply { return }
-        counters.messages &+= 1
-        let start = Self.isAccess(header.command) ? counters.latency.begin() : nil
+        if header.type == .reply { return true }
+        let isNew = writesDone == 0
+        if isNew { counters.messages &+= 1 }
+        let start = isNew && Self.isAccess(header.command) ? counters.latency.begin() : nil
         defer { counters.latency.end(start) }
         do {
             switch try carryOut(message) {
@@ -205,11 +212,13 @@ final class Session {
                 let whole = payload + (replyMemory?.count ?? 0)
                 try send(header.reply(payload: whole), payload: payload)
             case .held: held = header
+            case .unfinished: return false
             }
         } catch let end as End {
             throw end
         } catch {
             counters.errors &+= 1
+            writesDone = 0
             let errno = Self.errno(for: error)
             if !header.flags.contains(.noReply) {
                 replyDescriptors = []
@@ -220,6 +229,7 @@ final class Session {
         }
         replyDescriptors = []
         replyMemory = nil
+        return true
     }
 
     /// - Throws: ETOOMANYREFS when the client leaves too many descriptors in its socket.
@@ -278,9 +288,12 @@ final class Session {
     }
 
     /// Sends the reply that was held back.
-    func release(payload: Int) {
+    ///
+    /// - Parameter makePayload: puts it into ``payloadBytes()``.
+    func release(_ makePayload: () -> Int) {
         guard let header = held else { return }
         held = nil
+        let payload = makePayload()
         if !header.flags.contains(.noReply) {
             // A client that can't be reached is noticed at the next receive.
             try? send(header.reply(payload: payload), payload: payload)
@@ -294,8 +307,10 @@ final class Session {
     enum Outcome {
         /// So many bytes of payload are ready in ``payloadBytes()``.
         case reply(payload: Int)
-        /// ``release(payload:)`` will come.
+        /// ``release(_:)`` will come.
         case held
+        /// The command is to be carried out further when all else has had its turn.
+        case unfinished
     }
 
     private func carryOut(_ message: MessageStream.Message) throws -> Outcome {
@@ -320,7 +335,7 @@ final class Session {
         case .deviceGetIRQInfo: return .reply(payload: try irqInfo(payload))
         case .deviceSetIRQs: return .reply(payload: try setIRQs(payload, stream.takeDescriptors(of: message)))
         case .deviceReset: return .reply(payload: try reset(payload))
-        case .regionWriteMulti: return .reply(payload: try writeMultiple(payload))
+        case .regionWriteMulti: return try writeMultiple(payload)
         case .deviceFeature: return .reply(payload: try feature(payload))
         case .migrationDataRead: return .reply(payload: try readMigrationData(payload))
         case .migrationDataWrite: return .reply(payload: try writeMigrationData(payload))
@@ -363,24 +378,34 @@ final class Session {
     }
 
     func write(region: Int, offset: UInt64, _ data: RawSpan) throws {
-        // Writes would change a device that was told to stand still.
-        guard migration.isRunning || region == Function.configurationRegion else { throw Errno.resourceBusy }
+        // Writes would change a device that was told to stand still, and configuration space with it.
+        guard migration.isRunning else { throw Errno.resourceBusy }
         try function.write(region: region, offset: offset, from: data)
         counters.writes[region] &+= 1
     }
 
+    /// After how many writes of a message it is looked whether the turn is over.
+    private static let writesBetweenLooks = 8
+
     /// Carries out the writes in their order; the first that fails ends it.
-    private func writeMultiple(_ payload: RawSpan) throws -> Int {
+    private func writeMultiple(_ payload: RawSpan) throws -> Outcome {
         guard client?.writeMultiple == true else { throw Errno.inappropriateIOCTLForDevice }
         let count = try SmallRegionWrite.count(payload)
-        for number in 0..<count {
+        let first = writesDone
+        let end = Deadline(milliseconds: Self.turn)
+        for number in first..<count {
+            if number > first, number % Self.writesBetweenLooks == 0, end.millisecondsLeft == 0 {
+                writesDone = number
+                return .unfinished
+            }
             let item = try SmallRegionWrite(number: number, of: payload)
             let start = SmallRegionWrite.dataOffset(number: number)
             try write(
                 region: Int(item.region), offset: item.offset, payload.extracting(start..<start + Int(item.count)))
         }
+        writesDone = 0
         var reply = payloadBytes()
         reply.storeBytes(of: UInt64(count), toByteOffset: 0, as: UInt64.self)
-        return 8
+        return .reply(payload: 8)
     }
 }
