@@ -45,13 +45,7 @@ final class FileMappings {
         of descriptor: borrowing Descriptor, offset: UInt64, size: UInt64, access: DMAAccess
     ) throws(MapError) -> FileMapping {
         guard offset % pageSize == 0 else { throw .unalignedOffset(offset) }
-        guard descriptor.isMemory() else {
-            guard descriptor.holdsBytes() else { throw .noFile }
-            guard descriptor.isOpenForReading(), descriptor.isOpenForWriting() || !access.contains(.write) else {
-                throw .fileAccess(access)
-            }
-            throw .notMemory
-        }
+        guard descriptor.isMemory() else { throw descriptor.holdsBytes() ? .notMemory : .noFile }
         let status: Descriptor.Status
         do throws(Errno) { status = try descriptor.status() } catch { throw .system(error) }
         // mmap(2) wants a shared file readable, whatever the access.

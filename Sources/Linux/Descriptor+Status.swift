@@ -28,12 +28,6 @@ extension Descriptor {
     /// the kernel. `AT_STATX_DONT_SYNC`
     public borrowing func holdsBytes() -> Bool { clinux_holds_bytes(raw) == 1 }
 
-    /// Whether this descriptor was opened for reading. `F_GETFL`
-    public borrowing func isOpenForReading() -> Bool { [O_RDONLY, O_RDWR].contains(fcntl(raw, F_GETFL) & O_ACCMODE) }
-
-    /// Whether this descriptor was opened for writing. `F_GETFL`
-    public borrowing func isOpenForWriting() -> Bool { [O_WRONLY, O_RDWR].contains(fcntl(raw, F_GETFL) & O_ACCMODE) }
-
     /// The file's identity, size and kind, and how it was opened. `fstat(2)`, `F_GETFL`
     public borrowing func status() throws(Errno) -> Status {
         var status = stat()

@@ -53,8 +53,9 @@ extension Session {
             return MigrationStateData(migration.state).write(into: &answer, at: 0)
         case .dmaLoggingStart:
             let control = try DMALoggingControl(data)
+            guard control.pageSize.nonzeroBitCount == 1 else { throw DirtyLogError.invalidPageSize(control.pageSize) }
             try function.host.memory.dirtyLog.start(
-                pageSize: control.pageSize,
+                pageSize: max(4096, control.pageSize),
                 ranges: control.ranges.map { DirtyLog.WatchedRange(address: $0.address, size: $0.length) })
             return control.write(into: &answer, at: 0)
         case .dmaLoggingStop:
