@@ -55,6 +55,15 @@ int clinux_lower_limit(int resource, uint64_t value) {
     return setrlimit(resource, &limit) < 0 ? -errno : 0;
 }
 
+int clinux_is_sanitized(void) {
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+    return 1;
+#endif
+#endif
+    return 0;
+}
+
 int clinux_become(uid_t user, gid_t group) {
     if (setgroups(0, NULL) < 0 || setresgid(group, group, group) < 0 || setresuid(user, user, user) < 0) return -errno;
     return 0;

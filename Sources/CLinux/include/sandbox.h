@@ -61,6 +61,9 @@ int clinux_drop_capabilities(void);
 /// Returns 0 or -errno.
 int clinux_lower_limit(int resource, uint64_t value);
 
+/// 1 when this is built with AddressSanitizer or ThreadSanitizer, whose runtime maps terabytes at the start; else 0.
+int clinux_is_sanitized(void);
+
 /// setgroups(2) of none, setresgid(2), setresuid(2). Returns 0 or -errno; a failure may leave the first of them done.
 int clinux_become(uid_t user, gid_t group);
 

@@ -34,8 +34,12 @@ public struct ResourceLimit: Sendable {
         self.value = value
     }
 
+    /// Whether this program is built with a sanitizer. Its runtime maps terabytes, so that there is no limit on data then.
+    public static let isSanitized = clinux_is_sanitized() == 1
+
     /// Sets the limit, for good: the hard one goes with it. A hard limit that is lower already stays.
     public func apply() throws(Errno) {
+        guard resource != .data || !Self.isSanitized else { return }
         try shim(clinux_lower_limit(Int32(resource.number.rawValue), value))
     }
 }
