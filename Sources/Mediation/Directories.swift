@@ -94,6 +94,8 @@ public struct Directories: Equatable, Sendable {
     /// Where the daemon speaks with its device process.
     public func control(of id: InstanceID) -> String { "\(controls)/\(id).sock" }
     var controls: String { "\(runtime)/control" }
+    /// What its device process has as standard error. ``LogCollector``
+    func logPipe(of id: InstanceID) -> String { "\(controls)/\(id).log" }
     var savedStates: String { "\(state)/vgpu" }
     func savedState(of id: InstanceID) -> String { "\(savedStates)/\(id).state" }
     public func log(of id: InstanceID) -> String { "\(logs)/\(id).log" }

@@ -128,6 +128,7 @@ extension Manager {
         while !Task.isCancelled {
             try? await Task.sleep(for: configuration.checkpointInterval)
             for (id, process) in supervised {
+                // A device process of an earlier version writes to it itself.
                 log(of: id).trim()
                 // One that hangs keeps no other from being saved.
                 if process.isInUse { Task { await requestCheckpoint(id) } }
@@ -141,9 +142,9 @@ extension Manager {
             let pause = supervised[id]?.checkpoints.request(every: configuration.checkpointInterval)
         else { return }
         guard pause > .zero else { return await checkpoint(id, identity) }
-        Task {
+        Task { [weak self] in
             try? await Task.sleep(for: pause)
-            await checkpoint(id, identity)
+            await self?.checkpoint(id, identity)
         }
     }
 
@@ -193,7 +194,7 @@ extension Manager {
             InstanceID(name).map(launcher.clean)
         }
         for name in names(inFolder: directories.controls) where isIdle(name) {
-            launcher.removeSocket("\(directories.controls)/\(name)")
+            unlink("\(directories.controls)/\(name)")
         }
     }
 
@@ -209,6 +210,7 @@ extension Manager {
         of id: InstanceID, lines: Int, after offset: Int? = nil
     ) throws(MediationError) -> (lines: [String], end: Int) {
         _ = try instance(id)
+        launcher.logs.drain(id)
         return log(of: id).lines(lines, after: offset)
     }
 

@@ -36,6 +36,7 @@ extension Manager {
                 // All that the earlier manager has written down of it happened before the last of that.
                 let known = try lastEntry(of: instance.id)?.time ?? 0
                 try watch(instance, identity, user: nil, after: known)
+                launcher.logs.adopt(instance.id)
                 adopted.append(instance)
             } catch let error as Errno where error == .noSuchProcess {
                 gone.append(instance)
@@ -170,6 +171,7 @@ extension Manager {
             } else {
                 launcher.end(identity)
             }
+            launcher.logs.drain(instance.id)
             let reason = log(of: instance.id).lines(1).lines.last ?? "\(error)"
             launcher.clean(instance.id)
             throw MediationError(.failed, "Its device process can't serve: \(reason)")

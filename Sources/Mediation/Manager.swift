@@ -79,7 +79,8 @@ public actor Manager {
         self.configuration = configuration
         launcher = DeviceLauncher(
             program: configuration.program, directories: directories,
-            groups: configuration.controlGroup.flatMap { DeviceGroups($0, of: getpid()) })
+            groups: configuration.controlGroup.flatMap { DeviceGroups($0, of: getpid()) },
+            logs: LogCollector(directories))
     }
 
     /// Which limits the control groups of vGPUs enforce, by the kernel's names; nil where vGPUs have none.

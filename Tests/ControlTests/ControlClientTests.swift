@@ -142,6 +142,33 @@ import Testing
         pair.second.shutDown()
     }
 
+    /// Whoever sends a file can make it long at no cost.
+    @Test func aSavedStateKeepsItsHolesAndItsLimit() throws {
+        let size = 512 << 20
+        let sparse = try MemoryFile(name: "sparse", size: size)
+        sparse.replace(at: 300 << 20, with: Array("In the middle.".utf8).span.bytes)
+        let reply = #"{"version":1,"result":{"size":\#(size)}}"#
+        try withImpostor(reply: reply, descriptor: sparse.descriptor.raw) { client in
+            #expect(throws: ControlClientError.malformedReply("a state of \(size) bytes is too large")) {
+                _ = try client.save(limit: size - 1)
+            }
+        }
+        try withImpostor(reply: reply, descriptor: sparse.descriptor.raw) { client in
+            let state = try client.save(limit: size)
+            let path = temporaryPath()
+            let file = try FileReplacement(path: path, mode: 0o600)
+            try state.copy(to: file.descriptor)
+            try file.commit()
+            defer { unlink(path) }
+            let copy = try Descriptor(reading: path)
+            #expect(try copy.status().size == size && copy.status().allocated < 1 << 20)
+            #expect(try copy.readBytes(at: 300 << 20, upTo: 14) == Array("In the middle.".utf8))
+            #expect(try state.equals(copy))
+            sparse.replace(at: size - 1, with: ([1] as [UInt8]).span.bytes)
+            #expect(try !state.equals(copy))
+        }
+    }
+
     @Test func aProcessThatDoesNotAnswerIsNotWaitedForForever() throws {
         let listener = try UnixListener(path: temporaryPath())
         let client = try ControlClient(connectingTo: listener.path, milliseconds: 20)

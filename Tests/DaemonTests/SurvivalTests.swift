@@ -32,6 +32,22 @@ extension DaemonTests {
             _ = try daemon.event("adopted", of: id)
         }
 
+        @Test func whatADeviceProcessWritesWithoutADaemonIsInTheLog() throws {
+            let id = try daemon.define("exerciser", ("transient", true))
+            let socket = try #require(try daemon.vgpu(id)["socket"]?.string)
+            func lines(_ words: String) throws -> Int {
+                let lines = try daemon.request("GET", "/v1/vgpus/\(id)/log").json["lines"]?.array ?? []
+                return lines.count { $0.string?.contains(words) == true }
+            }
+            #expect(try lines("Serving") == 1)
+            daemon.kill(SIGKILL)
+            do { _ = try Client(path: socket) }
+            try daemon.start()
+            _ = try daemon.event("client-left", of: id)
+            #expect(try lines("Serving") == 1)
+            #expect(try lines("session ended") == 1)
+        }
+
         @Test func aDeviceProcessThatDiesIsReplacedAndTold() throws {
             let id = try daemon.define("exerciser", ("transient", true))
             let pid = try #require(try daemon.vgpu(id)["pid"]?.int)

@@ -90,9 +90,9 @@ import Testing
         try (String(repeating: line, count: 5000) + "The last one.\n").write(
             toFile: path, atomically: false, encoding: .utf8)
         _ = try await bench.manager.start(instance.id)
+        let (lines, end) = try await bench.manager.log(of: instance.id, lines: 1000)
         let size = try #require(try FileManager.default.attributesOfItem(atPath: path)[.size] as? Int)
         #expect((100_000..<300_000).contains(size))
-        let (lines, end) = try await bench.manager.log(of: instance.id, lines: 1000)
         #expect(lines.contains("The last one.") && lines.contains { $0.contains("Serving") })
         #expect(lines.allSatisfy { $0 == line.dropLast() || !$0.hasPrefix("x") })
         #expect(end == size)

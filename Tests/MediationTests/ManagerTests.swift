@@ -192,6 +192,49 @@ import VFIOUser
         #expect(try read(client) == 0xfeed)
     }
 
+    /// Connects, writes something or nothing, and leaves; returns when the manager has noticed, and has saved the state if it was to.
+    private func comeAndGo(_ id: InstanceID, writing value: UInt32?, _ bench: Bench) async throws {
+        let last = try await bench.manager.journal().last
+        do {
+            let client = try Client(path: bench.directories.socket(of: id))
+            if let value { try client.write(value, region: 0, offset: Self.scratch) }
+        }
+        _ = await bench.store.entry("client-left", of: id, after: last)
+        // In its turn, so behind that.
+        _ = try await bench.manager.modify(id, Manager.Modification())
+    }
+
+    private func inode(ofStateOf id: InstanceID, _ bench: Bench) throws -> ino_t {
+        var status = stat()
+        try #require(stat("\(bench.root)/state/vgpu/\(id).state", &status) == 0)
+        return status.st_ino
+    }
+
+    @Test func aClientThatComesAndGoesHasItsStateSavedOnceInAnInterval() async throws {
+        let bench = try Bench { $0.checkpointInterval = .seconds(3600) }
+        try await bench.manager.begin()
+        let id = try await bench.started().id
+        try await comeAndGo(id, writing: 0xfeed, bench)
+        try await bench.awaitSavedState(of: id, holding: 0xfeed)
+        let first = try inode(ofStateOf: id, bench)
+        for value in 1...5 { try await comeAndGo(id, writing: UInt32(value), bench) }
+        #expect(try inode(ofStateOf: id, bench) == first)
+    }
+
+    @Test func aStateThatHasNotChangedIsNotWritten() async throws {
+        let bench = try Bench { $0.checkpointInterval = .zero }
+        try await bench.manager.begin()
+        let id = try await bench.started().id
+        try await comeAndGo(id, writing: 0xfeed, bench)
+        try await bench.awaitSavedState(of: id, holding: 0xfeed)
+        let first = try inode(ofStateOf: id, bench)
+        try await comeAndGo(id, writing: nil, bench)
+        #expect(try inode(ofStateOf: id, bench) == first)
+        try await comeAndGo(id, writing: 0xbeef, bench)
+        try await bench.awaitSavedState(of: id, holding: 0xbeef)
+        #expect(try inode(ofStateOf: id, bench) != first)
+    }
+
     @Test func theStateOfOneInUseIsSavedAgainAndAgain() async throws {
         let bench = try Bench()
         try await bench.manager.begin()

@@ -140,6 +140,7 @@ import VFIOUser
 
         let transient = try await bench.manager.startTransient(
             Instance(id: InstanceID(), parent: "cpu", type: "serial"))
+        #expect(try await !bench.manager.log(of: transient.id, lines: 1).lines.isEmpty)
         #expect(FileManager.default.fileExists(atPath: bench.directories.log(of: transient.id)))
         _ = try await bench.manager.stop(transient.id)
         #expect(!FileManager.default.fileExists(atPath: bench.directories.log(of: transient.id)))

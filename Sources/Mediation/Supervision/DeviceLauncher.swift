@@ -8,6 +8,7 @@ struct DeviceLauncher: Sendable {
     let directories: Directories
     /// Where vGPUs have control groups; nil: nowhere.
     let groups: DeviceGroups?
+    let logs: LogCollector
 
     /// What a device process is to be.
     struct Order: Sendable {
@@ -95,7 +96,7 @@ struct DeviceLauncher: Sendable {
     private func start(
         _ order: Order, _ listener: UnixListener, _ control: UnixListener
     ) throws(Failure) -> Started {
-        let log = try step("open the log") { () throws(Errno) in try openLog(of: order.id) }
+        let log = try step("make the pipe of the log") { () throws(Errno) in try logs.makePipe(for: order.id) }
         var pipe: [Int32] = [-1, -1]
         guard Glibc.pipe(&pipe) == 0 else { throw Failure(step: "make a pipe", error: Errno(rawValue: errno)) }
         let start = Descriptor(owning: pipe[0])
@@ -185,12 +186,6 @@ struct DeviceLauncher: Sendable {
         }
     }
 
-    private func openLog(of id: InstanceID) throws(Errno) -> Descriptor {
-        let raw = open(directories.log(of: id), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o640)
-        guard raw >= 0 else { throw Errno(rawValue: errno) }
-        return Descriptor(owning: raw)
-    }
-
     /// Kills a child for whose end nobody waits, and takes its status, on a thread of its own: one that sleeps in the kernel may take
     /// its time.
     func end(_ identity: ProcessIdentity) {
@@ -206,6 +201,7 @@ struct DeviceLauncher: Sendable {
         for name in names(inFolder: folder) { removeSocket("\(folder)/\(name)") }
         rmdir(folder)
         removeSocket(directories.control(of: id))
+        logs.remove(id)
         groups?.remove(id)
     }
 

@@ -1,7 +1,7 @@
 import Glibc
 import Linux
 
-/// The log of a vGPU, to which its device processes append what they write to standard error.
+/// The log of a vGPU: the last of what its device processes have written to standard error.
 struct LogFile {
     let path: String
 
@@ -22,6 +22,15 @@ struct LogFile {
         let known = max(0, (offset.map { $0 <= end ? $0 : 0 } ?? 0) - begin)
         let lines = String(decoding: bytes.dropFirst(known), as: UTF8.self).split(separator: "\n")
         return (lines.suffix(max(0, count)).map(String.init), end)
+    }
+
+    /// Adds to it, and keeps it within its limit. What can't be written is lost.
+    func append(_ bytes: [UInt8]) {
+        let raw = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o640)
+        guard raw >= 0 else { return }
+        let file = Descriptor(owning: raw)
+        try? file.writeAll(bytes.span.bytes)
+        if lseek(raw, 0, SEEK_END) > Self.limit { trim() }
     }
 
     /// Keeps but the last lines of a log that has grown too long. A line that is written at this moment may be lost.

@@ -1,0 +1,136 @@
+import Control
+import Glibc
+import Linux
+import Synchronization
+
+/// Takes what device processes write to standard error into the logs of their vGPUs, as much of it as these may hold: what a
+/// process writes beyond that is lost, and costs nobody else.
+///
+/// Each process writes to a pipe that has a name, and has it open for reading as well. So it goes on without a reader, and when
+/// this daemon is killed the next one finds the pipe, with what was written meanwhile as far as there is room. No write waits:
+/// the process's end of it is non-blocking. `fifo(7)`
+final class LogCollector: Sendable {
+    private let directories: Directories
+    private let state: State
+
+    /// Without a thread nothing is taken but by ``drain(_:)``.
+    init(_ directories: Directories) {
+        self.directories = directories
+        state = State()
+        guard let wakeUp = state.wakeUp else { return }
+        _ = try? Thread(name: "logs", stackSize: 256 << 10) { [state] in state.run(until: wakeUp) }
+    }
+
+    deinit {
+        state.isOver.withLock { $0 = true }
+        state.wakeUp?.signal()
+    }
+
+    /// Makes the pipe of a device process that is about to be started.
+    ///
+    /// - Returns: what its standard error is to be.
+    func makePipe(for id: InstanceID) throws(Errno) -> Descriptor {
+        let path = directories.logPipe(of: id)
+        remove(id)
+        try call { mkfifo(path, 0o600) }
+        let pipe = try LogPipe(path, into: LogFile(path: directories.log(of: id)))
+        let raw = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW)
+        guard raw >= 0 else { throw Errno(rawValue: errno) }
+        watch(pipe, of: id)
+        return Descriptor(owning: raw)
+    }
+
+    /// Goes on with the pipe of a device process that an earlier daemon has started. One of an earlier version writes to its log
+    /// itself.
+    func adopt(_ id: InstanceID) {
+        guard let pipe = try? LogPipe(directories.logPipe(of: id), into: LogFile(path: directories.log(of: id))) else {
+            return
+        }
+        watch(pipe, of: id)
+    }
+
+    /// Takes what is in the pipe now.
+    func drain(_ id: InstanceID) {
+        state.pipes.withLock { $0[id] }?.drain()
+    }
+
+    /// Takes what a process has left that has ended.
+    func remove(_ id: InstanceID) {
+        state.pipes.withLock { $0.removeValue(forKey: id) }?.drain()
+        unlink(directories.logPipe(of: id))
+    }
+
+    private func watch(_ pipe: LogPipe, of id: InstanceID) {
+        state.pipes.withLock { $0[id] = pipe }
+        state.wakeUp?.signal()
+    }
+
+    /// What the thread has in common with the collector, which it doesn't keep.
+    private final class State: Sendable {
+        let pipes = Mutex<[InstanceID: LogPipe]>([:])
+        let isOver = Mutex(false)
+        let wakeUp = try? EventFD()
+
+        func run(until wakeUp: EventFD) {
+            while !isOver.withLock({ $0 }) {
+                let now = SystemClock.nanoseconds
+                let all = pipes.withLock { $0 }
+                let due = all.filter { $0.value.isDue(at: now) }
+                // One that has written too much is looked at again when it may go on.
+                let limit: Int32 = due.count < all.count ? 1000 : -1
+                let descriptors = [wakeUp.descriptor.raw] + due.values.map { $0.descriptor.raw }
+                guard let ready = try? waitReadable(descriptors, milliseconds: limit) else { return }
+                if ready[0] { wakeUp.consume() }
+                for ((id, pipe), isReady) in zip(due, ready.dropFirst()) where isReady {
+                    guard !pipe.take(at: SystemClock.nanoseconds) else { continue }
+                    pipes.withLock { if $0[id] === pipe { $0[id] = nil } }
+                }
+            }
+        }
+    }
+}
+
+/// The end of a pipe from which a log is written.
+private final class LogPipe: Sendable {
+    let descriptor: Descriptor
+    private let log: LogFile
+    private let allowance = Mutex((lines: Allowance(at: SystemClock.nanoseconds), mutedUntil: 0 as UInt64))
+    /// One reads at a time, so that the log has all in its order.
+    private let turn = Mutex(())
+
+    /// As much as a pipe holds.
+    private static let pieceSize = 64 << 10
+
+    init(_ path: String, into log: LogFile) throws(Errno) {
+        let raw = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW)
+        guard raw >= 0 else { throw Errno(rawValue: errno) }
+        descriptor = Descriptor(owning: raw)
+        self.log = log
+    }
+
+    func isDue(at now: UInt64) -> Bool { allowance.withLock { $0.mutedUntil <= now } }
+
+    /// Takes what is there, unless it was too much lately.
+    ///
+    /// - Returns: false when nobody can write any more.
+    func take(at now: UInt64) -> Bool {
+        let isAllowed = allowance.withLock { allowance in
+            let isAllowed = allowance.lines.take(at: now)
+            if !isAllowed { allowance.mutedUntil = now &+ 1_000_000_000 }
+            return isAllowed
+        }
+        return !isAllowed || drain()
+    }
+
+    /// Takes what is there, once.
+    @discardableResult
+    func drain() -> Bool {
+        turn.withLock { _ in
+            var bytes = [UInt8](repeating: 0, count: Self.pieceSize)
+            let count = Glibc.read(descriptor.raw, &bytes, bytes.count)
+            guard count > 0 else { return count < 0 && [EAGAIN, EINTR].contains(errno) }
+            log.append(Array(bytes[..<count]))
+            return true
+        }
+    }
+}
