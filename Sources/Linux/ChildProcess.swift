@@ -13,7 +13,7 @@ public enum ChildProcess {
     ///   - program: its path, which is its name as well.
     ///   - descriptors: appear there from ``firstDescriptor`` on, in their order.
     ///   - withheld: variables of this process's environment that are not its own.
-    ///   - standardError: this process's unless given.
+    ///   - standardError: its standard error and output; this process's unless given.
     ///   - isDetached: whether it has nothing of this process's terminal or log: it gets a session of its own, `setsid(2)`, and
     ///     its standard output is its standard error.
     /// - Returns: its process ID. `posix_spawn(3)`
@@ -26,7 +26,9 @@ public enum ChildProcess {
         defer { posix_spawn_file_actions_destroy(&actions) }
         posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
         if let standardError { posix_spawn_file_actions_adddup2(&actions, standardError, STDERR_FILENO) }
-        if isDetached { posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO) }
+        if isDetached || standardError != nil {
+            posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO)
+        }
         // Out of the way of the numbers that they get, so that none is overwritten before it is copied.
         let limit = firstDescriptor + Int32(descriptors.count)
         var copies: [Int32] = []

@@ -56,7 +56,7 @@ struct Launcher {
                 renderer = nil
                 try tell(ChildProcess.end(old.process), over: socket)
             }
-            guard packet == RendererLink.start, let session = descriptors.take(0) else { continue }
+            guard let packet, packet.kind == RendererLink.start, let session = descriptors.take(0) else { continue }
             let launcher = getpid()
             let process: Int32
             do throws(Errno) {
@@ -66,23 +66,27 @@ struct Launcher {
                 try tell(nil, over: socket)
                 continue
             }
-            if process == 0 { render(session, renderNode: renderNode, launcher: launcher) }
+            if process == 0 {
+                render(session, renderNode: renderNode, memory: packet.number, launcher: launcher)
+            }
             renderer = (process, try ProcessHandle(process))
         }
     }
 
     /// Says that the renderer has ended.
     private static func tell(_ signal: Int32?, over socket: borrowing UnixSocket) throws(Errno) {
-        try RendererLink.send(RendererLink.ended(by: signal), over: socket)
+        try RendererLink.send(RendererLink.ended, number: UInt64(signal ?? 0), over: socket)
     }
 
     /// What a copy does.
-    private static func render(_ session: consuming Descriptor, renderNode: String?, launcher: Int32) -> Never {
+    private static func render(
+        _ session: consuming Descriptor, renderNode: String?, memory: UInt64, launcher: Int32
+    ) -> Never {
         // The device process must see it when this process ends, and this one when the device process does.
         close(ChildProcess.firstDescriptor)
         do {
             try ChildProcess.dieWith(parent: launcher)
-            exit(work(try RendererEndpoint(UnixSocket(owning: session)), renderNode: renderNode))
+            exit(work(try RendererEndpoint(UnixSocket(owning: session)), renderNode: renderNode, memory: memory))
         } catch {
             say("The renderer can't start: \(error).")
             exit(software)
@@ -92,12 +96,12 @@ struct Launcher {
     /// Carries out commands until the device process closes its end.
     ///
     /// - Returns: the status to end with.
-    private static func work(_ endpoint: consuming RendererEndpoint, renderNode: String?) -> Int32 {
+    private static func work(_ endpoint: consuming RendererEndpoint, renderNode: String?, memory: UInt64) -> Int32 {
         let renderer: VirglRenderer
         do {
             renderer = try VirglRenderer(renderNode: renderNode)
             // The driver is loaded now, and what it needs is open.
-            try Sandbox.confineRenderer(usesDevice: renderNode != nil)
+            try Sandbox.confineRenderer(usesDevice: renderNode != nil, memory: memory)
         } catch {
             explain(error)
             return software

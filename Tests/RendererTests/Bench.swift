@@ -14,12 +14,13 @@ final class Bench {
     /// How long a test waits for anything, in milliseconds.
     private static let limit: Int32 = 60_000
 
-    init(milliseconds: UInt64 = 60_000) throws {
+    init(milliseconds: UInt64 = 60_000, memory: UInt64 = 1 << 30) throws {
         loop = try EventLoop()
         renderer = try RendererProcess(
             program: try CompanionProgram.path(of: "mediated-renderer"), renderNode: nil, loop: loop,
             milliseconds: milliseconds)
         renderer.onEnd = { [unowned self] in if let reason = $0 { ends.append(reason) } }
+        renderer.memoryLimit = memory
         try renderer.start()
     }
 
@@ -88,6 +89,21 @@ enum Stream {
     static func clear(red: Float, green: Float, blue: Float, alpha: Float) -> [UInt32] {
         let colour = [red, green, blue, alpha].map(\.bitPattern)
         return [header(7, length: 8), 4] + colour + [0, 0, 0]
+    }
+
+    /// A fragment shader of a few hundred instructions, as text of TGSI.
+    static func shader(_ handle: UInt32) -> [UInt32] {
+        let instructions = (0..<200).map {
+            "\($0): MAD TEMP[\($0 % 4)], TEMP[\(($0 + 1) % 4)], IMM[0], TEMP[\(($0 + 2) % 4)]\n"
+        }
+        let text =
+            "FRAG\nDCL OUT[0], COLOR\nDCL TEMP[0..3]\nIMM[0] FLT32 { 1.0, 0.0, 0.5, \(handle).0}\n"
+            + instructions.joined() + "200: MOV OUT[0], IMM[0]\n201: END\n"
+        let bytes = Array(text.utf8) + [UInt8](repeating: 0, count: 4 - text.utf8.count % 4)
+        let words = stride(from: 0, to: bytes.count, by: 4).map { start in
+            bytes[start..<start + 4].reversed().reduce(0) { $0 << 8 | UInt32($1) }
+        }
+        return [header(1, object: 4, length: UInt32(5 + words.count)), handle, 1, UInt32(bytes.count), 4000, 0] + words
     }
 
     private static func header(_ command: UInt32, object: UInt32 = 0, length: UInt32) -> UInt32 {

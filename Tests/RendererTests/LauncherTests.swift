@@ -9,12 +9,12 @@ import Testing
     /// The next packet, for which it waits; what came with it is closed unless it is taken.
     private func receive(
         from socket: borrowing UnixSocket, _ descriptors: inout ReceivedDescriptors
-    ) throws -> UInt8? {
+    ) throws -> RendererLink.Packet? {
         _ = try waitReadable([socket.descriptor.raw], milliseconds: 60_000)
         return try RendererLink.receive(from: socket, &descriptors, blocking: false)
     }
 
-    private func receive(from socket: borrowing UnixSocket) throws -> UInt8? {
+    private func receive(from socket: borrowing UnixSocket) throws -> RendererLink.Packet? {
         var descriptors = ReceivedDescriptors()
         return try receive(from: socket, &descriptors)
     }
@@ -38,7 +38,7 @@ import Testing
             } else {
                 kill(renderer, signal)
             }
-            #expect(try receive(from: link.first) == RendererLink.ended(by: signal))
+            #expect(try receive(from: link.first) == .init(RendererLink.ended, number: UInt64(signal)))
             #expect(kill(renderer, 0) == -1 && errno == ESRCH)
         }
     }
@@ -51,14 +51,14 @@ import Testing
         var isLost = false
         renderer.send(.fence) { isLost = $0 == nil }
         // The renderer's end comes with the packet, and nobody keeps it.
-        #expect(try receive(from: link.second) == RendererLink.start)
+        #expect(try receive(from: link.second)?.kind == RendererLink.start)
         try loop.dispatch(milliseconds: 0)
         #expect(renderer.isRunning && !isLost)
         renderer.stop()
-        #expect(try receive(from: link.second) == RendererLink.kill)
+        #expect(try receive(from: link.second)?.kind == RendererLink.kill)
         #expect(!renderer.waitForEnd(milliseconds: 0) && !isLost)
         #expect(throws: Errno.resourceBusy) { try renderer.start() }
-        try RendererLink.send(RendererLink.ended(by: SIGKILL), over: link.second)
+        try RendererLink.send(RendererLink.ended, number: UInt64(SIGKILL), over: link.second)
         #expect(renderer.waitForEnd(milliseconds: 60_000) && isLost)
         #expect(renderer.crashSignal == 0)
         try renderer.start()
@@ -73,7 +73,7 @@ import Testing
         renderer.onEnd = { ends.append($0) }
         try renderer.start()
         var descriptors = ReceivedDescriptors()
-        #expect(try receive(from: launcher, &descriptors) == RendererLink.start)
+        #expect(try receive(from: launcher, &descriptors)?.kind == RendererLink.start)
         _ = consume launcher
         try loop.dispatch(milliseconds: 60_000)
         #expect(!renderer.isRunning && ends.isEmpty)

@@ -123,6 +123,9 @@ import Testing
             let path = "/proc/\(try bench.process())/task/\(thread)/status"
             #expect(try String(contentsOfFile: path, encoding: .utf8).contains("Seccomp:\t2"))
         }
+        let limits = try String(contentsOfFile: "/proc/\(bench.process())/limits", encoding: .utf8)
+        let file = try #require(limits.split(separator: "\n").first { $0.hasPrefix("Max file size") })
+        #expect(file.split(separator: " ")[3...4] == ["536870912", "536870912"])
         let launcher = try String(contentsOfFile: "/proc/\(bench.launcher())/status", encoding: .utf8)
         #expect(launcher.contains("NoNewPrivs:\t1") && launcher.contains("CapEff:\t0000000000000000"))
     }
@@ -141,7 +144,28 @@ import Testing
                 try? FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/\($0)")
             }
             #expect(open.count > 3 && !open.contains(secret))
+            // What it says goes through a pipe, not to a file.
+            for number in 1...2 {
+                let output = try FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/\(number)")
+                #expect(output.hasPrefix("pipe:"))
+            }
         }
+    }
+
+    @Test(.disabled(if: ResourceLimit.isSanitized, "a sanitizer has terabytes mapped"))
+    func aRendererTakesNoMoreMemoryThanItMay() throws {
+        let bench = try Bench(memory: 32 << 20)
+        try bench.done(.createContext(id: 1, capabilitySet: 0, name: []))
+        // Each of them takes some 20 KiB.
+        var shaders: UInt32 = 0
+        while shaders < 20_000 {
+            let stream = (0..<50).flatMap { Stream.shader(shaders + $0 + 1) }
+            guard let reply = try bench.call(.submit(context: 1, commands: stream.bytes)), reply.status == .done else {
+                break
+            }
+            shaders += 50
+        }
+        #expect((500..<10_000).contains(shaders), "\(shaders)")
     }
 
     @Test func aRendererThatDiesLeavesNobodyWaitingAndIsReplaced() throws {

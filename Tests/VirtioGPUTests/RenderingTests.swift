@@ -183,7 +183,7 @@ import Testing
         #expect(try answer(machine, outside) == Answered.invalidParameter)
         try done(machine, header(VIRTIO_GPU_CMD_RESOURCE_UNREF, context: 0) + wire([7, 0]))
         #expect(machine.picture() == nil)
-        #expect(machine.gpu.driver.processor.memory.used == 0)
+        #expect(machine.gpu.driver.processor.memory.used == Rendering.contextSize)
     }
 
     @Test func aCursorMayBeDrawnByTheRenderer() throws {
@@ -429,6 +429,65 @@ import Testing
         #expect(try renderer(of: machine) != before)
     }
 
+    @Test func anUnmapEndsARendererThatHangs() throws {
+        let machine = try machine("renderer-timeout=600")
+        var reports: [String] = []
+        machine.host.report = { reports.append($0) }
+        try setUp(machine)
+        kill(try renderer(of: machine), SIGSTOP)
+        var isReleased = false
+        let outcome = try machine.host.memory.unmap(
+            address: machine.ram.address, size: 1 << 20, onRelease: { isReleased = true })
+        #expect(outcome == .held)
+        _ = try machine.wait { isReleased ? true : nil }
+        #expect(reports.first?.contains("has not let go of guest memory") == true)
+    }
+
+    @Test func standingStillEndsARendererThatHangs() throws {
+        let machine = try machine("renderer-timeout=600")
+        try setUp(machine)
+        let rendering = try #require(machine.gpu.driver.processor.rendering)
+        kill(try renderer(of: machine), SIGSTOP)
+        rendering.send([.fence]) { #expect($0 == nil) }
+        machine.gpu.setRunning(false)
+        #expect(rendering.process.pendingCount == 0 && rendering.contexts.isEmpty)
+        // Clients wait for five seconds.
+        #expect(Rendering.settleLimit + Rendering.endLimit <= 3000)
+    }
+
+    /// What a process has of its own memory, in bytes.
+    private func anonymousMemory(of process: Int32) throws -> Int {
+        let status = try String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)
+        let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("RssAnon:") })
+        return try #require(line.split(separator: " ").dropLast().last.flatMap { Int($0) }) << 10
+    }
+
+    @Test(.disabled(if: ResourceLimit.isSanitized, "a sanitizer keeps what is freed"))
+    func contextsTakeOfTheVideoMemoryAndGiveItBack() throws {
+        let machine = try machine("vram=256M")
+        let process = try renderer(of: machine)
+        var count: UInt32 = 0
+        while count < 1000, try answer(machine, createContext(count + 1)) == Answered.done { count += 1 }
+        #expect(count == UInt32((256 << 20) / Rendering.contextSize))
+        #expect(try answer(machine, createContext(count + 1)) == Answered.outOfMemory)
+        #expect(try answer(machine, createResource(7, width: 2048, height: 2048)) == Answered.outOfMemory)
+        let limits = try String(contentsOfFile: "/proc/\(process)/limits", encoding: .utf8)
+        let data = try #require(limits.split(separator: "\n").first { $0.hasPrefix("Max data size") })
+        let most = try #require(UInt64(data.split(separator: " ")[3]))
+        #expect((512 << 20..<2 << 30).contains(most))
+        let full = try anonymousMemory(of: process)
+        // The driver's own and, of each context, what it was measured to take.
+        #expect(full < 256 << 20 + 64 << 20, "\(full >> 20) MiB")
+        #expect(full > 128 << 20, "\(full >> 20) MiB")
+        for id in 1...count { try done(machine, header(VIRTIO_GPU_CMD_CTX_DESTROY, context: id)) }
+        #expect(machine.gpu.driver.processor.memory.used == 0)
+        _ = try machine.wait { try anonymousMemory(of: process) < full / 3 ? true : nil }
+        // Those of a renderer that is lost take nothing.
+        try done(machine, createContext(1))
+        kill(process, SIGKILL)
+        _ = try machine.wait { machine.gpu.driver.processor.memory.used == 0 ? true : nil }
+    }
+
     @Test func standingStillMeansThatTheRendererHasNothingToDo() throws {
         let machine = try machine()
         try setUp(machine)
@@ -537,6 +596,9 @@ import Testing
         for id in machine.gpu.driver.processor.resources.keys {
             try self.done(machine, header(VIRTIO_GPU_CMD_RESOURCE_UNREF, context: 0) + wire([id, 0]))
         }
+        for id in try #require(machine.gpu.driver.processor.rendering).contexts.keys {
+            try self.done(machine, header(VIRTIO_GPU_CMD_CTX_DESTROY, context: id))
+        }
         #expect(machine.gpu.driver.processor.memory.used == 0)
     }
 
@@ -548,6 +610,21 @@ import Testing
     }
 
     // MARK: Parts
+
+    /// Formats by number of `enum virgl_formats`.
+    @Test(
+        arguments: [
+            (1, 4 << 20), (26, 32 << 20), (31, 16 << 20), (105, 512 << 10), (106, 512 << 10), (107, 1 << 20),
+            (112, 1 << 20),
+            (113, 512 << 10), (116, 1 << 20), (226, 4 << 20), (255, 1 << 20), (9999, 16 << 20),
+        ] as [(UInt32, Int)])
+    func aTextureCountsAsItsFormatTakes(format: UInt32, size: Int) throws {
+        let picture = RendererCommand.ResourceParameters(
+            id: 1, target: Self.texture2D, format: format, bind: 8, width: 1024, height: 1024)
+        #expect(try HostResource(picture, serial: 1).size == size)
+        // Whole blocks.
+        #expect(TexelLayout(virgl: 105).size(width: 5, height: 1) == 16)
+    }
 
     @Test func failuresInARowMakeTheNextTryLater() {
         var now: UInt64 = 0

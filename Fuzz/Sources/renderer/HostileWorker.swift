@@ -74,13 +74,13 @@ final class HostileWorker {
     /// Takes what the device process has sent to the launcher and to the new renderer.
     private func meet() throws {
         var descriptors = ReceivedDescriptors()
-        var packet: UInt8?
+        var packet: RendererLink.Packet?
         repeat {
             packet = try RendererLink.receive(from: launcher, &descriptors, blocking: true)
-        } while packet != RendererLink.start
+        } while packet?.kind != RendererLink.start
         guard let end = descriptors.take(0) else { fuzzFailed("A start came without a socket.") }
         let socket = UnixSocket(owning: end)
-        guard try RendererLink.receive(from: socket, &descriptors, blocking: true) == RendererLink.hello,
+        guard try RendererLink.receive(from: socket, &descriptors, blocking: true)?.kind == RendererLink.hello,
             let commandMemory = descriptors.take(0), let replyMemory = descriptors.take(1),
             let commandDoorbell = descriptors.take(2), let replyDoorbell = descriptors.take(3)
         else { fuzzFailed("A hello is not what it must be.") }
@@ -99,7 +99,7 @@ final class HostileWorker {
         session = nil
         guard owesEnd else { return }
         owesEnd = false
-        while (try? launcher.send([RendererLink.ended(by: nil)].span.bytes, descriptors: [], milliseconds: 0)) == nil {
+        while (try? launcher.send([RendererLink.ended].span.bytes, descriptors: [], milliseconds: 0)) == nil {
             // Behind what it has sent besides.
             try? loop.dispatch(milliseconds: 0)
         }
@@ -121,7 +121,7 @@ final class HostileWorker {
             _ = session?.producer.put(kind: UInt32(action >> 4), sequence: sequence, input.take(Int(input.byte())))
         case 9:
             // An end is the launcher's to tell, which nobody has taken over.
-            let packet = action & 0x80 != 0 ? RendererLink.start : input.byte() & 0x7f
+            let packet = action & 0x80 != 0 ? RendererLink.start : input.byte() & 0x1f
             // Where there is no room for it nobody waits.
             if action & 0x10 == 0, let session {
                 try? session.socket.send([packet].span.bytes, descriptors: [], milliseconds: 0)

@@ -65,7 +65,7 @@ final class ObligingRenderer: Sendable {
             }
             try tellEnd(by: SIGKILL)
             fences = []
-            guard packet == RendererLink.start, let socket = descriptors.take(0) else { return true }
+            guard packet.kind == RendererLink.start, let socket = descriptors.take(0) else { return true }
             endpoint = try RendererEndpoint(UnixSocket(owning: socket))
             return true
         }
@@ -74,7 +74,7 @@ final class ObligingRenderer: Sendable {
         private mutating func tellEnd(by signal: Int32) throws {
             guard endpoint != nil else { return }
             endpoint = nil
-            try RendererLink.send(RendererLink.ended(by: signal), over: launcher)
+            try RendererLink.send(RendererLink.ended, number: UInt64(signal), over: launcher)
         }
 
         private mutating func carryOutAll() throws {

@@ -1,15 +1,26 @@
 import Linux
 
-/// What goes over the sockets between a device process, the renderer's launcher and the renderer itself: packets of one
-/// byte and, with it, descriptors.
+/// What goes over the sockets between a device process, the renderer's launcher and the renderer itself: packets of a kind and a number
+/// and, with them, descriptors.
 public enum RendererLink {
-    /// To the launcher, with the renderer's end of a new session: start a renderer for it.
+    public struct Packet: Equatable, Sendable {
+        public let kind: UInt8
+        public let number: UInt64
+
+        public init(_ kind: UInt8, number: UInt64 = 0) {
+            self.kind = kind
+            self.number = number
+        }
+    }
+
+    /// To the launcher, with the renderer's end of a new session: start a renderer for it. The number is how many bytes of memory it may
+    /// take besides what its driver has at the start.
     public static let start = UInt8(ascii: "s")
     /// To the launcher: end the renderer at once.
     public static let kill = UInt8(ascii: "k")
-    /// From the launcher, once for each start: the renderer has ended, and the system has taken back all that it had. The lower seven bits
-    /// are the signal that ended it; 0: it ended by itself.
-    private static let ended: UInt8 = 0x80
+    /// From the launcher, once for each start: the renderer has ended, and the system has taken back all that it had. The number is the
+    /// signal that ended it; 0: it ended by itself.
+    public static let ended = UInt8(ascii: "e")
     /// To the renderer, the first packet of a session: both rings' memory, the commands' doorbell, the answers' doorbell.
     static let hello = UInt8(ascii: "h")
     /// To the renderer, with memory that a command is about to name.
@@ -19,41 +30,31 @@ public enum RendererLink {
     static let commandCapacity = 8 << 20
     static let replyCapacity = 1 << 18
 
-    /// The launcher's word that a renderer has ended.
-    ///
-    /// - Parameter signal: what ended it; nil: it did by itself.
-    public static func ended(by signal: Int32?) -> UInt8 {
-        ended | UInt8(truncatingIfNeeded: signal ?? 0) & ~ended
-    }
-
-    /// Reads ``ended(by:)``.
-    ///
-    /// - Returns: the signal, 0 for none; nil when the packet is another.
-    static func signal(in packet: UInt8) -> Int32? {
-        packet & ended == 0 ? nil : Int32(packet & ~ended)
-    }
-
     /// Takes the next packet.
     ///
     /// - Returns: nil when there is none, and `blocking` is false.
     /// - Throws: `.connectionReset` when the other side has gone.
     public static func receive(
         from socket: borrowing UnixSocket, _ descriptors: inout ReceivedDescriptors, blocking: Bool
-    ) throws(Errno) -> UInt8? {
+    ) throws(Errno) -> Packet? {
         let buffer = try PageBuffer(count: 4096)
         switch try socket.receive(into: buffer, from: 0, descriptors: &descriptors, blocking: blocking) {
-        case .bytes: return buffer.bytes(0..<1).unsafeLoad(as: UInt8.self)
+        case .bytes(let count, _, _):
+            var reader = PayloadReader(buffer.bytes(1..<count).withUnsafeBytes { Array($0) })
+            return Packet(buffer.bytes(0..<1).unsafeLoad(as: UInt8.self), number: reader.uint64())
         case .nothing: return nil
         case .endOfFile: throw .connectionReset
         }
     }
 
     public static func send(
-        _ packet: UInt8, descriptors: [Int32] = [], over socket: borrowing UnixSocket
+        _ kind: UInt8, number: UInt64 = 0, descriptors: [Int32] = [], over socket: borrowing UnixSocket
     ) throws(Errno) {
-        let bytes = [packet]
+        var packet = PayloadWriter()
+        packet.put(kind)
+        packet.put(number)
         // The other side reads at once, or is in trouble.
-        try socket.send(bytes.span.bytes, descriptors: descriptors, milliseconds: 1000)
+        try socket.send(packet.bytes.span.bytes, descriptors: descriptors, milliseconds: 1000)
     }
 }
 
@@ -68,7 +69,7 @@ public struct RendererEndpoint: ~Copyable {
     /// - Throws: `.protocolError` when it isn't what it must be.
     public init(_ socket: consuming UnixSocket) throws(Errno) {
         var descriptors = ReceivedDescriptors()
-        guard try RendererLink.receive(from: socket, &descriptors, blocking: true) == RendererLink.hello,
+        guard try RendererLink.receive(from: socket, &descriptors, blocking: true)?.kind == RendererLink.hello,
             let commandMemory = descriptors.take(0), let replyMemory = descriptors.take(1),
             let commandDoorbell = descriptors.take(2), let replyDoorbell = descriptors.take(3)
         else { throw .protocolError }
@@ -104,7 +105,7 @@ public struct RendererEndpoint: ~Copyable {
     /// Takes the memory that a command names.
     public func takeMemory() throws(Errno) -> Descriptor {
         var descriptors = ReceivedDescriptors()
-        guard try RendererLink.receive(from: socket, &descriptors, blocking: true) == RendererLink.memory,
+        guard try RendererLink.receive(from: socket, &descriptors, blocking: true)?.kind == RendererLink.memory,
             let memory = descriptors.take(0)
         else { throw .protocolError }
         return memory

@@ -35,6 +35,7 @@ public final class RendererProcess {
     public let launcherID: Int32
     private let loop: EventLoop
     private let launcher: UnixSocket
+    private let log: RendererLog?
     private var launcherWatch: EventLoop.Token?
     /// How long a renderer may go without an answer while one is due, in nanoseconds.
     private let patience: UInt64
@@ -54,8 +55,12 @@ public final class RendererProcess {
     private var answered: UInt64 = 0
     private var answeredBefore: UInt64 = 0
 
+    /// How many bytes of memory a renderer that is started from now on may take, besides what its driver has at the start. What needs
+    /// more fails, or ends it.
+    public var memoryLimit: UInt64 = 3 << 30
+
     /// Called when a renderer has ended, behind the completions of what it left undone, with a sentence for the log; nil: it was
-    /// told to by ``stop()``.
+    /// told to by ``stop(_:)`` without one.
     public var onEnd: (String?) -> Void = { _ in }
     /// Called when ``isCongested`` has become false.
     public var onRoom: () -> Void = {}
@@ -77,14 +82,22 @@ public final class RendererProcess {
         program: String, renderNode: String?, loop: EventLoop, milliseconds: UInt64 = 10_000
     ) throws(Errno) {
         let pair = try UnixSocket.pair(keepsPackets: true)
+        let output = try PipeEnds()
         let id = try ChildProcess.spawn(
-            program, renderNode.map { [$0] } ?? [], passing: [pair.second.descriptor.raw])
-        try self.init(launcher: pair.first, id: id, loop: loop, milliseconds: milliseconds)
+            program, renderNode.map { [$0] } ?? [], passing: [pair.second.descriptor.raw],
+            standardError: output.writer.raw)
+        let log = try RendererLog(output.reader, loop: loop)
+        try self.init(launcher: pair.first, id: id, log: log, loop: loop, milliseconds: milliseconds)
     }
 
-    /// - Parameter launcher: this end of the socket that the launcher has.
-    init(launcher: consuming UnixSocket, id: Int32, loop: EventLoop, milliseconds: UInt64) throws(Errno) {
+    /// - Parameters:
+    ///   - launcher: this end of the socket that the launcher has.
+    ///   - log: what launcher and renderers say, if they can.
+    init(
+        launcher: consuming UnixSocket, id: Int32, log: RendererLog? = nil, loop: EventLoop, milliseconds: UInt64
+    ) throws(Errno) {
         self.loop = loop
+        self.log = log
         patience = milliseconds * 1_000_000
         watchdog = try TimerFD()
         launcherID = id
@@ -121,7 +134,8 @@ public final class RendererProcess {
                 replyDoorbell.descriptor.raw,
             ], over: pair.first)
         // Last: once it is sent, the launcher owes word of an end.
-        try RendererLink.send(RendererLink.start, descriptors: [pair.second.descriptor.raw], over: launcher)
+        try RendererLink.send(
+            RendererLink.start, number: memoryLimit, descriptors: [pair.second.descriptor.raw], over: launcher)
         let session = Session(
             pair.first, RingProducer(commands, doorbell: commandDoorbell),
             RingConsumer(replies, doorbell: replyDoorbell))
@@ -138,8 +152,10 @@ public final class RendererProcess {
     }
 
     /// Ends the renderer at once: what it has not answered, it won't.
-    public func stop() {
-        end(nil)
+    ///
+    /// - Parameter reason: a sentence for ``onEnd``.
+    public func stop(_ reason: String? = nil) {
+        end(reason)
     }
 
     /// Waits until the renderer that was told to end has ended, whose completions are called then.
@@ -178,6 +194,8 @@ public final class RendererProcess {
     /// The renderer that was to end touches nothing any more.
     private func hasEnded() {
         guard let (session, reason, wasCongested) = leaving else { return }
+        // What it said before it ended comes before what is said of its end.
+        log?.drain()
         leaving = nil
         if let watch = session.watch { loop.unwatch(watch) }
         let lost = pending
@@ -208,9 +226,9 @@ public final class RendererProcess {
         var descriptors = ReceivedDescriptors()
         do throws(Errno) {
             guard let packet = try RendererLink.receive(from: launcher, &descriptors, blocking: false),
-                let signal = RendererLink.signal(in: packet)
+                packet.kind == RendererLink.ended
             else { return }
-            takeEnd(by: signal)
+            takeEnd(by: Int32(truncatingIfNeeded: packet.number))
         } catch {
             loseLauncher()
         }

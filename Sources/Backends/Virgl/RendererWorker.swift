@@ -16,6 +16,12 @@ public struct RendererWorker: ~Copyable {
     /// Fence commands that wait for the library, in their order: its number, and the command's.
     private var fences: [(number: UInt32, sequence: UInt64)] = []
 
+    /// Contexts that there are, and how many have gone since memory was given back.
+    private var contexts: Set<UInt32> = []
+    private var goneContexts = 0
+    /// So many contexts may go before the memory that they had is given back; what the last one had is always.
+    private static let mostGoneContexts = 8
+
     /// How often fences are looked after when the library has no descriptor that tells, in milliseconds.
     private static let fencePeriod: Int32 = 1
 
@@ -37,6 +43,7 @@ public struct RendererWorker: ~Copyable {
 
     /// - Returns: false when the device process has gone.
     private mutating func wait() throws(End) -> Bool {
+        giveBackMemory()
         guard endpoint.commands.prepareToSleep() else { return true }
         var entries = [
             pollfd(fd: endpoint.doorbell, events: Int16(POLLIN), revents: 0),
@@ -55,6 +62,13 @@ public struct RendererWorker: ~Copyable {
         }
         endpoint.commands.wakeUp()
         return entries[1].revents & Int16(POLLHUP) == 0
+    }
+
+    /// The C library keeps what was freed between what is still there, which for contexts of OpenGL is nearly all that they had.
+    private mutating func giveBackMemory() {
+        guard goneContexts >= (contexts.isEmpty ? 1 : Self.mostGoneContexts) else { return }
+        goneContexts = 0
+        FreedMemory.giveBack()
     }
 
     private mutating func finishFences() {
@@ -96,8 +110,12 @@ public struct RendererWorker: ~Copyable {
             }
             return RendererReply(.done, data: contents)
         case .createContext(let id, let set, let name):
-            return RendererReply(renderer.createContext(id: id, capabilitySet: set, name: name))
-        case .destroyContext(let id): renderer.destroyContext(id: id)
+            let status = renderer.createContext(id: id, capabilitySet: set, name: name)
+            if status == .done { contexts.insert(id) }
+            return RendererReply(status)
+        case .destroyContext(let id):
+            renderer.destroyContext(id: id)
+            if contexts.remove(id) != nil { goneContexts += 1 }
         case .createResource(let parameters): return RendererReply(renderer.createResource(parameters))
         case .destroyResource(let id): renderer.destroyResource(id: id)
         case .attachBacking(let resource, let pieces): return RendererReply(attachBacking(to: resource, pieces))

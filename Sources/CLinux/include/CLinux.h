@@ -126,6 +126,12 @@ int clinux_die_with_parent(void);
 /// posix_spawn_file_actions_addclosefrom_np(3), declared for _GNU_SOURCE alone. Returns 0 or an error number.
 int clinux_spawn_closes_from(posix_spawn_file_actions_t *actions, int first);
 
+/// malloc_trim(3), keeping nothing.
+void clinux_trim_memory(void);
+
+/// pipe2(2), close-on-exec and non-blocking, of two ends: that to read from and that to write to. Returns 0 or -errno.
+int clinux_pipe(int *ends);
+
 /// pidfd_open(2), close-on-exec. Returns the descriptor or -errno.
 int clinux_pidfd(pid_t process);
 

@@ -40,7 +40,6 @@ extension CommandProcessor {
     func createContext(_ id: UInt32, _ initialization: UInt32, _ name: [UInt8]) throws(Refusal) -> Progress {
         let renderer = try renderer()
         guard id != 0, renderer.contexts[id] == nil else { throw .invalidContext }
-        guard renderer.contexts.count < Rendering.maximumContexts else { throw .outOfMemory }
         let set = initialization & UInt32(VIRTIO_GPU_CONTEXT_INIT_CAPSET_ID_MASK)
         if initialization != 0 {
             try require(.contextInit)
@@ -48,16 +47,22 @@ extension CommandProcessor {
                 throw .invalidParameter
             }
         }
+        guard memory.reserve(Rendering.contextSize) else { throw .outOfMemory }
         let serial = nextSerial()
         renderer.contexts[id] = serial
-        return .sent([.createContext(id: id, capabilitySet: set, name: name)]) { isDone in
-            if !isDone, renderer.contexts[id] == serial { renderer.contexts[id] = nil }
+        return .sent([.createContext(id: id, capabilitySet: set, name: name)]) { [unowned self] isDone in
+            if !isDone, renderer.contexts[id] == serial { forgetContext(id, of: renderer) }
         }
+    }
+
+    private func forgetContext(_ id: UInt32, of renderer: Rendering) {
+        guard renderer.contexts.removeValue(forKey: id) != nil else { return }
+        memory.giveBack(Rendering.contextSize)
     }
 
     func destroyContext(_ id: UInt32) throws(Refusal) -> Progress {
         let renderer = try requireContext(id)
-        renderer.contexts[id] = nil
+        forgetContext(id, of: renderer)
         return .sent([.destroyContext(id: id)]) { _ in }
     }
 
@@ -118,8 +123,9 @@ extension CommandProcessor {
         return try carryOut(.init(context: 0, resource: id, box: .init(area), offset: offset)) { .transferToHost($0) }
     }
 
-    /// The renderer has ended.
+    /// The renderer has ended, and with it all that it had.
     func loseHostResources() {
+        memory.giveBack((rendering?.contexts.count ?? 0) * Rendering.contextSize)
         for (id, resource) in resources {
             guard var host = resource.host, !host.isLost else { continue }
             memory.giveBack(host.size)

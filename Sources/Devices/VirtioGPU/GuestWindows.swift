@@ -5,7 +5,7 @@ import Renderer
 /// The guest's memory as the renderer sees it: windows, each a whole map that some resource's backing lies in.
 ///
 /// The renderer maps a window itself, from the file behind it, and uses it whenever the guest's commands say so. So each is pinned: an
-/// unmap has the renderer told to let go, and is done when it has, or when it has ended.
+/// unmap has the renderer told to let go, and is done when it has, or when it has ended. One that takes too long is ended: a client waits.
 final class GuestWindows {
     /// The most there are at a time.
     static let maximumCount = 256
@@ -23,13 +23,31 @@ final class GuestWindows {
 
     private let memory: AddressSpace
     private let renderer: RendererProcess
+    private let loop: EventLoop
     /// By the address where the map begins.
     private var windows: [UInt64: Window] = [:]
+    /// How many windows the renderer was told to let go of and has not.
+    private var leavingCount = 0
+    /// Fires when it takes too long.
+    private let timer: TimerFD
+    private var timerWatch: EventLoop.Token?
 
-    init(_ memory: AddressSpace, for renderer: RendererProcess) {
+    init(_ memory: AddressSpace, for renderer: RendererProcess, loop: EventLoop) throws(Errno) {
         self.memory = memory
         self.renderer = renderer
+        self.loop = loop
+        timer = try TimerFD()
         memory.keepsDescriptors = true
+        timerWatch = try loop.watch(timer.descriptor, for: .readable) { [unowned self] _ in
+            timer.consume()
+            guard leavingCount > 0 else { return }
+            renderer.stop(
+                "The renderer has not let go of guest memory within \(Rendering.settleLimit) ms, and was ended.")
+        }
+    }
+
+    deinit {
+        if let timerWatch { loop.unwatch(timerWatch) }
     }
 
     /// Where the pieces of a backing are for the renderer.
@@ -79,11 +97,20 @@ final class GuestWindows {
 
     private func letGo(of address: UInt64) {
         guard let window = windows.removeValue(forKey: address) else { return }
+        leavingCount += 1
+        if leavingCount == 1 { watch() }
         // Until it has let go it may write to any of it; whoever unmaps waits to be told of that as well.
-        renderer.send(.unmapMemory(window: window.id)) { [memory] _ in
+        renderer.send(.unmapMemory(window: window.id)) { [weak self, memory] _ in
             Self.markWritten(window, in: memory)
             window.pin?.release()
+            self?.leavingCount -= 1
+            self?.watch()
         }
+    }
+
+    /// The next window is to be let go of in time, if one is.
+    private func watch() {
+        timer.set(nanoseconds: leavingCount == 0 ? 0 : UInt64(Rendering.settleLimit) * 1_000_000)
     }
 
     private static func markWritten(_ window: Window, in memory: AddressSpace) {

@@ -40,25 +40,15 @@ struct HostResource: Codable, Equatable, Sendable {
         self.height = isPicture && format != nil ? Int(parameters.height) : 0
         self.format = isPicture ? format : nil
         self.serial = serial
+        let layout = parameters.target == Self.buffer ? .bytes : TexelLayout(virgl: parameters.format)
         // Below 2^62: each factor is bounded.
         let texels = Int(parameters.width) * Int(parameters.height) * Int(parameters.depth)
         let layers = Int(max(1, parameters.arraySize)) * Int(max(1, parameters.samples))
         guard texels <= 1 << 40 else { throw .outOfMemory }
-        let size = texels * layers * (parameters.target == Self.buffer ? 1 : Self.bytesPerPixel(parameters.format))
-        // All levels together are less than a third of the first one.
-        self.size = parameters.lastLevel == 0 ? size : size / 3 * 4 + 4
-    }
-
-    /// At most, by number of `enum virgl_formats`.
-    private static func bytesPerPixel(_ format: UInt32) -> Int {
-        switch format {
-        // 64-bit floating point, of one to four channels.
-        case 24...27: 32
-        // 32-bit channels; further on those of 16 bits, and of 8 or less.
-        case 28...47: 16
-        case 48...63: 8
-        case 1...23, 64...80, 119...124, 134: 4
-        default: 16
-        }
+        let level = layout.size(width: Int(parameters.width), height: Int(parameters.height))
+        let size = level * Int(parameters.depth) * layers
+        // All levels together are less than a third of the first one, but each has whole blocks.
+        let blocks = Int(parameters.lastLevel) * layout.blockSize * layers
+        self.size = parameters.lastLevel == 0 ? size : size / 3 * 4 + 4 + blocks
     }
 }

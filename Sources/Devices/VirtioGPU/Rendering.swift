@@ -17,8 +17,13 @@ final class Rendering {
     /// VIRTIO_GPU_CAPSET_VIRGL, VIRTIO_GPU_CAPSET_VIRGL2, and their versions.
     private static let known: [(id: UInt32, version: UInt32)] = [(1, 1), (2, 2)]
 
-    /// The most contexts there are at a time.
-    static let maximumContexts = 1024
+    /// What a context takes of the video memory, in bytes, though it is the driver's own: virglrenderer 0.10.4 with Mesa 22.3's llvmpipe
+    /// has 2.4 MiB for each.
+    static let contextSize = 5 << 19
+
+    /// What a renderer may take besides the video memory, in bytes: shaders and whatever else a guest has a driver make, of which the device
+    /// knows nothing.
+    private static let spareMemory: UInt64 = 256 << 20
 
     let capabilitySets: [CapabilitySet]
     /// With what tells one that was made later from another of the same number.
@@ -48,9 +53,10 @@ final class Rendering {
     ///
     /// - Parameters:
     ///   - renderNode: such as /dev/dri/renderD128; nil: a software renderer.
+    ///   - videoMemory: its limit, in bytes.
     ///   - seconds: how long a renderer may go without an answer while one is due.
     /// - Throws: `OptionError` when there is none on this machine.
-    init(guest: AddressSpace, loop: EventLoop, renderNode: String?, seconds: Int) throws {
+    init(guest: AddressSpace, loop: EventLoop, renderNode: String?, videoMemory: Int, seconds: Int) throws {
         let program: String
         do throws(CompanionProgram.Missing) {
             program = try CompanionProgram.path(of: "mediated-renderer")
@@ -60,7 +66,8 @@ final class Rendering {
         let milliseconds = seconds * 1000
         process = try RendererProcess(
             program: program, renderNode: renderNode, loop: loop, milliseconds: UInt64(milliseconds))
-        windows = GuestWindows(guest, for: process)
+        process.memoryLimit = Self.spareMemory + UInt64(videoMemory)
+        windows = try GuestWindows(guest, for: process, loop: loop)
         self.loop = loop
         timer = try TimerFD()
         capabilitySets = try Self.capabilitySets(of: process, renderNode, milliseconds: Int32(milliseconds))
@@ -106,6 +113,12 @@ final class Rendering {
             renderNode.map { "is '\($0)' a render node with an OpenGL driver?" }
             ?? "is Mesa's software driver (libegl-mesa0 and libgl1-mesa-dri) installed?"
         return "virglrenderer crashed (signal \(process.crashSignal)) while it looked for an OpenGL driver: \(question)"
+    }
+
+    /// The video memory has another limit, in bytes. A renderer that was used keeps what it may take; the next one has the new limit.
+    func change(videoMemory: Int) {
+        process.memoryLimit = Self.spareMemory + UInt64(videoMemory)
+        if !isUsed { process.stop() }
     }
 
     // MARK: Commands
@@ -162,11 +175,11 @@ final class Rendering {
     }
 
     private func hasEnded(_ reason: String?) {
-        contexts = [:]
         pixels = nil
         isUsed = false
         windows.removeAll()
         onLoss()
+        contexts = [:]
         guard let reason else { return start() }
         let delay = backOff.next()
         report(
@@ -176,9 +189,11 @@ final class Rendering {
     }
 
     /// How long a renderer that is told to end may take, in milliseconds. It is killed, so this is a matter of scheduling.
-    private static let endLimit: Int32 = 2000
-    /// How long a renderer may take for what it has begun when the device is to stand still, in milliseconds.
-    private static let settleLimit: Int32 = 3000
+    static let endLimit: Int32 = 1000
+    /// How long a renderer may take for what it has begun when the device is to stand still, or for letting go of guest memory, in
+    /// milliseconds. Together with
+    /// ``endLimit`` less than the five seconds that clients wait for an answer.
+    static let settleLimit: Int32 = 2000
 
     /// Gives the guest, which begins anew, another renderer, unless this one was never used.
     func reset() {

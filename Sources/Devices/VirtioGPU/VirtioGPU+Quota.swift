@@ -29,6 +29,7 @@ extension VirtioGPU {
                 "The frame rate can't be \(frameRate): it must be from \(Self.frameRates.lowerBound), for no limit, "
                     + "to \(Self.frameRates.upperBound).")
         }
+        if limit != processor.memory.limit { processor.rendering?.change(videoMemory: limit) }
         processor.memory.limit = limit
         processor.frameRate = frameRate
     }

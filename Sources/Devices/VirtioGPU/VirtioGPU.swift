@@ -16,7 +16,7 @@ public final class VirtioGPU: VirtioDevice {
                 "resolution", .text, default: "1024x768", help: "The mode that the monitors prefer, up to 8192x8192"),
             .init(
                 "vram", .integer(videoMemoryRange), default: "64M",
-                help: "The most memory that pictures may take on the host"),
+                help: "The most memory that pictures and contexts of 3D may take on the host"),
             .init(
                 "frame-rate", .integer(frameRates), default: "0",
                 help: "How many pictures a second a head shows, and may be read of it; 0: no limit"),
@@ -108,7 +108,7 @@ public final class VirtioGPU: VirtioDevice {
             return nil
         }
         return try Rendering(
-            guest: host.memory, loop: host.loop, renderNode: renderNode,
+            guest: host.memory, loop: host.loop, renderNode: renderNode, videoMemory: options.integer("vram"),
             seconds: options.integer("renderer-timeout"))
     }
 

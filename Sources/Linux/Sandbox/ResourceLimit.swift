@@ -49,11 +49,30 @@ extension ResourceLimit {
     /// messages of 1 MiB) is less than 100 MiB.
     public static let defaultMemory: UInt64 = 256 << 20
 
-    /// What a renderer may use. A software driver keeps textures in its own memory, besides what it takes for itself.
-    public static let ofRenderer = [
-        ResourceLimit(.data, 3 << 30), ResourceLimit(.descriptors, 1024), ResourceLimit(.core, 0),
-        ResourceLimit(.messageQueues, 0),
-    ]
+    /// What a renderer may use from here on.
+    ///
+    /// - Parameter memory: private memory that can be written, in bytes, besides what there is: a driver takes stacks for each processor. A
+    ///   software driver keeps textures there, too.
+    public static func ofRenderer(memory: UInt64) -> [ResourceLimit] {
+        let (data, overflow) = dataSize.addingReportingOverflow(memory)
+        return [
+            ResourceLimit(.data, overflow ? .max : data), ResourceLimit(.descriptors, 1024), ResourceLimit(.core, 0),
+            ResourceLimit(.messageQueues, 0),
+            // Files are memory files, which a driver makes for its buffers.
+            ResourceLimit(.fileSize, 512 << 20),
+            // Threads, whoever else runs as the same user. A driver has a few for each processor.
+            ResourceLimit(.processes, 4096),
+        ]
+    }
+
+    /// What this process has that RLIMIT_DATA counts, in bytes; 0 without `/proc`. `proc(5)`, statm
+    private static var dataSize: UInt64 {
+        guard let file = try? Descriptor(reading: "/proc/self/statm"), let line = try? file.readBytes(upTo: 256)
+        else { return 0 }
+        let fields = String(decoding: line, as: UTF8.self).split(separator: " ")
+        guard fields.count > 5, let pages = UInt64(fields[5]) else { return 0 }
+        return pages * UInt64(sysconf(Int32(_SC_PAGESIZE)))
+    }
 
     /// What a device process may use while it serves.
     ///

@@ -55,14 +55,18 @@ public enum Sandbox {
     /// Confines a renderer for good, as far as a graphics driver lets it: the drivers are loaded and have their threads, which
     /// make code and further threads. It reaches no file, no program and no other process, and can't make a connection.
     ///
-    /// - Parameter usesDevice: whether the driver talks to a device that is open, which no filter can look into.
+    /// - Parameters:
+    ///   - usesDevice: whether the driver talks to a device that is open, which no filter can look into.
+    ///   - memory: how many bytes of memory it may take from here on.
     /// - Throws: ``Failure``. The process may be confined in part then and had better end.
-    public static func confineRenderer(usesDevice: Bool) throws(Failure) {
+    public static func confineRenderer(usesDevice: Bool, memory: UInt64) throws(Failure) {
         try step("forbid tracing") { () throws(Errno) in try shim(clinux_forbid_tracing()) }
         try giveUpPrivileges()
-        for limit in ResourceLimit.ofRenderer {
+        for limit in ResourceLimit.ofRenderer(memory: memory) {
             try step("limit \(limit.resource) to \(limit.value)") { () throws(Errno) in try limit.apply() }
         }
+        // A file that grows too long is an error for whoever writes it, not the end of the process.
+        signal(SIGXFSZ, SIG_IGN)
         try step("filter system calls") { () throws(Errno) in
             try SystemCallFilter.ofRenderer(usesDevice: usesDevice).install()
         }
