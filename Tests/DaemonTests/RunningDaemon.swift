@@ -96,7 +96,10 @@ final class RunningDaemon {
     /// Every mediated-device whose command line names a folder.
     static func deviceProcesses(below root: String) -> [Int32] {
         ((try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []).compactMap(Int32.init).filter { pid in
-            let words = FileManager.default.contents(atPath: "/proc/\(pid)/cmdline") ?? Data()
+            // Foundation leaks what it has read of a file whose size is said to be 0.
+            guard let file = try? Descriptor(reading: "/proc/\(pid)/cmdline"),
+                let words = try? file.readBytes(upTo: 1 << 16)
+            else { return false }
             let line = String(decoding: words, as: UTF8.self)
             return line.contains("mediated-device\0") && line.contains("\(root)/")
         }
