@@ -72,9 +72,7 @@ public final class StateWriter {
     /// Moves bytes from `rest` until `count` are collected.
     private func collect(_ count: Int, from rest: inout RawSpan) -> Bool {
         let wanted = min(count - collected.count, rest.byteCount)
-        for index in 0..<wanted {
-            collected.append(rest.unsafeLoad(fromByteOffset: index, as: UInt8.self))
-        }
+        collected.append(rest.extracting(first: wanted))
         rest = rest.extracting(droppingFirst: wanted)
         return collected.count == count
     }
@@ -96,7 +94,7 @@ public final class StateWriter {
     private func readDocument() throws(StateError) {
         let document: SavedState.Document
         do throws(JSONError) {
-            let tree = try JSON(parsing: collected)
+            let tree = try JSON(parsing: collected, valueLimit: SavedState.maximumValues)
             document = try tree.decode(SavedState.Document.self)
             deviceState = tree[SavedState.deviceMember] ?? .null
         } catch {

@@ -3,14 +3,15 @@ extension JSON {
     public static let depthLimit = 32
 
     /// Parses one JSON text in UTF-8, from whomever: it takes time and memory in proportion to the text, whose
-    /// size is the caller's to limit.
+    /// size is the caller's to limit. A value may take a hundred times as much memory as its text.
     ///
+    /// - Parameter valueLimit: how many values there may be at most: arrays, objects, and what is in them.
     /// - Throws: ``JSONError`` with the offending byte's offset, for whatever RFC 8259 doesn't allow,
     ///   and for what it allows but leaves open: a byte order mark, two members of one object with the same name
     ///   (as I-JSON, RFC 7493), `\u` escapes that are half a surrogate pair, strings that are not
     ///   ``Swift/String/isStreamSafe``, numbers that a double can't hold, nesting over ``depthLimit``.
-    public init(parsing bytes: Span<UInt8>) throws(JSONError) {
-        var parser = Parser(bytes)
+    public init(parsing bytes: Span<UInt8>, valueLimit: Int = .max) throws(JSONError) {
+        var parser = Parser(bytes, valueLimit: valueLimit)
         self = try parser.text()
     }
 
@@ -18,8 +19,8 @@ extension JSON {
         try self.init(parsing: Span(_bytes: bytes))
     }
 
-    public init(parsing bytes: [UInt8]) throws(JSONError) {
-        try self.init(parsing: bytes.span)
+    public init(parsing bytes: [UInt8], valueLimit: Int = .max) throws(JSONError) {
+        try self.init(parsing: bytes.span, valueLimit: valueLimit)
     }
 
     public init(parsing text: String) throws(JSONError) {
@@ -31,10 +32,12 @@ extension JSON {
 private struct Parser: ~Escapable {
     private let bytes: Span<UInt8>
     private var position = 0
+    private var valuesLeft: Int
 
     @_lifetime(copy bytes)
-    init(_ bytes: Span<UInt8>) {
+    init(_ bytes: Span<UInt8>, valueLimit: Int) {
         self.bytes = bytes
+        valuesLeft = valueLimit
     }
 
     @_lifetime(self: copy self)
@@ -49,6 +52,8 @@ private struct Parser: ~Escapable {
     private mutating func value(depth: Int) throws(JSONError) -> JSON {
         skipWhitespace()
         guard let first = next else { throw unexpected("a value") }
+        guard valuesLeft > 0 else { throw JSONError("too many values", at: .byte(position)) }
+        valuesLeft -= 1
         switch first {
         case UInt8(ascii: "{"): return .object(try object(depth: depth + 1))
         case UInt8(ascii: "["): return .array(try array(depth: depth + 1))

@@ -49,6 +49,13 @@ import SeededRandom
         #expect(error?.place == .byte(0))
     }
 
+    @Test func valuesAreLimitedWhereTheCallerSaysSo() throws {
+        let text = Array("[1, {\"a\": null}, \"x\"]".utf8)
+        #expect(try JSON(parsing: text, valueLimit: 5) == [1, ["a": nil], "x"])
+        let error = #expect(throws: JSONError.self) { try JSON(parsing: text, valueLimit: 4) }
+        #expect(error == JSONError("too many values", at: .byte(17)))
+    }
+
     @Test func nestingIsLimited() throws {
         let most = String(repeating: "[", count: JSON.depthLimit) + String(repeating: "]", count: JSON.depthLimit)
         #expect(try JSON(parsing: most).text == most)
