@@ -9,26 +9,18 @@ public struct FileReplacement: ~Copyable {
     private let temporary: String
 
     /// - Parameters:
-    ///   - path: where nothing is yet, or a regular file, or a symbolic link to one, which stays a link.
+    ///   - path: where nothing is yet, or a regular file.
     ///   - mode: the new file's permissions, less the umask.
-    /// - Throws: `.fileExists` when something else is there, such as a folder or a device; `open(2)`'s error
-    ///   when the folder takes no new file.
+    /// - Throws: `.fileExists` when something else is there, such as a folder, a device, or a symbolic link: in a folder that
+    ///   others may write to it would say whose file is replaced. `open(2)`'s error when the folder takes no new file.
     public init(path: String, mode: mode_t = 0o666) throws(Errno) {
         var status = stat()
-        let exists = stat(path, &status) == 0
-        guard !exists || status.st_mode & S_IFMT == S_IFREG else { throw .fileExists }
-        let path = exists ? Self.resolved(path) : path
+        guard lstat(path, &status) != 0 || status.st_mode & S_IFMT == S_IFREG else { throw .fileExists }
         let temporary = "\(path).\(getpid()).new"
         descriptor = Descriptor(
             owning: try systemCall { open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode) })
         self.path = path
         self.temporary = temporary
-    }
-
-    private static func resolved(_ path: String) -> String {
-        guard let resolved = realpath(path, nil) else { return path }
-        defer { free(resolved) }
-        return String(cString: resolved)
     }
 
     deinit {

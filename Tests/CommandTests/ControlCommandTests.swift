@@ -44,14 +44,15 @@ import VFIOUser
             ])
     }
 
-    @Test func aSymbolicLinkStaysOne() throws {
+    /// In a folder that others may write to it would say whose file is replaced.
+    @Test func aSymbolicLinkIsNotFollowed() throws {
         let device = try RunningDevice("bochs-display", in: scratch)
         try paint(device)
         let target = try scratch.write("", to: "target.png")
         try FileManager.default.createSymbolicLink(atPath: scratch.path("link.png"), withDestinationPath: target)
-        #expect(try Command.run("screenshot", device.socket, scratch.path("link.png")).status == 0)
+        #expect(try Command.run("screenshot", device.socket, scratch.path("link.png")).status == 73)
         #expect(try FileManager.default.destinationOfSymbolicLink(atPath: scratch.path("link.png")) == target)
-        #expect(try Data(contentsOf: URL(fileURLWithPath: target)).count > 100)
+        #expect(try Data(contentsOf: URL(fileURLWithPath: target)).isEmpty)
     }
 
     @Test func aHeadThatIsNotThereOrOffIsSaidSo() throws {
