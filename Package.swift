@@ -124,6 +124,7 @@ let package = Package(
             name: "FakeDriver", dependencies: ["Device", "FakeGuest", "VFIOUser"], path: "Testing/FakeDriver"),
         .target(name: "EchoDevice", dependencies: ["Virtio", "Device", "Linux"], path: "Testing/EchoDevice"),
         .target(name: "FakeQEMU", dependencies: ["JSON", "Linux"], path: "Testing/FakeQEMU"),
+        .target(name: "LingeringSocket", dependencies: ["Linux"], path: "Testing/LingeringSocket"),
         .target(name: "SeededRandom", path: "Testing/SeededRandom"),
         .target(name: "StoreModel", dependencies: ["Mediation", "SeededRandom"], path: "Testing/StoreModel"),
         .executableTarget(
@@ -134,7 +135,7 @@ let package = Package(
         .target(name: "Lab", path: "Testing/Lab"),
         .target(name: "Programs", path: "Testing/Programs"),
 
-        .testTarget(name: "LinuxTests", dependencies: ["Linux"]),
+        .testTarget(name: "LinuxTests", dependencies: ["CLinux", "FakeGuest", "LingeringSocket", "Linux"]),
         .testTarget(name: "GuestMemoryTests", dependencies: ["SeededRandom", "GuestMemory", "Linux", "CLinux"]),
         .testTarget(name: "PCITests", dependencies: ["SeededRandom", "PCI"]),
         .testTarget(name: "JSONTests", dependencies: ["SeededRandom", "JSON"]),
@@ -162,12 +163,13 @@ let package = Package(
         .testTarget(
             name: "VFIOUserTests",
             dependencies: [
-                "SeededRandom", "CLinux", "FakeGuest", "VFIOUser", "VFIO", "Device", "PCI", "GuestMemory", "Linux",
+                "SeededRandom", "CLinux", "FakeGuest", "LingeringSocket", "VFIOUser", "VFIO", "Device", "PCI",
+                "GuestMemory", "Linux",
             ]),
         .testTarget(name: "ClientTests", dependencies: ["FakeGuest", "VFIOUser", "VFIO", "Device", "Linux"]),
         .testTarget(
             name: "KVMTests", dependencies: ["FakeGuest", "KVM", "VFIOUser", "Linux", "Device"], exclude: ["Guests"]),
-        .testTarget(name: "ControlTests", dependencies: ["Control", "PCI"]),
+        .testTarget(name: "ControlTests", dependencies: ["Control", "LingeringSocket", "PCI"]),
         .testTarget(name: "QMPTests", dependencies: ["FakeQEMU", "QMP", "JSON", "Linux"]),
         .testTarget(name: "MetricsTests", dependencies: ["Metrics", "JSON"]),
         .testTarget(
@@ -187,7 +189,9 @@ let package = Package(
         .testTarget(
             name: "SandboxTests",
             dependencies: [
-                "Control", "Device", "DeviceCatalog", "FakeGuest", "JSON", "Linux", "Programs", "SandboxProbe", "VFIO",
+                "Control", "Device", "DeviceCatalog", "FakeGuest", "JSON", "LingeringSocket", "Linux", "Programs",
+                "SandboxProbe",
+                "VFIO",
                 "VFIOUser", "mediated-device",
             ]),
         .testTarget(
@@ -205,8 +209,8 @@ let package = Package(
         .testTarget(
             name: "DaemonTests",
             dependencies: [
-                "CCredentials", "FakeDriver", "FakeGuest", "JSON", "Lab", "Linux", "Programs", "SeededRandom",
-                "VFIOUser", "mediated-daemon", "mediated-device", "mediated-renderer",
+                "CCredentials", "FakeDriver", "FakeGuest", "JSON", "Lab", "LingeringSocket", "Linux", "Programs",
+                "SeededRandom", "VFIOUser", "mediated-daemon", "mediated-device", "mediated-renderer",
             ]),
         .testTarget(
             name: "NeighbourTests",

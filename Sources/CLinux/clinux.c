@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <termios.h>
+#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -29,45 +30,52 @@ union control {
     struct cmsghdr align;
 };
 
-/* Returns 1 when more descriptors came than there is room for; the surplus is closed. */
-static int collect(struct msghdr *message, int *descriptors, size_t capacity, size_t *count) {
-    int surplus = 0;
+static size_t collect(struct msghdr *message, int *descriptors) {
+    size_t count = 0;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
-        size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < n; i++) {
-            int descriptor;
-            memcpy(&descriptor, CMSG_DATA(c) + i * sizeof(int), sizeof descriptor);
-            if (*count < capacity) {
-                descriptors[(*count)++] = descriptor;
-            } else {
-                close(descriptor);
-                surplus = 1;
-            }
-        }
+        size_t size = c->cmsg_len - CMSG_LEN(0);
+        memcpy(descriptors + count, CMSG_DATA(c), size);
+        count += size / sizeof(int);
     }
-    return surplus;
+    return count;
 }
 
 ssize_t clinux_receive(int socket, void *buffer, size_t size, int flags,
-                       int *descriptors, size_t capacity, size_t *count, int *truncated) {
+                       int *descriptors, size_t *count, int *truncated) {
     union control control;
     struct iovec piece = {buffer, size};
-    /* Room for no more than `capacity`, so that the kernel itself refuses the surplus. */
-    size_t room = capacity < max_descriptors ? capacity : max_descriptors;
+    /* Room for all that can come: the kernel closes the rest before the call returns, however long that takes. */
     struct msghdr message = {
         .msg_iov = &piece,
         .msg_iovlen = 1,
         .msg_control = control.bytes,
-        .msg_controllen = CMSG_SPACE(room * sizeof(int)),
+        .msg_controllen = sizeof control.bytes,
     };
     *count = 0;
     *truncated = 0;
     ssize_t got = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
     if (got < 0) return -errno;
-    int surplus = message.msg_controllen ? collect(&message, descriptors, capacity, count) : 0;
-    *truncated = surplus || (message.msg_flags & MSG_CTRUNC);
+    if (message.msg_controllen) *count = collect(&message, descriptors);
+    *truncated = (message.msg_flags & MSG_CTRUNC) != 0;
     return got;
+}
+
+ssize_t clinux_peek(int socket, void *buffer, size_t size) {
+    struct iovec piece = {buffer, size};
+    struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
+    ssize_t got = recvmsg(socket, &message, MSG_PEEK | MSG_DONTWAIT);
+    return got < 0 ? -errno : got;
+}
+
+int clinux_passes_rights(int socket) {
+    int on = 0;
+    socklen_t size = sizeof on;
+    return getsockopt(socket, SOL_SOCKET, clinux_so_passrights, &on, &size) < 0 ? -errno : on != 0;
+}
+
+int clinux_pass_rights(int socket, int on) {
+    return setsockopt(socket, SOL_SOCKET, clinux_so_passrights, &on, sizeof on) < 0 ? -errno : 0;
 }
 
 ssize_t clinux_send(int socket, const void *head, size_t head_size,
@@ -237,6 +245,13 @@ int clinux_accept(int socket) {
     return connection < 0 ? -errno : connection;
 }
 
+const int clinux_o_path = O_PATH;
+const int clinux_at_empty_path = AT_EMPTY_PATH;
+
+int clinux_rename_new(const char *from, const char *to) {
+    return renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) < 0 ? -errno : 0;
+}
+
 int clinux_next_data(int descriptor, off_t from, off_t *start, off_t *end) {
     *start = lseek(descriptor, from, SEEK_DATA);
     if (*start < 0) return errno == ENXIO ? 0 : -errno;
@@ -302,6 +317,88 @@ ssize_t clinux_read_available(int descriptor, void *buffer, size_t size) {
         got = read(descriptor, buffer, size);
     }
     return got < 0 ? -errno : got;
+}
+
+/* The kernel has no write to an eventfd that never waits (no RWF_NOWAIT, and O_NONBLOCK is any owner's to clear). So a timer of
+   the thread's own leads out of one that does. It runs while there are writes, and lies idle after a second without; a write in
+   which its signal comes twice has lasted a second. Handler and writes are on one thread, and other calls go on (SA_RESTART). */
+static _Thread_local struct {
+    timer_t timer;
+    int is_made;
+    volatile sig_atomic_t is_running, is_writing, number, number_seen;
+    sigjmp_buf way_out;
+} brief;
+
+static const struct itimerspec one_second = {.it_value = {.tv_sec = 1}};
+static pthread_key_t brief_key;
+
+static int brief_signal(void) { return SIGRTMIN + 1; }
+
+static void on_brief_signal(int signal) {
+    (void)signal;
+    if (brief.is_writing && brief.number == brief.number_seen) {
+        brief.is_running = 0;
+        siglongjmp(brief.way_out, 1);
+    }
+    int error = errno;
+    if (brief.is_writing) {
+        brief.number_seen = brief.number;
+        timer_settime(brief.timer, 0, &one_second, NULL);
+    } else {
+        brief.is_running = 0;
+    }
+    errno = error;
+}
+
+static void delete_brief_timer(void *made) {
+    (void)made;
+    timer_delete(brief.timer);
+}
+
+static void prepare_brief_writes(void) {
+    /* A jump out of the handler leaves the signal unblocked. */
+    struct sigaction action = {.sa_handler = on_brief_signal, .sa_flags = SA_RESTART | SA_NODEFER};
+    sigemptyset(&action.sa_mask);
+    sigaction(brief_signal(), &action, NULL);
+    pthread_key_create(&brief_key, delete_brief_timer);
+}
+
+static int make_brief_timer(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, prepare_brief_writes);
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, brief_signal());
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = brief_signal()};
+    event._sigev_un._tid = gettid();
+    if (timer_create(CLOCK_MONOTONIC, &event, &brief.timer) < 0) return -errno;
+    brief.is_made = 1;
+    /* Any value but NULL has the timer deleted when the thread ends. */
+    pthread_setspecific(brief_key, &brief);
+    return 0;
+}
+
+ssize_t clinux_write_briefly(int descriptor, const void *buffer, size_t size) {
+    /* Where the system has no timer left a write without a limit is better than none. */
+    if (!brief.is_made && make_brief_timer() < 0) {
+        ssize_t written = write(descriptor, buffer, size);
+        return written < 0 ? -errno : written;
+    }
+    if (sigsetjmp(brief.way_out, 0)) {
+        brief.is_writing = 0;
+        return -EINTR;
+    }
+    brief.number++;
+    brief.is_writing = 1;
+    if (!brief.is_running) {
+        brief.is_running = 1;
+        timer_settime(brief.timer, 0, &one_second, NULL);
+    }
+    ssize_t written = write(descriptor, buffer, size);
+    int error = errno;
+    brief.is_writing = 0;
+    return written < 0 ? -error : written;
 }
 
 int clinux_is_eventfd(int descriptor) {

@@ -52,7 +52,7 @@ public final class ControlClient {
 
     /// What a head shows: a copy in this process's memory.
     public func screenshot(head: Int = 0) throws(ControlClientError) -> Scanout {
-        let reply = try request(.screenshot(head: head))
+        let reply = try request(.screenshot(head: head), takesFile: true)
         let picture: Picture = try decode(reply.result)
         guard let size = picture.size else {
             throw .malformedReply(
@@ -96,7 +96,7 @@ public final class ControlClient {
     ///
     /// - Parameter limit: the most bytes that it may have.
     public func save(limit: Int = stateLimit) throws(ControlClientError) -> AttachedFile {
-        let reply = try request(.save)
+        let reply = try request(.save, takesFile: true)
         let saved: SavedSize = try decode(reply.result)
         guard (0...max(0, limit)).contains(saved.size) else {
             throw .malformedReply("a state of \(saved.size) bytes is too large")
@@ -126,17 +126,16 @@ public final class ControlClient {
         /// The file that came with the reply.
         consuming func attachedFile(_ size: Int) throws(ControlClientError) -> AttachedFile {
             guard let file = descriptors.take(0) else { throw .malformedReply("its file is missing") }
-            // What is no file, such as a pipe, might never have so many bytes, nor an end.
-            guard try connected({ () throws(Errno) in try file.status().isRegular }) else {
-                throw .malformedReply("what comes with it is no file")
-            }
+            // All else may never give its bytes, or not even its size: a pipe, a file of a file system that a process serves.
+            guard file.isMemory() else { throw .malformedReply("what comes with it is no memory file") }
             return AttachedFile(descriptor: file, size: size)
         }
     }
 
     private func request(
-        _ request: ControlRequest, milliseconds: Int? = nil
+        _ request: ControlRequest, milliseconds: Int? = nil, takesFile: Bool = false
     ) throws(ControlClientError) -> Reply {
+        socket.setTakesDescriptors(takesFile)
         let milliseconds = milliseconds ?? self.milliseconds
         let deadline = min(deadline, Deadline(milliseconds: Int32(clamping: milliseconds)))
         let line = Array(request.json.text.utf8) + [UInt8(ascii: "\n")]

@@ -44,7 +44,8 @@ final class ControlConnection {
     }
 
     private func fill() throws(Ended) {
-        // Nothing that comes here needs descriptors: they are closed at the end of this function.
+        // Nothing that comes here needs descriptors: at the end of this function they go where they are closed.
+        guard socket.hasRoomForDescriptors() else { throw Ended() }
         var descriptors = ReceivedDescriptors()
         do throws(Errno) {
             guard try incoming.receive(from: socket, descriptors: &descriptors) != .endOfFile else {

@@ -61,11 +61,13 @@ public final class ControlServer {
 
     private func accept() {
         do throws(Errno) {
-            guard let socket = try listener.accept() else { return }
+            // Peers have sent more than could be closed.
+            guard loop.strangersLane.hasRoom else { throw .tooManyReferences }
+            guard let socket = try listener.accept(closedIn: loop.strangersLane) else { return }
             makeRoom { !$0.isListening }
             try add(socket)
         } catch {
-            // No descriptors or no memory. The listener stays readable: look away for a second.
+            // No descriptors, no memory, or too much to close. The listener stays readable: look away for a second.
             try? loop.change(watches[0], to: [])
             retry.set(nanoseconds: 1_000_000_000)
         }

@@ -23,12 +23,13 @@ struct DaemonListener: Sendable {
             listener = try step("listen at '\(path)'") { () throws(Errno) in
                 let listener = try UnixListener(path: path, mode: 0o600, backlog: 128)
                 // Only root may give a file to a group that it isn't in.
-                if let number, chown(path, uid_t.max, number) == 0 { chmod(path, 0o660) }
+                if let number { try? listener.setAccess(group: number, mode: 0o660) }
                 return listener
             }
         }
         allowed = AllowedPeers(groups: number.map { [$0] } ?? [])
     }
 
-    func accept() throws(Errno) -> UnixSocket? { try listener.accept() }
+    /// - Returns: a connection, to be closed in a lane, since nobody knows who it is of.
+    func accept() throws(Errno) -> UnixSocket? { try listener.accept(closedIn: .of(peer: path)) }
 }

@@ -16,6 +16,8 @@ final class DaemonServer: Sendable {
     private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     /// Connections by user.
     private let connections = Mutex<[UInt32: Int]>([:])
+    /// The lane of a user who has sent more than could be closed, while that is so.
+    private let overfull = Mutex<ClosingLane?>(nil)
 
     /// - Parameter onRefusal: hears of those who came and may not.
     init(
@@ -29,15 +31,29 @@ final class DaemonServer: Sendable {
     }
 
     /// Serves all connections that wait.
+    ///
+    /// Where the kernel can't have a socket refuse descriptors, each user has a lane for closing what they send. One whose closes
+    /// hang keeps no other user's from being closed; at the lane's bound all wait in the backlog, so that no descriptor is left
+    /// for others.
     func acceptConnections(of listener: DaemonListener) {
         do throws(Errno) {
+            if let lane = overfull.withLock({ $0 }) {
+                guard lane.hasRoom else { throw .tooManyReferences }
+                overfull.withLock { $0 = nil }
+            }
             while let socket = try listener.accept() {
                 // One that has left already is no error.
                 guard let peer = try? socket.peer(),
                     let isAllowed = try? listener.allowed.admits(peer, at: socket, besides: statistics.user)
                 else { continue }
+                let lane = ClosingLane.of(peer: "user \(peer.uid)")
+                let connection = socket.closed(in: lane)
+                guard lane.hasRoom else {
+                    overfull.withLock { $0 = lane }
+                    throw .tooManyReferences
+                }
                 guard beginConnection(of: peer.uid) else { continue }
-                serve(socket, peer, isAllowed: isAllowed)
+                serve(connection, peer, isAllowed: isAllowed)
             }
         } catch {
             // Out of descriptors or memory: the connection waits, and others must end first.
@@ -47,7 +63,17 @@ final class DaemonServer: Sendable {
     }
 
     private func serve(_ socket: consuming UnixSocket, _ peer: UnixSocket.Peer, isAllowed: Bool) {
-        let raw = socket.relinquish()
+        let raw: Int32
+        do throws(Errno) {
+            if socket.takesDescriptors() {
+                raw = try BytePump.start(socket).relinquish()
+            } else {
+                raw = socket.relinquish()
+            }
+        } catch {
+            endConnection(of: peer.uid)
+            return logger.warning("Can't serve a connection: \(error)")
+        }
         if !isAllowed { onRefusal(peer) }
         Task {
             defer { endConnection(of: peer.uid) }

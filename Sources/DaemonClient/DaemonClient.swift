@@ -113,10 +113,22 @@ public struct DaemonClient: Sendable {
         throw .refused(try Self.decode(answer.body))
     }
 
+    /// - Returns: a connected socket, from which only bytes come. It is the caller's to close.
+    private func connect() throws(DaemonClientError) -> CInt {
+        do throws(Errno) {
+            let socket = try UnixSocket(connectingTo: path, milliseconds: patience * 1000)
+            if socket.takesDescriptors() { return try BytePump.start(socket).relinquish() }
+            return socket.relinquish()
+        } catch {
+            throw error == .resourceTemporarilyUnavailable ? .timedOut : .cannotConnect(path: path, error)
+        }
+    }
+
     private func exchange(_ head: HTTPRequestHead, body: [UInt8]) throws(DaemonClientError) -> HTTPAnswer {
         let loop = Self.group.next()
         let promise = loop.makePromise(of: HTTPAnswer.self)
         let timeOut = loop.scheduleTask(in: .seconds(Int64(patience))) { promise.fail(DaemonClientError.timedOut) }
+        let socket = try connect()
         let connecting = ClientBootstrap(group: loop)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -127,8 +139,8 @@ public struct DaemonClient: Sendable {
                         HTTPExchange(head, body: body, promise))
                 }
             }
-            .connect(unixDomainSocketPath: path)
-        connecting.whenFailure { error in promise.fail(DaemonClientError(error, connectingTo: path)) }
+            .withConnectedSocket(socket)
+        connecting.whenFailure { error in promise.fail(DaemonClientError(error)) }
         defer {
             timeOut.cancel()
             connecting.whenSuccess { channel in channel.close(promise: nil) }

@@ -46,16 +46,6 @@ public enum DaemonClientError: Error, Equatable, CustomStringConvertible {
 }
 
 extension DaemonClientError {
-    /// What NIO says when it can't connect.
-    init(_ error: any Error, connectingTo path: String) {
-        switch error {
-        case let error as IOError: self = .cannotConnect(path: path, Errno(rawValue: error.errnoCode))
-        case is SocketAddressError: self = .cannotConnect(path: path, .fileNameTooLong)
-        case is ChannelError: self = .timedOut
-        default: self = .malformed("\(error)")
-        }
-    }
-
     /// What NIO says of a connection.
     init(_ error: any Error) {
         switch error {

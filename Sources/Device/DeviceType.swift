@@ -50,6 +50,16 @@ public struct OptionError: Error, CustomStringConvertible, Equatable {
     }
 }
 
+/// Something that a device was told to have and can't have, such as a socket where another process listens. The description is a
+/// sentence for the user.
+public struct UnavailableError: Error, CustomStringConvertible, Equatable {
+    public let description: String
+
+    public init(_ description: String) {
+        self.description = description
+    }
+}
+
 /// The values chosen for a device, checked against the options that its type declares.
 public struct DeviceOptions: Sendable {
     private var integers: [String: Int] = [:]

@@ -29,16 +29,38 @@ public final class ByteStream: Sendable {
         case ended
     }
 
-    /// Receives what is there, as far as `buffer` has room. `read(2)`
+    /// Receives what is there, as far as `buffer` has room. Descriptors that come along are closed in the socket's lane.
+    /// `recvmsg(2)`, `read(2)`
     ///
     /// - Parameters:
     ///   - buffer: not empty.
     ///   - limit: the most bytes to receive, at least 1; as many as fit unless given.
     public func receive(into buffer: inout MutableRawSpan, limit: Int = .max) -> Transfer {
-        buffer.withUnsafeMutableBytes { buffer in
+        // A peer whose descriptors can't be closed as fast as they come is not listened to any more.
+        guard descriptor.lane?.hasRoom ?? true else { return .ended }
+        return buffer.withUnsafeMutableBytes { buffer in
             // SAFETY: the bytes live until the call returns.
-            outcome { () throws(Errno) in try descriptor.read(into: .init(rebasing: buffer.prefix(limit))) }
+            let room = UnsafeMutableRawBufferPointer(rebasing: buffer.prefix(limit))
+            return outcome { () throws(Errno) in
+                // read(2) would have the kernel close descriptors, on this thread.
+                isSocket ? try Self.receive(into: room, from: descriptor) : try descriptor.read(into: room)
+            }
         }
+    }
+
+    private static func receive(
+        into buffer: UnsafeMutableRawBufferPointer, from descriptor: borrowing Descriptor
+    ) throws(Errno) -> Int {
+        let (raw, lane) = (descriptor.raw, descriptor.lane)
+        return try shim(
+            withUnsafeTemporaryAllocation(of: Int32.self, capacity: ReceivedDescriptors.kernelMaximum) { room in
+                var count = 0
+                var lost: Int32 = 0
+                // SAFETY: the pointers are used during the call only.
+                let got = clinux_receive(raw, buffer.baseAddress, buffer.count, 0, room.baseAddress!, &count, &lost)
+                for stray in room[..<count] { _ = Descriptor(owning: stray, closedIn: lane) }
+                return got
+            })
     }
 
     /// Sends as many of `bytes` as the peer has room for. `send(2)`, `write(2)`
@@ -53,6 +75,11 @@ public final class ByteStream: Sendable {
                     : try descriptor.write(bytes)
             }
         }
+    }
+
+    /// Ends both directions of a socket, so that the peer hears of it at once, whenever the close may come. `shutdown(2)`
+    public func shutDown() {
+        if isSocket { shutdown(descriptor.raw, Int32(SHUT_RDWR)) }
     }
 
     /// Every failure but these two is the end: ECONNRESET and EPIPE of a socket, EIO of a terminal

@@ -7,11 +7,16 @@ extension Descriptor {
         /// Together with ``inode`` the file's identity, for as long as anyone has it open or mapped.
         public var device: UInt64
         public var inode: UInt64
+        /// Whom it belongs to.
+        public var user: UInt32
+        /// How many names it has.
+        public var links: UInt64
         /// In bytes. Means something for regular files, memfds among them, only.
         public var size: UInt64
         /// What it takes, holes left out, in bytes.
         public var allocated: UInt64
         public var isRegular: Bool
+        public var isSocket: Bool
         /// Whether this descriptor was opened for reading.
         public var isReadable: Bool
         /// Whether this descriptor was opened for writing.
@@ -35,8 +40,10 @@ extension Descriptor {
         try shim(clinux_fstat(raw, &status))
         let mode = try systemCall { fcntl(raw, F_GETFL) } & O_ACCMODE
         return Status(
-            device: UInt64(status.st_dev), inode: UInt64(status.st_ino), size: UInt64(clamping: status.st_size),
+            device: UInt64(status.st_dev), inode: UInt64(status.st_ino), user: status.st_uid,
+            links: UInt64(status.st_nlink), size: UInt64(clamping: status.st_size),
             allocated: UInt64(clamping: status.st_blocks) &* 512, isRegular: status.st_mode & S_IFMT == S_IFREG,
+            isSocket: status.st_mode & S_IFMT == S_IFSOCK,
             isReadable: mode == O_RDONLY || mode == O_RDWR, isWritable: mode == O_WRONLY || mode == O_RDWR)
     }
 }

@@ -4,21 +4,27 @@ import Glibc
 /// The one owner of an open file descriptor: it is closed when the owner goes away.
 public struct Descriptor: ~Copyable, Sendable {
     /// The number that system calls know it by. Valid as long as this value lives.
-    public let raw: Int32
+    public private(set) var raw: Int32
+    /// Who closes it; nil: whoever drops it.
+    let lane: ClosingLane?
 
     /// Takes ownership of an open descriptor.
-    public init(owning raw: Int32) {
+    ///
+    /// - Parameter lane: where it is closed, for one that a peer has sent or may send descriptors to.
+    public init(owning raw: Int32, closedIn lane: ClosingLane? = nil) {
         self.raw = raw
+        self.lane = lane
     }
 
     deinit {
-        close(raw)
+        guard raw >= 0 else { return }
+        if let lane { lane.close(raw) } else { close(raw) }
     }
 
     /// A second descriptor of the same open file. `F_DUPFD_CLOEXEC`
     public borrowing func duplicate() throws(Errno) -> Descriptor {
         let raw = raw
-        return Descriptor(owning: try systemCall { fcntl(raw, F_DUPFD_CLOEXEC, 0) })
+        return Descriptor(owning: try systemCall { fcntl(raw, F_DUPFD_CLOEXEC, 0) }, closedIn: lane)
     }
 
     /// Makes reads and writes return EAGAIN instead of blocking, or block again. `O_NONBLOCK`
@@ -46,62 +52,61 @@ public struct Descriptor: ~Copyable, Sendable {
     }
 }
 
-/// Descriptors that arrived with a message, at most ``capacity``; whatever nobody takes is closed.
+/// Descriptors that arrived with a message, at most ``capacity``; whatever nobody takes is closed, in the lane of the socket that
+/// they came by.
 public struct ReceivedDescriptors: ~Copyable {
     /// The most descriptors that one message may carry. Announced as `max_msg_fds`.
     public static let capacity = 64
+    /// The most that the kernel passes at once. A call that has less room leaves the rest to the kernel to close, on the thread
+    /// that made the call. `SCM_MAX_FD`
+    static let kernelMaximum = 253
 
-    private var raw = InlineArray<64, Int32>(repeating: -1)
-    public private(set) var count = 0
+    private var raw: [Int32] = []
+    private var lane: ClosingLane?
+
+    public var count: Int { raw.count }
 
     public init() {}
 
     deinit {
-        for index in 0..<count where raw[index] >= 0 { close(raw[index]) }
+        for raw in raw { _ = Descriptor(owning: raw, closedIn: lane) }
     }
 
     /// Hands the descriptor at `index` to the caller; nil when there is none or it is taken.
     public mutating func take(_ index: Int) -> Descriptor? {
         guard index >= 0, index < count, raw[index] >= 0 else { return nil }
         defer { raw[index] = -1 }
-        return Descriptor(owning: raw[index])
+        return Descriptor(owning: raw[index], closedIn: lane)
     }
 
     /// Closes what is left and forgets it.
     public mutating func removeAll() {
-        for index in 0..<count where raw[index] >= 0 { close(raw[index]) }
-        count = 0
+        for raw in raw { _ = Descriptor(owning: raw, closedIn: lane) }
+        raw = []
     }
 
-    /// Closes what is left, and takes ownership of the descriptors that a system call stores, which gets room for
-    /// ``capacity`` of them and sets their number.
-    mutating func replace<Result>(
-        _ receive: (UnsafeMutablePointer<Int32>, UnsafeMutablePointer<Int>) -> Result
-    ) -> Result {
-        if count > 0 { removeAll() }
-        var number = 0
-        defer { count = number }
-        var span = raw.mutableSpan
-        return span.withUnsafeMutableBufferPointer { receive($0.baseAddress!, &number) }
-    }
-
-    /// Takes ownership of one more.
+    /// Closes what is left, and takes ownership of these.
     ///
-    /// - Returns: false, and the descriptor is closed, when there is no room.
-    @discardableResult
-    public mutating func append(_ descriptor: consuming Descriptor) -> Bool {
-        guard count < Self.capacity else { return false }
-        raw[count] = descriptor.relinquish()
-        count += 1
-        return true
+    /// - Returns: false when there were more than ``capacity``; the rest is closed.
+    mutating func replace(with received: UnsafeBufferPointer<Int32>, closedIn lane: ClosingLane?) -> Bool {
+        if !raw.isEmpty { removeAll() }
+        if received.isEmpty { return true }
+        self.lane = lane
+        raw = Array(received.prefix(Self.capacity))
+        for surplus in received.dropFirst(Self.capacity) { _ = Descriptor(owning: surplus, closedIn: lane) }
+        return received.count <= Self.capacity
     }
 }
 
 extension Descriptor {
     /// Gives the bare number away, with the duty to close it.
     public consuming func relinquish() -> Int32 {
-        let raw = raw
-        discard self
+        defer { raw = -1 }
         return raw
+    }
+
+    /// The same descriptor, to be closed in another lane.
+    public consuming func closed(in lane: ClosingLane) -> Descriptor {
+        Descriptor(owning: relinquish(), closedIn: lane)
     }
 }

@@ -13,8 +13,8 @@ public final class EventFD: Sendable {
 
     /// Takes over a descriptor from a peer.
     ///
-    /// A peer may send a blocking one whose counter is full. Changing its flags would change the
-    /// peer's too, so ``signal()`` asks first whether a write can block.
+    /// A peer may send a blocking one whose counter is full, or make it so at any moment. Changing its flags would change the
+    /// peer's too, so ``signal()`` asks first whether a write can block, and gives up soon where it does nevertheless.
     ///
     /// - Throws: `.invalidArgument` when it is no eventfd: a write to it might block or do anything. `readlink(2)`'s
     ///   error when that can't be told, as where /proc is not mounted.
@@ -30,8 +30,9 @@ public final class EventFD: Sendable {
     public func signal() -> Bool {
         var writable = pollfd(fd: descriptor.raw, events: Int16(POLLOUT), revents: 0)
         guard poll(&writable, 1, 0) == 1, writable.revents & Int16(POLLOUT) != 0 else { return false }
+        // Who has filled it since, and made it block, holds this thread for two seconds at most.
         var one: UInt64 = 1
-        return write(descriptor.raw, &one, 8) == 8
+        return clinux_write_briefly(descriptor.raw, &one, 8) == 8
     }
 
     /// Takes the counter's value and makes it 0.

@@ -35,6 +35,11 @@ public final class EventLoop {
         let handler: (Events) -> Void
     }
 
+    /// Closes what the device's client has sent.
+    public let clientLane = ClosingLane(name: "close client")
+    /// Closes what anybody else has sent. Their own, so that what hangs there keeps nothing of the client's open.
+    public let strangersLane = ClosingLane(name: "close strangers")
+
     private let epoll: Descriptor
     private let wakeUp: EventFD
     private let sentry: Sentry
@@ -163,10 +168,12 @@ public final class EventLoop {
         return .nothing
     }
 
-    /// Starts the sentry now, on the thread that will run the loop, rather than with the first client: for a process that
-    /// can't start a thread later. ``Sandbox``
-    public func startSentry() throws(Errno) {
+    /// Starts the sentry, and the lanes' threads, now and on the thread that will run the loop, rather than when they have
+    /// something to do: for a process that can't start a thread later. ``Sandbox``
+    public func startThreads() throws(Errno) {
         try sentry.start()
+        try clientLane.start()
+        try strangersLane.start()
     }
 
     /// Ends the watch over a socket that is about to be closed.

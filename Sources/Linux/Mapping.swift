@@ -9,6 +9,8 @@ public final class Mapping: Sendable {
     public nonisolated(unsafe) let base: UnsafeMutableRawPointer
     /// The length in bytes, at least 1.
     public let size: Int
+    /// Where a file that a peer has sent is unmapped.
+    private let lane: ClosingLane?
 
     /// What may be done with the mapped bytes. `PROT_READ`, `PROT_WRITE`
     public struct Access: OptionSet, Sendable {
@@ -18,7 +20,8 @@ public final class Mapping: Sendable {
         public static let write = Access(rawValue: PROT_WRITE)
     }
 
-    /// Maps `size` bytes of a file from byte `offset` on, shared with whoever else maps it.
+    /// Maps `size` bytes of a file from byte `offset` on, shared with whoever else maps it. It is unmapped where the
+    /// descriptor is closed: in its ``ClosingLane``, if it has one.
     ///
     /// - Parameter offset: a multiple of the page size.
     /// - Throws: `mmap(2)`'s error: EACCES, EINVAL, ENOMEM, ENODEV …
@@ -31,9 +34,10 @@ public final class Mapping: Sendable {
         guard let base, base != MAP_FAILED else { throw .current }
         self.base = base
         self.size = size
+        lane = descriptor.lane
     }
 
     deinit {
-        munmap(base, size)
+        if let lane { lane.unmap(base, size: size) } else { munmap(base, size) }
     }
 }

@@ -35,17 +35,12 @@ final class Sentry: Sendable {
 
     // MARK: The device's thread
 
-    /// Starts the sentry's own thread and waits until it runs, unless it does already.
+    /// Starts the sentry's own thread, unless it runs already.
     func start() throws(Errno) {
         guard deviceThread.load(ordering: .relaxed) == 0 else { return }
         clinux_install_interrupting_signal(Self.interruption)
-        let running = try EventFD()
         // The thread must not keep the sentry alive: stop() ends it before the sentry goes.
-        let started = try Thread(name: "sentry") { [unowned self] in
-            running.signal()
-            run()
-        }
-        _ = running.wait(milliseconds: -1)
+        let started = try Thread(name: "sentry") { [unowned self] in run() }
         thread.withLock { $0 = started }
         deviceThread.store(pthread_self(), ordering: .relaxed)
     }

@@ -7,7 +7,8 @@ public final class Thread: Sendable {
     private let handle: pthread_t
     private let isJoined = Mutex(false)
 
-    /// Starts `body` on a new thread.
+    /// Starts `body` on a new thread, and returns when that runs: what a thread does before, a filter of system calls that is
+    /// installed next might forbid.
     ///
     /// - Parameters:
     ///   - name: shown by `ps -T`; at most 15 bytes are kept.
@@ -20,12 +21,14 @@ public final class Thread: Sendable {
         pthread_attr_setstacksize(&attributes, stackSize)
         var handle = pthread_t()
         // SAFETY: the box is retained here and released by the new thread, or below when there is none.
-        let box = Unmanaged.passRetained(Body(name: name, run: body))
+        let running = try EventFD()
+        let box = Unmanaged.passRetained(Body(name: name, running: running, run: body))
         let error = pthread_create(
             &handle, &attributes,
             { argument in
                 let body = Unmanaged<Body>.fromOpaque(argument!).takeRetainedValue()
                 clinux_name_thread(body.name)
+                eventfd_write(body.running.descriptor.raw, 1)
                 body.run()
                 return nil
             }, box.toOpaque())
@@ -34,6 +37,7 @@ public final class Thread: Sendable {
             throw Errno(rawValue: error)
         }
         self.handle = handle
+        _ = running.wait(milliseconds: -1)
     }
 
     /// The kernel's thread goes on; without this its stack would stay when it ends.
@@ -49,10 +53,12 @@ public final class Thread: Sendable {
 
     private final class Body: Sendable {
         let name: String
+        let running: EventFD
         let run: @Sendable () -> Void
 
-        init(name: String, run: @escaping @Sendable () -> Void) {
+        init(name: String, running: EventFD, run: @escaping @Sendable () -> Void) {
             self.name = name
+            self.running = running
             self.run = run
         }
     }

@@ -5,37 +5,71 @@ import Glibc
 public final class UnixListener: Sendable {
     public let descriptor: Descriptor
     public let path: String
-    /// Device and inode of the path, so that only our own socket is removed; nil for one that stays.
-    private let identity: (dev_t, ino_t)?
+    /// Device and inode of the path, so that nothing but our own socket is changed or removed there; nil for what somebody else has
+    /// made.
+    private let identity: (UInt64, UInt64)?
+    private let leavesPath: Bool
 
-    /// Binds and listens at `path`. A dead socket that an earlier process left there is replaced.
+    /// Binds and listens at `path`, where the socket appears when it can be connected to. A dead socket that an earlier process
+    /// left there is replaced.
     ///
     /// - Parameters:
     ///   - mode: the permissions of the socket file. Whoever may write to it may connect.
     ///   - backlog: how many connections may wait to be accepted.
     ///   - leavesPath: whether the path stays when this object goes away, for a process that inherits the socket.
+    ///   - takesDescriptors: whether those who connect may send descriptors before ``UnixSocket/setTakesDescriptors(_:)`` says
+    ///     so, as they may on any kernel before Linux 6.16.
     /// - Throws: `.addressInUse` when another process listens there, `.fileExists` when there is
     ///   something that is no socket, `bind(2)`'s error else.
-    public init(path: String, mode: mode_t = 0o600, backlog: Int32 = 16, leavesPath: Bool = false) throws(Errno) {
-        let descriptor = try UnixSocket.create()
+    public init(
+        path: String, mode: mode_t = 0o600, backlog: Int32 = 16, leavesPath: Bool = false,
+        takesDescriptors: Bool = false
+    )
+        throws(Errno)
+    {
+        let socket = UnixSocket(owning: try UnixSocket.create())
+        // Connections begin with what the listener has.
+        socket.setTakesDescriptors(takesDescriptors)
+        let descriptor = socket.descriptor
         let raw = descriptor.raw
         let lock = Self.lockFolder(of: path)
+        let aside = Self.aside(path)
         try Self.removeDeadSocket(at: path)
+        try Self.removeDeadSocket(at: aside)
         // bind(2) makes a file with the socket's own mode, less the umask: never with more than is meant, from its first moment
         // on. The umask itself belongs to all threads.
         try systemCall { fchmod(raw, mode) }
-        try withSocketAddress(of: path) { address, size throws(Errno) in
+        try withSocketAddress(of: aside) { address, size throws(Errno) in
             try systemCall { bind(raw, address, size) }
         }
-        // What the umask has taken.
-        try systemCall { chmod(path, mode) }
-        var status = stat()
-        try systemCall { lstat(path, &status) }
-        try systemCall { listen(raw, backlog) }
+        do throws(Errno) {
+            // What the umask has taken. Others who may write to the folder may have put something else there.
+            let file = try Descriptor(naming: aside)
+            let status = try file.status()
+            guard status.isSocket, status.user == geteuid(), status.links == 1 else { throw .fileExists }
+            try file.setMode(mode)
+            try systemCall { listen(raw, backlog) }
+            try shim(clinux_rename_new(aside, path))
+            self.identity = (status.device, status.inode)
+        } catch {
+            unlink(aside)
+            throw error
+        }
         _ = consume lock
-        self.identity = leavesPath ? nil : (status.st_dev, status.st_ino)
+        self.leavesPath = leavesPath
         self.descriptor = descriptor
         self.path = path
+    }
+
+    /// Why there is no socket at a path, as a sentence.
+    public static func explanation(of error: Errno, at path: String) -> String {
+        switch error {
+        case .addressInUse: "Another process serves '\(path)'; stop it or choose another path."
+        case .fileExists: "'\(path)' exists and is no socket; remove it or choose another path."
+        case .fileNameTooLong: "'\(path)' is too long for a socket: 107 bytes at most."
+        case .noSuchFileOrDirectory: "The folder of '\(path)' does not exist; make it first."
+        default: "The socket '\(path)' can't be made: \(error)."
+        }
     }
 
     /// Takes over a socket that somebody else has bound to `path` and listens on. The path stays theirs.
@@ -53,15 +87,37 @@ public final class UnixListener: Sendable {
             guard value == wanted else { throw .invalidArgument }
         }
         try systemCall { fcntl(raw, F_SETFD, FD_CLOEXEC) }
+        let socket = UnixSocket(owning: descriptor)
+        socket.setTakesDescriptors(false)
         self.identity = nil
-        self.descriptor = descriptor
+        self.leavesPath = true
+        self.descriptor = socket.descriptor
         self.path = path
     }
 
     deinit {
-        guard let identity else { return }
-        var status = stat()
-        if lstat(path, &status) == 0, status.st_dev == identity.0, status.st_ino == identity.1 { unlink(path) }
+        if !leavesPath, (try? file()) != nil { unlink(path) }
+    }
+
+    /// Gives the socket's file another owner and other permissions.
+    ///
+    /// - Throws: `.noSuchFileOrDirectory` when the path is no more what this object has made.
+    public func setAccess(user: UInt32? = nil, group: UInt32? = nil, mode: mode_t) throws(Errno) {
+        let file = try file()
+        try file.setOwner(user: user, group: group)
+        try file.setMode(mode)
+    }
+
+    private func file() throws(Errno) -> Descriptor {
+        let file = try Descriptor(naming: path)
+        let status = try file.status()
+        guard let identity, identity == (status.device, status.inode) else { throw .noSuchFileOrDirectory }
+        return file
+    }
+
+    /// Where the socket is made: beside the path, and no longer than that, which has a limit.
+    private static func aside(_ path: String) -> String {
+        String(path.dropLast()) + (path.last == "~" ? "-" : "~")
     }
 
     /// Keeps others of this project from removing, or making, a socket in the same folder meanwhile: what looks dead may be
@@ -91,15 +147,16 @@ public final class UnixListener: Sendable {
 
     /// The next connection that waits. `accept4(2)`
     ///
+    /// - Parameter lane: where it is closed, and what comes over it.
     /// - Returns: nil when none waits any more.
     /// - Throws: `.tooManyOpenFiles` and the like; the connection goes on waiting then.
-    public func accept() throws(Errno) -> UnixSocket? {
+    public func accept(closedIn lane: ClosingLane? = nil) throws(Errno) -> UnixSocket? {
         var entry = pollfd(fd: descriptor.raw, events: Int16(POLLIN), revents: 0)
         guard try systemCall({ poll(&entry, 1, 0) }) > 0 else { return nil }
         let raw = descriptor.raw
         do throws(Errno) {
             return UnixSocket(
-                owning: Descriptor(owning: try shim(clinux_accept(raw))))
+                owning: Descriptor(owning: try shim(clinux_accept(raw)), closedIn: lane))
         } catch {
             if error == .connectionAbort || error == .resourceTemporarilyUnavailable { return nil }
             throw error

@@ -9,21 +9,25 @@ public struct UnixSocket: ~Copyable, Sendable {
         self.descriptor = descriptor
     }
 
-    /// Connects to the socket at `path`.
+    /// Connects to the socket at `path`. Its peer can't send descriptors until ``setTakesDescriptors(_:)`` says so.
     ///
     /// - Parameter milliseconds: how long to wait at most while the listener's backlog is full; 0: without end.
     /// - Throws: `connect(2)`'s error, `.resourceTemporarilyUnavailable` when the time ran out;
-    ///   `.fileNameTooLong` for a path over 107 bytes.
+    ///   `.fileNameTooLong` for a path over 107 bytes; `.tooManyReferences` when too much of what came from there before could
+    ///   not be closed yet (``ClosingLane``).
     public init(connectingTo path: String, milliseconds: Int = 0) throws(Errno) {
-        let descriptor = try Self.create()
-        let raw = descriptor.raw
+        let lane = ClosingLane.of(peer: path)
+        guard lane.hasRoom else { throw .tooManyReferences }
+        let socket = UnixSocket(owning: try Self.create())
+        socket.setTakesDescriptors(false)
+        let raw = socket.descriptor.raw
         // connect(2) takes its limit from SO_SNDTIMEO; what is sent later has limits of its own.
         try Self.setSendTimeout(of: raw, milliseconds: milliseconds)
         try withSocketAddress(of: path) { address, size throws(Errno) in
             try systemCall { connect(raw, address, size) }
         }
         try Self.setSendTimeout(of: raw, milliseconds: 0)
-        self.descriptor = descriptor
+        descriptor = socket.descriptor.closed(in: lane)
     }
 
     private static func setSendTimeout(of raw: Int32, milliseconds: Int) throws(Errno) {
@@ -33,14 +37,17 @@ public struct UnixSocket: ~Copyable, Sendable {
 
     /// Two sockets that are connected to each other. `socketpair(2)`
     ///
-    /// - Parameter keepsPackets: what is sent at once arrives at once. `SOCK_SEQPACKET`
-    public static func pair(keepsPackets: Bool = false) throws(Errno) -> Pair {
+    /// - Parameters:
+    ///   - keepsPackets: what is sent at once arrives at once. `SOCK_SEQPACKET`
+    ///   - lane: where the first end is closed, when the second is for a peer. The first takes no descriptors then, where the
+    ///     kernel lets it choose.
+    public static func pair(keepsPackets: Bool = false, closedIn lane: ClosingLane? = nil) throws(Errno) -> Pair {
         var raw: [Int32] = [-1, -1]
         let type = Int32((keepsPackets ? SOCK_SEQPACKET : SOCK_STREAM).rawValue | SOCK_CLOEXEC.rawValue)
         try systemCall { socketpair(AF_UNIX, type, 0, &raw) }
-        return Pair(
-            first: UnixSocket(owning: Descriptor(owning: raw[0])),
-            second: UnixSocket(owning: Descriptor(owning: raw[1])))
+        let first = UnixSocket(owning: Descriptor(owning: raw[0], closedIn: lane))
+        if lane != nil { first.setTakesDescriptors(false) }
+        return Pair(first: first, second: UnixSocket(owning: Descriptor(owning: raw[1])))
     }
 
     /// Both ends of a ``UnixSocket/pair(keepsPackets:)``.
@@ -53,6 +60,28 @@ public struct UnixSocket: ~Copyable, Sendable {
     static func create() throws(Errno) -> Descriptor {
         Descriptor(
             owning: try systemCall { socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0) })
+    }
+
+    /// The same socket, to be closed in another lane, and what comes over it too.
+    public consuming func closed(in lane: ClosingLane) -> UnixSocket {
+        UnixSocket(owning: descriptor.closed(in: lane))
+    }
+
+    /// Has the kernel refuse descriptors that the peer wants to send, with EPERM there, or take them again. A new socket takes
+    /// them. `SO_PASSRIGHTS`, Linux 6.16
+    ///
+    /// - Returns: false when this kernel has no such choice: they may come.
+    @discardableResult
+    public borrowing func setTakesDescriptors(_ takes: Bool) -> Bool {
+        clinux_pass_rights(descriptor.raw, takes ? 1 : 0) == 0
+    }
+
+    /// Whether the peer may send descriptors, as far as the kernel tells; where it can't be told they may come.
+    public borrowing func takesDescriptors() -> Bool { clinux_passes_rights(descriptor.raw) != 0 }
+
+    /// Whether so little of what came is still to be closed that more may come, at the latest after a time. ``ClosingLane``
+    public func hasRoomForDescriptors(milliseconds: Int32 = 0) -> Bool {
+        descriptor.lane?.waitForRoom(milliseconds: milliseconds) ?? true
     }
 
     /// Gives the socket away: whoever gets its number closes it.
@@ -115,7 +144,7 @@ public struct UnixSocket: ~Copyable, Sendable {
     ///
     /// - Parameters:
     ///   - position: where in `buffer` the bytes go; there must be room for 1.
-    ///   - descriptors: whatever was in it is closed.
+    ///   - descriptors: whatever was in it is closed. What comes belongs to the socket's own lane.
     ///   - blocking: whether to wait when nothing is there.
     public borrowing func receive(
         into buffer: PageBuffer, from position: Int, descriptors: inout ReceivedDescriptors,
@@ -124,10 +153,14 @@ public struct UnixSocket: ~Copyable, Sendable {
         precondition(position < buffer.count)
         var lost: Int32 = 0
         // SAFETY: the pointers are used during the call only; `buffer` has room for the size given.
-        let got = descriptors.replace { raw, count in
-            clinux_receive(
+        let got = withUnsafeTemporaryAllocation(of: Int32.self, capacity: ReceivedDescriptors.kernelMaximum) { room in
+            var count = 0
+            let got = clinux_receive(
                 descriptor.raw, buffer.address(of: position), buffer.count - position,
-                blocking ? 0 : Int32(MSG_DONTWAIT), raw, ReceivedDescriptors.capacity, count, &lost)
+                blocking ? 0 : Int32(MSG_DONTWAIT), room.baseAddress!, &count, &lost)
+            let received = UnsafeBufferPointer(rebasing: room[..<count])
+            if !descriptors.replace(with: received, closedIn: descriptor.lane) { lost = 1 }
+            return got
         }
         if got > 0 { return .bytes(got, descriptors: descriptors.count > 0, lost: lost != 0) }
         if got == 0 { return .endOfFile }
@@ -136,6 +169,15 @@ public struct UnixSocket: ~Copyable, Sendable {
         case .connectionReset: return .endOfFile
         case let error: throw error
         }
+    }
+
+    /// Looks at the bytes that are there, and leaves them and their descriptors where they are. `MSG_PEEK`
+    ///
+    /// - Returns: how many came to the beginning of `buffer`; 0 when nothing is there or the peer has gone.
+    public borrowing func peek(into buffer: PageBuffer) throws(Errno) -> Int {
+        // SAFETY: the buffer has room for the size given. Without room for control data no descriptor is made; what the call
+        // refers to in passing is referred to by the message as well, so nothing is closed.
+        try shim(clinux_peek(descriptor.raw, buffer.address(of: 0), buffer.count))
     }
 
     /// Sends `head`, then `body`, with descriptors, in one message; blocks until all is sent.

@@ -13,7 +13,8 @@ final class MessageStream {
         case endOfFile
         /// A header says that its message has `size` bytes. Where the next one begins can't be known.
         case messageSize(MessageHeader, maximum: Int)
-        /// More than the buffer holds, or more descriptors than may wait, arrived while a reply was awaited.
+        /// More than the buffer holds, or more descriptors than may wait, arrived while a reply was awaited; or so many that were
+        /// sent before are still to be closed (``ClosingLane``).
         case overrun
         /// The peer did not answer in time.
         case timedOut
@@ -53,6 +54,9 @@ final class MessageStream {
     /// How many descriptors may wait with messages: half of what a process has, unless it was given more. So many
     /// only come while a reply is awaited.
     private static let maximumWaiting = 512
+
+    /// How long what was sent before has to be closed, when nothing more may be taken before, in milliseconds.
+    private static let patienceWithLane: Int32 = 1000
 
     let socket: UnixSocket
     private let buffer: PageBuffer
@@ -195,7 +199,9 @@ final class MessageStream {
             for batch in batches { batch.position -= start }
             (start, end, inHand) = (0, end - start, 0)
         }
-        guard end < buffer.count, hasRoomForDescriptors else { throw .overrun }
+        guard end < buffer.count, hasRoomForDescriptors,
+            socket.hasRoomForDescriptors(milliseconds: Self.patienceWithLane)
+        else { throw .overrun }
     }
 
     /// Takes account of what was received at ``end``.
@@ -256,16 +262,9 @@ final class MessageStream {
     /// - Parameter deadline: holds for the whole reply, whatever else the peer sends.
     func awaitReply(to id: UInt16, until deadline: Deadline) throws(Failure) -> Message {
         // With no message in hand, receiving may move the bytes: what was passed over counts from the start.
-        var skipped = max(inHand, start) - start
+        var passed = max(inHand, start) - start
         while true {
-            while let message = try message(at: start + skipped) {
-                guard message.header.type == .reply else {
-                    skipped += message.range.count
-                    continue
-                }
-                if message.header.id == id { return message }
-                discard(message)
-            }
+            if let reply = try passOver(&passed, upToReply: id) { return reply }
             do throws(Errno) {
                 let left = deadline.millisecondsLeft
                 guard left != 0, try socket.waitReadable(milliseconds: left) else { throw Errno.timedOut }
@@ -276,14 +275,53 @@ final class MessageStream {
         }
     }
 
+    /// Looks through what has arrived since the last time, and drops replies that nobody waits for. Each byte is moved at most
+    /// twice, however many there are.
+    ///
+    /// - Parameter passed: how many bytes from ``start`` on are looked through already.
+    /// - Returns: the reply to command `id`; nil when it isn't there.
+    private func passOver(_ passed: inout Int, upToReply id: UInt16) throws(Failure) -> Message? {
+        var position = start + passed
+        // Where the next message goes that is kept.
+        var target = position
+        defer {
+            passed = target - start
+            close(target..<position)
+        }
+        while let message = try message(at: position) {
+            let isReply = message.header.type == .reply
+            guard !isReply || message.header.id == id else {
+                if !batches.isEmpty { batches.removeAll { $0.position == position } }
+                position = message.range.upperBound
+                continue
+            }
+            let gap = position - target
+            if gap > 0 {
+                buffer.move(message.range, to: target)
+                for batch in batches where batch.position == position { batch.position = target }
+            }
+            position = message.range.upperBound
+            if isReply {
+                close(target + message.range.count..<position)
+                position = target
+                return Message(header: message.header, range: target..<target + message.range.count)
+            }
+            target += message.range.count
+        }
+        return nil
+    }
+
+    /// Moves what is behind a range to its beginning.
+    private func close(_ gap: Range<Int>) {
+        guard !gap.isEmpty else { return }
+        buffer.move(gap.upperBound..<end, to: gap.lowerBound)
+        end -= gap.count
+        for batch in batches where batch.position >= gap.upperBound { batch.position -= gap.count }
+    }
+
     /// Takes a message that is not in hand out of the stream.
     func discard(_ message: Message) {
-        buffer.move(message.range.upperBound..<end, to: message.range.lowerBound)
-        end -= message.range.count
-        guard !batches.isEmpty else { return }
-        batches.removeAll { $0.position == message.range.lowerBound }
-        for batch in batches where batch.position > message.range.lowerBound {
-            batch.position -= message.range.count
-        }
+        if !batches.isEmpty { batches.removeAll { $0.position == message.range.lowerBound } }
+        close(message.range)
     }
 }

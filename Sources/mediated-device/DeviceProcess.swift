@@ -104,6 +104,8 @@ final class DeviceProcess: ControlDelegate {
             device = try DeviceCatalog.make(arguments.type, options: arguments.options, host: host)
         } catch let error as OptionError {
             throw Failure(status: Exit.usage, description: error.description)
+        } catch let error as UnavailableError {
+            throw Failure(status: Exit.cannotCreate, description: error.description)
         }
         function = try Function(device, host: host)
         try Self.restore(function, arguments)
@@ -131,17 +133,7 @@ final class DeviceProcess: ControlDelegate {
             return try UnixListener(path: path, mode: mode)
         } catch {
             if let inherited { throw unusable(option, inherited, error) }
-            throw Failure(status: Exit.cannotCreate, description: reason(for: error, path))
-        }
-    }
-
-    private static func reason(for error: Errno, _ path: String) -> String {
-        switch error {
-        case .addressInUse: "Another process serves '\(path)'; stop it or choose another path."
-        case .fileExists: "'\(path)' exists and is no socket; remove it or choose another path."
-        case .fileNameTooLong: "'\(path)' is too long for a socket: 107 bytes at most."
-        case .noSuchFileOrDirectory: "The folder of '\(path)' does not exist; make it first."
-        default: "The socket '\(path)' can't be made: \(error)."
+            throw Failure(status: Exit.cannotCreate, description: UnixListener.explanation(of: error, at: path))
         }
     }
 
@@ -176,13 +168,14 @@ final class DeviceProcess: ControlDelegate {
     /// Leaves the process no more than it needs from here on. Programs that the device has started are not concerned.
     private func confine() throws {
         guard arguments.isSandboxed else {
+            try ResourceLimit.descriptorsOfDevice.apply()
             if let memory = arguments.memory { try ResourceLimit(.data, memory).apply() }
             return
         }
         let loop = function.host.loop
         let limits = ResourceLimit.ofDevice(memory: arguments.memory ?? ResourceLimit.defaultMemory)
         do throws(Sandbox.Failure) {
-            let landlock = try Sandbox.confine(limits: limits) { () throws(Errno) in try loop.startSentry() }
+            let landlock = try Sandbox.confine(limits: limits) { () throws(Errno) in try loop.startThreads() }
             let second =
                 landlock.map { "by Landlock, version \($0)" } ?? "not by Landlock, which this kernel doesn't have"
             say("Confined by a system call filter, and \(second).")

@@ -17,6 +17,17 @@ extension Descriptor {
         return count
     }
 
+    /// As ``openCount()``, when there are no more than so many: a thread of its own closes what others drop. More when that takes
+    /// over a minute.
+    public borrowing func openCount(settlingAt expected: Int) -> Int {
+        let deadline = Deadline(milliseconds: 60_000)
+        while true {
+            let count = openCount()
+            if count <= expected || deadline.millisecondsLeft == 0 { return count }
+            sched_yield()
+        }
+    }
+
     private static func look(alike one: Int32, _ other: Int32) -> Bool {
         var (first, second) = (stat(), stat())
         guard fstat(one, &first) == 0, fstat(other, &second) == 0 else { return false }

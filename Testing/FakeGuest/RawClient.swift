@@ -19,6 +19,7 @@ public final class RawClient {
     }
 
     public init(_ socket: consuming UnixSocket, patience: Int32 = 10_000) throws(Errno) {
+        socket.setTakesDescriptors(true)
         self.socket = socket
         self.patience = patience
         buffer = try PageBuffer(count: Self.maximumMessage)

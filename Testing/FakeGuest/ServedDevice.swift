@@ -22,25 +22,26 @@ public final class ServedDevice: Sendable {
     ///   - type: its name.
     ///   - options: `KEY=VALUE` each.
     ///   - mode: the permissions of the socket.
+    ///   - takesDescriptors: whether those who connect may send descriptors at once, as on a kernel that can't keep them from it.
     public convenience init(
-        _ type: String, options: [String] = [], mode: UInt32 = 0o600,
+        _ type: String, options: [String] = [], mode: UInt32 = 0o600, takesDescriptors: Bool = false,
         configuration: Server.Configuration = Server.Configuration()
     ) throws {
-        try self.init(mode: mode, configuration: configuration) { host in
+        try self.init(mode: mode, takesDescriptors: takesDescriptors, configuration: configuration) { host in
             try DeviceCatalog.make(type, options: options, host: host)
         }
     }
 
     /// Serves the device that `make` makes.
     public init(
-        mode: UInt32 = 0o600, configuration: Server.Configuration = Server.Configuration(),
-        make: (Host) throws -> any Device
+        mode: UInt32 = 0o600, takesDescriptors: Bool = false,
+        configuration: Server.Configuration = Server.Configuration(), make: (Host) throws -> any Device
     ) throws {
         let number = Self.made.add(1, ordering: .relaxed).newValue
         path = "/tmp/fake-guest-\(getpid())-\(number).sock"
         let host = Host(loop: try EventLoop())
         let function = try Function(make(host), host: host)
-        let listener = try UnixListener(path: path, mode: mode)
+        let listener = try UnixListener(path: path, mode: mode, takesDescriptors: takesDescriptors)
         let server = Server(function, listener: listener, configuration: configuration)
         core = try Core(function, server)
         thread = try Thread(name: "served device") { [core] in core.run() }

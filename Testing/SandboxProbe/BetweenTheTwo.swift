@@ -17,7 +17,7 @@ enum BetweenTheTwo {
             "interrupted-receive": { report in
                 let loop = try EventLoop()
                 _ = try Sandbox.confine(limits: ResourceLimit.ofDevice()) { () throws(Errno) in
-                    try loop.startSentry()
+                    try loop.startThreads()
                 }
                 report { () throws(Errno) in try receive(by: loop, untilFired: 3) }
             },

@@ -2,6 +2,7 @@ import Control
 import Device
 import Glibc
 import JSON
+import LingeringSocket
 import Linux
 import Synchronization
 import Testing
@@ -130,12 +131,20 @@ import Testing
         }
     }
 
-    @Test func whatIsNoFileIsNotReadFor() throws {
+    @Test(arguments: ["pipe", "file", "hanging"])
+    func whatIsNoMemoryIsNotReadAndNotEvenAskedForItsSize(kind: String) throws {
+        let path = temporaryPath()
+        let file = Descriptor(owning: open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600))
+        defer { unlink(path) }
+        try file.writeAll(Array("12345678".utf8).span.bytes)
         let pair = try UnixSocket.pair()
+        let socket = try LingeringSocket()
+        let raw = kind == "pipe" ? pair.first.descriptor.raw : kind == "file" ? file.raw : socket.raw
         try withImpostor(
-            reply: #"{"version":1,"result":{"size":8}}"#, descriptor: pair.first.descriptor.raw
+            reply: #"{"version":1,"result":{"size":8}}"#, descriptor: raw,
+            afterSending: { if kind == "hanging" { socket.handOverAside() } }
         ) { client in
-            #expect(throws: ControlClientError.malformedReply("what comes with it is no file")) {
+            #expect(throws: ControlClientError.malformedReply("what comes with it is no memory file")) {
                 _ = try client.save()
             }
         }
@@ -194,11 +203,20 @@ import Testing
     }
 
     /// Runs `body` with a client of a process that answers with `reply`, whatever it is asked.
-    private func withImpostor(reply: String, descriptor: Int32? = nil, _ body: (ControlClient) throws -> Void) throws {
+    private func withImpostor(
+        reply: String, descriptor: Int32? = nil, afterSending: @escaping @Sendable () -> Void = {},
+        _ body: (ControlClient) throws -> Void
+    ) throws {
         let listener = try UnixListener(path: temporaryPath())
         let client = try ControlClient(connectingTo: listener.path)
-        guard let socket = try listener.accept() else { throw Errno.noSuchProcess }
-        try socket.send(Array((reply + "\n").utf8).span.bytes, descriptors: descriptor.map { [$0] } ?? [])
+        guard let accepted = try listener.accept()?.relinquish() else { throw Errno.noSuchProcess }
+        let impostor = try Linux.Thread(name: "impostor") {
+            let socket = UnixSocket(owning: Descriptor(owning: accepted))
+            _ = try? socket.waitReadable(milliseconds: 10_000)
+            try? socket.send(Array((reply + "\n").utf8).span.bytes, descriptors: descriptor.map { [$0] } ?? [])
+            afterSending()
+        }
+        defer { impostor.join() }
         try body(client)
     }
 

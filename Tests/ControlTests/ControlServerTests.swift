@@ -1,6 +1,7 @@
 import Control
 import Glibc
 import JSON
+import LingeringSocket
 import Linux
 import Testing
 
@@ -92,7 +93,7 @@ import Testing
     }
 
     @Test func descriptorsThatNobodyAskedForAreClosed() throws {
-        try withDeviceProcess { process in
+        try withDeviceProcess(takesDescriptors: true) { process in
             let peer = try RawPeer(process.path)
             // The peer's end tells when nobody else holds the other.
             var ends: [Int32] = [-1, -1]
@@ -104,6 +105,21 @@ import Testing
             _ = consume writing
             let rest = try reading.readBytes(upTo: 1)
             #expect(rest == [])
+        }
+    }
+
+    /// As on a kernel that can't keep them from it.
+    @Test(arguments: [1, 253])
+    func whoeverSendsWhatHangsWhenItIsClosedHoldsUpNobody(_ count: Int) throws {
+        try withDeviceProcess(takesDescriptors: true) { process in
+            for request in ["1\n", "1", "{\"version\":1,\"request\":\"info\"}\n"] {
+                let peer = try RawPeer(process.path)
+                let socket = try LingeringSocket()
+                try peer.send(request, descriptors: Array(repeating: socket.raw, count: count))
+                socket.handOverAside()
+                #expect(try ControlClient(connectingTo: process.path, milliseconds: 60_000).info().type == "test")
+                withExtendedLifetime(socket) {}
+            }
         }
     }
 

@@ -72,7 +72,11 @@ final class DeviceProcess: Sendable {
     private let ending: EventFD
     private let happening: EventFD
 
-    init() throws {
+    /// Whether its peers may send descriptors, as on a kernel that can't keep them from it.
+    private let takesDescriptors: Bool
+
+    init(takesDescriptors: Bool = false) throws {
+        self.takesDescriptors = takesDescriptors
         ending = try EventFD()
         happening = try EventFD()
         let ready = try EventFD()
@@ -100,7 +104,8 @@ final class DeviceProcess: Sendable {
         let host = Host(loop: loop)
         let device = try TestDevice(options: DeviceOptions(for: TestDevice.type), host: host)
         let delegate = Delegate(try Function(device, host: host), self)
-        let server = try ControlServer(UnixListener(path: path), loop: loop, delegate: delegate)
+        let listener = try UnixListener(path: path, takesDescriptors: takesDescriptors)
+        let server = try ControlServer(listener, loop: loop, delegate: delegate)
         var goesOn = true
         let token = try loop.watch(ending.descriptor, for: .readable) { _ in goesOn = false }
         let event = try loop.watch(happening.descriptor, for: .readable) { [happening] _ in
@@ -137,8 +142,8 @@ final class DeviceProcess: Sendable {
 }
 
 /// Runs `body` beside a device process.
-func withDeviceProcess(_ body: (DeviceProcess) throws -> Void) throws {
-    let process = try DeviceProcess()
+func withDeviceProcess(takesDescriptors: Bool = false, _ body: (DeviceProcess) throws -> Void) throws {
+    let process = try DeviceProcess(takesDescriptors: takesDescriptors)
     defer { process.end() }
     try body(process)
 }
@@ -157,8 +162,8 @@ struct RawPeer: ~Copyable {
         self.buffer = buffer
     }
 
-    func send(_ text: String) throws {
-        try socket.send(Array(text.utf8).span.bytes, milliseconds: 10_000)
+    func send(_ text: String, descriptors: [Int32] = []) throws {
+        try socket.send(Array(text.utf8).span.bytes, descriptors: descriptors, milliseconds: 10_000)
     }
 
     /// The bytes that come next; nil when the process has closed the connection.

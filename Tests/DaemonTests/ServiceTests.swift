@@ -1,5 +1,6 @@
 import Glibc
 import JSON
+import LingeringSocket
 import Linux
 import Testing
 
@@ -40,6 +41,26 @@ extension DaemonTests {
             try connection.send(
                 Array("GET /v1/status HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".utf8).span.bytes)
             return connection
+        }
+
+        /// Those who connected before the daemon was there may have sent descriptors, and on kernels before Linux 6.16 all may.
+        @Test func whoeverSendsWhatHangsWhenItIsClosedKeepsNobodyWaiting() throws {
+            let daemon = try RunningDaemon(isStarted: false)
+            try #require(mkdir("\(daemon.root)/run", 0o755) == 0)
+            let listener = try UnixListener(path: daemon.socket, leavesPath: true, takesDescriptors: true)
+            var hanging: [LingeringSocket] = []
+            for request in ["GET /v1/status HTTP/1.1\r\n", "GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n", "?"] {
+                let connection = try UnixSocket(connectingTo: daemon.socket, milliseconds: 1000)
+                let socket = try LingeringSocket()
+                try connection.send(Array(request.utf8).span.bytes, descriptors: [socket.raw, socket.raw])
+                socket.handOver()
+                hanging.append(socket)
+            }
+            let first = try ask(daemon.socket)
+            try daemon.launch(preparing: "export LISTEN_PID=$$ LISTEN_FDS=1", passing: [listener.descriptor.raw])
+            #expect(try HTTPExchange(answerOf: first).status == 200)
+            for _ in 0..<3 { #expect(try HTTPExchange("GET", "/v1/status", over: daemon.socket).status == 200) }
+            withExtendedLifetime(hanging) {}
         }
 
         @Test func aSocketThatIsPassedHoldsClientsUntilTheDaemonIsThere() throws {

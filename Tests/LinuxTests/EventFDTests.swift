@@ -1,3 +1,5 @@
+import CLinux
+import Glibc
 import Linux
 import Testing
 
@@ -27,6 +29,18 @@ import Testing
         }
         other.join()
         #expect(count + taken.consume() == UInt64(rounds))
+    }
+
+    /// The write itself, when nothing has told that there is no room.
+    @Test func aWriteThatBlocksIsGivenUp() throws {
+        let event = try EventFD()
+        try event.descriptor.setNonblocking(false)
+        for round in 0..<3 {
+            var full = UInt64.max - 1
+            #expect(clinux_write_briefly(event.descriptor.raw, &full, 8) == 8, "round \(round)")
+            #expect(clinux_write_briefly(event.descriptor.raw, &full, 8) == -Int(EINTR))
+            event.consume()
+        }
     }
 
     @Test func onlyAnEventFDIsAdopted() throws {

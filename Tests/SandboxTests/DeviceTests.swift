@@ -3,6 +3,7 @@ import Device
 import DeviceCatalog
 import FakeGuest
 import Foundation
+import LingeringSocket
 import Linux
 import Testing
 import VFIO
@@ -18,7 +19,7 @@ import VFIOUser
     func everyThreadIsConfined(type: String) throws {
         let device = try SandboxedDevice(type)
         #expect(device.log.contains("Confined by a system call filter"))
-        #expect(try device.child.status("Threads") == ["2"])
+        #expect(try device.child.status("Threads") == ["4"])
         for thread in try FileManager.default.contentsOfDirectory(atPath: "/proc/\(device.child.pid)/task") {
             #expect(try device.child.status("Seccomp", ofThread: thread) == ["2"])
             #expect(try device.child.status("NoNewPrivs", ofThread: thread) == ["1"])
@@ -44,7 +45,7 @@ import VFIOUser
         let text = try String(contentsOfFile: "/proc/\(device.child.pid)/limits", encoding: .utf8)
         let limits = text.split(separator: "\n").map { $0.split(separator: " ", omittingEmptySubsequences: true) }
         for (words, value) in [
-            ("Max data size", "100000000"), ("Max file size", "536870912"), ("Max open files", "1024"),
+            ("Max data size", "100000000"), ("Max file size", "536870912"), ("Max open files", "4096"),
             ("Max processes", "0"), ("Max core file size", "0"), ("Max locked memory", "0"),
             ("Max msgqueue size", "0"),
         ] {
@@ -106,6 +107,47 @@ import VFIOUser
         #expect(throws: ClientError.self) { try device.client() }
         try client.reset()
         #expect(try device.stop() == .exit(0))
+    }
+
+    @Test(arguments: ["[0]", "{\"\":0}", "[[[[[[0]]]]]]", "\"\"", "\"aaaaaaaaaaaaaaaa\"", "0"])
+    func aStateThatTakesMuchMemoryIsRefused(piece: String) throws {
+        let device = try SandboxedDevice("exerciser")
+        let client = try device.client()
+        for size in [4 << 20, 8 << 20] {
+            let count = (size - 2) / (piece.utf8.count + 1)
+            let document = "[" + Array(repeating: piece, count: count).joined(separator: ",") + "]"
+            let state =
+                Array("MEDIATED".utf8) + wire(UInt32(1), UInt32(document.utf8.count)) + Array(document.utf8)
+            try client.setMigrationState(.stop)
+            try client.setMigrationState(.resuming)
+            #expect(throws: ClientError.refused(.migrationDataWrite, .invalidArgument)) {
+                for start in stride(from: 0, to: state.count, by: 1 << 19) {
+                    try client.writeMigrationData(Array(state[start...].prefix(1 << 19)).span.bytes)
+                }
+            }
+            try client.reset()
+        }
+        #expect(try client.read(UInt16.self, region: 7, offset: 0) == 0x1234)
+        #expect(try device.stop() == .exit(0))
+    }
+
+    /// The threads that close are there before the process can start none.
+    @Test func whatHangsWhenItIsClosedKeepsNobodyWaiting() throws {
+        let device = try SandboxedDevice("exerciser")
+        let client = try RawClient(path: device.socket, patience: 60_000)
+        try client.negotiate()
+        let socket = try LingeringSocket()
+        for _ in 0..<3 {
+            try client.send(.deviceGetInfo, descriptors: [socket.raw])
+            #expect(try client.receive()?.errno == .invalidArgument)
+        }
+        try client.send(.deviceGetInfo, descriptors: [socket.raw])
+        socket.handOverAside()
+        #expect(try client.receive()?.errno == .invalidArgument)
+        #expect(try client.call(.deviceReset).errno == nil)
+        #expect(try device.control.info().clientConnected)
+        #expect(try device.stop() == .exit(0))
+        withExtendedLifetime(socket) {}
     }
 
     @Test(.enabled(if: isRoot, "Only root can connect as somebody else."))

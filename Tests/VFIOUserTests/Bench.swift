@@ -149,3 +149,9 @@ final class Bench {
 func wrongLengths(of payload: [UInt8]) -> [[UInt8]] {
     [[], Array(payload.dropLast()), payload + [0]]
 }
+
+/// A client whose user another thread is for a while.
+final class Lent: @unchecked Sendable {
+    let client: RawClient
+    init(_ client: RawClient) { self.client = client }
+}

@@ -1,5 +1,6 @@
 import FakeGuest
 import Linux
+import Synchronization
 import Testing
 import VFIO
 import VFIOUser
@@ -70,6 +71,38 @@ import VFIOUser
             #expect(try status() == Self.unreachable)
         }
         try bench.expectAlive()
+    }
+
+    @Test func commandsAmongManyOtherRepliesAreKeptInTheirOrder() throws {
+        let request = try startLoad(4)
+        let other = message(.dmaRead, id: request.header.id &+ 1, flags: .reply)
+        let others = Array(repeating: other, count: 20_000).flatMap { $0 }
+        let file = try MemoryFile(name: "with others", size: 4096)
+        let isSent = Atomic<Bool>(false)
+        // More than a socket holds.
+        let sending = try Thread(name: "sending") { [lent = Lent(client)] in
+            let client = lent.client
+            do {
+                for id in 1...3 as ClosedRange<UInt16> {
+                    try client.send(others)
+                    try client.send(other, descriptors: [file.descriptor.raw])
+                    try client.send(message(.regionWrite, id: id, wire(UInt64(4), UInt32(0), UInt32(4), UInt32(id))))
+                }
+                let right = message(.dmaRead, id: request.header.id, request.payload + [1, 0, 0, 0], flags: .reply)
+                try client.send(others + right + others)
+                try client.send(message(.regionRead, id: 4, wire(UInt64(4), UInt32(0), UInt32(4))))
+                isSent.store(true, ordering: .relaxed)
+            } catch {}
+        }
+        let replies = try (0..<5).map { _ in try #require(try client.receive()) }
+        sending.join()
+        let isDone = isSent.load(ordering: .relaxed)
+        #expect(isDone)
+        #expect(replies.map(\.errno) == [nil, nil, nil, nil, nil])
+        #expect(replies.dropFirst().map(\.header.id) == [1, 2, 3, 4])
+        #expect(replies.last?.field(UInt32.self, at: 16) == 3)
+        #expect(try bench.read(UInt32.self, at: 0x3c) == 0)
+        #expect(file.descriptor.openCount(settlingAt: 1) == 1)
     }
 
     @Test func otherRepliesArePassedOver() throws {

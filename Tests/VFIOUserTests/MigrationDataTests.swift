@@ -65,10 +65,6 @@ import VFIO
     }
 
     /// A client that the device's thread uses while the test's waits.
-    private final class Lent: @unchecked Sendable {
-        let client: RawClient
-        init(_ client: RawClient) { self.client = client }
-    }
 
     @Test func aDisplayGoesOnElsewhereWithItsPicture() throws {
         let options = ["vram=4M"]

@@ -116,12 +116,12 @@ import VFIOUser
             // Received on its own: the kernel stops behind a message with descriptors.
             bench.device.onThread { _, _ in }
         }
-        #expect(file.descriptor.openCount() <= 65)
+        #expect(file.descriptor.openCount(settlingAt: 65) <= 65)
         try client.send(Array(bytes.suffix(1)))
         #expect(try client.receive()?.errno == .tooManyOpenFiles)
         // The next answer comes when the message is done with.
         try bench.expectAlive()
-        #expect(file.descriptor.openCount() == 1)
+        #expect(file.descriptor.openCount(settlingAt: 1) == 1)
     }
 
     @Test func descriptorsThatWaitForAReplyAreBounded() throws {
@@ -135,7 +135,7 @@ import VFIOUser
         #expect(try client.receive()?.header.command == Command.regionWrite.rawValue)
         for _ in 0..<100 { #expect(try client.receive()?.errno == .invalidArgument) }
         #expect(try bench.read(UInt32.self, at: 0x3c) == 5)
-        #expect(file.descriptor.openCount() == 1)
+        #expect(file.descriptor.openCount(settlingAt: 1) == 1)
     }
 
     @Test func aSecondClientIsTurnedAwayAndTheFirstGoesOn() throws {
@@ -169,7 +169,7 @@ import VFIOUser
         try next.write(UInt32(0), at: 0x10)
         #expect(event.consume() == 0)
         try next.map(memory)
-        #expect(memory.file.descriptor.openCount() == 1)
+        #expect(memory.file.descriptor.openCount(settlingAt: 1) == 1)
     }
 
     @Test func aPollingServerAnswersAndStops() throws {

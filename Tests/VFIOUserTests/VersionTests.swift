@@ -104,12 +104,15 @@ import VFIO
     }
 
     @Test func descriptorsWithTheVersionEndTheSession() throws {
+        // Where the kernel lets it choose, a connection takes none that soon.
+        let device = try ServedDevice("exerciser", takesDescriptors: true)
+        let client = try RawClient(path: device.path)
         let file = try MemoryFile(name: "stray", size: 4096)
         try client.send(.version, version("{}"), descriptors: [file.descriptor.raw])
         #expect(try client.receive()?.errno == .invalidArgument)
         #expect(try client.receive() == nil)
         try Bench(device).expectAlive()
-        #expect(file.descriptor.openCount() == 1)
+        #expect(file.descriptor.openCount(settlingAt: 1) == 1)
     }
 
     @Test func theTwinSocketComesWhenOffered() throws {

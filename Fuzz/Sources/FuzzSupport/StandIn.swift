@@ -50,7 +50,8 @@ public final class StandInListener: Sendable {
 
     public init() throws(Errno) {
         let number = Self.made.add(1, ordering: .relaxed).newValue
-        listener = try UnixListener(path: "/tmp/fuzz-renderer-\(getpid())-\(number).sock")
+        listener = try UnixListener(
+            path: "/tmp/fuzz-renderer-\(getpid())-\(number).sock", takesDescriptors: true)
     }
 
     /// Waits for the stand-in.

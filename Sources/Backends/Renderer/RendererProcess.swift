@@ -81,7 +81,7 @@ public final class RendererProcess {
     public convenience init(
         program: String, renderNode: String?, loop: EventLoop, milliseconds: UInt64 = 10_000
     ) throws(Errno) {
-        let pair = try UnixSocket.pair(keepsPackets: true)
+        let pair = try UnixSocket.pair(keepsPackets: true, closedIn: loop.clientLane)
         let output = try PipeEnds()
         let id = try ChildProcess.spawn(
             program, renderNode.map { [$0] } ?? [], passing: [pair.second.descriptor.raw],
@@ -122,7 +122,7 @@ public final class RendererProcess {
     public func start() throws(Errno) {
         guard session == nil else { return }
         guard leaving == nil else { throw .resourceBusy }
-        let pair = try UnixSocket.pair(keepsPackets: true)
+        let pair = try UnixSocket.pair(keepsPackets: true, closedIn: loop.clientLane)
         let commands = try MessageRing(capacity: RendererLink.commandCapacity)
         let replies = try MessageRing(capacity: RendererLink.replyCapacity)
         let commandDoorbell = try EventFD()

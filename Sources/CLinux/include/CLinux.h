@@ -21,11 +21,21 @@
 #include "vfio_user.h"
 
 /// recvmsg(2) with MSG_CMSG_CLOEXEC that also collects SCM_RIGHTS descriptors.
-/// Stores up to `capacity` descriptors and their number; `truncated` tells that the
-/// kernel dropped some (MSG_CTRUNC). Returns the byte count, 0 at end of file, or
+/// Stores the descriptors, for which there must be room for as many as the kernel passes at once
+/// (253, SCM_MAX_FD), and their number; `truncated` tells that the kernel dropped some since this
+/// process may have no more (MSG_CTRUNC). Returns the byte count, 0 at end of file, or
 /// -errno. Does not retry EINTR.
 ssize_t clinux_receive(int socket, void *buffer, size_t size, int flags,
-                       int *descriptors, size_t capacity, size_t *count, int *truncated);
+                       int *descriptors, size_t *count, int *truncated);
+
+/// recvmsg(2) with MSG_PEEK and MSG_DONTWAIT, of bytes alone. Returns their number or -errno.
+ssize_t clinux_peek(int socket, void *buffer, size_t size);
+
+/// Whether SO_PASSRIGHTS of an AF_UNIX socket is on: 1, 0 or -errno, -ENOPROTOOPT from a kernel before 6.16.
+int clinux_passes_rights(int socket);
+
+/// Sets it. Returns 0 or -errno.
+int clinux_pass_rights(int socket, int on);
 
 /// sendmsg(2) with MSG_NOSIGNAL of up to two pieces and SCM_RIGHTS descriptors.
 /// Returns the byte count or -errno. Does not retry EINTR.
@@ -91,6 +101,13 @@ int clinux_realtime_signal(int offset);
 /// accept4(2) with SOCK_CLOEXEC. Returns the descriptor or -errno.
 int clinux_accept(int socket);
 
+/// Flags of open(2) and fchownat(2) that glibc declares for _GNU_SOURCE alone (O_PATH, AT_EMPTY_PATH).
+extern const int clinux_o_path;
+extern const int clinux_at_empty_path;
+
+/// renameat2(2) with RENAME_NOREPLACE. Returns 0 or -errno: -EEXIST when something is there already.
+int clinux_rename_new(const char *from, const char *to);
+
 /// The next extent with data at or after `from` (SEEK_DATA, SEEK_HOLE). Returns 1, 0 when there
 /// is none, or -errno.
 int clinux_next_data(int descriptor, off_t from, off_t *start, off_t *end);
@@ -112,6 +129,10 @@ void clinux_name_thread(const char *name);
 /// Reads what is there and never waits, whether the file is O_NONBLOCK or not. -EAGAIN when there is nothing.
 /// RWF_NOWAIT
 ssize_t clinux_read_available(int descriptor, void *buffer, size_t size);
+
+/// write(2) that ends after a second or two with -EINTR where it blocks, whoever may make the file block at whatever
+/// moment. Costs no further system call, but for one in a second in which it is called.
+ssize_t clinux_write_briefly(int descriptor, const void *buffer, size_t size);
 
 /// 1 when the descriptor is an eventfd, 0 when it is something else, -errno when the kernel does not tell
 /// (no /proc).

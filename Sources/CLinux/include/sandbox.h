@@ -33,6 +33,9 @@ static const uint16_t clinux_bpf_if_any_bit = BPF_JMP | BPF_JSET | BPF_K;
 static const int clinux_add_seals = 1024 + 9;
 static const int clinux_get_seals = 1024 + 10;
 
+/// An option of sockets that headers before Linux 6.16 don't have (SO_PASSRIGHTS).
+static const int clinux_so_passrights = 83;
+
 /// The flag of clone(2) that makes a thread, declared for _GNU_SOURCE alone (CLONE_THREAD).
 static const int clinux_clone_thread = 0x00010000;
 

@@ -74,6 +74,12 @@ extension ResourceLimit {
         return pages * UInt64(sysconf(Int32(_SC_PAGESIZE)))
     }
 
+    /// The process's own, a client's eventfds (five types of interrupt, at most a few hundred vectors), files that a renderer
+    /// may need (256), descriptors that wait with messages (512) and in two lanes to be closed (``ClosingLane/capacity`` each),
+    /// connections: so many fewer that one message always finds room for all it may bring. What it found none for the kernel
+    /// would close, on the device's thread.
+    public static let descriptorsOfDevice = ResourceLimit(.descriptors, 4096)
+
     /// What a device process may use while it serves.
     ///
     /// - Parameter memory: private memory that can be written, in bytes. What it shares, with guests or as a display's
@@ -83,9 +89,7 @@ extension ResourceLimit {
             ResourceLimit(.data, memory),
             // Memory files among them: up to 256 MiB of video memory, and a saved state that contains it.
             ResourceLimit(.fileSize, 512 << 20),
-            // The process's own, a client's eventfds (five types of interrupt, at most a few hundred vectors),
-            // the 64 of a message in hand, connections to the control socket.
-            ResourceLimit(.descriptors, 1024),
+            descriptorsOfDevice,
             // Neither processes nor threads, whoever else runs as the same user. The kernel doesn't hold root to it; the
             // system call filter does.
             ResourceLimit(.processes, 0),

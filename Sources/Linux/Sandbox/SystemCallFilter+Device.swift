@@ -23,9 +23,11 @@ extension SystemCallFilter {
     ]
 
     /// The event loop and its sentry.
+    ///
+    /// The timers that interrupt this process's own threads: no signal of theirs can go elsewhere.
     static let waiting = [
         Rule(__NR_ppoll), Rule(__NR_epoll_pwait), Rule(__NR_epoll_ctl), Rule(__NR_timerfd_settime),
-        Rule(__NR_restart_syscall),
+        Rule(__NR_timer_create), Rule(__NR_timer_settime), Rule(__NR_timer_delete), Rule(__NR_restart_syscall),
     ]
 
     /// What a client or a request makes necessary. Of sockets only pairs that are connected to each other and stay so: a
@@ -41,13 +43,15 @@ extension SystemCallFilter {
                 Int32(SOCK_SEQPACKET.rawValue | SOCK_CLOEXEC.rawValue))),
     ]
 
-    /// What is done with descriptors that are open. F_SETOWN is not among the commands: it would send signals to other
+    /// What is done with descriptors that are open. The one option that is set says whether a peer may send descriptors. F_SETOWN is not among the commands: it would send signals to other
     /// processes of the same user. readlinkat is how a peer's eventfd is known for one (/proc/self/fd); it
     /// tells where a symbolic link leads, and opens nothing. statx tells a file's kind and asks no file system's server for it.
     static let descriptors = [
         Rule(__NR_close), Rule(__NR_fstat), Rule(__NR_statx), Rule(__NR_lseek), Rule(__NR_ftruncate),
         Rule(__NR_fallocate),
         Rule(__NR_shutdown), Rule(__NR_getsockopt), Rule(__NR_readlinkat),
+        Rule(
+            __NR_setsockopt, .argument(1, isOneOf: SOL_SOCKET), .argument(2, isOneOf: clinux_so_passrights)),
         Rule(
             __NR_fcntl,
             .argument(

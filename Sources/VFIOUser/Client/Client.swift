@@ -58,6 +58,7 @@ public final class Client {
     /// Agrees on a version over a socket that is connected already.
     public init(_ socket: consuming UnixSocket, configuration: Configuration = Configuration()) throws(ClientError) {
         self.configuration = configuration
+        socket.setTakesDescriptors(true)
         do throws(Errno) {
             stream = try MessageStream(socket, maximumMessage: Self.maximumMessage)
             request = try PageBuffer(count: Self.maximumMessage)

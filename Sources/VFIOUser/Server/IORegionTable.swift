@@ -11,8 +11,9 @@ final class IORegionTable {
         let packet: PageBuffer
         var token: EventLoop.Token?
 
-        init() throws(Errno) {
-            let pair = try UnixSocket.pair(keepsPackets: true)
+        /// - Parameter lane: where what comes from the client is closed.
+        init(closedIn lane: ClosingLane) throws(Errno) {
+            let pair = try UnixSocket.pair(keepsPackets: true, closedIn: lane)
             socket = try UnixSocket(owning: pair.first.descriptor.duplicate())
             theirEnd = try UnixSocket(owning: pair.second.descriptor.duplicate())
             packet = try PageBuffer(count: 4096)
@@ -34,7 +35,7 @@ final class IORegionTable {
     /// The client's end of the socket for a BAR's ranges; the same one each time it is asked for.
     func descriptor(ofBAR bar: Int) throws(Errno) -> Int32 {
         if let connection = connections[bar] { return connection.theirEnd.descriptor.raw }
-        let connection = try Connection()
+        let connection = try Connection(closedIn: loop.clientLane)
         connection.token = try loop.watch(connection.socket.descriptor, for: .readable) { [unowned self] _ in
             serve(connection, bar)
         }

@@ -11,6 +11,7 @@ final class MessageDMA: RemoteMemory {
     private(set) var bytesWritten: UInt64 = 0
 
     private let main: MessageStream
+    private let lane: ClosingLane
     private var twin: MessageStream?
     private var theirEnd: UnixSocket?
     private var nextID: UInt16 = 0
@@ -21,8 +22,10 @@ final class MessageDMA: RemoteMemory {
     /// The command that is sent, but for its data.
     private let request: PageBuffer
 
-    init(_ main: MessageStream, patience: Int32) throws(Errno) {
+    /// - Parameter lane: where what the client sends is closed.
+    init(_ main: MessageStream, patience: Int32, closedIn lane: ClosingLane) throws(Errno) {
         self.main = main
+        self.lane = lane
         request = try PageBuffer(count: MessageHeader.size + DMATransfer.size)
         self.patience = patience
     }
@@ -31,7 +34,7 @@ final class MessageDMA: RemoteMemory {
     ///
     /// - Returns: the client's end, for the reply; open until ``close()``.
     func openTwinSocket() throws(Errno) -> Int32 {
-        let pair = try UnixSocket.pair()
+        let pair = try UnixSocket.pair(closedIn: lane)
         let raw = pair.second.descriptor.raw
         twin = try MessageStream(pair.first, maximumMessage: Session.maximumMessage)
         theirEnd = consume pair.second

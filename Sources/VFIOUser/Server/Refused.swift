@@ -2,6 +2,8 @@ import Linux
 import VFIO
 
 /// One who can't be the client: the first message is answered with an error.
+///
+/// It is looked at and not received: descriptors that came with it stay with it, until the socket's lane closes them all.
 final class Refused {
     /// How many may be waited for at the same time.
     static let maximum = 16
@@ -25,18 +27,16 @@ final class Refused {
         if let token { loop.unwatch(token) }
     }
 
-    /// Answers, and closes the connection.
+    /// Answers, and ends the connection.
     private func answer() {
         guard let socket = socket.take() else { return }
         if let token { loop.unwatch(token) }
         token = nil
         do throws(Errno) {
-            let buffer = try PageBuffer(count: 4096)
-            var descriptors = ReceivedDescriptors()
-            let received = try socket.receive(into: buffer, from: 0, descriptors: &descriptors, blocking: false)
+            let buffer = try PageBuffer(count: MessageHeader.size)
             // Less than a header: whoever this is speaks no vfio-user, and gets no answer.
-            if case .bytes(let count, _, _) = received, count >= MessageHeader.size {
-                let header = MessageHeader(buffer.bytes(0..<count))
+            if try socket.peek(into: buffer) == MessageHeader.size {
+                let header = MessageHeader(buffer.bytes(0..<MessageHeader.size))
                 var reply = buffer.mutableBytes(0..<MessageHeader.size)
                 header.reply(error: error.rawValue).write(into: &reply)
                 try socket.send(buffer.bytes(0..<MessageHeader.size), milliseconds: 0)
@@ -44,5 +44,6 @@ final class Refused {
         } catch {
             // The client is gone already.
         }
+        socket.shutDown()
     }
 }

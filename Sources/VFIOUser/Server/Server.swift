@@ -111,6 +111,8 @@ public final class Server {
     private func endSession() {
         guard let session else { return }
         session.close()
+        // Whatever may keep its end from being closed, the client hears at once that it is over.
+        session.stream.socket.shutDown()
         if let rest = try? Untaken(of: session.stream.socket) { untaken.append(rest) }
         past.add(session.statistics)
         self.session = nil
@@ -126,7 +128,10 @@ public final class Server {
             if let session, try session.isAbandoned() { return }
             untaken.removeAll { !$0.remains }
             guard untaken.count < Untaken.maximumSessions else { throw .tooManyReferences }
-            guard let socket = try listener.accept() else { return }
+            // Those who have sent more than could be closed make others wait, in the backlog, but not the present client.
+            let (lane, clientLane) = (function.host.loop.strangersLane, function.host.loop.clientLane)
+            guard lane.hasRoom, session != nil || clientLane.hasRoom else { throw .tooManyReferences }
+            guard let socket = try listener.accept(closedIn: lane) else { return }
             let peer = try socket.peer()
             let isAllowed = try configuration.allowedPeers?.admits(peer, at: socket, besides: user) ?? true
             if !isAllowed {
@@ -138,7 +143,9 @@ public final class Server {
                 configuration.onEvent(.clientRefused(peer))
                 try refuse(socket, .resourceBusy)
             } else {
-                let session = try Session(socket, function: function, configuration: configuration)
+                socket.setTakesDescriptors(true)
+                let session = try Session(
+                    socket.closed(in: clientLane), function: function, configuration: configuration)
                 // An idle device is woken by nothing.
                 session.onAgreement = { greeting.set(nanoseconds: 0) }
                 self.session = session

@@ -79,7 +79,8 @@ final class Session {
             counts: InterruptKind.allCases.map(function.interruptCount), interrupts: function.host.interrupts,
             loop: function.host.loop)
         doorbells = DoorbellTable(function)
-        dma = try MessageDMA(stream, patience: configuration.patience)
+        dma = try MessageDMA(
+            stream, patience: configuration.patience, closedIn: function.host.loop.clientLane)
         migration = Migration(function)
         function.host.interrupts.sink = interrupts
     }

@@ -1,0 +1,129 @@
+import Glibc
+import Synchronization
+
+/// A thread that does nothing but let go of what one peer, or one kind of peers, has sent.
+///
+/// The last close of a file takes as long as whoever made the file likes: a TCP socket with `SO_LINGER` waits until what it
+/// has to send has gone, a file of a file system that a process serves (FUSE) until that process answers, and a signal
+/// doesn't end the wait. So a thread that serves others closes nothing that a peer has sent, nor a socket in which such
+/// descriptors may wait unread: a ``Descriptor`` that belongs to a lane goes there when its owner drops it. A close that
+/// hangs keeps waiting what the same peers have sent, and nobody else.
+///
+/// The thread is there while it has something to do, unless ``start()`` was called.
+public final class ClosingLane: Sendable {
+    /// How many things may wait to be let go before nothing more is taken from the peers: see ``hasRoom``.
+    public static let capacity = 512
+
+    private enum Item {
+        case descriptor(Int32)
+        /// SAFETY: nobody else knows the mapping any more.
+        case mapping(UInt, Int)
+    }
+
+    private struct State {
+        var waiting: [Item] = []
+        var hasThread = false
+        /// Tells a thread that stays that something waits.
+        var bell: EventFD?
+    }
+
+    private let name: String
+    private let state = Mutex(State())
+    private let count = Atomic<Int>(0)
+
+    /// - Parameter name: of the thread; at most 15 bytes are kept.
+    public init(name: String) {
+        self.name = name
+    }
+
+    /// Whether more may be taken from those whose lane it is. Whoever asks before each message leaves at most what one message
+    /// carries beyond ``capacity``.
+    public var hasRoom: Bool { count.load(ordering: .relaxed) < Self.capacity }
+
+    /// Waits for that: one that only has much to do makes room in no time, one that hangs may never.
+    ///
+    /// - Returns: false when the time ran out.
+    public func waitForRoom(milliseconds: Int32) -> Bool {
+        let deadline = Deadline(milliseconds: milliseconds)
+        while !hasRoom {
+            guard deadline.millisecondsLeft != 0 else { return false }
+            poll(nil, 0, 1)
+        }
+        return true
+    }
+
+    /// Starts the thread now, and for as long as the process lives: for a process that can't start one later. ``Sandbox``
+    public func start() throws(Errno) {
+        let bell = try EventFD()
+        try state.withLock { state throws(Errno) in
+            guard state.bell == nil else { return }
+            if !state.hasThread { _ = try Thread(name: name) { [self] in run() } }
+            state.hasThread = true
+            state.bell = bell
+        }
+    }
+
+    // MARK: Those who let go
+
+    func close(_ raw: Int32) { add(.descriptor(raw)) }
+
+    /// Takes a mapping away, and with it perhaps the last reference to a file whose pages it takes long to give back.
+    /// `munmap(2)`
+    func unmap(_ base: UnsafeMutableRawPointer, size: Int) { add(.mapping(UInt(bitPattern: base), size)) }
+
+    private func add(_ item: Item) {
+        count.add(1, ordering: .relaxed)
+        state.withLock { state in
+            if state.waiting.isEmpty { state.bell?.signal() }
+            state.waiting.append(item)
+            // With no thread to be had it waits for the next one that comes: closed here it might hold this thread.
+            if !state.hasThread { state.hasThread = (try? Thread(name: name) { [self] in run() }) != nil }
+        }
+    }
+
+    // MARK: The thread
+
+    private func run() {
+        while let item = next() {
+            switch item {
+            case .descriptor(let raw): Glibc.close(raw)
+            case .mapping(let base, let size): munmap(UnsafeMutableRawPointer(bitPattern: base), size)
+            }
+            count.subtract(1, ordering: .relaxed)
+        }
+    }
+
+    /// What is to be let go next; nil when the thread is to end.
+    private func next() -> Item? {
+        while true {
+            let (item, bell) = state.withLock { state in
+                let item = state.waiting.isEmpty ? nil : state.waiting.removeFirst()
+                if item == nil, state.bell == nil { state.hasThread = false }
+                return (item, state.bell)
+            }
+            guard item == nil, let bell else { return item }
+            _ = bell.wait(milliseconds: -1)
+        }
+    }
+
+    // MARK: Peers that this process connects to
+
+    private struct Weak {
+        weak var lane: ClosingLane?
+    }
+
+    private static let lanes = Mutex<[String: Weak]>([:])
+
+    /// The lane of one peer, the same as long as anything is to be let go there.
+    ///
+    /// - Parameter peer: what tells it from others, such as the path of its socket.
+    public static func of(peer: String) -> ClosingLane {
+        lanes.withLock { lanes in
+            if let lane = lanes[peer]?.lane { return lane }
+            lanes = lanes.filter { $0.value.lane != nil }
+            let lane = ClosingLane(name: "close")
+            lanes[peer] = Weak(lane: lane)
+            return lane
+        }
+    }
+}
