@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Linux
 import Testing
 
@@ -29,12 +30,48 @@ import Testing
         loop.unwatch(token)
     }
 
-    @Test func aLinkThatIsThereIsReplacedAndAnothersIsLeft() throws {
-        let link = FileManager.default.temporaryDirectory.appendingPathComponent("pty-\(UUID().uuidString)").path
-        var first: Pty? = try Pty(link: link)
-        let second = try Pty(link: link)
-        #expect(first?.path != second.path)
-        first = nil
-        #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link) == second.path)
+    private let link = FileManager.default.temporaryDirectory.appendingPathComponent("pty-\(UUID().uuidString)").path
+
+    @Test func aLinkThatAnotherHasIsNotTaken() throws {
+        let first = try Pty(link: link)
+        #expect(throws: Errno.addressInUse) { try Pty(link: link) }
+        #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link) == first.path)
+    }
+
+    @Test func aLinkWhoseTerminalIsGoneIsReplaced() throws {
+        try leaveLink()
+        let pty = try Pty(link: link)
+        #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link) == pty.path)
+    }
+
+    @Test func aLinkWhoseTerminalsNumberHasGoneToAnotherIsReplaced() throws {
+        let path = try leaveLink()
+        // The lowest number that is free is given next; and the clock of files goes in steps.
+        var others: [Pty] = []
+        for _ in 0..<100_000 {
+            let other = try Pty()
+            if other.path != path, others.count < 64 { others.append(other) }
+            if other.path == path, try isYounger(path, than: link) {
+                others.append(other)
+                break
+            }
+        }
+        let pty = try Pty(link: link)
+        #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link) == pty.path)
+        withExtendedLifetime(others) {}
+    }
+
+    /// - Returns: where it leads: to a terminal that is gone.
+    @discardableResult
+    private func leaveLink() throws -> String {
+        let pty = try Pty()
+        #expect(symlink(pty.path, link) == 0)
+        return pty.path
+    }
+
+    private func isYounger(_ path: String, than other: String) throws -> Bool {
+        var (one, two) = (stat(), stat())
+        try #require(lstat(path, &one) == 0 && lstat(other, &two) == 0)
+        return (one.st_ctim.tv_sec, one.st_ctim.tv_nsec) > (two.st_ctim.tv_sec, two.st_ctim.tv_nsec)
     }
 }

@@ -41,9 +41,19 @@ import Testing
         #expect(throws: OptionError.self) { try Bench(line: option) }
     }
 
-    @Test func aSocketThatCannotBeMadeIsRefused() {
-        #expect(throws: Errno.noSuchFileOrDirectory) { try Bench(line: "unix:/nonexistent/socket") }
-        #expect(throws: Errno.addressInUse) { try Bench(line: "unix:\(path)") }
+    @Test func aSocketThatCannotBeMadeIsRefusedWithItsPath() {
+        let missing = "The folder of '/nonexistent/socket' does not exist; make it first."
+        #expect(throws: UnavailableError("Option 'line': \(missing)")) { try Bench(line: "unix:/nonexistent/socket") }
+        let taken = "Another process serves '\(path)'; stop it or choose another path."
+        #expect(throws: UnavailableError("Option 'line': \(taken)")) { try Bench(line: "unix:\(path)") }
+    }
+
+    @Test func aTerminalsLinkThatAnotherHasIsNotTaken() throws {
+        let link = temporaryPath()
+        let first = try Bench(line: "pty:\(link)")
+        let taken = "'\(link)' leads to another process's terminal; stop that or choose another path."
+        #expect(throws: UnavailableError("Option 'line': \(taken)")) { try Bench(line: "pty:\(link)") }
+        #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link) == first.card.linePath)
     }
 
     @Test func thePathTellsWhereThePeerFindsTheLine() throws {
@@ -104,12 +114,24 @@ import Testing
         #expect(bench.drain() == [1])
     }
 
-    @Test func withNobodyThereBytesAreLostAsOnAnOpenCable() throws {
-        for _ in 0..<100 { bench.set(.data, 1) }
+    @Test func whatIsSaidWithNobodyThereIsKeptForWhoeverComes() throws {
+        let said = pattern(100)
+        for byte in said { bench.set(.data, byte) }
         #expect(bench.get(.lsr) == 0x60)
         let peer = try connect()
         bench.set(.data, 2)
-        #expect(peer.receive() == [2])
+        #expect(peer.receive() == said + [2])
+        #expect(peer.receive() == [])
+    }
+
+    @Test func ofMuchThatIsSaidWithNobodyThereTheLastIsKept() throws {
+        let said = pattern(5 * Line.keptBytes + 77)
+        for byte in said {
+            bench.set(.data, byte)
+            #expect(bench.get(.lsr) == 0x60)
+        }
+        let peer = try connect()
+        #expect(peer.receive(limit: 1 << 20) == Array(said.suffix(Line.keptBytes)))
     }
 
     @Test func sixtyFourKilobytesComeInWhole() throws {
@@ -319,7 +341,7 @@ import Testing
         let other = temporaryPath()
         #expect(FileManager.default.createFile(atPath: other, contents: nil))
         defer { try? FileManager.default.removeItem(atPath: other) }
-        #expect(throws: Errno.fileExists) { try Bench(line: "pty:\(other)") }
+        #expect(throws: UnavailableError.self) { try Bench(line: "pty:\(other)") }
         #expect(FileManager.default.fileExists(atPath: other))
     }
 
@@ -362,11 +384,14 @@ import Testing
         #expect(bench.get(.msr) & 0xf0 == 0)
     }
 
-    @Test func withNobodyThereBytesAreLost() throws {
-        for _ in 0..<10_000 { bench.set(.data, 1) }
+    @Test func whatIsSaidWithNobodyThereIsKeptForWhoeverOpensIt() throws {
+        let said = pattern(1000)
+        for byte in said { bench.set(.data, byte) }
         #expect(bench.get(.lsr) == 0x60)
         let slave = try connect()
         bench.set(.data, 2)
-        #expect(slave.availableData == Data([2]))
+        var received = Data()
+        while received.count <= said.count { received += slave.availableData }
+        #expect(Array(received) == said + [2])
     }
 }

@@ -3,8 +3,9 @@ import Linux
 
 /// The cable and what is at its other end: a UNIX socket, a pseudo-terminal, or nothing.
 ///
-/// One peer at a time is connected; it may leave and another may come. Nothing blocks and nothing is
-/// buffered here: what the card does not take stays with the peer, and the other way round.
+/// One peer at a time is connected; it may leave and another may come. Nothing blocks. While a peer is there nothing is buffered
+/// here: what the card does not take stays with the peer, and the other way round. Of what is sent while nobody is there the last
+/// is kept for whoever comes: it may say why a guest has stopped.
 final class Line {
     private enum End {
         case nothing
@@ -12,6 +13,11 @@ final class Line {
         case terminal(Pty)
     }
 
+    /// How much is kept of what was sent with no peer, in bytes.
+    static let keptBytes = 16 << 10
+
+    /// What was sent with no peer, and not to one since; a little more than is kept of it.
+    private var kept: [UInt8] = []
     private let end: End
     private let loop: EventLoop
     /// The peer's bytes; nil while there is no peer.
@@ -35,17 +41,38 @@ final class Line {
         end =
             switch (parts[0], parts.count > 1 ? parts[1] : nil) {
             case ("none", nil): .nothing
-            case ("unix", let path?) where !path.isEmpty: .socket(try UnixListener(path: path))
+            case ("unix", let path?) where !path.isEmpty: .socket(try Self.listener(at: path))
             case ("pty", nil): .terminal(try Pty())
-            case ("pty", let link?) where !link.isEmpty: .terminal(try Pty(link: link))
+            case ("pty", let link?) where !link.isEmpty: .terminal(try Self.terminal(linkedAt: link))
             default:
                 throw OptionError("Option 'line' is '\(option)' but must be none, unix:PATH, pty or pty:LINK.")
             }
+        if case .nothing = end {} else { kept.reserveCapacity(2 * Self.keptBytes) }
         awaitPeer()
+    }
+
+    private static func listener(at path: String) throws(UnavailableError) -> UnixListener {
+        do throws(Errno) { return try UnixListener(path: path) } catch {
+            throw UnavailableError("Option 'line': \(UnixListener.explanation(of: error, at: path))")
+        }
+    }
+
+    private static func terminal(linkedAt link: String) throws(UnavailableError) -> Pty {
+        do throws(Errno) { return try Pty(link: link) } catch {
+            let reason =
+                switch error {
+                case .addressInUse: "'\(link)' leads to another process's terminal; stop that or choose another path."
+                case .fileExists: "'\(link)' exists and is no symbolic link; remove it or choose another path."
+                case .noSuchFileOrDirectory: "The folder of '\(link)' does not exist; make it first."
+                default: "The terminal at '\(link)' can't be made: \(error)."
+                }
+            throw UnavailableError("Option 'line': \(reason)")
+        }
     }
 
     deinit {
         unwatch()
+        stream?.shutDown()
     }
 
     /// Where a peer finds the line: the socket, or the slave of the pseudo-terminal.
@@ -83,17 +110,43 @@ final class Line {
         }
     }
 
-    /// Sends what the peer has room for. With no peer the bytes are lost, as on an open cable.
+    /// Sends what the peer has room for. With no peer the last bytes are kept, ``keptBytes`` of them.
     ///
     /// - Returns: how many bytes are done with.
     func send(_ bytes: RawSpan) -> Int {
-        guard let stream, !hasHungUp else { return bytes.byteCount }
+        sendKept()
+        guard let stream, !hasHungUp else {
+            keep(bytes)
+            return bytes.byteCount
+        }
+        guard kept.isEmpty else { return 0 }
         switch stream.send(bytes) {
         case .bytes(let count): return count
         case .blocked: return 0
         case .ended:
             hangUp()
+            keep(bytes)
             return bytes.byteCount
+        }
+    }
+
+    private func keep(_ bytes: RawSpan) {
+        if case .nothing = end { return }
+        kept.append(bytes)
+        if kept.count >= 2 * Self.keptBytes { kept.removeFirst(kept.count - Self.keptBytes) }
+    }
+
+    /// Sends the new peer what there is room for of what was kept.
+    private func sendKept() {
+        guard !kept.isEmpty, let stream, !hasHungUp else { return }
+        kept.removeFirst(max(0, kept.count - Self.keptBytes))
+        while !kept.isEmpty {
+            let bytes = kept
+            switch stream.send(bytes.span.bytes) {
+            case .bytes(let count): kept.removeFirst(count)
+            case .blocked: return
+            case .ended: return hangUp()
+            }
         }
     }
 
@@ -102,9 +155,10 @@ final class Line {
     /// - Parameter room: whether the card has bytes that the peer had no room for.
     func wait(forRoom room: Bool) {
         guard stream != nil else { return awaitPeer() }
+        sendKept()
         guard !hasHungUp else { return }
         var events: EventLoop.Events = hasInput ? [] : .readable
-        if room { events.insert(.writable) }
+        if room || !kept.isEmpty { events.insert(.writable) }
         setEvents(events)
     }
 
@@ -118,6 +172,7 @@ final class Line {
     /// Gives the peer up, with whatever it sent that was not received.
     func disconnect() {
         unwatch()
+        stream?.shutDown()
         stream = nil
         hasInput = false
         hasHungUp = false
@@ -143,7 +198,9 @@ final class Line {
         case .nothing: break
         case .socket(let listener):
             do throws(Errno) {
-                guard let socket = try listener.accept() else { return }
+                // Peers have sent more than could be closed: as with a failure, others come later.
+                guard loop.strangersLane.hasRoom else { return unwatch() }
+                guard let socket = try listener.accept(closedIn: loop.strangersLane) else { return }
                 stream = try ByteStream(socket)
             } catch {
                 return unwatch()
