@@ -6,7 +6,7 @@ SHELL := bash
 SWIFT ?= swift
 PREFIX ?= /usr/local
 PROGRAMS := mediated mediated-daemon mediated-device mediated-renderer
-FUZZ_SECONDS ?= 60
+FUZZ_SECONDS ?= 180
 NEIGHBOUR_SECONDS ?= 60
 SOURCES := Sources Tests Testing Examples Fuzz/Sources Benchmarks/Sources Package.swift
 
@@ -68,7 +68,7 @@ lint: ## Check the format of every source file
 check: setup ## Run what takes minutes, for each change: format, units, build, tests without guests
 	@SWIFT=$(SWIFT) Scripts/test --check
 
-test: setup ## Run everything: what `make check` does, each fuzzer for FUZZ_SECONDS (60), guests
+test: setup ## Run everything: what `make check` does, the fuzzers for FUZZ_SECONDS (180), guests
 	@SWIFT=$(SWIFT) FUZZ_SECONDS=$(FUZZ_SECONDS) Scripts/test
 
 check-fresh: ## Run README's commands in a Debian that has nothing but the toolchain (root only; an hour or two)
@@ -96,7 +96,7 @@ neighbours: setup ## Attack a device process for NEIGHBOUR_SECONDS (60), and say
 	$(SWIFT) build --build-tests
 	NEIGHBOUR_SECONDS=$(NEIGHBOUR_SECONDS) $(SWIFT) test --skip-build --disable-xctest --filter NeighbourTests | grep -E '^neighbour:|recorded an issue|Test run'
 
-fuzz: setup ## Run each fuzzer for FUZZ_SECONDS (60)
+fuzz: setup ## Run the fuzzers for FUZZ_SECONDS (180)
 	@Fuzz/run $(FUZZ_SECONDS)
 
 docs: setup ## Write the modules' reference to docs/, for a browser
@@ -105,4 +105,4 @@ docs: setup ## Write the modules' reference to docs/, for a browser
 clean: ## Remove what was built here
 	rm -rf .build .build-asan .build-tsan .build-docs Benchmarks/.build Fuzz/.build docs demo.png
 
-.PHONY: help setup lab build release programs manual completions install uninstall deb check-deb check-fresh check-units lint check test demo asan tsan bench scale neighbours fuzz docs clean
+.PHONY: help setup lab build release programs manual completions install uninstall deb check-deb check-fresh check-units lint check test demo asan tsan bench scale neighbours fuzz fuzz-long docs clean

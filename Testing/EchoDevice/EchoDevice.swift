@@ -33,8 +33,8 @@ public final class EchoDevice: VirtioDevice {
     private var hesitates = false
     /// How often each queue was processed.
     public private(set) var calls = [0, 0]
-    /// The queues that were reset.
-    public private(set) var queueResets: [Int] = []
+    /// How often each queue was reset.
+    public private(set) var queueResets = [0, 0]
     public private(set) var state = State()
 
     public struct State: Codable, Sendable {
@@ -102,7 +102,7 @@ public final class EchoDevice: VirtioDevice {
     }
 
     public func resetQueue(_ queue: Int) {
-        queueResets.append(queue)
+        queueResets[queue] += 1
         if queue == 1 { kept = [] }
     }
 

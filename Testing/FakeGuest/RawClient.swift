@@ -118,7 +118,12 @@ public final class RawClient {
     /// Agrees on a version.
     @discardableResult
     public func negotiate(_ offer: String = offer) throws(Errno) -> Message {
-        try call(.version, wire(UInt16(0), UInt16(0)) + Array(offer.utf8) + [0])
+        try call(.version, Self.version(offer))
+    }
+
+    /// The payload of a version message.
+    public static func version(_ offer: String) -> [UInt8] {
+        wire(UInt16(0), UInt16(0)) + Array(offer.utf8) + [0]
     }
 }
 

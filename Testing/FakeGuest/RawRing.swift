@@ -11,12 +11,22 @@ public final class RawRing {
     private let toServer: EventFD
     private let toClient: EventFD
 
-    /// Offers a ring in the version message, and takes the server's.
+    /// Offers a ring in the version message.
+    public static let offer =
+        #"{"capabilities":{"max_msg_fds":8,"max_data_xfer_size":1048576,"access_ring":{"version":1}}}"#
+
+    /// Offers a ring, and takes the server's.
     ///
     /// - Throws: `.notSupported` when the server answers without one.
-    public init(_ client: RawClient) throws {
-        let reply = try client.negotiate(
-            #"{"capabilities":{"max_msg_fds":8,"max_data_xfer_size":1048576,"access_ring":{"version":1}}}"#)
+    public convenience init(_ client: RawClient) throws {
+        try self.init(client.negotiate(Self.offer))
+    }
+
+    /// Takes the server's ring.
+    ///
+    /// - Parameter reply: the answer to a version message with ``offer``.
+    /// - Throws: as ``init(_:)-(RawClient)``.
+    public init(_ reply: RawClient.Message) throws {
         guard reply.files.count == 3 else { throw Errno.notSupported }
         memory = try Mapping(of: reply.files[0].descriptor, size: 4096 + 256 * 64)
         toServer = try EventFD(adopting: reply.files[1].descriptor.duplicate())

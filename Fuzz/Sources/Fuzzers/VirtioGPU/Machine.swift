@@ -8,62 +8,59 @@ import Linux
 
 /// A virtio-gpu with everything, and a driver that keeps its rings in order and sends the commands that the input says.
 final class Machine {
-    private let function: Function
-    private let loop: EventLoop
+    private let device: FuzzedFunction
     private let driver: VirtioDriver
     private let renderer: ObligingRenderer
     private var queues: [any DriverQueue] = []
     private var slots: [(request: UInt64, response: UInt64)] = []
     private var pixels: Range<UInt64> = 0..<1
-    private var isPacked = false
-    private var hasEventIndex = false
+    private var ring = VirtioGPUFuzzer.Ring(isPacked: false, hasEventIndex: false, isIndirect: false)
     /// Whether the next renderer would be long in coming.
     private(set) var isSpent = false
+    private var mayDie = false
 
-    private static let size = 1 << 20
+    private typealias Feature = VirtioGPUFuzzer.Feature
+
+    private static let size = 1 << 18
     /// Room for a request, and for a response.
     private static let room = 4096
     private static let slotCount = 4
-    /// How long a renderer may take that only says yes, in milliseconds.
-    private static let patience: Int32 = 10_000
 
     init() throws {
         _ = try StandIn.install()
-        loop = try EventLoop()
-        renderer = try ObligingRenderer()
-        let host = Host(loop: loop)
-        // At address 0: small numbers are addresses then.
-        let ram = try GuestRAM(at: 0, size: Self.size)
-        let options = [
-            "heads=2", "vram=3M", "resolution=640x480", "blob=on", "renderer=virgl", "render-node=\(renderer.path)",
-        ]
-        function = try Function(DeviceCatalog.make("virtio-gpu", options: options, host: host), host: host)
-        // Behind the device, which keeps what it can share with its renderer.
-        try host.memory.map(
-            address: 0, size: UInt64(Self.size), access: [.read, .write],
-            backing: .file(ram.file.descriptor.duplicate(), offset: 0))
-        driver = try VirtioDriver(function, ram: ram)
+        (device, renderer) = try ObligingRenderer.serve { path in
+            let options = [
+                "heads=2", "vram=3M", "resolution=640x480", "blob=on", "renderer=virgl", "render-node=\(path)",
+            ]
+            return try FuzzedFunction(ramSize: Self.size) {
+                try DeviceCatalog.make("virtio-gpu", options: options, host: $0)
+            }
+        }
+        driver = try VirtioDriver(device.function, ram: device.ram)
     }
 
     /// One input, from the driver's first register on.
-    func run(_ input: inout Input, _ reach: inout Reach) throws {
+    func run(_ input: inout Input, _ reach: inout Reach<VirtioGPUFuzzer.Feature>) throws {
+        mayDie = input.may(.death, oneIn: 128)
+        try renderer.prepareToEnd()
+        for head in 0..<2 { try device.function.device.connect(Monitor(width: 640, height: 480), to: head) }
+        try device.begin(input)
         try start(&input, &reach)
         while !input.isEmpty { try step(&input, &reach) }
+        if mayDie, !isSpent { try die(&reach) }
         if try driver.needsReset { fuzzFailed("The device gave up.") }
     }
 
-    private func start(_ input: inout Input, _ reach: inout Reach) throws {
+    private func start(_ input: inout Input, _ reach: inout Reach<VirtioGPUFuzzer.Feature>) throws {
         let shape = input.byte()
         var features = try driver.offered
-        isPacked = shape & 1 != 0
-        hasEventIndex = shape & 2 != 0
-        if !isPacked { features.remove(.packed) }
-        if !hasEventIndex { features.remove(.eventIndex) }
+        ring.isPacked = shape & 1 != 0
+        ring.hasEventIndex = shape & 2 != 0
+        if !ring.isPacked { features.remove(.packed) }
+        if !ring.hasEventIndex { features.remove(.eventIndex) }
         // Mostly with all that the device itself has.
         if shape >> 3 == 0 { features.subtract(VirtioDriver.Feature(rawValue: input.number(bytes: 1))) }
         guard try driver.negotiate(features) else { fuzzFailed("The device refused what it offers.") }
-        // The administrator's, which a reset leaves.
-        try function.device.apply(Quota(videoMemory: 3 << 20))
         driver.freeAll()
         queues = try [driver.queue(0, size: 16, vector: 0), driver.queue(1, size: 16, vector: 1)]
         try driver.setDriverOK()
@@ -71,34 +68,53 @@ final class Machine {
         let start = driver.allocate(1 << 16)
         pixels = start..<start + 1 << 16
         guard shape & 4 == 0 else { return }
+        ring.isIndirect = false
         for (command, bytes) in RandomGPURequests(input, memory: pixels).scenery() {
-            add(bytes, Self.room, slots[0], isInPieces: false, false, to: queues[0])
-            try finish([(command, 0, Self.room)], on: queues[0], isIndirect: false, &reach)
+            add(bytes, Self.room, slots[0], isInPieces: false, to: queues[0])
+            try finish([(command, 0, Self.room)], on: queues[0], &reach)
         }
     }
 
-    private func step(_ input: inout Input, _ reach: inout Reach) throws {
+    private func step(_ input: inout Input, _ reach: inout Reach<VirtioGPUFuzzer.Feature>) throws {
         let action = input.byte()
         switch action {
-        // It takes as long as a hundred requests, and the renderer loses what it had.
-        case 0xff where input.byte() & 7 == 0: saveAndRestore(function)
-        case 0xfe: for framebuffer in function.device.framebuffers { _ = framebuffer.takeDamage() }
+        case 0xff:
+            guard device.maySave else { return }
+            try renderer.prepareToEnd()
+            device.saveAndRestore()
+            reach.note(.saved)
+        case 0xfe: if device.look() { reach.note(.pictureSeen) }
         case 0xfd: driver.store(input.take(Int(input.byte())), at: pixels.lowerBound + input.number(bytes: 2) % 0xff00)
         case 0xfc:
-            let monitor = Monitor(width: Int(input.number(bytes: 2)), height: Int(input.number(bytes: 2)))
-            try? function.device.connect(input.byte() & 1 == 0 ? nil : monitor, to: Int(input.byte() & 3))
-        case 0xfb: try? function.device.apply(Quota(videoMemory: Int(input.number(bytes: 3))))
-        // Rarely: a new machine takes a hundred times as long as an input.
-        case 0xfa where input.number(bytes: 2) == 0x6b6b:
-            renderer.die()
-            isSpent = true
+            let shape = input.byte()
+            let monitor =
+                shape & 0x80 == 0
+                ? Monitor(width: 640 + Int(shape), height: 480)
+                : Monitor(width: Int(input.number(bytes: 2)), height: Int(input.number(bytes: 2)))
+            let head = Int(input.byte() & 3)
+            if (try? device.function.device.connect(input.byte() & 1 == 0 ? nil : monitor, to: head)) != nil {
+                reach.note(.monitorChanged)
+            }
+        case 0xfb:
+            let quota = Quota(videoMemory: Int(input.number(bytes: 1)) << 16)
+            if (try? device.function.device.apply(quota)) != nil { reach.note(.quotaChanged) }
+        case 0xfa where mayDie: try die(&reach)
         default: try send(action, &input, &reach)
         }
     }
 
+    /// The renderer ends by itself; the device goes on without.
+    private func die(_ reach: inout Reach<VirtioGPUFuzzer.Feature>) throws {
+        try renderer.die()
+        try device.host.loop.dispatch(milliseconds: 0)
+        isSpent = true
+        reach.note(.rendererDied)
+    }
+
     /// A few requests at once, waited for.
-    private func send(_ action: UInt8, _ input: inout Input, _ reach: inout Reach) throws {
-        let isIndirect = action & 4 != 0
+    private func send(_ action: UInt8, _ input: inout Input, _ reach: inout Reach<VirtioGPUFuzzer.Feature>) throws {
+        // Tables take memory that doesn't come back.
+        ring.isIndirect = action & 4 != 0 && driver.allocate(0) < UInt64(Self.size - Self.room)
         var queue = 0
         var sent: [(command: GPUCommand, slot: Int, room: Int)] = []
         for slot in 0...Int(action & 3) {
@@ -109,38 +125,43 @@ final class Machine {
             if slot == 0 { queue = flaw == .wrongQueue ? 1 - command.queue : command.queue }
             if flaw == .cutOff { bytes = Array(bytes.prefix(max(1, Int(input.byte())))) }
             let room = flaw == .littleRoom ? Int(input.byte()) : Self.room
-            add(bytes, room, slots[slot], isInPieces: shape & 0x20 != 0, isIndirect, to: queues[queue])
+            add(bytes, room, slots[slot], isInPieces: shape & 0x20 != 0, to: queues[queue])
             sent.append((command, slot, room))
         }
-        try finish(sent, on: queues[queue], isIndirect: isIndirect, &reach)
+        try finish(sent, on: queues[queue], &reach)
     }
 
-    /// Notifies the device of some requests, and waits until it has given all of them back.
+    /// Notifies the device of some requests, and has it give all of them back.
     private func finish(
-        _ sent: [(command: GPUCommand, slot: Int, room: Int)], on queue: any DriverQueue, isIndirect: Bool,
-        _ reach: inout Reach
+        _ sent: [(command: GPUCommand, slot: Int, room: Int)], on queue: any DriverQueue,
+        _ reach: inout Reach<VirtioGPUFuzzer.Feature>
     ) throws {
         guard queue.wantsNotification() else { fuzzFailed("A device with nothing to do wants no notification.") }
         try driver.notify(queue)
-        let deadline = Deadline(milliseconds: Self.patience)
         for _ in sent {
-            while true {
-                if let used = queue.takeUsed() {
-                    guard used.count <= Self.room else { fuzzFailed("A response is longer than its room.") }
-                    break
-                }
-                guard deadline.millisecondsLeft > 0 else { fuzzFailed("A command was not given back.") }
-                try loop.dispatch(milliseconds: deadline.millisecondsLeft)
-            }
+            guard let used = try takeUsed(queue) else { fuzzFailed("A command was not given back.") }
+            guard used.count <= Self.room else { fuzzFailed("A response is longer than its room.") }
         }
-        let ring = Reach.name(isPacked: isPacked, hasEventIndex: hasEventIndex, isIndirect: isIndirect)
         for (command, slot, room) in sent where room >= 24 {
             let type = driver.load(UInt32.self, at: slots[slot].response)
             guard (0x1100...0x1105).contains(type) || (0x1200...0x1205).contains(type) else {
                 fuzzFailed("The response to \(command) is of type \(type).")
             }
-            reach.note(command, ring: ring, answeredBy: type)
+            reach.note(type < 0x1200 ? .done(command) : .refused(command))
         }
+        reach.note(.answered(ring))
+    }
+
+    /// As often as somebody else's turn may be: the renderer's, or that of the device's own events.
+    private static let turns = 16
+
+    private func takeUsed(_ queue: any DriverQueue) throws -> Used? {
+        for _ in 0..<Self.turns {
+            if let used = queue.takeUsed() { return used }
+            try renderer.carryOutAll()
+            try device.host.loop.dispatch(milliseconds: 0)
+        }
+        return nil
     }
 
     /// What is wrong with a request, whatever it says.
@@ -163,7 +184,6 @@ final class Machine {
 
     private func add(
         _ bytes: [UInt8], _ room: Int, _ slot: (request: UInt64, response: UInt64), isInPieces: Bool,
-        _ isIndirect: Bool,
         to queue: any DriverQueue
     ) {
         driver.store(bytes, at: slot.request)
@@ -172,6 +192,6 @@ final class Machine {
         var buffers = [Buffer.readable(slot.request, first)]
         if first < bytes.count { buffers.append(.readable(slot.request + UInt64(first), bytes.count - first)) }
         if room > 0 { buffers.append(.writable(slot.response, room)) }
-        queue.add(buffers.filter { $0.count > 0 }, isIndirect: isIndirect)
+        queue.add(buffers.filter { $0.count > 0 }, isIndirect: ring.isIndirect)
     }
 }

@@ -18,6 +18,7 @@ final class HostileWorker {
     private var isAnswered: [Bool] = []
     /// What the device process does when it is called; from the input.
     private var reactions: [UInt8] = []
+    private var reached: Set<RendererFuzzer.Feature> = []
 
     private final class Session {
         let socket: UnixSocket
@@ -45,7 +46,10 @@ final class HostileWorker {
     }
 
     /// One input. When it is over, no command is without an answer, and the next renderer can be started.
-    func run(_ input: inout Input) throws {
+    ///
+    /// - Returns: what was reached.
+    func run(_ input: inout Input) throws -> Set<RendererFuzzer.Feature> {
+        reached = []
         isAnswered = []
         reactions = []
         try start()
@@ -58,6 +62,7 @@ final class HostileWorker {
         }
         guard isAnswered.allSatisfy({ $0 }) else { fuzzFailed("A command got no answer.") }
         guard !process.isCongested else { fuzzFailed("Nothing is asked, and it is too much.") }
+        return reached
     }
 
     private func start() throws {
@@ -111,7 +116,7 @@ final class HostileWorker {
         case 0, 1: send(RendererCommand(&input))
         case 2:
             let file = try MemoryFile(name: "shared", size: 4096)
-            _ = try? process.share(file.descriptor, offset: 0, size: 4096)
+            if (try? process.share(file.descriptor, offset: 0, size: 4096)) != nil { reached.insert(.memoryShared) }
         case 3, 4, 5: answer(action)
         case 6: session?.replies.corrupt(&input)
         case 7: session?.commands.corrupt(&input)
@@ -140,11 +145,13 @@ final class HostileWorker {
     private func send(_ command: RendererCommand) {
         let number = isAnswered.count
         isAnswered.append(false)
-        process.send(command) { [unowned self] _ in
+        process.send(command) { [unowned self] reply in
+            reached.insert(reply == nil ? .rendererEnded : .answered)
             if isAnswered[number] { fuzzFailed("A command got two answers.") }
             isAnswered[number] = true
             react()
         }
+        if process.isCongested { reached.insert(.congested) }
     }
 
     /// As an honest renderer does, unless the rings are broken already.

@@ -6,7 +6,8 @@ import Linux
 /// A renderer whose device process was taken over, which is worth little: all that it can lose is what that process has. It
 /// must end all the same, and not do what it was not asked.
 enum HostileDeviceProcess {
-    static func run(_ input: inout Input) throws {
+    /// - Returns: how many commands have arrived.
+    static func run(_ input: inout Input) throws -> Int {
         let shape = input.byte()
         let commands = try MessageRing(capacity: RendererLink.commandCapacity)
         let replies = try MessageRing(capacity: RendererLink.replyCapacity)
@@ -27,7 +28,8 @@ enum HostileDeviceProcess {
             }
         }
         try RendererLink.send(RendererLink.hello, descriptors: descriptors, over: pair.first)
-        guard var endpoint = try? RendererEndpoint(pair.second) else { return }
+        guard var endpoint = try? RendererEndpoint(pair.second) else { return 0 }
+        var count = 0
         let ring = HostileRing(ring: commands, doorbell: commandBell)
         var producer = RingProducer(commands, doorbell: commandBell)
         while !input.isEmpty {
@@ -48,21 +50,34 @@ enum HostileDeviceProcess {
                 _ = producer.put(kind: kind, sequence: 1, payload)
             }
             do {
-                while let (_, command) = try endpoint.nextCommand() { checkRoundTrip(command) }
+                while let (_, command) = try endpoint.nextCommand() {
+                    checkRoundTrip(command)
+                    count += 1
+                }
             } catch {
                 // The worker ends.
-                return
+                return count
             }
         }
+        return count
     }
 
     /// Reads bytes as a command. What is one has one form only.
-    static func readCommand(_ input: inout Input) {
-        let kind = UInt32(input.byte())
-        let payload = input.take(.max)
+    ///
+    /// - Returns: whether they are one.
+    static func readCommand(_ input: inout Input) -> Bool {
+        // One that is right but for some bytes, or any.
+        let shape = input.byte()
+        var (kind, payload) =
+            shape & 0x80 == 0 ? RendererCommand(&input).message : (UInt32(shape & 0x1f), input.take(.max))
+        for _ in 0..<(shape & 3) where !payload.isEmpty && shape & 0x80 == 0 {
+            payload[Int(input.byte()) % payload.count] = input.byte()
+        }
+        if shape & 0x60 == 0x60 { kind = UInt32(input.byte()) }
         _ = RendererReply(kind: kind, payload: payload)
-        guard let command = RendererCommand(kind: kind, payload: payload) else { return }
+        guard let command = RendererCommand(kind: kind, payload: payload) else { return false }
         guard command.message == (kind, payload) else { fuzzFailed("A command has two forms: \(command)") }
+        return true
     }
 
     private static func checkRoundTrip(_ command: RendererCommand) {

@@ -1,0 +1,63 @@
+import Device
+import DeviceCatalog
+import FakeGuest
+import Glibc
+import Linux
+import VFIOUser
+
+/// A server on the fuzzer's own thread, for one client at a time: all that happens between both has one order.
+public final class PlainServer {
+    public let function: Function
+    public let path: String
+    private let listener: UnixListener
+    private var powerOnState: [UInt8] = []
+
+    public var loop: EventLoop { function.host.loop }
+
+    public init(_ type: String) throws {
+        path = "/tmp/fuzz-server-\(getpid()).sock"
+        let host = Host(loop: try EventLoop())
+        function = try Function(DeviceCatalog.make(type, options: [], host: host), host: host)
+        listener = try UnixListener(path: path)
+    }
+
+    /// Connects a client that waits for nothing.
+    public func client() throws(Errno) -> RawClient { try RawClient(path: path, patience: 0) }
+
+    /// Serves the client that has connected until its session is over, and resets the device.
+    ///
+    /// - Returns: why it is over.
+    public func serve() throws -> String {
+        var configuration = Server.Configuration()
+        // No thread watches for events meanwhile: whoever polls looks by itself.
+        configuration.isPolling = true
+        configuration.patience = 10
+        let end = End()
+        configuration.onEvent = { [end] event in
+            switch event {
+            case .clientConnected: break
+            default:
+                end.reason = event.description
+                end.server?.stop()
+            }
+        }
+        let server = Server(function, listener: listener, configuration: configuration)
+        end.server = server
+        try server.run()
+        guard function.host.memory.mapCount == 0 else { fuzzFailed("Memory of a client that has left is mapped.") }
+        function.reset()
+        return end.reason
+    }
+
+    private final class End {
+        weak var server: Server?
+        var reason = ""
+    }
+}
+
+extension RawClient {
+    /// Says that nothing more comes.
+    public func end() {
+        shutdown(socket.descriptor.raw, Int32(SHUT_WR))
+    }
+}

@@ -1,0 +1,19 @@
+import FuzzSupport
+
+/// Every fuzzer is this program, by another name: `Fuzz/run` makes the links.
+@main
+enum Fuzzers {
+    static func main() {
+        runFuzzer([
+            "messages": MessagesFuzzer.self,
+            "access-ring": AccessRingFuzzer.self,
+            "serial": SerialFuzzer.self,
+            "bochs-display": BochsDisplayFuzzer.self,
+            "exerciser": ExerciserFuzzer.self,
+            "virtio": VirtioFuzzer.self,
+            "virtio-gpu": VirtioGPUFuzzer.self,
+            "saved-state": SavedStateFuzzer.self,
+            "renderer": RendererFuzzer.self,
+        ])
+    }
+}
