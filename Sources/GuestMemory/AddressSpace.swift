@@ -19,6 +19,8 @@ public final class AddressSpace: MappedMemory {
     private var mapped: UInt128 = 0
     /// How often maps were taken away. Whoever finds nothing at an address can tell by it whether there was something before.
     public private(set) var withdrawals: UInt64 = 0
+    /// How often maps were made.
+    public private(set) var arrivals: UInt64 = 0
 
     public init(maximumMaps: Int = 65_535) {
         self.maximumMaps = maximumMaps
@@ -104,6 +106,7 @@ public final class AddressSpace: MappedMemory {
             maps.insert(Window(start: address, last: last, access: access, host: nil), Region(.remote(memory)))
         }
         mapped += UInt128(size)
+        arrivals &+= 1
         if gate.isOpen { onArrival() }
     }
 

@@ -107,10 +107,13 @@ public final class VirtioPort {
     ///
     /// - Returns: false when that is the driver's fault: the device answers as it does then.
     public func retry(_ chain: Chain, after error: DMAError) -> Bool {
-        guard isLive, queues.indices.contains(chain.queue), isAwaited(.memory(error)) else { return false }
+        guard isLive, queues.indices.contains(chain.queue), isAwaited(error) else { return false }
         queues[chain.queue].putBack(chain)
         return true
     }
+
+    /// Whether memory that a request leads to may still come, so that ``retry(_:after:)`` has a chance.
+    public func isAwaited(_ error: DMAError) -> Bool { isAwaited(.memory(error)) }
 
     /// Tells the driver that ``VirtioDevice/configuration`` has changed.
     public func configurationChanged() {

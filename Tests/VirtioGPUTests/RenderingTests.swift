@@ -429,6 +429,139 @@ import Testing
         #expect(try renderer(of: machine) != before)
     }
 
+    /// A word stream with a copy of all of resource 7, by virglrenderer's VIRGL_CCMD_TRANSFER3D.
+    private func transferInStream(isToHost: Bool) -> [UInt32] {
+        [43 | 13 << 16, 7, 0, 0, 64, 0] + [0, 0, 0, 16, 8, 1] + [0, isToHost ? 1 : 2]
+    }
+
+    /// Maps a part of the guest's memory.
+    private func map(_ range: Range<UInt64>, in machine: Machine) throws {
+        try machine.host.memory.map(
+            address: machine.ram.address + range.lowerBound, size: UInt64(range.count), access: [.read, .write],
+            backing: .file(machine.ram.file.descriptor.duplicate(), offset: range.lowerBound))
+    }
+
+    /// In commands of their own and in streams.
+    @Test(arguments: [false, true]) func backingIsUsedAgainWhenTheClientComesBack(inStreams: Bool) throws {
+        let machine = try machine()
+        let backing = try setUp(machine)
+        try done(machine, submit(clear(7, red: 1, green: 0, blue: 0), to: 1))
+        for turn in 1...3 {
+            machine.host.memory.unmapAll()
+            try map(0..<1 << 20, in: machine)
+            let pattern = (0..<512).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ turn) }
+            machine.driver.store(pattern, at: backing)
+            let (to, from) =
+                inStreams
+                ? (submit(transferInStream(isToHost: true), to: 1), submit(transferInStream(isToHost: false), to: 1))
+                : (
+                    transfer(VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D, 7, context: 1),
+                    transfer(VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D, 7, context: 1)
+                )
+            try done(machine, to)
+            machine.driver.store([UInt8](repeating: 0, count: 512), at: backing)
+            try done(machine, from)
+            let isSame = machine.driver.bytes(at: backing, count: 512) == pattern
+            #expect(isSame)
+        }
+        // The driver may still take it away, and give it anew.
+        try done(machine, header(VIRTIO_GPU_CMD_RESOURCE_DETACH_BACKING, context: 0) + wire([7, 0]))
+        let entry = wire([7, 1]) + wire(backing) + wire([512, 0])
+        try done(machine, header(VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING, context: 0) + entry)
+    }
+
+    @Test func whatNeedsBackingThatIsStillToComeWaitsForIt() throws {
+        let machine = try machine()
+        let half: UInt64 = 1 << 19
+        try done(machine, createContext(1))
+        try done(machine, createResource(7))
+        try done(machine, attach(7, to: 1))
+        let backing = machine.ram.address + half
+        let entry = wire([7, 1]) + wire(backing) + wire([512, 0])
+        try done(machine, header(VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING, context: 0) + entry)
+        let pattern = (0..<512).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+        machine.driver.store(pattern, at: backing)
+        machine.host.memory.unmapAll()
+        let requests = [
+            transfer(VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D, 7), submit(transferInStream(isToHost: true), to: 1),
+        ]
+        let answers = requests.map { request in
+            let answer = machine.driver.allocate(24)
+            machine.control.add(.readable(machine.driver.allocate(request), request.count), .writable(answer, 24))
+            return answer
+        }
+        // The queue is there, and what the commands lead to is not.
+        try map(0..<half, in: machine)
+        try machine.host.loop.dispatch(milliseconds: 0)
+        #expect(machine.control.takeUsed() == nil)
+        try map(half..<2 * half, in: machine)
+        for answer in answers {
+            _ = try machine.wait { machine.control.takeUsed() }
+            #expect(machine.driver.load(UInt32.self, at: answer) == Answered.done)
+        }
+        machine.driver.store([UInt8](repeating: 0, count: 512), at: backing)
+        try done(machine, transfer(VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D, 7))
+        let isSame = machine.driver.bytes(at: backing, count: 512) == pattern
+        #expect(isSame && machine.gpu.failure == nil)
+    }
+
+    @Test func whatWaitsForBackingHoldsBackWhatFollowsThoughAFenceIsDueBeforeIt() throws {
+        let machine = try machine()
+        try setUp(machine)
+        let half: UInt64 = 1 << 19
+        try done(machine, createResource(8))
+        let entry = wire([8, 1]) + wire(machine.ram.address + half) + wire([512, 0])
+        machine.host.memory.unmapAll()
+        try map(0..<half, in: machine)
+        try map(half..<2 * half, in: machine)
+        try done(machine, header(VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING, context: 0) + entry)
+        func add(_ request: [UInt8]) -> UInt64 {
+            let answer = machine.driver.allocate(24)
+            machine.control.add(.readable(machine.driver.allocate(request), request.count), .writable(answer, 24))
+            return answer
+        }
+        let process = try renderer(of: machine)
+        kill(process, SIGSTOP)
+        let fenced = add(submit(clear(7, red: 1, green: 0, blue: 0), to: 1, flags: 1, fence: 1))
+        try machine.driver.notify(machine.control)
+        machine.host.memory.unmapAll()
+        var request = transfer(VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D, 8)
+        request.replaceSubrange(4..<16, with: wire([1]) + wire(UInt64(2)))
+        let waiting = add(request)
+        let following = add(header(VIRTIO_GPU_CMD_RESOURCE_UNREF, context: 0) + wire([99, 0]))
+        try map(0..<half, in: machine)
+        try machine.host.loop.dispatch(milliseconds: 0)
+        #expect(machine.control.takeUsed() == nil)
+        kill(process, SIGCONT)
+        _ = try machine.wait { machine.control.takeUsed() }
+        #expect(machine.driver.load(UInt32.self, at: fenced) == Answered.done)
+        #expect(machine.control.takeUsed() == nil)
+        try map(half..<2 * half, in: machine)
+        for _ in 0..<2 { _ = try machine.wait { machine.control.takeUsed() } }
+        #expect(machine.driver.load(UInt32.self, at: waiting) == Answered.done)
+        #expect(machine.driver.load(UInt32.self, at: following) == Answered.invalidResource)
+    }
+
+    /// The driver acts, so the guest runs, with all its memory.
+    @Test func backingThatStaysAwayIsMissedByTransfersAlone() throws {
+        let machine = try machine()
+        let half: UInt64 = 1 << 19
+        try setUp(machine)
+        try done(machine, createResource(8))
+        let entry = wire([8, 1]) + wire(machine.ram.address + half) + wire([512, 0])
+        machine.host.memory.unmapAll()
+        try map(0..<half, in: machine)
+        try map(half..<2 * half, in: machine)
+        try done(machine, header(VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING, context: 0) + entry)
+        machine.host.memory.unmapAll()
+        try map(0..<half, in: machine)
+        try done(machine, submit(clear(7, red: 1, green: 0, blue: 0), to: 1))
+        try done(machine, transfer(VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D, 7))
+        #expect(try answer(machine, transfer(VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D, 8)) == Answered.unspecified)
+        try map(half..<2 * half, in: machine)
+        try done(machine, transfer(VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D, 8))
+    }
+
     @Test func anUnmapEndsARendererThatHangs() throws {
         let machine = try machine("renderer-timeout=600")
         var reports: [String] = []

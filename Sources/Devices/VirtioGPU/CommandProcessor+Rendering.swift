@@ -82,7 +82,8 @@ extension CommandProcessor {
     }
 
     func submit(_ stream: [UInt8], to context: UInt32) throws(Refusal) -> Progress {
-        _ = try requireContext(context)
+        // A stream may have transfers of whatever is attached to its context.
+        try attachLostBackings(of: try requireContext(context))
         return .sent([.submit(context: context, commands: stream)]) { _ in }
     }
 
@@ -110,10 +111,43 @@ extension CommandProcessor {
     func carryOut(
         _ transfer: RendererCommand.Transfer, by command: (RendererCommand.Transfer) -> RendererCommand
     ) throws(Refusal) -> Progress {
-        _ = transfer.context == 0 ? try renderer() : try requireContext(transfer.context)
+        let renderer = transfer.context == 0 ? try renderer() : try requireContext(transfer.context)
         guard try hostResource(transfer.resource).backing != nil else { throw .unspecified }
+        try attachLostBackings(of: renderer)
+        guard let windows = renderer.backings[transfer.resource], renderer.windows.has(windows) else {
+            throw .unspecified
+        }
         return .sent([command(transfer)]) { _ in }
     }
+
+    // MARK: Backing
+
+    /// What tells the renderer where a resource's backing is.
+    func attach(_ backing: Backing, to id: UInt32, of renderer: Rendering) throws(Refusal) -> RendererCommand {
+        let pieces = try renderer.windows.pieces(of: backing)
+        renderer.backings[id] = Set(pieces.map(\.window))
+        return .attachBacking(resource: id, pieces: pieces)
+    }
+
+    /// Tells the renderer anew of all backing that it has lost because its memory was taken away, as when the client left, and that is
+    /// there again.
+    ///
+    /// - Throws: ``Refusal/unreachable(_:)`` when some of it may still come. What isn't there while the guest runs is left out.
+    private func attachLostBackings(of renderer: Rendering) throws(Refusal) {
+        let changes = renderer.windows.changes
+        guard renderer.changesSeen != changes else { return }
+        for (id, windows) in renderer.backings where !renderer.windows.has(windows) {
+            guard let backing = resources[id]?.backing else { continue }
+            do throws(Refusal) {
+                renderer.send([try attach(backing, to: id, of: renderer)]) { _ in }
+            } catch {
+                if case .unreachable(let missing) = error, isAwaited(missing) { throw error }
+            }
+        }
+        renderer.changesSeen = changes
+    }
+
+    // MARK: Transfers
 
     /// TRANSFER_TO_HOST_2D of what the renderer has.
     func transfer(_ area: Rectangle, at offset: UInt64, to id: UInt32, _ host: HostResource) throws(Refusal) -> Progress

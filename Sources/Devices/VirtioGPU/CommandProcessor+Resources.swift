@@ -41,6 +41,7 @@ extension CommandProcessor {
     /// Forgets a resource, and gives back what it takes here.
     func forget(_ id: UInt32) {
         for head in heads where head.source?.resource == id { show(nil, nil, at: head) }
+        rendering?.backings[id] = nil
         switch resources.removeValue(forKey: id)?.content {
         case .image(_, _, _, let pixels): memory.release(pixels)
         case .host(let host): memory.giveBack(host.size)
@@ -85,15 +86,16 @@ extension CommandProcessor {
             resources[id]?.backing = backing
             return .complete
         }
-        let pieces = try rendering.windows.pieces(of: backing)
+        let command = try attach(backing, to: id, of: rendering)
         resources[id]?.backing = backing
-        return .sent([.attachBacking(resource: id, pieces: pieces)]) { _ in }
+        return .sent([command]) { _ in }
     }
 
     func detachBacking(of id: UInt32) throws(Refusal) -> Progress {
         let resource = try resource(id)
         guard resource.backing != nil else { throw .unspecified }
         resources[id]?.backing = nil
+        rendering?.backings[id] = nil
         guard let host = resource.host, !host.isLost else { return .complete }
         return .sent([.detachBacking(resource: id)]) { _ in }
     }

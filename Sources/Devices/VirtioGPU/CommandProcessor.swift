@@ -32,6 +32,9 @@ final class CommandProcessor {
     /// Called with the nanoseconds after which ``showDue()`` is to be called; 0: it need not be.
     var onAlarm: (UInt64) -> Void = { _ in }
 
+    /// Whether guest memory that can't be reached may still come, by no fault of the driver's.
+    var isAwaited: (DMAError) -> Bool = { _ in false }
+
     /// - Parameter limit: how many bytes pictures may take, each in whole pages; at most ``VideoMemory/size``.
     init(
         guest: MappedMemory, heads: Int, resolution: Resolution, limit: Int, frameRate: Int = 0,
@@ -99,6 +102,11 @@ final class CommandProcessor {
                 postpone(heads, until: moment, place: place, finish: finish)
             }
         } catch {
+            if case .unreachable(let missing) = error, isAwaited(missing) {
+                // It comes once more, before what follows it, and takes its place then.
+                if let place { for send in timelines.finish(place, send: {}) { send() } }
+                return respond(isAnswered ? Response(.failure(error), to: header) : nil)
+            }
             finish(.failure(error))
         }
     }

@@ -26,6 +26,11 @@ final class GuestWindows {
     private let loop: EventLoop
     /// By the address where the map begins.
     private var windows: [UInt64: Window] = [:]
+    /// The numbers of all windows that the renderer may use.
+    private var numbers: Set<UInt32> = []
+    private var withdrawals: UInt64 = 0
+    /// Another number whenever windows have gone, or there is memory that may be one.
+    var changes: UInt64 { withdrawals &+ memory.arrivals }
     /// How many windows the renderer was told to let go of and has not.
     private var leavingCount = 0
     /// Fires when it takes too long.
@@ -71,6 +76,9 @@ final class GuestWindows {
         return pieces
     }
 
+    /// Whether the renderer still has all of these windows. What lies in others it has forgotten.
+    func has(_ numbers: Set<UInt32>) -> Bool { numbers.isSubset(of: self.numbers) }
+
     private func window(at address: UInt64) throws(Refusal) -> Window {
         guard memory.isMapped(address) else { throw .unreachable(.notMapped(address: address)) }
         guard let map = memory.shareableMap(at: address) else { throw .unspecified }
@@ -92,11 +100,14 @@ final class GuestWindows {
             throw .unspecified
         }
         windows[map.address] = window
+        numbers.insert(window.id)
         return window
     }
 
     private func letGo(of address: UInt64) {
         guard let window = windows.removeValue(forKey: address) else { return }
+        numbers.remove(window.id)
+        withdrawals &+= 1
         leavingCount += 1
         if leavingCount == 1 { watch() }
         // Until it has let go it may write to any of it; whoever unmaps waits to be told of that as well.
@@ -130,5 +141,6 @@ final class GuestWindows {
             window.pin?.release()
         }
         windows = [:]
+        numbers = []
     }
 }

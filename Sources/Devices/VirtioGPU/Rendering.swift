@@ -29,6 +29,10 @@ final class Rendering {
     /// With what tells one that was made later from another of the same number.
     var contexts: [UInt32: UInt64] = [:]
     let windows: GuestWindows
+    /// Of each resource whose backing the renderer was told, the windows that this lies in.
+    var backings: [UInt32: Set<UInt32>] = [:]
+    /// ``GuestWindows/changes`` when backing that the renderer had lost was last looked for.
+    var changesSeen: UInt64 = 0
     /// Called when every context, and all that the renderer had, is lost.
     var onLoss: () -> Void = {}
     /// Takes a sentence for the administrator.
@@ -180,6 +184,7 @@ final class Rendering {
         windows.removeAll()
         onLoss()
         contexts = [:]
+        backings = [:]
         guard let reason else { return start() }
         let delay = backOff.next()
         report(

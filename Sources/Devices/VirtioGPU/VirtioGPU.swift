@@ -90,6 +90,7 @@ public final class VirtioGPU: VirtioDevice {
         // Neither queue was looked into meanwhile, and a driver that has said so once doesn't say it again.
         rendering?.onRoom = { [unowned self] in for queue in Queue.allCases { process(queue.rawValue) } }
         rendering?.report = { [host = port.host] in host.report($0) }
+        processor.isAwaited = { [port] in port.isAwaited($0) }
         processor.onAlarm = { [timer] in timer.set(nanoseconds: $0) }
         timerWatch = try port.host.loop.watch(timer.descriptor, for: .readable) { [unowned self] _ in
             timer.consume()
