@@ -14,10 +14,10 @@ public struct UnixSocket: ~Copyable, Sendable {
     /// - Parameter milliseconds: how long to wait at most while the listener's backlog is full; 0: without end.
     /// - Throws: `connect(2)`'s error, `.resourceTemporarilyUnavailable` when the time ran out;
     ///   `.fileNameTooLong` for a path over 107 bytes; `.tooManyReferences` when too much of what came from there before could
-    ///   not be closed yet (``ClosingLane``).
+    ///   not be closed within a second (``ClosingLane``).
     public init(connectingTo path: String, milliseconds: Int = 0) throws(Errno) {
         let lane = ClosingLane.of(peer: path)
-        guard lane.hasRoom else { throw .tooManyReferences }
+        guard lane.waitForRoom(milliseconds: 1000) else { throw .tooManyReferences }
         let socket = UnixSocket(owning: try Self.create())
         socket.setTakesDescriptors(false)
         let raw = socket.descriptor.raw
