@@ -46,13 +46,21 @@ final class DaemonServer: Sendable {
                 guard let peer = try? socket.peer(),
                     let isAllowed = try? listener.allowed.admits(peer, at: socket, besides: statistics.user)
                 else { continue }
+                guard socket.takesDescriptors() else {
+                    if beginConnection(of: peer.uid) { serve(socket, peer, isAllowed: isAllowed) }
+                    continue
+                }
                 let lane = ClosingLane.of(peer: "user \(peer.uid)")
                 let connection = socket.closed(in: lane)
                 guard lane.hasRoom else {
                     overfull.withLock { $0 = lane }
                     throw .tooManyReferences
                 }
-                guard beginConnection(of: peer.uid) else { continue }
+                guard beginConnection(of: peer.uid) else {
+                    // At once, whenever its lane closes it.
+                    connection.shutDown()
+                    continue
+                }
                 serve(connection, peer, isAllowed: isAllowed)
             }
         } catch {

@@ -147,7 +147,7 @@ public final class UnixListener: Sendable {
 
     /// The next connection that waits. `accept4(2)`
     ///
-    /// - Parameter lane: where it is closed, and what comes over it.
+    /// - Parameter lane: where it is closed, and what comes over it. One that has taken no descriptor, and takes none, needs no lane.
     /// - Returns: nil when none waits any more.
     /// - Throws: `.tooManyOpenFiles` and the like; the connection goes on waiting then.
     public func accept(closedIn lane: ClosingLane? = nil) throws(Errno) -> UnixSocket? {
@@ -155,8 +155,9 @@ public final class UnixListener: Sendable {
         guard try systemCall({ poll(&entry, 1, 0) }) > 0 else { return nil }
         let raw = descriptor.raw
         do throws(Errno) {
-            return UnixSocket(
-                owning: Descriptor(owning: try shim(clinux_accept(raw)), closedIn: lane))
+            let socket = UnixSocket(owning: Descriptor(owning: try shim(clinux_accept(raw))))
+            guard let lane, socket.takesDescriptors() else { return socket }
+            return socket.closed(in: lane)
         } catch {
             if error == .connectionAbort || error == .resourceTemporarilyUnavailable { return nil }
             throw error
