@@ -16,7 +16,7 @@ public struct VGPU: Codable, Equatable, Sendable {
     public var owner: Owner?
     /// How often its device process was replaced since it was started.
     public var restarts: Int
-    /// Which start it runs since, of all that there ever were of any vGPU; absent unless it is active.
+    /// The number of the start since which it runs. No other start of any vGPU has it; absent unless it is active.
     public var generation: Int?
     /// Where its client connects; absent unless it is active.
     public var socket: String?

@@ -112,7 +112,7 @@ extension Connection {
 
     // MARK: The last start
 
-    /// The greatest generation that was ever stored, of those too that are gone.
+    /// The greatest generation that was ever stored, also of instances that are gone; 0: none.
     borrowing func lastGeneration() throws(DatabaseError) -> Int {
         try rows("SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'last-generation'") {
             row throws(DatabaseError) in try row.column(0) as Int

@@ -16,7 +16,7 @@ public final class Function {
     @exclusivity(unchecked) private var msixTable: MSIXTable?
     /// The BARs, by index.
     @exclusivity(unchecked) private var slots: [BARSlot?]
-    /// Those of them that answer: none in D3hot.
+    /// Those of them that answer accesses: all in D0, none in D3hot.
     @exclusivity(unchecked) private var awake: [BARSlot?]
     private let romImage: [UInt8]
 
@@ -226,7 +226,7 @@ public final class Function {
         }
     }
 
-    /// A doorbell was rung by an eventfd.
+    /// Rings a doorbell whose eventfd was signalled. Nothing happens in D3hot.
     public func ring(_ doorbell: Doorbell) {
         guard configuration.powerState == .d0 else { return }
         device.ring(doorbell)

@@ -143,7 +143,7 @@ extension DirtyLogError: CustomStringConvertible {
         switch self {
         case .started: "The dirty log runs already."
         case .notStarted: "The dirty log does not run."
-        case .invalidPageSize(let size): "The page size \(size) is no power of two from 4096 on, or too large."
+        case .invalidPageSize(let size): "The page size \(size) is no power of two from 4096 to 2^30."
         case .invalidRange(let address, let size):
             "\(size) bytes at \(hex(address)) are no range of whole pages."
         case .overflow(let address, let size): "\(size) bytes at \(hex(address)) run past 2^64."

@@ -91,7 +91,7 @@ public enum ChildProcess {
 
     /// Ends a child at once and takes its status. `SIGKILL`
     ///
-    /// - Returns: the signal that has ended it, another when it was faster.
+    /// - Returns: the signal that has ended it, which may have been another one before; nil when it had ended by itself.
     @discardableResult
     public static func end(_ process: Int32) -> Int32? {
         kill(process, SIGKILL)

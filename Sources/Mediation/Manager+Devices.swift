@@ -136,7 +136,7 @@ extension Manager {
         }
     }
 
-    /// Has a state saved as soon as it may be, by a task of its own if that isn't now.
+    /// Has a state saved as soon as its ``CheckpointSchedule`` allows; one that isn't due yet is saved later, and not waited for.
     private func requestCheckpoint(_ id: InstanceID) async {
         guard let identity = supervised[id]?.identity,
             let pause = supervised[id]?.checkpoints.request(every: configuration.checkpointInterval)
@@ -187,6 +187,7 @@ extension Manager {
                 if isGone || suffix == ".state" && name.hasSuffix(".new") { unlink("\(folder)/\(name)") }
             }
         }
+        // Names begin with a UUID, which has 36 characters.
         func isIdle(_ name: String) -> Bool {
             InstanceID(String(name.prefix(36))).map { instances[$0]?.isActive != true } ?? false
         }

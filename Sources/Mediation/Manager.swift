@@ -41,7 +41,7 @@ public actor Manager {
     private(set) var instances: [InstanceID: Instance] = [:]
     private var order: [InstanceID] = []
     var supervised: [InstanceID: Supervised] = [:]
-    /// What running instances become as soon as their device processes have taken it: nobody else is given that meanwhile.
+    /// What running instances will be when their device processes have taken a change: nobody else is given that meanwhile.
     private var promised: [InstanceID: Instance] = [:]
     /// The number of the last start. ``Instance/generation``
     var lastGeneration = 0

@@ -6,7 +6,7 @@ public protocol Store: Sendable {
     /// What the host's boot was when autostarted instances were last started; nil: never.
     func lastBoot() throws -> String?
 
-    /// The greatest generation that an instance was ever stored with, one that is gone too; 0: none.
+    /// The greatest generation that was ever stored, also of instances that are gone; 0: none.
     func lastGeneration() throws -> Int
 
     /// Makes a change.

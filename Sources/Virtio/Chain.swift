@@ -74,6 +74,7 @@ public final class Chain {
             done += piece.count
             advance(&reader, piece.count)
         }
+        // One that was put back has nothing to read any more.
         if isOpen { readable -= done }
         return done
     }

@@ -25,7 +25,7 @@ final class Virtqueue {
     private var inFlight: [Chain] = []
     private var untaken: ArraySlice<RingChain> = []
     private var answered: [AnsweredChain] = []
-    /// Of all three.
+    /// The identifiers of all three.
     private var idsInFlight: Set<UInt16> = []
     private var descriptorsInFlight = 0
     /// Whether the driver tells of new chains.
@@ -298,7 +298,7 @@ extension Virtqueue {
         var isNotified: Bool
         /// In the order in which they were taken.
         var inFlight: [RingChain]
-        /// nil: none.
+        /// nil: none, as in states of earlier versions.
         var answered: [AnsweredChain]?
     }
 

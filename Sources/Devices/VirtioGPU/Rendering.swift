@@ -102,14 +102,14 @@ final class Rendering {
             let place = renderNode.map { "at '\($0)'" } ?? "in software"
             throw OptionError(
                 "There is no 3D \(place) on this machine: "
-                    + reason(why: process, isInTime: isInTime, renderNode, milliseconds: milliseconds))
+                    + reason(of: process, isInTime: isInTime, renderNode, milliseconds: milliseconds))
         }
         return sets
     }
 
     /// Why a renderer could not tell what it can do. Where virglrenderer finds no driver, some of its versions crash.
     private static func reason(
-        why process: RendererProcess, isInTime: Bool, _ renderNode: String?, milliseconds: Int32
+        of process: RendererProcess, isInTime: Bool, _ renderNode: String?, milliseconds: Int32
     ) -> String {
         guard isInTime else { return "the renderer has not started within \(milliseconds / 1000) s." }
         guard process.crashSignal != 0 else { return "the renderer can't start, for the reason in the line above." }
@@ -196,8 +196,7 @@ final class Rendering {
     /// How long a renderer that is told to end may take, in milliseconds. It is killed, so this is a matter of scheduling.
     static let endLimit: Int32 = 1000
     /// How long a renderer may take for what it has begun when the device is to stand still, or for letting go of guest memory, in
-    /// milliseconds. Together with
-    /// ``endLimit`` less than the five seconds that clients wait for an answer.
+    /// milliseconds. Together with ``endLimit`` it is less than the five seconds that clients wait for an answer.
     static let settleLimit: Int32 = 2000
 
     /// Gives the guest, which begins anew, another renderer, unless this one was never used.

@@ -34,7 +34,7 @@ public struct ResourceLimit: Sendable {
         self.value = value
     }
 
-    /// Whether this program is built with a sanitizer. Its runtime maps terabytes, so that there is no limit on data then.
+    /// Whether this program is built with a sanitizer. Such a program gets no limit on data: the sanitizer's runtime maps terabytes.
     public static let isSanitized = clinux_is_sanitized() == 1
 
     /// Sets the limit, for good: the hard one goes with it. A hard limit that is lower already stays.
@@ -51,8 +51,8 @@ extension ResourceLimit {
 
     /// What a renderer may use from here on.
     ///
-    /// - Parameter memory: private memory that can be written, in bytes, besides what there is: a driver takes stacks for each processor. A
-    ///   software driver keeps textures there, too.
+    /// - Parameter memory: private memory that can be written, in bytes, besides what the process has already: a driver takes
+    ///   stacks for each processor at its start. A software driver keeps textures there, too.
     public static func ofRenderer(memory: UInt64) -> [ResourceLimit] {
         let (data, overflow) = dataSize.addingReportingOverflow(memory)
         return [

@@ -45,7 +45,8 @@ extension SystemCallFilter {
 
     /// What is done with descriptors that are open. The one option that is set says whether a peer may send descriptors. F_SETOWN is not among the commands: it would send signals to other
     /// processes of the same user. readlinkat is how a peer's eventfd is known for one (/proc/self/fd); it
-    /// tells where a symbolic link leads, and opens nothing. statx tells a file's kind and asks no file system's server for it.
+    /// tells where a symbolic link leads, and opens nothing. statx is called with AT_STATX_DONT_SYNC, by which it tells a
+    /// file's kind without waiting for the server of its file system; it opens nothing either.
     static let descriptors = [
         Rule(__NR_close), Rule(__NR_fstat), Rule(__NR_statx), Rule(__NR_lseek), Rule(__NR_ftruncate),
         Rule(__NR_fallocate),

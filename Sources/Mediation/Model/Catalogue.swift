@@ -99,7 +99,7 @@ public struct Catalogue: Sendable {
         return Self.aperture(for: memory)
     }
 
-    /// How much video memory the guest of an instance sees, in bytes: more than the limit, where it has an aperture.
+    /// How much video memory the guest of an instance sees, in bytes: its aperture, which may be more than the limit; 0: none.
     func visibleVideoMemory(of instance: Instance) throws(MediationError) -> Int {
         let memory = try limits(of: instance).videoMemory
         return try Self.aperture(among: device(of: instance).options) ?? Self.aperture(for: memory) ?? 0
@@ -124,7 +124,7 @@ public struct Catalogue: Sendable {
     /// Whether an instance could be made some day: its parent and type exist, unless it runs already, and its attributes fit.
     public func check(_ instance: Instance) throws(MediationError) {
         for attribute in instance.attributes { try Self.check(attribute) }
-        // What an earlier version has let one have that runs stays its own.
+        // An earlier version allowed it, and one that runs keeps it.
         if instance.grant == nil { try checkRenderer(instance) }
         let device = try device(of: instance)
         if instance.grant == nil {

@@ -1,4 +1,4 @@
-/// What a vGPU has had of its type and its parent since it was started: whatever becomes of these, it stays its own until it stops.
+/// What a vGPU got from its type and its parent when it was started. It keeps that until it stops, whatever becomes of these.
 public struct Grant: Equatable, Codable, Sendable {
     /// The device's name in the catalog.
     public var device: String
@@ -13,7 +13,7 @@ public struct Grant: Equatable, Codable, Sendable {
         self.options = options
     }
 
-    /// The render node that its device opens, and the group that may; nil for what has none.
+    /// The group that may open the render node of its device; nil for root's, and for a device without one.
     var renderGroup: UInt32? {
         options.last { $0.name == Parent.renderNode }.flatMap { Parent.group(ofNode: $0.value) }
     }

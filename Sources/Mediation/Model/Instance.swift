@@ -15,7 +15,7 @@ public struct Instance: Equatable, Codable, Sendable {
     public var process: ProcessIdentity?
     /// What it was granted when it was started, while it is active.
     public var grant: Grant?
-    /// The number of its last start, which no other start has had, of no vGPU; 0: it was never started.
+    /// The number of its last start, which no other start of any vGPU has; 0: it was never started.
     public var generation: Int
     /// The aperture that its device has while it runs, in bytes, where it doesn't follow from its attributes: the video memory
     /// has changed since it was started.

@@ -34,7 +34,7 @@ public struct Parent: Equatable, Codable, Sendable {
         }
     }
 
-    /// The options that say what draws, and which are nobody's to choose who defines a vGPU: a render node is any file of the host's.
+    /// The options that say what draws. Whoever defines a vGPU can't choose them: a render node may be any file of the host's.
     static let renderer = "renderer"
     static let renderNode = "render-node"
 

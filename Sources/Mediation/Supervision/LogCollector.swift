@@ -94,7 +94,7 @@ final class LogCollector: Sendable {
 private final class LogPipe: Sendable {
     let descriptor: Descriptor
     private let log: LogFile
-    private let allowance = Mutex((lines: Allowance(at: SystemClock.nanoseconds), mutedUntil: 0 as UInt64))
+    private let allowance = Mutex((pieces: Allowance(at: SystemClock.nanoseconds), mutedUntil: 0 as UInt64))
     /// One reads at a time, so that the log has all in its order.
     private let turn = Mutex(())
 
@@ -115,7 +115,7 @@ private final class LogPipe: Sendable {
     /// - Returns: false when nobody can write any more.
     func take(at now: UInt64) -> Bool {
         let isAllowed = allowance.withLock { allowance in
-            let isAllowed = allowance.lines.take(at: now)
+            let isAllowed = allowance.pieces.take(at: now)
             if !isAllowed { allowance.mutedUntil = now &+ 1_000_000_000 }
             return isAllowed
         }
