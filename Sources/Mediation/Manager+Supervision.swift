@@ -138,7 +138,7 @@ extension Manager {
     private func save(
         _ instance: Instance, orRemoveAs kind: JournalEntry.Kind, _ message: String
     ) throws(MediationError) {
-        let otherwise = "It doesn't run, and that can't be stored. Stop it again"
+        let otherwise = "Its device process has ended, but it counts as active until it is stopped again"
         if instance.isDefined {
             try save(instance, kind, message, otherwise: otherwise)
         } else {
@@ -340,7 +340,7 @@ extension Manager {
         supervised[id] = nil
         if dead.isToStop {
             // What can't be written down is found out by the next manager.
-            _ = try? finishStop(instance, "Stopped, late")
+            _ = try? finishStop(instance, "Stopped, when the kernel had let go of its device process")
             return
         }
         let tooMuch = (launcher.groups?.outOfMemoryKills(of: id) ?? 0) > 0

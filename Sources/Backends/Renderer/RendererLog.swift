@@ -1,7 +1,7 @@
 import Linux
 
-/// What a launcher and its renderers write to their standard output and error: a few short lines go on to this process's log, so that a
-/// renderer which somebody has taken over fills no disk, and no line of it does anything to a terminal.
+/// Passes what a launcher and its renderers write to their standard output and error on to this process's log: a few short lines, so
+/// that a renderer which somebody has taken over fills no disk, and no line of it does anything to a terminal.
 final class RendererLog {
     /// How many lines may come at once, besides one for each second, and how many bytes of each are kept.
     static let lineLimit = 64
@@ -73,7 +73,7 @@ final class RendererLog {
             write(String(decoding: line, as: UTF8.self))
         } else if !isLeavingOut {
             isLeavingOut = true
-            write("mediated-renderer: What else is said is left out.")
+            write("mediated-renderer: Lines are left out from here on.")
         }
     }
 

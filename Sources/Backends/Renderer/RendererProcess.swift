@@ -145,7 +145,7 @@ public final class RendererProcess {
                 takeReplies()
             }
         } catch {
-            end("The renderer can't be listened to.")
+            end("The renderer was ended, for its answers can't be waited for.")
             throw error
         }
         _ = session.replies.prepareToSleep()
@@ -169,7 +169,7 @@ public final class RendererProcess {
             let left = deadline.millisecondsLeft
             guard left != 0, let ready = try? waitReadable([source], milliseconds: left) else { return false }
             guard ready == [true] else { continue }
-            if hasLauncher { hearLauncher() } else { hasEnded() }
+            if hasLauncher { hearLauncher() } else { finishEnd() }
         }
         return true
     }
@@ -192,7 +192,7 @@ public final class RendererProcess {
     }
 
     /// The renderer that was to end touches nothing any more.
-    private func hasEnded() {
+    private func finishEnd() {
         guard let (session, reason, wasCongested) = leaving else { return }
         // What it said before it ended comes before what is said of its end.
         log?.drain()
@@ -244,7 +244,7 @@ public final class RendererProcess {
                     ? "The renderer has ended."
                     : "The renderer was ended by signal \(signal), \(String(cString: strsignal(signal))).")
         }
-        hasEnded()
+        finishEnd()
     }
 
     /// The end of the launcher kills the renderer. Nobody is left to tell when that is done but the system, which closes the renderer's
@@ -254,7 +254,7 @@ public final class RendererProcess {
         launcherWatch = nil
         leave("The renderer's launcher has ended.")
         guard let session = leaving?.session else { return }
-        session.watch = try? loop.watch(session.socket.descriptor, for: []) { [unowned self] _ in hasEnded() }
+        session.watch = try? loop.watch(session.socket.descriptor, for: []) { [unowned self] _ in finishEnd() }
     }
 
     private func checkProgress() {

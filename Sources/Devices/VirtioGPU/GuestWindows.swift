@@ -109,18 +109,18 @@ final class GuestWindows {
         numbers.remove(window.id)
         withdrawals &+= 1
         leavingCount += 1
-        if leavingCount == 1 { watch() }
+        if leavingCount == 1 { setTimer() }
         // Until it has let go it may write to any of it; whoever unmaps waits to be told of that as well.
         renderer.send(.unmapMemory(window: window.id)) { [weak self, memory] _ in
             Self.markWritten(window, in: memory)
             window.pin?.release()
             self?.leavingCount -= 1
-            self?.watch()
+            self?.setTimer()
         }
     }
 
-    /// The next window is to be let go of in time, if one is.
-    private func watch() {
+    /// Begins the time of the next window that is to be let go of, if there is one.
+    private func setTimer() {
         timer.set(nanoseconds: leavingCount == 0 ? 0 : UInt64(Rendering.settleLimit) * 1_000_000)
     }
 
