@@ -35,8 +35,11 @@ public protocol VirtioDevice: AnyObject {
     func writeConfiguration(_ bytes: RawSpan, at offset: Int)
 
     /// There may be buffers in a queue: take them by ``VirtioPort/next(_:)`` until it returns nil, or for as long as
-    /// there is use for them. Called again only after the driver has added buffers to a queue whose end was reached, so a
-    /// device that stops before the end goes on by itself.
+    /// there is use for them. A buffer whose memory isn't there yet comes once more: act on what was read of a ``Chain``
+    /// only if it ``Chain/isInFlight`` then.
+    ///
+    /// Called again when the driver has added buffers to a queue whose end was reached, and when memory has come that a
+    /// queue waits for; so a device that stops before the end goes on by itself.
     func process(_ queue: Int)
 
     /// Back to the power-on state: the driver, or the PCI function's reset, has reset the device. The queues are stopped,

@@ -194,7 +194,7 @@ struct DeviceLauncher: Sendable {
         _ = try? Thread(name: "end", stackSize: 128 << 10) { ChildProcess.end(identity.id) }
     }
 
-    /// Removes the sockets and the control group of a device process that has ended.
+    /// Removes the sockets, the log's pipe and the control group of a device process that has ended.
     func clean(_ id: InstanceID) {
         let folder = directories.folder(of: id)
         // One that was being made, when the manager was killed, has another name.
