@@ -109,19 +109,16 @@ final class GuestWindows {
         numbers.remove(window.id)
         withdrawals &+= 1
         leavingCount += 1
-        if leavingCount == 1 { setTimer() }
+        if leavingCount == 1 { timer.set(nanoseconds: UInt64(Rendering.settleLimit) * 1_000_000) }
         // Until it has let go it may write to any of it; whoever unmaps waits to be told of that as well.
         renderer.send(.unmapMemory(window: window.id)) { [weak self, memory] _ in
             Self.markWritten(window, in: memory)
             window.pin?.release()
-            self?.leavingCount -= 1
-            self?.setTimer()
+            guard let self else { return }
+            leavingCount -= 1
+            // All of them are to be let go of in time: one at a time a renderer might make an unmap wait for minutes.
+            if leavingCount == 0 { timer.set(nanoseconds: 0) }
         }
-    }
-
-    /// Begins the time of the next window that is to be let go of, if there is one.
-    private func setTimer() {
-        timer.set(nanoseconds: leavingCount == 0 ? 0 : UInt64(Rendering.settleLimit) * 1_000_000)
     }
 
     private static func markWritten(_ window: Window, in memory: AddressSpace) {
