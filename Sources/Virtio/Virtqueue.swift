@@ -277,12 +277,46 @@ final class Virtqueue {
 }
 
 /// A chain that the device is done with, and that couldn't be given back yet: there was no memory.
-struct AnsweredChain: Codable, Equatable, Sendable {
+struct AnsweredChain: Equatable, Sendable {
     var chain: RingChain
     /// How many bytes of the answer are in guest memory.
     var written: Int
     /// The rest of it.
     var unwritten: [UInt8]
+}
+
+/// The rest of the answer is a text of hexadecimal digits: of the numbers in a saved state there may be only so many, and a guest
+/// could have half a million bytes wait.
+extension AnsweredChain: Codable {
+    private enum Key: String, CodingKey {
+        case chain
+        case written
+        case unwritten
+    }
+
+    init(from decoder: any Decoder) throws {
+        let members = try decoder.container(keyedBy: Key.self)
+        chain = try members.decode(RingChain.self, forKey: .chain)
+        written = try members.decode(Int.self, forKey: .written)
+        let digits = Array(try members.decode(String.self, forKey: .unwritten).utf8)
+        unwritten = []
+        for index in stride(from: 0, to: digits.count, by: 2) {
+            guard let byte = UInt8(String(decoding: digits[index...].prefix(2), as: UTF8.self), radix: 16) else {
+                throw DecodingError.dataCorruptedError(
+                    forKey: .unwritten, in: members, debugDescription: "these are no hexadecimal digits")
+            }
+            unwritten.append(byte)
+        }
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var members = encoder.container(keyedBy: Key.self)
+        try members.encode(chain, forKey: .chain)
+        try members.encode(written, forKey: .written)
+        let digits = Array("0123456789abcdef".utf8)
+        let text = unwritten.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }
+        try members.encode(String(decoding: text, as: UTF8.self), forKey: .unwritten)
+    }
 }
 
 /// `VIRTIO_MSI_NO_VECTOR`
