@@ -20,15 +20,15 @@ public final class Thread: Sendable {
         defer { pthread_attr_destroy(&attributes) }
         pthread_attr_setstacksize(&attributes, stackSize)
         var handle = pthread_t()
+        let start = Body(name: name, run: body)
         // SAFETY: the box is retained here and released by the new thread, or below when there is none.
-        let running = try EventFD()
-        let box = Unmanaged.passRetained(Body(name: name, running: running, run: body))
+        let box = Unmanaged.passRetained(start)
         let error = pthread_create(
             &handle, &attributes,
             { argument in
                 let body = Unmanaged<Body>.fromOpaque(argument!).takeRetainedValue()
                 clinux_name_thread(body.name)
-                eventfd_write(body.running.descriptor.raw, 1)
+                sem_post(body.running)
                 body.run()
                 return nil
             }, box.toOpaque())
@@ -37,7 +37,9 @@ public final class Thread: Sendable {
             throw Errno(rawValue: error)
         }
         self.handle = handle
-        _ = running.wait(milliseconds: -1)
+        withExtendedLifetime(start) {
+            while sem_wait(start.running) < 0, errno == EINTR {}
+        }
     }
 
     /// The kernel's thread goes on; without this its stack would stay when it ends.
@@ -53,13 +55,22 @@ public final class Thread: Sendable {
 
     private final class Body: Sendable {
         let name: String
-        let running: EventFD
+        /// Needs no descriptor: there may be none left, and the thread be the one that closes some. ``ClosingLane``
+        ///
+        /// SAFETY: both threads hold the body while they use it, and semaphores are made for several threads.
+        nonisolated(unsafe) let running: UnsafeMutablePointer<sem_t>
         let run: @Sendable () -> Void
 
-        init(name: String, running: EventFD, run: @escaping @Sendable () -> Void) {
+        init(name: String, run: @escaping @Sendable () -> Void) {
             self.name = name
-            self.running = running
+            running = .allocate(capacity: 1)
+            sem_init(running, 0, 0)
             self.run = run
+        }
+
+        deinit {
+            sem_destroy(running)
+            running.deallocate()
         }
     }
 }
