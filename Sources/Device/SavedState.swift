@@ -14,8 +14,9 @@ enum SavedState {
     static let headerSize = 16
     static let extentHeaderSize = 24
     /// The longest JSON that is taken, and the most values in it: a virtio-gpu whose guest has all the resources that it may
-    /// have, in 131,072 pieces of memory, has nearly as much. The values then take less than 100 MiB while they are read.
-    static let maximumJSON = 1 << 22
+    /// have, in 131,072 pieces of memory, has nearly as many. The values then take less than 100 MiB while they are read. Each piece
+    /// has up to 32 digits and signs, as its guest likes, so the text alone may be longer than 4 MiB.
+    static let maximumJSON = 1 << 23
     static let maximumValues = 1 << 19
     /// The number of the first of ``Device/Device/memory``.
     static let firstOwnMemory = 16
