@@ -62,8 +62,8 @@ public final class ControlServer {
     private func accept() {
         do throws(Errno) {
             // Peers have sent more than could be closed.
-            guard loop.strangersLane.hasRoom else { throw .tooManyReferences }
-            guard let socket = try listener.accept(closedIn: loop.strangersLane) else { return }
+            guard loop.controlLane.hasRoom else { throw .tooManyReferences }
+            guard let socket = try listener.accept(closedIn: loop.controlLane) else { return }
             makeRoom { !$0.isListening }
             try add(socket)
         } catch {

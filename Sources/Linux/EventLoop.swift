@@ -37,7 +37,10 @@ public final class EventLoop {
 
     /// Closes what the device's client has sent.
     public let clientLane = ClosingLane(name: "close client")
-    /// Closes what anybody else has sent. Their own, so that what hangs there keeps nothing of the client's open.
+    /// Closes what those who control the device have sent.
+    public let controlLane = ClosingLane(name: "close control")
+    /// Closes what anybody else has sent. Their own, so that what hangs there keeps nothing of the others' open, and nobody who has
+    /// no more than a serial line keeps those away who control the device.
     public let strangersLane = ClosingLane(name: "close strangers")
 
     private let epoll: Descriptor
@@ -173,6 +176,7 @@ public final class EventLoop {
     public func startThreads() throws(Errno) {
         try sentry.start()
         try clientLane.start()
+        try controlLane.start()
         try strangersLane.start()
     }
 

@@ -56,7 +56,7 @@ struct DeviceGroups: Sendable {
         ].filter { controllers.contains($0.0) }
     }
 
-    /// A device process has four threads, and a renderer one for each processor and for each compiler beside it.
+    /// A device process has five threads, and a renderer one for each processor and for each compiler beside it.
     static let mostThreads = 256
 
     /// Puts a device process into the group of its vGPU, under its limits.
