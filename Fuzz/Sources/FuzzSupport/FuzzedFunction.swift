@@ -84,12 +84,12 @@ public final class FuzzedFunction {
     /// Without the number of virtio's that tells whether the configuration has changed: a reset must not make it one that the
     /// driver has seen before.
     private func comparableState() -> [UInt8] {
-        let state = state()
-        let name = Array("\"configurationGeneration\":".utf8)
-        guard let start = state.indices.first(where: { state[$0...].starts(with: name) }) else { return state }
-        let end = state[start...].firstIndex(of: UInt8(ascii: ",")) ?? state.endIndex
         // What comes before the text is its length.
-        return Array(state[16..<start] + state[end...])
+        let state = state().dropFirst(16)
+        let name = Array("\"configurationGeneration\":".utf8)
+        guard let start = state.indices.first(where: { state[$0...].starts(with: name) }) else { return Array(state) }
+        let end = state[start...].firstIndex(of: UInt8(ascii: ",")) ?? state.endIndex
+        return Array(state[..<start] + state[end...])
     }
 
     /// A reset leaves nothing of what was.

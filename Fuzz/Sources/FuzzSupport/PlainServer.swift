@@ -18,7 +18,7 @@ public final class PlainServer {
         path = "/tmp/fuzz-server-\(getpid()).sock"
         let host = Host(loop: try EventLoop())
         function = try Function(DeviceCatalog.make(type, options: [], host: host), host: host)
-        listener = try UnixListener(path: path)
+        listener = try UnixListener(path: path, takesDescriptors: true)
     }
 
     /// Connects a client that waits for nothing.
@@ -41,6 +41,8 @@ public final class PlainServer {
                 end.server?.stop()
             }
         }
+        // A thread of its own closes what clients sent: the next one would have to wait for it.
+        while !loop.clientLane.hasRoom || !loop.strangersLane.hasRoom { sched_yield() }
         let server = Server(function, listener: listener, configuration: configuration)
         end.server = server
         try server.run()

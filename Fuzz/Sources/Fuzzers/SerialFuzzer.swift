@@ -47,7 +47,6 @@ final class SerialFuzzer: FuzzTarget {
             driver.registers = state.lineControl & 0x80 == 0 ? Self.plain : Self.divisor
         }
         try noteCause()
-        try hangUp()
     }
 
     private func act(_ action: UInt8, _ input: inout Input, _ reach: inout Reach<String>) throws {
@@ -69,20 +68,36 @@ final class SerialFuzzer: FuzzTarget {
             if case .bytes = received { reach.note("peer heard") }
         default:
             guard peer != nil else { return }
-            peer = nil
+            leave()
             reach.note("peer went")
         }
         try driver.device.host.loop.dispatch(milliseconds: 0)
     }
 
-    /// Every peer has gone, and the card knows: those too that came while it had one.
+    /// Every peer has gone, and the card knows: those too that came while it had one, and a last one, which takes what the card has
+    /// kept for it.
     private func hangUp() throws {
+        leave()
+        if let path = card?.linePath {
+            let last = try UnixSocket(connectingTo: path)
+            try settle(turns: arrivals + 2)
+            last.shutDown()
+        }
+        try settle(turns: 2)
+        arrivals = 0
+    }
+
+    /// At once: another thread closes the socket.
+    private func leave() {
+        peer?.shutDown()
         peer = nil
-        for _ in 0..<arrivals {
+    }
+
+    private func settle(turns: Int) throws {
+        for _ in 0..<turns {
             driver.device.function.reset()
             try driver.device.host.loop.dispatch(milliseconds: 0)
         }
-        arrivals = 0
     }
 
     /// Which interrupt is identified.

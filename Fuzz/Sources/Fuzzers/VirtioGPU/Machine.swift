@@ -43,6 +43,9 @@ final class Machine {
     func run(_ input: inout Input, _ reach: inout Reach<VirtioGPUFuzzer.Feature>) throws {
         mayDie = input.may(.death, oneIn: 128)
         try renderer.prepareToEnd()
+        // Monitors need their memory, which the last input may have taken away.
+        device.function.reset()
+        try device.function.device.apply(Quota(videoMemory: 3 << 20))
         for head in 0..<2 { try device.function.device.connect(Monitor(width: 640, height: 480), to: head) }
         try device.begin(input)
         try start(&input, &reach)
