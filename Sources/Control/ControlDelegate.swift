@@ -19,23 +19,35 @@ public protocol ControlDelegate: AnyObject {
     func stop()
 }
 
+/// What becomes of a request.
+enum ControlAnswer {
+    case reply(ControlReply)
+    /// There is nothing to answer until something happens.
+    case later
+    /// It is carried out in pieces: one each time it is called, until there is a reply.
+    case inPieces(() throws -> ControlReply?)
+}
+
 extension ControlDelegate {
     /// What is answered to a request.
     ///
-    /// - Returns: nil while there is nothing to answer yet.
     /// - Throws: ``ControlError``, or what kept the process from doing it.
-    func answer(_ request: ControlRequest) throws -> ControlReply? {
+    func answer(_ request: ControlRequest) throws -> ControlAnswer {
         switch request {
-        case .info: return ControlReply(try JSON(encoding: info))
-        case .statistics: return ControlReply(statistics)
-        case .stop: return ControlReply([:])
-        case .events(let after): return try events.newer(than: after).map { ControlReply(try JSON(encoding: $0)) }
+        case .info: return .reply(ControlReply(try JSON(encoding: info)))
+        case .statistics: return .reply(ControlReply(statistics))
+        case .stop: return .reply(ControlReply([:]))
+        case .events(let after):
+            guard let events = events.newer(than: after) else { return .later }
+            return .reply(ControlReply(try JSON(encoding: events)))
         case .screenshot(let head):
-            let (picture, pixels) = try pictures.read(head, of: function.device)
-            return ControlReply(try JSON(encoding: picture), attachment: pixels)
-        case .modify(let changes): return try modify(changes)
-        case .monitor(let monitor, let head): return try connect(monitor, to: head)
-        case .save: return try save()
+            let reading = PictureReading(head, of: function.device, by: pictures)
+            return .inPieces {
+                try reading.next().map { ControlReply(try JSON(encoding: $0.picture), attachment: $0.pixels) }
+            }
+        case .modify(let changes): return .reply(try modify(changes))
+        case .monitor(let monitor, let head): return .reply(try connect(monitor, to: head))
+        case .save: return .reply(try save())
         }
     }
 

@@ -21,6 +21,11 @@ struct ControlReply {
         attachment = nil
     }
 
+    /// - Parameter error: a ``ControlError``, or what kept the process from doing what it was asked to.
+    init(failure error: any Error) {
+        self.init(error as? ControlError ?? ControlError(.failed, "\(error)"))
+    }
+
     /// The result that a line of a reply holds.
     ///
     /// - Throws: ``ControlClientError`` when it holds none.

@@ -28,6 +28,14 @@ public final class ControlServer {
     private var watches: [EventLoop.Token] = []
     /// In the order of their last request, the latest at the end.
     private var connections: [ControlConnection] = []
+    /// What is carried out in pieces, one request after the other: a piece of the first in each turn of the loop.
+    private var work: [Work] = []
+    private let turn: EventFD
+
+    private struct Work {
+        let connection: ControlConnection
+        let next: () throws -> ControlReply?
+    }
 
     /// - Parameters:
     ///   - listener: whoever may connect to it may do everything.
@@ -37,6 +45,7 @@ public final class ControlServer {
         self.listener = listener
         retry = try TimerFD()
         pause = try TimerFD()
+        turn = try EventFD()
         self.loop = loop
         self.delegate = delegate
         events = delegate.events
@@ -47,7 +56,8 @@ public final class ControlServer {
             isPausing = false
             answerHeld()
         }
-        watches = [accepting, retrying, pausing]
+        let working = try loop.watch(turn.descriptor, for: .readable) { [unowned self] _ in workOn() }
+        watches = [accepting, retrying, pausing, working]
         events.onEvent = { [unowned self] in answerHeld() }
     }
 
@@ -95,6 +105,7 @@ public final class ControlServer {
     private func drop(_ connection: ControlConnection) {
         if let token = connection.token { loop.unwatch(token) }
         connections.removeAll { $0 === connection }
+        work.removeAll { $0.connection === connection }
     }
 
     // MARK: Requests
@@ -108,11 +119,18 @@ public final class ControlServer {
             } else if let request = try connection.receive() {
                 connections.removeAll { $0 === connection }
                 connections.append(connection)
-                if let reply = reply(to: request) {
+                switch answer(to: request) {
+                case .reply(let reply):
                     if case .success(.events) = request { beginPause() }
                     try connection.send(reply)
-                } else {
-                    hold(try? request.get(), of: connection)
+                case .later:
+                    if !connection.isListening { makeRoom { $0.isListening } }
+                    connection.isListening = true
+                    connection.held = try? request.get()
+                case .inPieces(let next):
+                    connection.held = try? request.get()
+                    work.append(Work(connection: connection, next: next))
+                    turn.signal()
                 }
                 if case .success(.stop) = request { delegate.stop() }
             }
@@ -122,27 +140,38 @@ public final class ControlServer {
         }
     }
 
-    private func hold(_ request: ControlRequest?, of connection: ControlConnection) {
-        if !connection.isListening { makeRoom { $0.isListening } }
-        connection.isListening = true
-        connection.held = request
-    }
-
-    /// There may be an answer now to what was held back.
+    /// There may be an answer now to those that wait for events.
     private func answerHeld() {
-        let replies = connections.compactMap { connection in
-            connection.held.flatMap { reply(to: .success($0)) }.map { (connection, $0) }
+        let replies = connections.compactMap { connection -> (ControlConnection, ControlReply)? in
+            guard let held = connection.held, case .events = held, case .reply(let reply) = answer(to: .success(held))
+            else { return nil }
+            return (connection, reply)
         }
         if !replies.isEmpty { beginPause() }
-        for (connection, reply) in replies {
-            connection.held = nil
-            do throws(ControlConnection.Ended) {
-                try connection.send(reply)
-                try watch(connection)
-            } catch {
-                drop(connection)
-            }
+        for (connection, reply) in replies { answerHeld(reply, of: connection) }
+    }
+
+    private func answerHeld(_ reply: ControlReply, of connection: ControlConnection) {
+        connection.held = nil
+        do throws(ControlConnection.Ended) {
+            try connection.send(reply)
+            try watch(connection)
+        } catch {
+            drop(connection)
         }
+    }
+
+    /// Carries out one piece.
+    private func workOn() {
+        turn.consume()
+        guard let first = work.first else { return }
+        var reply: ControlReply?
+        do { reply = try first.next() } catch { reply = ControlReply(failure: error) }
+        if let reply {
+            work.removeFirst()
+            answerHeld(reply, of: first.connection)
+        }
+        if !work.isEmpty { turn.signal() }
     }
 
     private func beginPause() {
@@ -150,15 +179,12 @@ public final class ControlServer {
         pause.set(nanoseconds: Self.eventPause)
     }
 
-    /// - Returns: nil when it is to be held back.
-    private func reply(to request: Result<ControlRequest, ControlError>) -> ControlReply? {
-        if isPausing, case .success(.events) = request { return nil }
+    private func answer(to request: Result<ControlRequest, ControlError>) -> ControlAnswer {
+        if isPausing, case .success(.events) = request { return .later }
         do {
             return try delegate.answer(request.get())
-        } catch let error as ControlError {
-            return ControlReply(error)
         } catch {
-            return ControlReply(ControlError(.failed, "\(error)"))
+            return .reply(ControlReply(failure: error))
         }
     }
 

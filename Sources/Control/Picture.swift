@@ -31,16 +31,3 @@ struct Picture: Codable, Equatable {
             width: width, height: height, stride: stride, format: format, memory: memory, offset: 0, palette: palette)
     }
 }
-
-extension Scanout {
-    /// Copies the visible pixels, without what lies between the lines, so that they can be sent away
-    /// and read at leisure, by anyone, and written by nobody. One pass over the pixels.
-    func snapshot() throws(Errno) -> (picture: Picture, pixels: MemoryFile) {
-        let line = width * format.bytesPerPixel
-        let pixels = try MemoryFile(name: "screenshot", size: line * height, isOwnAlone: true)
-        for y in 0..<height {
-            pixels.replace(at: y * line, with: memory, at: offset + y * stride, count: line)
-        }
-        return (Picture(width: width, height: height, stride: line, format: format, palette: palette), pixels)
-    }
-}

@@ -21,22 +21,28 @@ public struct Cursor: Sendable {
 }
 
 extension Scanout {
-    /// A copy of the picture with a cursor on it, in ``PixelFormat/xrgb8888`` and in memory of its own.
-    public func drawing(_ cursor: Cursor) throws(Errno) -> Scanout {
-        let memory = try MemoryFile(name: "picture", size: width * height * 4)
+    /// Writes some lines of the picture in ``PixelFormat/xrgb8888``, with a cursor on them if there is one, to where they belong in a
+    /// picture without gaps between its lines.
+    public func copy(_ lines: Range<Int>, with cursor: Cursor?, to memory: MemoryFile) {
         var colours = [UInt8](repeating: 0, count: width * 3)
         var line = [UInt8](repeating: 0, count: width * 4)
-        for y in 0..<height {
+        for y in lines {
             var span = colours.mutableSpan
             rgbRow(y, into: &span)
             for x in 0..<width {
                 for channel in 0..<3 { line[x * 4 + channel] = colours[x * 3 + 2 - channel] }
             }
-            cursor.draw(on: &line, y: y, width: width)
+            cursor?.draw(on: &line, y: y, width: width)
             memory.replace(at: y * line.count, with: line.span.bytes)
         }
-        return Scanout(
-            width: width, height: height, stride: width * 4, format: .xrgb8888, memory: memory, offset: 0)
+    }
+
+    /// Copies some lines as they are, without what lies between them, to where they belong in a picture without gaps.
+    public func copy(_ lines: Range<Int>, to memory: MemoryFile) {
+        let line = width * format.bytesPerPixel
+        for y in lines {
+            memory.replace(at: y * line, with: self.memory, at: offset + y * stride, count: line)
+        }
     }
 }
 

@@ -219,12 +219,4 @@ import Testing
         defer { impostor.join() }
         try body(client)
     }
-
-    private func contents(of memory: MemoryFile, count: Int) -> [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: count)
-        var span = bytes.mutableSpan
-        var raw = span.mutableBytes
-        memory.copy(at: 0, count: count, into: &raw)
-        return bytes
-    }
 }

@@ -19,7 +19,7 @@ final class TestDevice: Device {
     var framebuffers: [any Framebuffer] { [first, isSecondHeadOn ? first : second, third] }
     var isSecondHeadOn = false
     private(set) var quota = Quota(videoMemory: 4096, frameRate: 0)
-    private let first: Head
+    private var first: Head
     private let second = Head(nil)
     private let third: Head
 
@@ -32,6 +32,9 @@ final class TestDevice: Device {
         first = Head(picture)
         third = Head(picture, Cursor(x: 1, y: 0, hotX: 0, hotY: 0, image: dot))
     }
+
+    /// The first head shows something else from now on.
+    func show(_ scanout: Scanout?, _ cursor: Cursor? = nil) { first = Head(scanout, cursor) }
 
     /// Two lines of two pixels, with four bytes between the lines.
     static let pixels: [UInt8] = [1, 2, 3, 0, 4, 5, 6, 0, 99, 99, 99, 99, 7, 8, 9, 0, 10, 11, 12, 0]
@@ -119,14 +122,14 @@ final class DeviceProcess: Sendable {
         withExtendedLifetime((server, delegate)) {}
     }
 
-    private final class Delegate: ControlDelegate {
+    final class Delegate: ControlDelegate {
         let function: Function
-        unowned let process: DeviceProcess
+        weak let process: DeviceProcess?
 
         let events = EventLog { _ in }
         let pictures = PictureReader()
 
-        init(_ function: Function, _ process: DeviceProcess) {
+        init(_ function: Function, _ process: DeviceProcess? = nil) {
             self.function = function
             self.process = process
         }
@@ -137,7 +140,7 @@ final class DeviceProcess: Sendable {
                 uptimeSeconds: 1.5)
         }
         var statistics: JSON { ["reads": .init(UInt64.max)] }
-        func stop() { process.isStopped.store(true, ordering: .releasing) }
+        func stop() { process?.isStopped.store(true, ordering: .releasing) }
     }
 }
 
@@ -150,6 +153,15 @@ func withDeviceProcess(takesDescriptors: Bool = false, _ body: (DeviceProcess) t
 
 /// Where nothing is yet.
 func temporaryPath() -> String { "/tmp/control-\(getpid())-\(UInt64.random(in: 0 ... .max))" }
+
+/// The first bytes of a file.
+func contents(of memory: MemoryFile, count: Int) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: count)
+    var span = bytes.mutableSpan
+    var raw = span.mutableBytes
+    memory.copy(at: 0, count: count, into: &raw)
+    return bytes
+}
 
 /// A peer that may say anything.
 struct RawPeer: ~Copyable {
