@@ -28,11 +28,12 @@ let package = Package(
     ],
     targets: [
         .target(name: "CLinux"),
+        .target(name: "Text"),
         .target(
             name: "Linux",
-            dependencies: ["CLinux", .product(name: "SystemPackage", package: "swift-system")],
+            dependencies: ["CLinux", "Text", .product(name: "SystemPackage", package: "swift-system")],
             swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
-        .target(name: "JSON", swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
+        .target(name: "JSON", dependencies: ["Text"], swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
         .target(name: "VFIO", dependencies: ["CLinux", "JSON"]),
         .target(name: "GuestMemory", dependencies: ["CLinux", "Linux"]),
         .target(name: "PCI"),
@@ -50,8 +51,11 @@ let package = Package(
         .target(name: "Exerciser", dependencies: ["Device"], path: "Sources/Devices/Exerciser"),
         .target(name: "TutorialDevice", dependencies: ["Device"], path: "Examples/TutorialDevice"),
         .target(
-            name: "VFIOUser", dependencies: ["Linux", "VFIO", "GuestMemory", "PCI", "Device", "JSON"],
+            name: "VFIOUser", dependencies: ["Linux", "VFIO", "GuestMemory", "Device"],
             swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
+        .executableTarget(
+            name: "bell", dependencies: ["Device", "Linux", "TutorialDevice", "VFIOUser"],
+            path: "Examples/TutorialServer"),
         .target(
             name: "DeviceCatalog",
             dependencies: [
@@ -65,7 +69,7 @@ let package = Package(
         .executableTarget(name: "mediated-renderer", dependencies: ["Linux", "Renderer", "Virgl"]),
         .target(name: "CKVM", path: "Sources/Hypervisors/CKVM"),
         .target(
-            name: "KVM", dependencies: ["CKVM", "CLinux", "Linux", "VFIO", "PCI", "VFIOUser"],
+            name: "KVM", dependencies: ["CKVM", "CLinux", "Linux", "VFIO", "VFIOUser"],
             path: "Sources/Hypervisors/KVM"),
         .target(name: "Control", dependencies: ["Linux", "Device", "JSON"]),
         .target(
@@ -77,7 +81,7 @@ let package = Package(
             dependencies: [
                 "Device", "DeviceCatalog", "Display", "Linux", "Mediation", .product(name: "Yams", package: "Yams"),
             ]),
-        .target(name: "Metrics", dependencies: ["JSON"]),
+        .target(name: "Metrics", dependencies: ["JSON", "Text"]),
         .target(name: "QMP", dependencies: ["Linux", "JSON"]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .target(name: "PNG", dependencies: ["CPNG", "Linux", "Device"]),
@@ -112,7 +116,7 @@ let package = Package(
             name: "mediated",
             dependencies: [
                 "Linux", "JSON", "VFIO", "PCI", "Device", "DeviceCatalog", "VFIOUser", "Control", "DaemonAPI",
-                "DaemonClient", "Mediation", "Metrics", "QMP", "PNG", "KVM",
+                "DaemonClient", "Mediation", "Metrics", "QMP", "PNG", "KVM", "Text",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .target(
@@ -138,6 +142,7 @@ let package = Package(
         .testTarget(name: "LinuxTests", dependencies: ["CLinux", "FakeGuest", "LingeringSocket", "Linux"]),
         .testTarget(name: "GuestMemoryTests", dependencies: ["SeededRandom", "GuestMemory", "Linux", "CLinux"]),
         .testTarget(name: "PCITests", dependencies: ["SeededRandom", "PCI"]),
+        .testTarget(name: "TextTests", dependencies: ["Text"]),
         .testTarget(name: "JSONTests", dependencies: ["SeededRandom", "JSON"]),
         .testTarget(
             name: "VirtioGPUTests",
@@ -150,7 +155,9 @@ let package = Package(
         .testTarget(name: "BochsDisplayTests", dependencies: ["SeededRandom", "BochsDisplay"]),
         .testTarget(name: "ExerciserTests", dependencies: ["Exerciser"]),
         .testTarget(name: "DeviceTests", dependencies: ["Device"]),
-        .testTarget(name: "TutorialTests", dependencies: ["TutorialDevice", "Device", "Linux"]),
+        .testTarget(
+            name: "TutorialTests",
+            dependencies: ["bell", "Device", "Linux", "Programs", "TutorialDevice", "VFIO", "VFIOUser"]),
         .testTarget(name: "SerialCardTests", dependencies: ["SerialCard", "Device", "Linux"]),
         .testTarget(
             name: "VirtioTests",

@@ -1,5 +1,7 @@
+import Text
+
 extension JSON {
-    /// The value as one line of JSON: no line break, no white space, members in their order.
+    /// The value as one line of JSON: no line break, no white space, members in their order. What isn't printable is escaped.
     public var text: String { write(indent: nil) }
 
     /// The value as JSON for people: a line for each member and element, two spaces per level.
@@ -54,6 +56,11 @@ extension JSON {
         text += "\n" + String(repeating: " ", count: indent)
     }
 
+    private static func escape(_ unit: UTF16.CodeUnit) -> String {
+        let digits = String(unit, radix: 16)
+        return "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+    }
+
     private static func write(_ string: String, to text: inout String) {
         text += "\""
         for scalar in string.unicodeScalars {
@@ -63,10 +70,9 @@ extension JSON {
             case "\n": text += "\\n"
             case "\r": text += "\\r"
             case "\t": text += "\\t"
-            case "\0"..<" ":
-                let digits = String(scalar.value, radix: 16)
-                text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: text.unicodeScalars.append(scalar)
+            case _ where scalar.isPrintable: text.unicodeScalars.append(scalar)
+            // JSON asks for this below U+0020 only. But it is shown on terminals, too, whoever has written the string.
+            default: for unit in String(scalar).utf16 { text += escape(unit) }
             }
         }
         text += "\""

@@ -1,4 +1,5 @@
 import Glibc
+import Text
 
 /// A terminal that a program fills as a whole, and gives back as it was: the screen that was there, the cursor, the modes.
 /// `termios(3)`, `tty_ioctl(2)`; control sequences of xterm and ECMA-48
@@ -60,11 +61,11 @@ public final class Terminal {
         return (Int(size.ws_col), Int(size.ws_row))
     }
 
-    /// Fills the screen with `lines`, from the top.
+    /// Fills the screen with `lines`, from the top. What isn't printable in them is escaped.
     ///
     /// - Throws: `.timedOut` when the terminal takes nothing for a second; what the system refuses.
     public func show(_ lines: [String]) throws(Errno) {
-        let ended = lines.map { $0 + "\u{1B}[K" }
+        let ended = lines.map { $0.printable + "\u{1B}[K" }
         try write("\u{1B}[H" + ended.joined(separator: "\r\n") + "\u{1B}[J")
     }
 

@@ -1,10 +1,12 @@
+import Text
+
 extension MetricFamily {
     /// The content type of ``text(of:)``, for HTTP.
     public static let contentType = "text/plain; version=0.0.4; charset=utf-8"
 
     /// The families as a page for Prometheus. Those without a value are left out. Text exposition format, version 0.0.4
     ///
-    /// - Parameter families: each name once.
+    /// - Parameter families: each name once. What isn't printable in help and labels is replaced: the page may be shown on a terminal.
     public static func text(of families: [MetricFamily]) -> String {
         var text = ""
         for family in families { family.write(to: &text) }
@@ -67,7 +69,7 @@ extension MetricFamily {
             case "\\": text += "\\\\"
             case "\n": text += "\\n"
             case "\"" where quoted: text += "\\\""
-            default: text.unicodeScalars.append(scalar)
+            default: text.unicodeScalars.append(scalar.isPrintable ? scalar : "\u{FFFD}")
             }
         }
         return text

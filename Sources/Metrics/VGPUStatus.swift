@@ -18,22 +18,16 @@ public struct VGPUStatus: Equatable, Sendable {
         public let hasClient: Bool
         public let statistics: VGPUStatistics
 
-        /// `type` and `name` may be anything: control characters are replaced, and the end of a long one is cut off.
+        /// `type` and `name` may be anything: the end of a long one is cut off.
         public init(type: String, name: String?, hasClient: Bool, statistics: VGPUStatistics) {
-            self.type = Self.cleaned(type)
-            self.name = name.map(Self.cleaned)
+            self.type = Self.shortened(type)
+            self.name = name.map(Self.shortened)
             self.hasClient = hasClient
             self.statistics = statistics
         }
 
         private static let lengthLimit = 200
 
-        private static func cleaned(_ text: String) -> String {
-            var result = ""
-            for scalar in text.unicodeScalars.prefix(lengthLimit) {
-                result.unicodeScalars.append(scalar.properties.generalCategory == .control ? "\u{FFFD}" : scalar)
-            }
-            return result
-        }
+        private static func shortened(_ text: String) -> String { String(text.unicodeScalars.prefix(lengthLimit)) }
     }
 }

@@ -1,4 +1,5 @@
 import JSON
+import Linux
 
 /// The hot-plug of vfio-user devices into a running QEMU, with the checks that QEMU doesn't make.
 ///
@@ -44,13 +45,19 @@ public struct HotPlug {
         }
     }
 
-    /// Plugs in the device that a server offers at `socket`.
+    /// Plugs in the device that a server offers at `socket`, and waits until the guest has enabled it.
+    ///
+    /// QEMU takes the device in any case. Whether the guest does is its own matter: it has enabled the device when it decodes at
+    /// least one BAR, which the driver does that takes it.
     ///
     /// - Parameters:
     ///   - socket: an absolute path; QEMU connects to it.
     ///   - id: the identifier in QEMU; the first free of vgpu0, vgpu1, … unless given.
     ///   - bus: the bus in QEMU; the first free hot-pluggable one unless given.
-    public func attach(socket: String, id: String? = nil, bus: String? = nil) throws -> Attachment {
+    ///   - milliseconds: how long the guest may take. One whose processors stand still isn't waited for.
+    public func attach(
+        socket: String, id: String? = nil, bus: String? = nil, milliseconds: Int = 10_000
+    ) throws -> Attachment {
         let id = try id ?? freeIdentifier()
         let bus = try bus ?? freeBus()
         try monitor.execute(
@@ -59,8 +66,22 @@ public struct HotPlug {
                 "driver": .string(Self.driver), "id": .string(id), "bus": .string(bus),
                 "socket": ["type": "unix", "path": .string(socket)],
             ])
-        return Attachment(id: id, bus: bus, function: try PCIFunction(id: id, in: monitor.array("query-pci")))
+        let deadline = Deadline(milliseconds: Int32(clamping: max(0, milliseconds)))
+        while true {
+            let function = try PCIFunction(id: id, in: monitor.array("query-pci"))
+            if function?.isEnabled == true { return Attachment(id: id, bus: bus, function: function, guest: .enabled) }
+            let status = try monitor.execute("query-status")["status"]?.string ?? "unknown"
+            guard status == "running", deadline.millisecondsLeft > 0 else {
+                let guest = Attachment.Guest.notEnabled(milliseconds: milliseconds, status: status)
+                return Attachment(id: id, bus: bus, function: function, guest: guest)
+            }
+            // QEMU tells by no event that a guest has enabled a device.
+            _ = try monitor.event(milliseconds: min(Self.pause, Int(deadline.millisecondsLeft))) { _ in false }
+        }
     }
+
+    /// Between two looks at what the guest has enabled, in milliseconds.
+    private static let pause = 100
 
     /// A device that was plugged in.
     public struct Attachment {
@@ -68,6 +89,15 @@ public struct HotPlug {
         public let bus: String
         /// Nil while the bus has no number: before firmware or the guest's system has set it up.
         public let function: PCIFunction?
+        public let guest: Guest
+
+        /// What the guest has made of the device.
+        public enum Guest: Equatable, Sendable {
+            /// It decodes a BAR of it.
+            case enabled
+            /// It has not, within that time; the machine's `RunState`. It may still do so.
+            case notEnabled(milliseconds: Int, status: String)
+        }
     }
 
     private func freeIdentifier() throws -> String {

@@ -6,6 +6,8 @@ public struct PCIFunction: Equatable, Sendable {
     public let bus: Int
     public let device: Int
     public let function: Int
+    /// Whether the guest decodes one of its BARs. QEMU's PCI_BAR_UNMAPPED
+    public let isEnabled: Bool
     /// What the function needs and the bridge above it lacks; nil when there is enough, or no bridge.
     public let shortage: Shortage?
 
@@ -31,6 +33,10 @@ public struct PCIFunction: Equatable, Sendable {
             let function = found.function["function"]?.int
         else { return nil }
         (self.bus, self.device, self.function) = (bus, device, function)
+        // An address of all ones is that of a BAR that isn't decoded.
+        isEnabled = (found.function["regions"]?.array ?? []).contains { region in
+            region["address"]?.int.map { $0 != -1 } ?? false
+        }
         shortage = found.bridge.flatMap { Self.shortage(of: found.function, behind: $0) }
     }
 

@@ -1,7 +1,7 @@
 import JSON
 import Linux
 
-/// A connection to the monitor of a running QEMU: one command at a time, each with a limit to how long it may take.
+/// A connection to the monitor of a running QEMU: one command at a time, with a limit to how long each may take, and all together.
 ///
 /// A monitor speaks with one client at a time; others wait in the socket's backlog, where nothing tells them so.
 /// After an error other than ``QMPError/refused(command:class:description:)`` the connection is of no further use.
@@ -17,14 +17,19 @@ public final class QMPClient {
 
     private let socket: UnixSocket
     private let milliseconds: Int
+    private let end: Deadline
     private var incoming: LineBuffer
     private var events: [QMPEvent] = []
     private var lastID = 0
 
     /// Connects, waits for the greeting and leaves capabilities negotiation mode.
     ///
-    /// - Parameter milliseconds: how long connecting, the greeting, and each command after it may take; at least 1.
-    public init(connectingTo path: String, milliseconds: Int = 10_000) throws(QMPError) {
+    /// - Parameters:
+    ///   - milliseconds: how long connecting, the greeting, and each command after it may take; at least 1.
+    ///   - end: when the last command ends in any case; never unless given.
+    public init(
+        connectingTo path: String, milliseconds: Int = 10_000, end: Deadline = Deadline(milliseconds: -1)
+    ) throws(QMPError) {
         do throws(Errno) {
             socket = try UnixSocket(connectingTo: path, milliseconds: milliseconds)
             incoming = try LineBuffer(limit: Self.lineLimit)
@@ -32,7 +37,14 @@ public final class QMPClient {
             throw .cannotConnect(path: path, error)
         }
         self.milliseconds = milliseconds
-        guard let greeting = try receive(until: deadline) else { throw .noGreeting(milliseconds: milliseconds) }
+        self.end = end
+        let greeting: JSON?
+        do throws(QMPError) {
+            greeting = try receive(until: deadline)
+        } catch .closed {
+            throw .noMonitor(path: path)
+        }
+        guard let greeting else { throw .noGreeting(milliseconds: milliseconds) }
         guard let number = greeting["QMP"]?["version"]?["qemu"] else { throw .malformed("it is no greeting") }
         version = ["major", "minor", "micro"].map { number[$0]?.text ?? "?" }.joined(separator: ".")
         try execute("qmp_capabilities")
@@ -50,8 +62,9 @@ public final class QMPClient {
         let id = JSON(lastID)
         try send(["execute": .string(command), "arguments": .object(arguments), "id": id], command, until: deadline)
         while true {
-            guard let message = try receive(until: deadline) else {
-                throw .timedOut(command: command, milliseconds: milliseconds)
+            // Looked at for each message: one who sends without a pause is never waited for.
+            guard deadline.millisecondsLeft != 0, let message = try receive(until: deadline) else {
+                throw timeOut(command)
             }
             if let event = QMPEvent(message) {
                 keep(event)
@@ -77,8 +90,8 @@ public final class QMPClient {
         milliseconds: Int, where isWanted: (QMPEvent) -> Bool
     ) throws(QMPError) -> QMPEvent? {
         if let index = events.firstIndex(where: isWanted) { return events.remove(at: index) }
-        let deadline = Deadline(milliseconds: Int32(clamping: max(0, milliseconds)))
-        while let message = try receive(until: deadline) {
+        let deadline = min(end, Deadline(milliseconds: Int32(clamping: max(0, milliseconds))))
+        while deadline.millisecondsLeft != 0, let message = try receive(until: deadline) {
             guard let event = QMPEvent(message) else { throw .malformed("it answers what was not asked") }
             if isWanted(event) { return event }
             keep(event)
@@ -93,14 +106,19 @@ public final class QMPClient {
 
     // MARK: The wire
 
-    private var deadline: Deadline { Deadline(milliseconds: Int32(clamping: milliseconds)) }
+    private var deadline: Deadline { min(end, Deadline(milliseconds: Int32(clamping: milliseconds))) }
+
+    private func timeOut(_ command: String) -> QMPError {
+        end.millisecondsLeft == 0
+            ? .tookTooLong(command: command) : .timedOut(command: command, milliseconds: milliseconds)
+    }
 
     private func send(_ message: JSON, _ command: String, until deadline: Deadline) throws(QMPError) {
         let line = Array(message.text.utf8) + [UInt8(ascii: "\n")]
         do throws(Errno) {
             try socket.send(line.span.bytes, milliseconds: deadline.millisecondsLeft)
         } catch .timedOut {
-            throw .timedOut(command: command, milliseconds: milliseconds)
+            throw timeOut(command)
         } catch {
             throw QMPError(error)
         }

@@ -27,7 +27,9 @@ final class DeviceProcess: ControlDelegate {
         do throws(Arguments.Problem) {
             arguments = try Arguments(CommandLine.arguments.dropFirst())
         } catch {
-            end(Exit.usage, "\(error.description)\n\(Arguments.usage)")
+            say(error.description)
+            for line in Arguments.usage.split(separator: "\n") { StandardError.print(String(line)) }
+            exit(Exit.usage)
         }
         do {
             guard try mayStart(arguments) else { return }

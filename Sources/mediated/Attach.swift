@@ -12,6 +12,9 @@ struct Attach: ParsableCommand {
             shared, as 'mediated attach-args' prints it, and it must have a free PCI Express port whose windows have \
             room for the device, such as '-device pcie-root-port,id=rp0,pref32-reserve=32M', or be a PC without PCI \
             Express. A device with an MSI-X capability can't be unplugged again.
+
+            When QEMU has taken the device the command waits until the guest has enabled it, and prints whether it has. \
+            The status is 0 either way, for the device is plugged in: a guest that boots later finds it.
             """)
 
     @Argument(help: "The vfio-user socket of the device, or a vGPU's UUID.", completion: .file())
@@ -25,12 +28,18 @@ struct Attach: ParsableCommand {
     @Option(help: "The bus in QEMU. [default: the first free port]")
     var bus: String?
 
+    @Option(help: ArgumentHelp("How long the guest may take to enable the device.", valueName: "seconds"))
+    var timeout = 10
+
     @Flag(help: "Attach the device although the guest's memory is private.")
     var force = false
 
     @OptionGroup var daemon: DaemonOptions
 
     func validate() throws {
+        guard (0...3600).contains(timeout) else {
+            throw ValidationError("The timeout is \(timeout), but must be from 0 to 3600 seconds.")
+        }
         guard let id else { return }
         let isValid = id.utf8.allSatisfy { byte in
             switch byte {
@@ -47,18 +56,19 @@ struct Attach: ParsableCommand {
 
     func run() throws {
         let socket = try daemon.socketPath(of: target)
-        let attachment = try machine.withMachine(force: "attaches it") { machine in
+        let attachment = try machine.withMachine(force: "attaches it", seconds: timeout) { machine in
             try machine.checkMachine(allowsPrivateMemory: force)
             try checkDevice(socket)
-            return try machine.attach(socket: socket, id: id, bus: bus)
+            return try machine.attach(socket: socket, id: id, bus: bus, milliseconds: timeout * 1000)
         }
         let function = attachment.function
-        print(
-            """
-            id        \(attachment.id)
-            bus       \(attachment.bus)
-            address   \(function?.address ?? "none yet: the guest's firmware has not set up its PCI buses")
-            """)
+        let rows = [
+            ["id", attachment.id],
+            ["bus", attachment.bus],
+            ["address", function?.address ?? "none yet: the guest's firmware has not set up its PCI buses"],
+            ["guest", attachment.guest.description],
+        ]
+        Output.print(rows.columns())
         if let shortage = function?.shortage { StandardError.print("mediated: \(shortage.note)") }
     }
 
@@ -70,6 +80,17 @@ struct Attach: ParsableCommand {
             // It serves some users only. QEMU's may be one of them, and will see whether the device is free.
         } catch {
             throw Failure(error, socket, purpose: "attached")
+        }
+    }
+}
+
+extension HotPlug.Attachment.Guest: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .enabled: "has enabled it"
+        case .notEnabled(let milliseconds, "running"):
+            "has not enabled it within \(milliseconds / 1000) s: it is starting, has no driver for it, or knows no PCI hot-plug"
+        case .notEnabled(_, let status): "has not enabled it: it is not running (\(status)), and may do so once it runs"
         }
     }
 }

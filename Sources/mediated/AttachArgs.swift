@@ -45,34 +45,36 @@ struct AttachArgs: ParsableCommand {
         let path = try daemon.socketPath(of: socket, mustRun: false)
         let device: JSON = ["driver": "vfio-user-pci", "socket": ["type": "unix", "path": .string(path)]]
         switch form {
-        case .qemu: print(qemu(device))
-        case .libvirt: print(libvirt(device))
+        case .qemu: Output.print(qemu(device))
+        case .libvirt: Output.print(libvirt(device))
         }
     }
 
-    private func qemu(_ device: JSON) -> String {
-        [
+    private func qemu(_ device: JSON) -> [String] {
+        let arguments = [
             "-m \(memory)",
             "-object memory-backend-memfd,id=mem,size=\(memory),share=on",
             "-machine memory-backend=mem",
             "-device \(Self.shellQuoted(device.text))",
-        ].joined(separator: " \\\n")
+        ]
+        return arguments.dropLast().map { $0 + " \\" } + arguments.suffix(1)
     }
 
-    private func libvirt(_ device: JSON) -> String {
-        """
-        <domain xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0">
-          <memory unit="KiB">\(memory.bytes >> 10)</memory>
-          <memoryBacking>
-            <source type="memfd"/>
-            <access mode="shared"/>
-          </memoryBacking>
-          <qemu:commandline>
-            <qemu:arg value="-device"/>
-            <qemu:arg value="\(Self.xmlEscaped(device.text))"/>
-          </qemu:commandline>
-        </domain>
-        """
+    private func libvirt(_ device: JSON) -> [String] {
+        let elements = """
+            <domain xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0">
+              <memory unit="KiB">\(memory.bytes >> 10)</memory>
+              <memoryBacking>
+                <source type="memfd"/>
+                <access mode="shared"/>
+              </memoryBacking>
+              <qemu:commandline>
+                <qemu:arg value="-device"/>
+                <qemu:arg value="\(Self.xmlEscaped(device.text))"/>
+              </qemu:commandline>
+            </domain>
+            """
+        return elements.split(separator: "\n").map(String.init)
     }
 
     /// A POSIX shell reads it back as one word.

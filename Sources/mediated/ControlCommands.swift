@@ -19,16 +19,16 @@ struct Info: ParsableCommand {
         } orDaemon: { client, id in
             try client.get("/v1/vgpus/\(id)/info", as: ControlInfo.self)
         }
-        if json { return print(try JSON(encoding: info).prettyText) }
-        print(
-            """
-            type      \(info.type)
-            options   \(info.options.isEmpty ? "none" : info.options.joined(separator: " "))
-            socket    \(info.socket)
-            process   \(info.process)
-            client    \(info.clientConnected ? "connected" : "none")
-            uptime    \(Int(info.uptimeSeconds)) s
-            """)
+        if json { return Output.print(json: try JSON(encoding: info)) }
+        let rows = [
+            ["type", info.type],
+            ["options", info.options.isEmpty ? "none" : info.options.joined(separator: " ")],
+            ["socket", info.socket],
+            ["process", "\(info.process)"],
+            ["client", info.clientConnected ? "connected" : "none"],
+            ["uptime", "\(Int(info.uptimeSeconds)) s"],
+        ]
+        Output.print(rows.columns())
     }
 }
 
@@ -80,8 +80,8 @@ struct Statistics: ParsableCommand {
         } orDaemon: { client, id in
             try client.json("/v1/vgpus/\(id)/statistics")
         }
-        if json { return print(statistics.prettyText) }
-        for (name, value) in Self.lines(statistics) { print("\(name) \(value)") }
+        if json { return Output.print(json: statistics) }
+        for (name, value) in Self.lines(statistics) { Output.print("\(name) \(value)") }
     }
 
     /// One line for each number, named by the way to it: `reads.0`.

@@ -67,7 +67,11 @@ struct Events: ParsableCommand {
     /// - Returns: the number to ask for next.
     private func print(_ news: ControlEvents, after previous: Int) throws(ControlClientError) -> Int {
         guard news.last > previous else { throw .malformedReply("it tells of no event behind number \(previous)") }
-        for line in json ? news.jsonLines : news.lines { Swift.print(line) }
+        if json {
+            for value in news.json { Output.print(json: value, onOneLine: true) }
+        } else {
+            Output.print(news.lines)
+        }
         fflush(nil)
         return news.last
     }
@@ -83,7 +87,11 @@ struct Events: ParsableCommand {
             var page: JournalPage = try client.get("/v1/events?after=0\(filter)")
             while true {
                 for event in page.events {
-                    Swift.print(json ? try event.json : event.line(namesVGPU: id == nil))
+                    if json {
+                        Output.print(json: try event.json, onOneLine: true)
+                    } else {
+                        Output.print(event.line(namesVGPU: id == nil))
+                    }
                 }
                 guard follow else { return }
                 fflush(nil)
@@ -94,9 +102,9 @@ struct Events: ParsableCommand {
 }
 
 extension JournalEvent {
-    fileprivate var json: String {
+    fileprivate var json: JSON {
         get throws(DaemonClientError) {
-            do throws(JSONError) { return try JSON(encoding: self).text } catch { throw .malformed("\(error)") }
+            do throws(JSONError) { return try JSON(encoding: self) } catch { throw .malformed("\(error)") }
         }
     }
 
@@ -104,29 +112,28 @@ extension JournalEvent {
     fileprivate func line(namesVGPU: Bool) -> String {
         let width = ControlEvent.Kind.allCases.map(\.rawValue.count).max() ?? 0
         let columns =
-            [(UTCTime(time)?.description ?? "?").padded(to: UTCTime.width), kind.printable.padded(to: width)]
-            + (namesVGPU ? [(vgpu ?? "-").printable.padded(to: "\(InstanceID())".count)] : []) + [message.printable]
+            [(UTCTime(time)?.description ?? "?").padded(to: UTCTime.width), kind.excerpt.padded(to: width)]
+            + (namesVGPU ? [(vgpu ?? "-").excerpt.padded(to: "\(InstanceID())".count)] : []) + [message.excerpt]
         return columns.joined(separator: "  ")
     }
 }
 
 extension ControlEvents {
-    fileprivate var jsonLines: [String] {
-        let events = events.map { event in
-            let members: JSON = [
+    fileprivate var json: [JSON] {
+        let events: [JSON] = events.map { event in
+            [
                 "number": JSON(event.number), "time": .number(event.time), "kind": .string(event.kind),
                 "message": .string(event.message),
             ]
-            return members.text
         }
-        return (lost > 0 ? [(["lost": JSON(lost)] as JSON).text] : []) + events
+        return (lost > 0 ? [["lost": JSON(lost)]] : []) + events
     }
 
     /// Time, kind and message of each, in columns.
     var lines: [String] {
         let width = ControlEvent.Kind.allCases.map(\.rawValue.count).max() ?? 0
         func line(_ time: String, _ kind: String, _ message: String) -> String {
-            "\(time.padded(to: UTCTime.width))  \(kind.printable.padded(to: width))  \(message.printable)"
+            "\(time.padded(to: UTCTime.width))  \(kind.excerpt.padded(to: width))  \(message.excerpt)"
         }
         let lost = lost > 0 ? [line("…", "…", "\(lost) events are not kept any more.")] : []
         return lost + events.map { line(UTCTime($0.time)?.description ?? "?", $0.kind, $0.message) }

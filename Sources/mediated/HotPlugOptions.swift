@@ -1,4 +1,5 @@
 import ArgumentParser
+import Linux
 import QMP
 
 /// Which virtual machine a command is for.
@@ -10,10 +11,13 @@ struct HotPlugOptions: ParsableArguments {
 
     /// Connects to the virtual machine and does something with it.
     ///
-    /// - Parameter force: what `--force` would do, for refusals that it overrides.
-    func withMachine<Result>(force: String, _ body: (HotPlug) throws -> Result) throws -> Result {
+    /// - Parameters:
+    ///   - force: what `--force` would do, for refusals that it overrides.
+    ///   - seconds: how long the guest may take; QEMU itself has a minute besides.
+    func withMachine<Result>(force: String, seconds: Int, _ body: (HotPlug) throws -> Result) throws -> Result {
         do {
-            return try body(HotPlug(QMPClient(connectingTo: qmp)))
+            let end = Deadline(milliseconds: Int32((seconds + 60) * 1000))
+            return try body(HotPlug(QMPClient(connectingTo: qmp, end: end)))
         } catch let error as QMPError {
             throw Failure(error)
         } catch let error as HotPlugError {
@@ -40,9 +44,9 @@ extension Failure {
             case .cannotConnect(_, .noSuchFileOrDirectory), .cannotConnect(_, .notDirectory): .noInput
             case .cannotConnect(_, .permissionDenied): .noPermission
             case .cannotConnect(_, .fileNameTooLong): .usage
-            case .cannotConnect, .noGreeting, .timedOut, .closed: .unavailable
+            case .cannotConnect, .noGreeting, .timedOut, .tookTooLong, .closed: .unavailable
             case .connection: .io
-            case .malformed: .protocol
+            case .malformed, .noMonitor: .protocol
             case .refused: .software
             }
         self.init(status, error.description)

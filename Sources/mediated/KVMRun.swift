@@ -75,7 +75,7 @@ struct KVMRun: ParsableCommand {
         } catch let failure as VCPU.Failure {
             throw Failure(.software, failure.description)
         }
-        for trouble in machine.troubles { StandardError.print(trouble.printable) }
+        for trouble in machine.troubles { StandardError.print(trouble) }
         if statistics { tell(machine.counters) }
         Glibc.exit(Int32(status ?? 0))
     }
@@ -107,13 +107,10 @@ struct KVMRun: ParsableCommand {
     }
 
     private func tell(_ counters: ExitCounters) {
-        StandardError.print(
-            """
-            memory-reads \(counters.memoryReads)
-            memory-writes \(counters.memoryWrites)
-            port-reads \(counters.portReads)
-            port-writes \(counters.portWrites)
-            others \(counters.others)
-            """)
+        StandardError.print("memory-reads \(counters.memoryReads)")
+        StandardError.print("memory-writes \(counters.memoryWrites)")
+        StandardError.print("port-reads \(counters.portReads)")
+        StandardError.print("port-writes \(counters.portWrites)")
+        StandardError.print("others \(counters.others)")
     }
 }

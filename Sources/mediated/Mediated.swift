@@ -22,7 +22,7 @@ struct Mediated: ParsableCommand {
             var command = try parseAsRoot()
             try command.run()
         } catch let failure as Failure {
-            StandardError.print("mediated: \(failure.message.printable)")
+            StandardError.print("mediated: \(failure.message.excerpt)")
             Glibc.exit(failure.status.rawValue)
         } catch {
             exit(withError: error)

@@ -50,7 +50,7 @@ struct MetricsCommand: ParsableCommand {
         if let output {
             try writeFile(Array(page.utf8), to: output, as: "the metrics")
         } else {
-            print(page, terminator: "")
+            Output.print(page: page)
         }
     }
 }

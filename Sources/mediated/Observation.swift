@@ -126,7 +126,7 @@ extension [Observation] {
         var first: Observation.Failure?
         for observation in self {
             guard case .failure(let error) = observation.result else { continue }
-            StandardError.print("mediated: \(observation.watched.name): \(error)".printable)
+            StandardError.print("mediated: \(observation.watched.name): \(error)".excerpt)
             first = first ?? error
         }
         if let first, allSatisfy({ $0.answer == nil }) {

@@ -31,13 +31,11 @@ struct Types: ParsableCommand {
 
     func run() throws {
         // Only a daemon has parents.
-        if parent != nil || dumpjson { return print(try types(daemon.ask(Self.types))) }
-        if let types = try daemon.askIfThere(Self.types) { return print(try self.types(types)) }
-        if json { return print(JSON.array(DeviceCatalog.types.map { .object($0.json) }).prettyText) }
-        let tables = DeviceCatalog.types.map { type in
-            ([type.name, type.summary.indented] + type.table.map(\.indented)).joined(separator: "\n")
-        }
-        print(tables.joined(separator: "\n\n"))
+        if parent != nil || dumpjson { return try tell(daemon.ask(Self.types)) }
+        if let types = try daemon.askIfThere(Self.types) { return try tell(types) }
+        if json { return Output.print(json: .array(DeviceCatalog.types.map { .object($0.json) })) }
+        Output.print(
+            paragraphs: DeviceCatalog.types.map { [$0.name, $0.summary.indented] + $0.table.map(\.indented) })
     }
 
     private static func types(_ client: DaemonClient) throws(DaemonClientError) -> [SupportedType] {
@@ -46,7 +44,7 @@ struct Types: ParsableCommand {
 
     // MARK: The daemon's
 
-    private func types(_ all: [SupportedType]) throws(Failure) -> String {
+    private func tell(_ all: [SupportedType]) throws(Failure) {
         var parents: [String] = []
         for name in all.flatMap({ $0.parents.map(\.parent) }) where !parents.contains(name) { parents.append(name) }
         if let parent {
@@ -56,12 +54,14 @@ struct Types: ParsableCommand {
             }
             parents = [parent]
         }
-        if json { return JSON.array(try all.map { type throws(Failure) in try type.json(of: parents) }).prettyText }
-        if dumpjson { return Self.mdevctl(all, of: parents).prettyText }
-        return parents.map { parent in
-            let lines = all.flatMap { $0.lines(of: parent) }.map(\.indented)
-            return ([parent.printable] + lines).joined(separator: "\n")
-        }.joined(separator: "\n\n")
+        if json {
+            return Output.print(json: .array(try all.map { type throws(Failure) in try type.json(of: parents) }))
+        }
+        if dumpjson { return Output.print(json: Self.mdevctl(all, of: parents)) }
+        Output.print(
+            paragraphs: parents.map { parent in
+                [parent.excerpt] + all.flatMap { $0.lines(of: parent) }.map(\.indented)
+            })
     }
 
     /// As mdevctl does: `[{PARENT: [{TYPE: {"available_instances": …, …}}, …]}]`.
@@ -97,8 +97,8 @@ extension SupportedType {
         // The defaults are the device's: what else an administrator's type sets is not among what the daemon tells.
         let title = name == device ? "Attributes:" : "Attributes, with the defaults of \(device):"
         let table = catalogued?.table ?? []
-        let options = table.isEmpty ? [] : [title.printable] + table.map(\.indented)
-        return [name.printable] + (facts.compactMap { $0?.printable } + options).map(\.indented)
+        let options = table.isEmpty ? [] : [title.excerpt] + table.map(\.indented)
+        return [name.excerpt] + (facts.compactMap { $0?.excerpt } + options).map(\.indented)
     }
 
     /// What a catalogued type has, and what only the daemon knows.

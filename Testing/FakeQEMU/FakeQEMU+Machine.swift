@@ -41,15 +41,21 @@ extension FakeQEMU {
         ["return": .array(types.map { ["name": .string($0), "type": .string($1)] })]
     }
 
-    /// `vgpu0`, with a memory BAR of 16 MiB and one of 4 KiB.
-    public static let display: JSON = [
-        "qdev_id": "vgpu0", "bus": 1, "slot": 0, "function": 0,
-        "regions": [
-            ["bar": 0, "type": "memory", "size": 0x100_0000, "prefetch": true],
-            ["bar": 1, "type": "io", "size": 16],
-            ["bar": 2, "type": "memory", "size": 4096, "prefetch": false],
-        ],
-    ]
+    /// `vgpu0`, with a memory BAR of 16 MiB and one of 4 KiB, which the guest has enabled.
+    public static let display = display(memory: 0xc000_0000, registers: 0xc100_0000)
+    /// The same before the guest has.
+    public static let newDisplay = display(memory: -1, registers: -1)
+
+    private static func display(memory: Int, registers: Int) -> JSON {
+        [
+            "qdev_id": "vgpu0", "bus": 1, "slot": 0, "function": 0,
+            "regions": [
+                ["bar": 0, "type": "memory", "size": 0x100_0000, "prefetch": true, "address": JSON(memory)],
+                ["bar": 1, "type": "io", "size": 16, "address": -1],
+                ["bar": 2, "type": "memory", "size": 4096, "prefetch": false, "address": JSON(registers)],
+            ],
+        ]
+    }
 
     /// A port with windows of 32 MiB and 2 MiB, or others.
     public static func port(holding devices: JSON, prefetchable: Int = 32 << 20, other: Int = 2 << 20) -> JSON {

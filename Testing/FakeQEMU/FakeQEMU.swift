@@ -5,7 +5,7 @@ import Synchronization
 /// A monitor that answers by a table, to one client after the other, on a thread of its own.
 public final class FakeQEMU: Sendable {
     private let listener: UnixListener
-    private let greeting: String
+    private let greeting: String?
     private let answers: [String: [JSON]]
     private let asked = Mutex<[JSON]>([])
     private let isEnding = Atomic<Bool>(false)
@@ -14,11 +14,11 @@ public final class FakeQEMU: Sendable {
     /// Begins to listen.
     ///
     /// - Parameters:
-    ///   - greeting: sent to whoever connects, as it is.
+    ///   - greeting: sent to whoever connects, as it is; nil: whoever connects is hung up on.
     ///   - answers: the messages that a command leads to, by its name, or by its name and `path`, or by its name and
-    ///     `implements`, with a space between. A result or error gets the command's identifier. No message at all: the
+    ///     `implements`, with a space between; by its name and a number from that many of its kind on. A result or error gets the command's identifier. No message at all: the
     ///     connection is closed. What is not in the table, and is not `qmp_capabilities`, is an unknown command.
-    public init(at path: String, greeting: String = FakeQEMU.greeting, answers: [String: [JSON]] = [:]) throws {
+    public init(at path: String, greeting: String? = FakeQEMU.greeting, answers: [String: [JSON]] = [:]) throws {
         listener = try UnixListener(path: path)
         self.greeting = greeting
         self.answers = answers
@@ -52,6 +52,7 @@ public final class FakeQEMU: Sendable {
         try loop.dispatch(milliseconds: -1)
         loop.unwatch(token)
         guard let socket = try listener.accept() else { return }
+        guard let greeting else { return }
         try socket.send(Array(greeting.utf8).span.bytes)
         var incoming = try LineBuffer(limit: 1 << 16)
         var descriptors = ReceivedDescriptors()
@@ -60,7 +61,8 @@ public final class FakeQEMU: Sendable {
                 from: socket, until: Deadline(milliseconds: -1), descriptors: &descriptors)
             let request = try JSON(parsing: line)
             asked.withLock { $0.append(request) }
-            let messages = answer(to: request)
+            let count = requests(request["execute"]?.string ?? "").count
+            let messages = answer(to: request, number: count)
             guard !messages.isEmpty else { return }
             for message in messages {
                 try socket.send(Array((message.text + "\r\n").utf8).span.bytes)
@@ -68,11 +70,13 @@ public final class FakeQEMU: Sendable {
         }
     }
 
-    private func answer(to request: JSON) -> [JSON] {
+    private func answer(to request: JSON, number: Int) -> [JSON] {
         let command = request["execute"]?.string ?? ""
         let argument = request["arguments"]?["path"]?.string ?? request["arguments"]?["implements"]?.string
         let messages: [JSON] =
-            if let messages = answers["\(command) \(argument ?? "")"] ?? answers[command] {
+            if let messages = answers["\(command) \(argument ?? "")"] ?? answers["\(command) \(number)"]
+                ?? answers[command]
+            {
                 messages
             } else if command == "qmp_capabilities" {
                 [["return": [:]]]

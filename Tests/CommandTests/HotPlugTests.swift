@@ -30,7 +30,8 @@ import VFIOUser
         try withQEMU(FakeQEMU.machine) { qemu in
             // A relative path: QEMU has a folder of its own.
             let outcome = try mediated("attach", "socket")
-            #expect(outcome.output == "id        vgpu0\nbus       rp\naddress   01:00.0\n")
+            #expect(
+                outcome.output == "id       vgpu0\nbus      rp\naddress  01:00.0\nguest    has enabled it\n")
             #expect(outcome.status == 0 && outcome.errors.isEmpty)
             #expect(qemu.requests("device_add").map { $0["socket"]?["path"] } == [.string(device.socket)])
         }
@@ -39,9 +40,25 @@ import VFIOUser
     @Test func aDeviceThatNoBusHasYetIsAttachedAllTheSame() throws {
         let device = try RunningDevice("bochs-display", in: scratch)
         try withQEMU(FakeQEMU.machine) { _ in
-            let outcome = try mediated("attach", device.socket, "--id", "gpu-1.a_B", "--bus", "br")
+            let outcome = try mediated("attach", device.socket, "--id", "gpu-1.a_B", "--bus", "br", "--timeout", "0")
             #expect(outcome.status == 0)
-            #expect(outcome.output.hasPrefix("id        gpu-1.a_B\nbus       br\naddress   none yet: "))
+            #expect(outcome.output.hasPrefix("id       gpu-1.a_B\nbus      br\naddress  none yet: "))
+        }
+    }
+
+    @Test(arguments: [("running", "it is starting, has no driver for it"), ("paused", "it is not running (paused)")])
+    func aGuestThatHasNotEnabledTheDeviceIsSaidSo(status: String, reason: String) throws {
+        let device = try RunningDevice("bochs-display", in: scratch)
+        let changes: [String: [JSON]] = [
+            "query-pci": [FakeQEMU.buses(port: FakeQEMU.port(holding: [FakeQEMU.newDisplay]))],
+            "query-status": [["return": ["status": .string(status)]]],
+        ]
+        try withQEMU(FakeQEMU.machine.merging(changes) { $1 }) { _ in
+            let outcome = try mediated("attach", device.socket, "--timeout", "1")
+            // It is plugged in: a second attempt would find it in use.
+            #expect(outcome.status == 0 && outcome.errors.isEmpty)
+            #expect(outcome.output.contains("\nguest    has not enabled it"))
+            #expect(outcome.output.contains(reason))
         }
     }
 
@@ -156,12 +173,20 @@ import VFIOUser
         #expect(outcome.status == 76)
         #expect(outcome.errors.hasPrefix("mediated: What came is no message of QMP: "))
         other.end()
+        // A device's own socket, which is in use.
+        let impostor = try Impostor(at: scratch.path("device"))
+        defer { impostor.end() }
+        let wrong = try Command.run(verb, "x", "--qmp", scratch.path("device"))
+        #expect(wrong.status == 76)
+        #expect(wrong.errors.contains("hung up without a greeting: it is no QMP monitor"), "\(wrong.errors)")
     }
 
     @Test(arguments: [
         ["attach", "/x"], ["attach", "", "--qmp", "/x"], ["attach", "/x", "--qmp", "/x", "--id", ""],
         ["attach", "/x", "--qmp", "/x", "--id", "0x"], ["attach", "/x", "--qmp", "/x", "--id", "a b"],
-        ["attach", "/x", "--qmp", "/x", "--id", "é"], ["detach", "x"],
+        ["attach", "/x", "--qmp", "/x", "--id", "é"], ["attach", "/x", "--qmp", "/x", "--timeout=-1"],
+        ["attach", "/x", "--qmp", "/x", "--timeout", "3601"],
+        ["detach", "x"],
         ["detach", "x", "--qmp", "/x", "--timeout", "0"],
         ["detach", "x", "--qmp", "/x", "--timeout", "3601"],
     ])

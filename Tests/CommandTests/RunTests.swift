@@ -16,7 +16,7 @@ import Testing
         let info = try Command.run("info", device.socket)
         #expect(info.status == 0)
         #expect(
-            info.output.contains("type      bochs-display\noptions   vram=4M edid=off\nsocket    \(device.socket)\n"))
+            info.output.contains("type     bochs-display\noptions  vram=4M edid=off\nsocket   \(device.socket)\n"))
         let json = try JSON(parsing: Command.run("info", device.socket, "--json").output)
         #expect(json["type"] == "bochs-display")
         #expect(json["clientConnected"] == false)

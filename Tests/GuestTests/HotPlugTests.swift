@@ -25,7 +25,9 @@ extension GuestTests {
             let attached = try mediated("attach", display.socket, machine)
             #expect(attached.status == 0 && attached.errors.isEmpty, "\(attached)")
             let (bus, address) = type == "q35" ? ("rp", "01:00.0") : ("pci.0", "00:02.0")
-            #expect(attached.output == "id        vgpu0\nbus       \(bus)\naddress   \(address)\n")
+            #expect(
+                attached.output
+                    == "id       vgpu0\nbus      \(bus)\naddress  \(address)\nguest    has enabled it\n")
             let found = "until grep -q bochs /proc/fb; do sleep 0.1; done"
             #expect(try machine.run("timeout 60 sh -c '\(found)'").status == 0)
             #expect(try machine.run("cat /sys/bus/pci/devices/0000:\(address)/vendor").output == "0x1234")
@@ -51,7 +53,8 @@ extension GuestTests {
             let exerciser = try VirtualDevice("exerciser")
             let machine = try Machine(devices: [Self.port], boot: Lab.boot("6.1"))
             try machine.awaitReady()
-            #expect(try mediated("attach", exerciser.socket, machine, "--id", "exerciser").status == 0)
+            #expect(
+                try mediated("attach", exerciser.socket, machine, "--id", "exerciser", "--timeout", "0").status == 0)
             let detached = try mediated("detach", "exerciser", machine)
             #expect(detached.status == 69 && detached.errors.contains("MSI-X"), "\(detached)")
             #expect(try machine.run("cat /sys/bus/pci/devices/0000:01:00.0/class").output == "0xff0000")
@@ -61,12 +64,42 @@ extension GuestTests {
             let display = try VirtualDevice("bochs-display")
             let machine = try Machine(devices: ["pcie-root-port,id=rp"], boot: Lab.boot("6.1"))
             try machine.awaitReady()
-            let attached = try mediated("attach", display.socket, machine)
+            let attached = try mediated("attach", display.socket, machine, "--timeout", "0")
             #expect(attached.status == 0)
             #expect(attached.errors.contains("it needs 16M of prefetchable and 4K of other"), "\(attached)")
             // The guest's own word.
             let refused = "until dmesg | grep -q \"01:00.0: BAR 0.*failed to assign\"; do sleep 0.1; done"
             #expect(try machine.run("timeout 60 sh -c '\(refused)'").status == 0)
+        }
+
+        /// As early in a boot, or in a guest that hangs: QEMU has the device, the guest doesn't know.
+        @Test func aGuestWhoseHotPlugDriverIsAwayHasNotEnabledIt() throws {
+            let display = try VirtualDevice("bochs-display")
+            let machine = try Machine(
+                devices: [Self.port], boot: Lab.boot("6.1"),
+                machine: Machine.sharing("q35") + ["-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"])
+            try machine.awaitReady()
+            let driver = "/sys/bus/pci_express/drivers/pciehp"
+            let unbind = "for x in \(driver)/*:*; do echo ${x##*/} >\(driver)/unbind; done"
+            #expect(try machine.run(unbind).status == 0)
+            let attached = try mediated("attach", display.socket, machine, "--timeout", "2")
+            #expect(attached.status == 0 && attached.errors.isEmpty, "\(attached)")
+            #expect(attached.output.contains("\nguest    has not enabled it within 2 s: "), "\(attached)")
+            #expect(try machine.run("grep -q bochs /proc/fb").status != 0)
+        }
+
+        @Test func aMachineThatIsPausedMayEnableItLater() throws {
+            let display = try VirtualDevice("bochs-display")
+            let machine = try Machine(devices: [Self.port], boot: Lab.boot("6.1"))
+            try machine.awaitReady()
+            try machine.execute("stop")
+            let attached = try mediated("attach", display.socket, machine)
+            #expect(attached.status == 0 && attached.errors.isEmpty, "\(attached)")
+            #expect(
+                attached.output.contains("\nguest    has not enabled it: it is not running (paused)"), "\(attached)")
+            try machine.execute("cont")
+            let found = "until grep -q bochs /proc/fb; do sleep 0.1; done"
+            #expect(try machine.run("timeout 60 sh -c '\(found)'").status == 0)
         }
 
         @Test func aMachineWithPrivateMemoryTakesNoDevice() throws {
@@ -75,7 +108,7 @@ extension GuestTests {
             try machine.execute("query-status")
             let attached = try mediated("attach", display.socket, machine)
             #expect(attached.status == 69 && attached.errors.contains("'pc.ram' is private"), "\(attached)")
-            #expect(try mediated("attach", display.socket, machine, "--force").status == 0)
+            #expect(try mediated("attach", display.socket, machine, "--force", "--timeout", "0").status == 0)
         }
 
         @Test func aMachineThatMigratesTakesNoDevice() throws {
@@ -90,7 +123,7 @@ extension GuestTests {
                 try machine.execute("query-migrate")["status"] == "cancelled" ? true : nil
             }
             #expect(isOver == true)
-            #expect(try mediated("attach", display.socket, machine).status == 0)
+            #expect(try mediated("attach", display.socket, machine, "--timeout", "0").status == 0)
         }
 
         @Test func aGuestWithoutASystemGivesNothingUp() throws {

@@ -27,7 +27,15 @@ import SeededRandom
 
     @Test func whatMustBeEscapedIsEscaped() {
         #expect(
-            JSON.string("\"\\/\u{8}\u{1F}\r\t\0é𝄞\u{7F}").text == "\"\\\"\\\\/\\u0008\\u001f\\r\\t\\u0000é𝄞\u{7F}\"")
+            JSON.string("\"\\/\u{8}\u{1F}\r\t\0é𝄞").text == "\"\\\"\\\\/\\u0008\\u001f\\r\\t\\u0000é𝄞\"")
+    }
+
+    /// DEL, C1, a right-to-left override, a line separator, and a tag outside the basic plane.
+    @Test func whatIsNotPrintableIsEscaped() throws {
+        let value: JSON = ["\u{7F}\u{9B}": "\u{202E}\u{2028}\u{E0001}"]
+        #expect(value.text == #"{"\u007f\u009b":"\u202e\u2028\udb40\udc01"}"#)
+        #expect(value.prettyText.unicodeScalars.allSatisfy { $0 == "\n" || (" "..."~").contains($0) })
+        #expect(try JSON(parsing: value.text) == value)
     }
 
     @Test(

@@ -37,7 +37,7 @@ import Testing
             text(.gauge([Metric([MetricLabel("l", odd)], 1)]), help: "x\\y\nz\"") == """
                 # HELP name x\\\\y\\nz"
                 # TYPE name gauge
-                name{l="a\\\\b\\"c\\nd\u{0}é\r"} 1
+                name{l="a\\\\b\\"c\\nd\u{FFFD}é\u{FFFD}"} 1
 
                 """)
     }

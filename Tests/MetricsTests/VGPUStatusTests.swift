@@ -176,11 +176,13 @@ import Testing
         #expect(VGPUStatistics(["latency": large]).latency?.buckets.map(\.count) == [2])
     }
 
-    @Test func textsOfAProcessAreShortAndOfOneLine() {
+    @Test func textsOfAProcessAreShortAndPrintable() {
         let answer = VGPUStatus.Answer(
-            type: "a\nb\u{1b}", name: String(repeating: "x", count: 1_000_000), hasClient: false,
+            type: "a\nb\u{1b}\u{9b}\u{202e}", name: String(repeating: "x", count: 1_000_000), hasClient: false,
             statistics: VGPUStatistics([:]))
-        #expect(answer.type == "a\u{FFFD}b\u{FFFD}")
         #expect(answer.name?.count == 200)
+        let page = VGPUStatus.page(of: [VGPUStatus(vgpu: "/run/\u{7f}", answer: answer)])
+        #expect(page.contains(#"{vgpu="/run/\#u{FFFD}",type="a\nb\#u{FFFD}\#u{FFFD}\#u{FFFD}"}"#))
+        #expect(page.unicodeScalars.allSatisfy { $0 == "\n" || $0.properties.generalCategory != .control })
     }
 }

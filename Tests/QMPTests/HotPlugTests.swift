@@ -28,7 +28,7 @@ import Testing
             #expect(attachment.id == "vgpu0" && attachment.bus == "rp")
             let function = try #require(attachment.function)
             #expect((function.bus, function.device, function.function) == (1, 0, 0))
-            #expect(function.shortage == nil)
+            #expect(function.shortage == nil && function.isEnabled && attachment.guest == .enabled)
             let expected: JSON = [
                 "driver": "vfio-user-pci", "id": "vgpu0", "bus": "rp", "socket": ["type": "unix", "path": "/run/vgpu"],
             ]
@@ -38,7 +38,7 @@ import Testing
 
     @Test func theChosenIdentifierAndBusAreTaken() throws {
         try withMachine(occupied()) { machine, qemu throws in
-            let attachment = try machine.attach(socket: "/run/other", id: "gpu", bus: "br")
+            let attachment = try machine.attach(socket: "/run/other", id: "gpu", bus: "br", milliseconds: 0)
             #expect(attachment.id == "gpu" && attachment.bus == "br" && attachment.function == nil)
             #expect(qemu.requests("device_add").first?["bus"] == "br")
         }
@@ -49,7 +49,7 @@ import Testing
             "rp": "child<pcie-root-port>", "vgpu0": "child<vfio-user-pci>", "vgpu1": "child<nvme>",
         ])
         try withMachine(machine(["qom-list /machine/peripheral": [list]])) { machine, _ throws in
-            #expect(try machine.attach(socket: "/run/vgpu").id == "vgpu2")
+            #expect(try machine.attach(socket: "/run/vgpu", milliseconds: 0).id == "vgpu2")
         }
     }
 
@@ -144,6 +144,39 @@ import Testing
                 needed: .init(prefetchable: 16 << 20, other: 4096),
                 available: .init(prefetchable: prefetchable, other: other))
             #expect(function.shortage == (isShort ? shortage : nil))
+        }
+    }
+
+    @Test func aGuestThatEnablesTheDeviceLaterIsWaitedFor() throws {
+        let changes = [
+            "query-pci": [FakeQEMU.buses(port: FakeQEMU.port(holding: [FakeQEMU.newDisplay]))],
+            "query-pci 3": [FakeQEMU.buses(port: FakeQEMU.port(holding: [FakeQEMU.display]))],
+        ]
+        try withMachine(machine(changes)) { machine, qemu throws in
+            #expect(try machine.attach(socket: "/run/vgpu", milliseconds: 60_000).guest == .enabled)
+            #expect(qemu.requests("query-pci").count == 3)
+        }
+    }
+
+    @Test func aGuestThatEnablesNothingIsNotWaitedForForever() throws {
+        let port = FakeQEMU.port(holding: [FakeQEMU.newDisplay])
+        try withMachine(machine(["query-pci": [FakeQEMU.buses(port: port)]])) { machine, _ throws in
+            let attachment = try machine.attach(socket: "/run/vgpu", milliseconds: 20)
+            #expect(attachment.guest == .notEnabled(milliseconds: 20, status: "running"))
+            #expect(attachment.function?.isEnabled == false)
+        }
+    }
+
+    @Test(arguments: ["prelaunch", "paused", "suspended"])
+    func aGuestThatStandsStillIsNotWaitedFor(status: String) throws {
+        let changes: [String: [JSON]] = [
+            "query-pci": [FakeQEMU.buses(port: FakeQEMU.port(holding: [FakeQEMU.newDisplay]))],
+            "query-status": [["return": ["status": .string(status)]]],
+        ]
+        try withMachine(machine(changes)) { machine, qemu throws in
+            let attachment = try machine.attach(socket: "/run/vgpu", milliseconds: 3_600_000)
+            #expect(attachment.guest == .notEnabled(milliseconds: 3_600_000, status: status))
+            #expect(qemu.requests("query-pci").count == 1)
         }
     }
 

@@ -89,6 +89,15 @@ import Testing
         #expect(tooLong?.description.contains("too long") == true)
     }
 
+    /// A vfio-user server that is in use, a control socket with too many clients, anything.
+    @Test func whoHangsUpWithoutAGreetingIsNoMonitor() throws {
+        try withFakeQEMU(greeting: nil) { _, path throws in
+            let error = #expect(throws: QMPError.self) { try QMPClient(connectingTo: path) }
+            #expect(error == .noMonitor(path: path))
+            #expect(error?.description.contains("is no QMP monitor") == true)
+        }
+    }
+
     @Test func aMonitorThatServesAnotherClientIsNotWaitedForForever() throws {
         // Connected in the backlog, and nobody accepts.
         let listener = try UnixListener(path: temporaryPath())
@@ -152,6 +161,25 @@ import Testing
         }
     }
 
+    @Test func aQEMUThatSendsEventsWithoutEndIsNotListenedToForever() throws {
+        let events = [JSON](repeating: FakeQEMU.event("STOP"), count: 1 << 17)
+        try withFakeQEMU(["stop": events]) { _, path throws in
+            let client = try QMPClient(connectingTo: path, milliseconds: 100)
+            #expect(throws: QMPError.timedOut(command: "stop", milliseconds: 100)) { try client.execute("stop") }
+        }
+    }
+
+    /// Each of its answers is in time, and they would be asked for without end.
+    @Test func allCommandsTogetherHaveALimit() throws {
+        try withFakeQEMU(["stop": [["return": [:]]]]) { _, path throws in
+            let client = try QMPClient(connectingTo: path, end: Deadline(milliseconds: 200))
+            let error = #expect(throws: QMPError.self) {
+                while true { try client.execute("stop") }
+            }
+            #expect(error == .tookTooLong(command: "stop"))
+        }
+    }
+
     @Test func aQEMUThatEndsIsSaidSo() throws {
         try withFakeQEMU(["quit": [], "stop": [["return": [:]]]]) { _, path throws in
             let client = try QMPClient(connectingTo: path)
@@ -163,7 +191,7 @@ import Testing
 
 /// Runs `body` beside a fake QEMU, with the path of its monitor.
 func withFakeQEMU(
-    _ answers: [String: [JSON]] = [:], greeting: String = FakeQEMU.greeting,
+    _ answers: [String: [JSON]] = [:], greeting: String? = FakeQEMU.greeting,
     _ body: (FakeQEMU, String) throws -> Void
 ) throws {
     let path = temporaryPath()

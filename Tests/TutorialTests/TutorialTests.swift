@@ -6,10 +6,10 @@ import Testing
     private static let root = URL(fileURLWithPath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 
-    /// Every Swift file of the two devices that the tutorial builds, by its path.
+    /// Every Swift file of the two devices that the tutorial builds and of the program that serves one, by its path.
     private static func sources() throws -> [String: String] {
         var sources: [String: String] = [:]
-        for folder in ["Examples/TutorialDevice", "Sources/Devices/SerialCard"] {
+        for folder in ["Examples/TutorialDevice", "Examples/TutorialServer", "Sources/Devices/SerialCard"] {
             for name in try FileManager.default.contentsOfDirectory(atPath: root.appendingPathComponent(folder).path)
             where name.hasSuffix(".swift") {
                 let path = "\(folder)/\(name)"

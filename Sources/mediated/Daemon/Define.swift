@@ -33,7 +33,7 @@ struct Define: ParsableCommand {
         let made = try daemon.ask { client throws(DaemonClientError) in
             try client.post("/v1/vgpus", wanted, as: VGPU.self)
         }
-        if vgpu.id == nil { print(made.uuid.printable) }
+        if vgpu.id == nil { Output.print(made.uuid.excerpt) }
     }
 
     /// The definition of a vGPU that runs without one.

@@ -45,9 +45,9 @@ struct List: ParsableCommand {
             (defined ? vgpu.defined : vgpu.isActive) && (parent ?? vgpu.parent) == vgpu.parent
                 && (id ?? vgpu.uuid) == vgpu.uuid
         }
-        if json { return print(JSON.array(try chosen.map { vgpu throws(Failure) in try vgpu.json }).prettyText) }
-        if dumpjson { return print(try mdevctl(chosen).prettyText) }
-        for line in table(chosen) { print(line) }
+        if json { return Output.print(json: .array(try chosen.map { vgpu throws(Failure) in try vgpu.json })) }
+        if dumpjson { return Output.print(json: try mdevctl(chosen)) }
+        Output.print(table(chosen))
     }
 
     /// As mdevctl does: of the vGPU that was asked for its definition, else `[{PARENT: [{UUID: DEFINITION}, …]}]`.
@@ -64,7 +64,7 @@ struct List: ParsableCommand {
     /// Nothing at all when there is none.
     private func table(_ vgpus: [VGPU]) -> [String] {
         guard !vgpus.isEmpty else { return [] }
-        let rows = vgpus.map { [$0.uuid, $0.parent, $0.type, $0.state, $0.start ?? "-"].map(\.printable) }
+        let rows = vgpus.map { [$0.uuid, $0.parent, $0.type, $0.state, $0.start ?? "-"] }
         let lines = ([["UUID", "PARENT", "TYPE", "STATE", "START"]] + rows).columns()
         guard verbose else { return lines }
         return [lines[0]] + zip(vgpus, lines.dropFirst()).flatMap { vgpu, line in [line] + details(of: vgpu) }
@@ -75,6 +75,6 @@ struct List: ParsableCommand {
         if let socket = vgpu.socket { lines.append("socket \(socket)") }
         if let pid = vgpu.pid { lines.append("process \(pid)") }
         if let owner = vgpu.owner { lines.append("owner \(owner)") }
-        return lines.map { "  \($0.printable)" }
+        return lines.map { "  \($0.excerpt)" }
     }
 }

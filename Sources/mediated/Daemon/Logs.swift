@@ -35,7 +35,7 @@ struct Logs: ParsableCommand {
         try daemon.ask { client throws(DaemonClientError) in
             var log: LogLines = try client.get("/v1/vgpus/\(id)/log?lines=\(lines)")
             while true {
-                for line in log.lines { print(line.printable) }
+                for line in log.lines { Output.print(line.excerpt) }
                 guard follow else { return }
                 // Whoever follows wants to see it at once.
                 fflush(nil)

@@ -36,7 +36,7 @@ struct Show: ParsableCommand {
             members["log"] = .array(log.map(JSON.string))
             if let info { members["clientConnected"] = .bool(info.clientConnected) }
             if let info { members["uptimeSeconds"] = .number(info.uptimeSeconds) }
-            return print(JSON.object(members).prettyText)
+            return Output.print(json: .object(members))
         }
         let attributes = vgpu.sortedAttributes.map(\.word).joined(separator: " ")
         var rows = [
@@ -56,9 +56,9 @@ struct Show: ParsableCommand {
             rows.append(["client", info.clientConnected ? "connected" : "none"])
             rows.append(["uptime", "\(Int(info.uptimeSeconds)) s"])
         }
-        for line in rows.map({ $0.map(\.printable) }).columns() { print(line) }
+        Output.print(rows.columns())
         guard !log.isEmpty else { return }
-        print("log")
-        for line in log { print("  \(line.printable)") }
+        Output.print("log")
+        Output.print(log.map { "  \($0.excerpt)" })
     }
 }

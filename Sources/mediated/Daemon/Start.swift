@@ -52,7 +52,7 @@ struct Start: ParsableCommand {
     }
 
     private func tell(_ vgpu: VGPU, isNew: Bool) throws(Failure) {
-        if json { print(try vgpu.json.prettyText) } else if isNew { print(vgpu.uuid.printable) }
+        if json { Output.print(json: try vgpu.json) } else if isNew { Output.print(vgpu.uuid.excerpt) }
     }
 }
 

@@ -48,13 +48,15 @@ extension VGPU.Owner: CustomStringConvertible {
 }
 
 extension [[String]] {
-    /// Lines with what stands below each other in columns, each as wide as needed; the last one ends where it ends.
+    /// Lines with what stands below each other in columns, each as wide as needed; the last one ends where it ends. Of each cell
+    /// there is its excerpt.
     func columns() -> [String] {
-        let count = map(\.count).max() ?? 0
+        let rows = map { $0.map(\.excerpt) }
+        let count = rows.map(\.count).max() ?? 0
         let widths = (0..<count).map { column in
-            reduce(0) { width, row in Swift.max(width, row.indices.contains(column) ? row[column].count : 0) }
+            rows.reduce(0) { width, row in Swift.max(width, row.indices.contains(column) ? row[column].count : 0) }
         }
-        return map { row in
+        return rows.map { row in
             row.enumerated().map { $0.offset == row.count - 1 ? $0.element : $0.element.padded(to: widths[$0.offset]) }
                 .joined(separator: "  ")
         }

@@ -4,7 +4,7 @@ import VFIO
 /// For people: the form of `lspci -vv`, and what only vfio-user has in the same manner.
 extension Findings {
     /// - Parameter name: what the device is called, where `lspci` says the slot.
-    func text(of name: String, withBytes: Bool) -> String {
+    func lines(of name: String, withBytes: Bool) -> [String] {
         let heading = configuration?.heading ?? "Device that is no PCI device, or shows no configuration space"
         var lines = [serverLine, deviceLine] + (configuration?.headerLines ?? [])
         lines += regions.flatMap(self.lines)
@@ -13,7 +13,7 @@ extension Findings {
         lines += migrationLines
         lines += problems.map { "Problem: \($0)" }
         let dump = withBytes ? configuration?.space.dump ?? [] : []
-        return (["\(name.printable) \(heading)"] + lines.map { "\t\($0)" } + dump).joined(separator: "\n")
+        return ["\(name.excerpt) \(heading)"] + lines.map { "\t\($0)" } + dump
     }
 
     private var serverLine: String {

@@ -44,6 +44,10 @@ struct Inspect: ParsableCommand {
         } catch {
             throw Failure(error, socket, purpose: "inspected")
         }
-        print(json ? findings.json.prettyText : findings.text(of: socket, withBytes: hex))
+        if json {
+            Output.print(json: findings.json)
+        } else {
+            Output.print(findings.lines(of: socket, withBytes: hex))
+        }
     }
 }

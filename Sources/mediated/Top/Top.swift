@@ -62,7 +62,7 @@ struct Top: ParsableCommand {
             for index in lookouts.indices { lookouts[index].look(milliseconds: Self.patience) }
         }
         let vgpus = lookouts.flatMap(\.vgpus)
-        for line in TopTable(rows: vgpus.map(TopRow.init)).lines() { print(line) }
+        Output.print(TopTable(rows: vgpus.map(TopRow.init)).lines())
         try vgpus.compactMap(\.now).tellFailures()
     }
 }

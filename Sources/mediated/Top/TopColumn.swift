@@ -34,8 +34,8 @@ enum TopColumn: String, CaseIterable {
     /// What stands in a row.
     func cell(_ row: TopRow) -> Cell {
         switch self {
-        case .vgpu: .text(row.vgpu.printable)
-        case .type: .text(row.type.map(\.printable) ?? "-")
+        case .vgpu: .text(row.vgpu.excerpt)
+        case .type: .text(row.type.map(\.excerpt) ?? "-")
         case .state: .text(row.state.rawValue)
         case .accesses: .number(row.accesses, .count)
         case .ringAccesses: .number(row.ringAccesses, .count)

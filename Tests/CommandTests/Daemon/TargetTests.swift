@@ -16,7 +16,7 @@ import VFIOUser
     @Test func infoAndStatisticsComeByTheDaemon() throws {
         let vgpu = try daemon.started("exerciser")
         let socket = try #require(vgpu.socket)
-        #expect(try daemon.output("info", vgpu.uuid).contains("\nsocket    \(socket)\n"))
+        #expect(try daemon.output("info", vgpu.uuid).contains("\nsocket   \(socket)\n"))
         let info = try JSON(parsing: daemon.output("info", vgpu.uuid, "--json"))
         #expect(info["name"] == .string(vgpu.uuid) && info["process"]?.int == vgpu.pid.map { Int($0) })
         #expect(try daemon.output("statistics", vgpu.uuid).contains("messages 0\n"))
@@ -80,7 +80,7 @@ import VFIOUser
         let socket = try #require(daemon.vgpu(uuid).socket)
         let qemu = try FakeQEMU(at: qmp, answers: FakeQEMU.machine)
         defer { qemu.end() }
-        #expect(try daemon.output("attach", uuid, "--qmp", qmp).hasPrefix("id        vgpu0\n"))
+        #expect(try daemon.output("attach", uuid, "--qmp", qmp).hasPrefix("id       vgpu0\n"))
         #expect(qemu.requests("device_add").map { $0["socket"]?["path"] } == [.string(socket)])
         // This QEMU has no such device plugged, as far as it says; it is asked for the right one.
         let outcome = try daemon.run("detach", uuid, "--qmp", qmp)

@@ -1,0 +1,41 @@
+import JSON
+import Text
+
+/// Standard output. All that a command prints goes through here, so that nothing of what others wrote reaches the terminal as it
+/// is: names, options and events of a device, answers of a daemon or of QEMU, paths.
+enum Output {
+    /// Prints one line; tabs indent.
+    static func print(_ line: String) {
+        let pieces = line.split(separator: "\t", omittingEmptySubsequences: false)
+        Swift.print(pieces.map { String($0).printable }.joined(separator: "\t"))
+    }
+
+    static func print(_ lines: [String]) {
+        for line in lines { print(line) }
+    }
+
+    /// Prints lines that belong together, with an empty one between them and the next.
+    static func print(paragraphs: [[String]]) {
+        print(Array(paragraphs.joined(separator: [""])))
+    }
+
+    /// Prints a value for programs, on as many lines as it has members; or on one.
+    static func print(json value: JSON, onOneLine: Bool = false) {
+        Swift.print(onOneLine ? value.text : value.prettyText)
+    }
+
+    /// Prints a page of metrics, in which nothing unprintable is.
+    static func print(page: String) {
+        Swift.print(page, terminator: "")
+    }
+}
+
+extension String {
+    /// The text for one place in a line: printable, with the middle of a long one left out.
+    var excerpt: String {
+        let limit = 1000
+        let scalars = unicodeScalars
+        guard scalars.count > limit else { return printable }
+        return String(scalars.prefix(limit / 2)).printable + " … " + String(scalars.suffix(limit / 2)).printable
+    }
+}

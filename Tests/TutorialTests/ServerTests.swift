@@ -1,0 +1,46 @@
+import Foundation
+import Linux
+import Programs
+import Testing
+import VFIO
+import VFIOUser
+
+/// The tutorial's program, as its reader runs it.
+@Suite struct ServerTests {
+    @Test func theBellIsServedAndRings() throws {
+        let scratch = try Scratch()
+        let socket = scratch.path("bell")
+        let program = Process()
+        program.executableURL = try Program.folder.appendingPathComponent("bell")
+        program.arguments = [socket]
+        try program.run()
+        defer {
+            // It may have inherited that signals which ask to end are blocked.
+            kill(program.processIdentifier, SIGKILL)
+            program.waitUntilExit()
+        }
+        let client = try #require(connect(to: socket, while: program))
+        let pin = try EventFD()
+        try client.setEventFDs([pin], index: .intx)
+        try client.write(UInt32(1), region: RegionIndex.bar0, offset: 0)
+        try client.write(UInt32(1), region: RegionIndex.bar0, offset: 0)
+        #expect(pin.consume() == 1)
+        #expect(try client.read(UInt32.self, region: RegionIndex.bar0, offset: 4) == 2)
+        #expect(try client.read(UInt32.self, region: RegionIndex.bar0, offset: 4) == 0)
+    }
+
+    @Test func aSocketIsAskedFor() throws {
+        let outcome = try Program.run(Program.folder.appendingPathComponent("bell"), [])
+        #expect(outcome.status == 64)
+        #expect(outcome.output == "usage: bell SOCKET\n")
+    }
+
+    /// The program says nothing when it serves: only its socket tells.
+    private func connect(to socket: String, while program: Process) -> Client? {
+        while program.isRunning {
+            if let client = try? Client(path: socket) { return client }
+            _ = poll(nil, 0, 10)
+        }
+        return nil
+    }
+}
