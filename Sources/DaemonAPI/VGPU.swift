@@ -5,7 +5,7 @@ public struct VGPU: Codable, Equatable, Sendable {
     public var uuid: String
     public var parent: String
     public var type: String
-    /// `stopped`, `starting`, `running`, `restarting` or `failed`.
+    /// `stopped`, `running`, `restarting` or `failed`.
     public var state: String
     /// Whether it outlasts its end.
     public var defined: Bool

@@ -79,6 +79,7 @@ extension MutableRawSpan {
 extension RawSpan {
     /// Loads a register's value.
     func load(_ width: AccessWidth, fromByteOffset offset: Int) -> UInt64 {
+        // SAFETY: the load checks its bounds, and every bit pattern is an integer.
         switch width {
         case .byte: UInt64(unsafeLoadUnaligned(fromByteOffset: offset, as: UInt8.self))
         case .word: UInt64(unsafeLoadUnaligned(fromByteOffset: offset, as: UInt16.self))

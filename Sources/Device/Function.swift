@@ -80,8 +80,10 @@ public final class Function {
         }
     }
 
-    /// Takes over which parts of its BARs the device lets be mapped now. For hypervisors, before they ask for regions, and when
-    /// nobody has mapped anything any more. Memory behind the end of what can be mapped is cleared and given back.
+    /// Asks the device again which parts of its BARs may be mapped, and shows those from now on. Memory that can't be mapped any more is
+    /// cleared and given back.
+    ///
+    /// Hypervisors call it while nobody has anything mapped: before they ask for regions, and when a client has left.
     public func updateMappedParts() {
         for bar in device.bars where slots[bar.layout.index]?.bar.mapped != bar.mapped {
             slots[bar.layout.index] = BARSlot(bar, msix: configuration.msixLayout)

@@ -7,9 +7,21 @@ public struct Quota: Codable, Equatable, Sendable {
     /// 0: as many as they like.
     public var frameRate: Int?
 
+    /// The frame rates that any device can have.
+    public static let frameRates = 0...240
+
     public init(videoMemory: Int? = nil, frameRate: Int? = nil) {
         self.videoMemory = videoMemory
         self.frameRate = frameRate
+    }
+
+    /// Refuses a frame rate that no device can have.
+    public static func check(frameRate: Int) throws(QuotaError) {
+        guard frameRates.contains(frameRate) else {
+            throw QuotaError(
+                "The frame rate can't be \(frameRate): it must be from \(frameRates.lowerBound), for no limit, to "
+                    + "\(frameRates.upperBound).")
+        }
     }
 
     /// Refuses all limits, for a type of device that has none of what they limit.

@@ -62,15 +62,6 @@ enum BaseAddress {
     }
 
     static let romEnable: UInt32 = 1
-
-    /// Whether an address register holds a place on the bus, and not what it has after reset or while software
-    /// finds out its size: the last byte is then the last of a 32-bit space, or the upper half is all ones.
-    static func isAssigned(_ address: UInt64, size: UInt64) -> Bool {
-        guard address != 0 else { return false }
-        let last = address | (size - 1)
-        let upperMask = ~(size - 1) >> 32
-        return last != UInt64(UInt32.max) && address >> 32 != upperMask
-    }
 }
 
 extension BARLayout {
@@ -88,50 +79,5 @@ extension BARLayout {
         case .memory32: 0b0000 | prefetch
         case .memory64: 0b0100 | prefetch
         }
-    }
-}
-
-/// The two spaces in which a bus carries accesses to a function's BARs.
-public enum BusSpace: Sendable {
-    case memory
-    case io
-}
-
-extension ConfigurationSpace {
-    /// Where BAR `index` stands on the bus.
-    ///
-    /// - Returns: nil while the function doesn't decode the BAR's space, while the register holds no
-    ///   address (zero, or the all ones of sizing), and when there is no such BAR.
-    public func barAddress(_ index: Int) -> UInt64? {
-        guard let bar = bars.first(where: { $0.index == index }) else { return nil }
-        return address(of: bar)
-    }
-
-    /// The BAR that an access at `address` hits, and where in it; the lowest of several.
-    public func bar(decoding address: UInt64, space: BusSpace) -> (index: Int, offset: UInt64)? {
-        var hit: (index: Int, offset: UInt64)?
-        for bar in bars where bar.space == .io ? space == .io : space == .memory {
-            guard let base = self.address(of: bar), address >= base, address - base < bar.size else { continue }
-            if let lower = hit, lower.index < bar.index { continue }
-            hit = (bar.index, address - base)
-        }
-        return hit
-    }
-
-    /// Where the expansion ROM stands on the bus; nil while it isn't enabled and decoded, and when there is none.
-    public var romAddress: UInt64? {
-        let register = load(Header.expansionROM, as: UInt32.self)
-        guard romSize != 0, decodesMemory, register & BaseAddress.romEnable != 0 else { return nil }
-        let address = UInt64(register & ~BaseAddress.romEnable)
-        return BaseAddress.isAssigned(address, size: romSize) ? address : nil
-    }
-
-    private func address(of bar: BARLayout) -> UInt64? {
-        guard bar.space == .io ? decodesIO : decodesMemory else { return nil }
-        let register = Header.baseAddress + 4 * bar.index
-        let value =
-            bar.space == .memory64 ? load(register, as: UInt64.self) : UInt64(load(register, as: UInt32.self))
-        let address = value & bar.addressMask
-        return BaseAddress.isAssigned(address, size: bar.size) ? address : nil
     }
 }

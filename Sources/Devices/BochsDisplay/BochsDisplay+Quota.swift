@@ -4,7 +4,6 @@ import Linux
 /// Video memory can grow and shrink while the guest uses it, inside BAR 0, whose size nothing can change.
 extension BochsDisplay {
     static let videoMemoryRange = 1 << 20...256 << 20
-    static let frameRates = 0...240
     /// The unit in which the interface tells the size of its memory, in bytes.
     private static let bank = 1 << 16
 
@@ -35,11 +34,7 @@ extension BochsDisplay {
         let limit = changes.videoMemory ?? videoMemoryLimit
         let frameRate = changes.frameRate ?? frameRate
         try checkVideoMemory(limit)
-        guard Self.frameRates.contains(frameRate) else {
-            throw QuotaError(
-                "The frame rate can't be \(frameRate): it must be from \(Self.frameRates.lowerBound), for no limit, "
-                    + "to \(Self.frameRates.upperBound).")
-        }
+        try Quota.check(frameRate: frameRate)
         self.frameRate = frameRate
         guard limit != videoMemoryLimit else { return }
         videoMemoryLimit = limit

@@ -20,7 +20,7 @@ public final class BochsDisplay: Device {
             .init("resolution", .text, default: "1024x768", help: "The mode that the monitor prefers, up to 8192x8192"),
             .init("refresh", .integer(30...240), default: "60", help: "The preferred mode's frames per second"),
             .init(
-                "frame-rate", .integer(frameRates), default: "0",
+                "frame-rate", .integer(Quota.frameRates), default: "0",
                 help: "How many pictures a second may be read; 0: no limit"),
             .init("edid", .boolean, default: "on", help: "Whether a monitor describes itself to the guest"),
         ])

@@ -215,6 +215,7 @@ extension RawSpan {
     /// - Throws: ``Refusal/unspecified`` when the bytes end before it does.
     func load<Wire: BitwiseCopyable>(_: Wire.Type) throws(Refusal) -> Wire {
         guard byteCount >= MemoryLayout<Wire>.size else { throw .unspecified }
+        // SAFETY: there are bytes enough, and every bit pattern is a structure of integers.
         return unsafeLoadUnaligned(as: Wire.self)
     }
 

@@ -66,7 +66,8 @@ extension CommandProcessor {
         return .sent([.destroyContext(id: id)]) { _ in }
     }
 
-    /// What the renderer doesn't have no context can use; attached is it nevertheless, as Linux does with all that a process opens.
+    /// Gives a context the use of a resource. Linux attaches all that a process opens, 2D resources among them: these the
+    /// renderer doesn't have, and there is nothing to do.
     func attach(_ id: UInt32, toContext context: UInt32) throws(Refusal) -> Progress {
         _ = try requireContext(context)
         guard let host = try resource(id).host else { return .complete }

@@ -4,7 +4,6 @@ import Linux
 /// What pictures may take can grow and shrink while the guest uses it.
 extension VirtioGPU {
     static let videoMemoryRange = 1 << 20...VideoMemory.size
-    static let frameRates = 0...240
 
     public var quota: Quota { Quota(videoMemory: processor.memory.limit, frameRate: processor.frameRate) }
 
@@ -24,11 +23,7 @@ extension VirtioGPU {
             throw QuotaError(
                 "Video memory can't be \(limit) bytes now: the guest's pictures use \(processor.memory.used).")
         }
-        guard Self.frameRates.contains(frameRate) else {
-            throw QuotaError(
-                "The frame rate can't be \(frameRate): it must be from \(Self.frameRates.lowerBound), for no limit, "
-                    + "to \(Self.frameRates.upperBound).")
-        }
+        try Quota.check(frameRate: frameRate)
         if limit != processor.memory.limit { processor.rendering?.change(videoMemory: limit) }
         processor.memory.limit = limit
         processor.frameRate = frameRate

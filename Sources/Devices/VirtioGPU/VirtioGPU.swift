@@ -18,7 +18,7 @@ public final class VirtioGPU: VirtioDevice {
                 "vram", .integer(videoMemoryRange), default: "64M",
                 help: "The most memory that pictures and contexts of 3D may take on the host"),
             .init(
-                "frame-rate", .integer(frameRates), default: "0",
+                "frame-rate", .integer(Quota.frameRates), default: "0",
                 help: "How many pictures a second a head shows, and may be read of it; 0: no limit"),
             .init(
                 "blob", .boolean, default: "off",

@@ -25,8 +25,6 @@ public struct Instance: Equatable, Codable, Sendable {
 
     public enum State: String, Codable, Sendable {
         case stopped
-        /// A device process is being started.
-        case starting
         case running
         /// The device process has died; the next one comes soon.
         case restarting

@@ -1,3 +1,5 @@
+import Device
+
 /// What a vGPU may use of its parent. All of it can change while it runs.
 public struct Limits: Equatable, Codable, Sendable {
     /// In bytes; 0 for a device without video memory.
@@ -8,7 +10,6 @@ public struct Limits: Equatable, Codable, Sendable {
     public var frameRate: Int
 
     public static let weights = 1...10_000
-    public static let frameRates = 0...1000
     /// What a cgroup has that nobody has changed.
     public static let standardWeight = 100
 
@@ -34,7 +35,7 @@ public struct Limits: Equatable, Codable, Sendable {
             switch Name(rawValue: attribute.name) {
             case .videoMemory: limits.videoMemory = try attribute.number(in: 1...Int.max)
             case .weight: limits.weight = try attribute.number(in: Self.weights)
-            case .frameRate: limits.frameRate = try attribute.number(in: Self.frameRates)
+            case .frameRate: limits.frameRate = try attribute.number(in: Quota.frameRates)
             case nil: break
             }
         }

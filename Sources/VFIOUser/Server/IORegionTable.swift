@@ -87,12 +87,14 @@ final class IORegionTable {
         let offset = range.lowerBound + command.offset
         do {
             if command.isWrite {
+                // SAFETY: the bytes are a local number's, and used in the closure only; the width is 8 at most.
                 try withUnsafeBytes(of: &data) { bytes in
                     try session.write(region: bar, offset: offset, bytes.bytes.extracting(first: command.width))
                 }
                 return 0
             }
             data = 0
+            // SAFETY: as above.
             try withUnsafeMutableBytes(of: &data) { bytes in
                 var span = bytes.mutableBytes
                 var part = span._mutatingExtracting(0..<command.width)

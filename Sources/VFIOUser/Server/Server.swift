@@ -12,9 +12,9 @@ public final class Server {
     public struct Configuration {
         /// Never sleep while a client is connected: faster answers for a whole processor.
         public var isPolling = false
-        /// How long a client may make the device's thread wait over one message or event, in milliseconds. It has that
-        /// long to answer the DMA messages that come of it; the device's accesses fail then. And what is left of it to make
-        /// room for the reply: it is disconnected then.
+        /// How long a client may make the device's thread wait over one message or event, in milliseconds: to answer the DMA
+        /// messages that the device sends meanwhile, and then to make room for the reply. When the time is over, the
+        /// device's accesses fail; a client that makes no room is disconnected.
         public var patience: Int32 = 5_000
         /// Who may be a client; nil: whoever may open the socket.
         public var allowedPeers: AllowedPeers?
