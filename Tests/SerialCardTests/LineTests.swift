@@ -74,6 +74,13 @@ import Testing
         #expect(!bench.pin)
     }
 
+    @Test func aPeerThatIsGoneBeforeItTookWhatWasKeptMakesWayForTheNext() throws {
+        bench.set(.data, 0x43)
+        _ = try Peer(connectingTo: path)
+        try bench.settle()
+        #expect(try connect().receive() == [0x43])
+    }
+
     @Test func aByteToThePeerArrives() throws {
         let peer = try connect()
         bench.set(.data, 0x42)

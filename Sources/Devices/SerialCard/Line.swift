@@ -136,8 +136,8 @@ final class Line {
         if kept.count >= 2 * Self.keptBytes { kept.removeFirst(kept.count - Self.keptBytes) }
     }
 
-    /// Sends the new peer what there is room for of what was kept.
-    private func sendKept() {
+    /// Sends the new peer what there is room for of what was kept. It may hang up meanwhile.
+    func sendKept() {
         guard !kept.isEmpty, let stream, !hasHungUp else { return }
         kept.removeFirst(max(0, kept.count - Self.keptBytes))
         while !kept.isEmpty {
@@ -155,7 +155,6 @@ final class Line {
     /// - Parameter room: whether the card has bytes that the peer had no room for.
     func wait(forRoom room: Bool) {
         guard stream != nil else { return awaitPeer() }
-        sendKept()
         guard !hasHungUp else { return }
         var events: EventLoop.Events = hasInput ? [] : .readable
         if room || !kept.isEmpty { events.insert(.writable) }

@@ -56,6 +56,7 @@ public final class SerialCard: Device {
     /// Moves what can move between the FIFOs and the line, and brings the interrupt pin to its level.
     private func settle() {
         guard isRunning else { return }
+        line.sendKept()
         if uart.isLoopedBack { uart.transmitToReceiver() } else { uart.transmit(line.send) }
         if uart.isListening, uart.receiver.isEmpty { uart.receive(line.receive(into:limit:)) }
         // Nobody will take what a peer sent that has left: make way for the next one.
