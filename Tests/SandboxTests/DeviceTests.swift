@@ -19,7 +19,7 @@ import VFIOUser
     func everyThreadIsConfined(type: String) throws {
         let device = try SandboxedDevice(type)
         #expect(device.log.contains("Confined by a system call filter"))
-        #expect(try device.child.status("Threads") == ["4"])
+        #expect(try device.child.status("Threads") == ["5"])
         for thread in try FileManager.default.contentsOfDirectory(atPath: "/proc/\(device.child.pid)/task") {
             #expect(try device.child.status("Seccomp", ofThread: thread) == ["2"])
             #expect(try device.child.status("NoNewPrivs", ofThread: thread) == ["1"])
