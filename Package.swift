@@ -39,17 +39,22 @@ let package = Package(
         .target(name: "PCI"),
         .target(name: "Device", dependencies: ["Linux", "GuestMemory", "PCI", "JSON"]),
         .target(name: "Virtio", dependencies: ["Linux", "GuestMemory", "PCI", "Device"]),
-        .target(name: "VirtioEntropy", dependencies: ["Virtio", "Linux"], path: "Sources/Devices/VirtioEntropy"),
-        .target(name: "SerialCard", dependencies: ["Device"], path: "Sources/Devices/SerialCard"),
+        .target(
+            name: "VirtioEntropy", dependencies: ["Device", "Virtio", "Linux"], path: "Sources/Devices/VirtioEntropy"),
+        .target(name: "SerialCard", dependencies: ["Linux", "PCI", "Device"], path: "Sources/Devices/SerialCard"),
         .target(name: "Display", dependencies: ["Device"], path: "Sources/Devices/Display"),
         .target(name: "Renderer", dependencies: ["Linux"], path: "Sources/Backends/Renderer"),
         .target(
             name: "VirtioGPU",
             dependencies: ["CLinux", "Linux", "GuestMemory", "Device", "Display", "Renderer", "Virtio"],
             path: "Sources/Devices/VirtioGPU"),
-        .target(name: "BochsDisplay", dependencies: ["Device", "Display"], path: "Sources/Devices/BochsDisplay"),
-        .target(name: "Exerciser", dependencies: ["Device"], path: "Sources/Devices/Exerciser"),
-        .target(name: "TutorialDevice", dependencies: ["Device"], path: "Examples/TutorialDevice"),
+        .target(
+            name: "BochsDisplay", dependencies: ["Linux", "PCI", "Device", "Display"],
+            path: "Sources/Devices/BochsDisplay"),
+        .target(
+            name: "Exerciser", dependencies: ["GuestMemory", "Linux", "PCI", "Device"],
+            path: "Sources/Devices/Exerciser"),
+        .target(name: "TutorialDevice", dependencies: ["PCI", "Device"], path: "Examples/TutorialDevice"),
         .target(
             name: "VFIOUser", dependencies: ["Linux", "VFIO", "GuestMemory", "Device"],
             swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
@@ -97,7 +102,8 @@ let package = Package(
         .target(
             name: "Daemon",
             dependencies: [
-                "Control", "Database", "DaemonAPI", "JSON", "Linux", "Mediation", "Metrics", "PNG", "Profiles",
+                "Device", "Control", "Database", "DaemonAPI", "JSON", "Linux", "Mediation", "Metrics", "PNG",
+                "Profiles",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -152,13 +158,14 @@ let package = Package(
                 "Renderer", "SeededRandom", "VFIOUser", "Virtio", "VirtioGPU", "mediated-device", "mediated-renderer",
             ]),
         .testTarget(name: "DisplayTests", dependencies: ["Display"]),
-        .testTarget(name: "BochsDisplayTests", dependencies: ["SeededRandom", "BochsDisplay"]),
-        .testTarget(name: "ExerciserTests", dependencies: ["Exerciser"]),
-        .testTarget(name: "DeviceTests", dependencies: ["Device"]),
+        .testTarget(
+            name: "BochsDisplayTests", dependencies: ["Device", "Display", "Linux", "SeededRandom", "BochsDisplay"]),
+        .testTarget(name: "ExerciserTests", dependencies: ["Device", "GuestMemory", "Linux", "Exerciser"]),
+        .testTarget(name: "DeviceTests", dependencies: ["Linux", "Device"]),
         .testTarget(
             name: "TutorialTests",
             dependencies: ["bell", "Device", "Linux", "Programs", "TutorialDevice", "VFIO", "VFIOUser"]),
-        .testTarget(name: "SerialCardTests", dependencies: ["SerialCard", "Device", "Linux"]),
+        .testTarget(name: "SerialCardTests", dependencies: ["PCI", "SerialCard", "Device", "Linux"]),
         .testTarget(
             name: "VirtioTests",
             dependencies: [
@@ -173,16 +180,21 @@ let package = Package(
                 "SeededRandom", "CLinux", "FakeGuest", "LingeringSocket", "VFIOUser", "VFIO", "Device", "PCI",
                 "GuestMemory", "Linux",
             ]),
-        .testTarget(name: "ClientTests", dependencies: ["FakeGuest", "VFIOUser", "VFIO", "Device", "Linux"]),
         .testTarget(
-            name: "KVMTests", dependencies: ["FakeGuest", "KVM", "VFIOUser", "Linux", "Device"], exclude: ["Guests"]),
-        .testTarget(name: "ControlTests", dependencies: ["Control", "LingeringSocket", "PCI"]),
+            name: "ClientTests",
+            dependencies: ["GuestMemory", "PCI", "FakeGuest", "VFIOUser", "VFIO", "Device", "Linux"]),
+        .testTarget(
+            name: "KVMTests", dependencies: ["VFIO", "FakeGuest", "KVM", "VFIOUser", "Linux", "Device"],
+            exclude: ["Guests"]),
+        .testTarget(
+            name: "ControlTests", dependencies: ["Device", "JSON", "Linux", "Control", "LingeringSocket", "PCI"]),
         .testTarget(name: "QMPTests", dependencies: ["FakeQEMU", "QMP", "JSON", "Linux"]),
         .testTarget(name: "MetricsTests", dependencies: ["Metrics", "JSON"]),
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "CPNG", "Control", "DaemonAPI", "DaemonClient", "FakeGuest", "FakeQEMU", "JSON", "KVM", "Lab", "Linux",
+                "Device", "CPNG", "Control", "DaemonAPI", "DaemonClient", "FakeGuest", "FakeQEMU", "JSON", "KVM", "Lab",
+                "Linux",
                 "Mediation", "Metrics", "Programs", "SeededRandom", "VFIO", "VFIOUser", "mediated", "mediated-daemon",
                 "mediated-device", "mediated-renderer",
             ]),
