@@ -36,7 +36,7 @@ public final class AddressSpace: MappedMemory {
             guard newValue != gate.isOpen else { return }
             if newValue {
                 gate.open()
-                onArrival()
+                if isReachable { onArrival(true) }
             } else {
                 gate.close()
                 forgetRecent()
@@ -49,8 +49,8 @@ public final class AddressSpace: MappedMemory {
     public var isReachable: Bool { gate.isOpen && maps.count > 0 }
 
     /// Called when there is memory in reach that was not before: after each map, and when the function became a bus master. It
-    /// doesn't map or unmap.
-    public var onArrival: () -> Void = {}
+    /// gets whether none was in reach before, and doesn't map or unmap.
+    public var onArrival: (_ isFirst: Bool) -> Void = { _ in }
 
     /// Where the bytes of a map are.
     public enum Backing: ~Copyable {
@@ -107,7 +107,7 @@ public final class AddressSpace: MappedMemory {
         }
         mapped += UInt128(size)
         arrivals &+= 1
-        if gate.isOpen { onArrival() }
+        if gate.isOpen { onArrival(maps.count == 1) }
     }
 
     /// Whether anything is mapped at an address.

@@ -47,7 +47,8 @@ extension Manager {
         if let groups = launcher.groups {
             do throws(Errno) { try groups.apply(limits, to: instance.id) } catch {
                 try? groups.apply(before, to: instance.id)
-                try await applyQuota(before, insteadOf: limits, to: instance)
+                // What is told is why the new limits can't be had.
+                try? await applyQuota(before, insteadOf: limits, to: instance)
                 throw MediationError(
                     .failed, "The control group of the vGPU \(instance.id) can't be changed: \(error).")
             }

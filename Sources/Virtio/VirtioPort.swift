@@ -57,12 +57,12 @@ public final class VirtioPort {
             resumption.consume()
             resume()
         }
-        host.memory.onArrival = { [unowned self] in memoryArrived() }
+        host.memory.onArrival = { [unowned self] in memoryArrived(isFirst: $0) }
     }
 
     deinit {
         if let resumptionToken { host.loop.unwatch(resumptionToken) }
-        host.memory.onArrival = {}
+        host.memory.onArrival = { _ in }
     }
 
     /// Takes up the device whose port it is.
@@ -160,9 +160,9 @@ public final class VirtioPort {
         if queues.contains(where: \.isDue) { resumption.signal() }
     }
 
-    private func memoryArrived() {
+    private func memoryArrived(isFirst: Bool) {
         // A client that has left may have taken notifications with it.
-        if host.memory.mapCount == 1 { for queue in queues where queue.isRunning { queue.isDue = true } }
+        if isFirst { for queue in queues where queue.isRunning { queue.isDue = true } }
         if isLive { resumption.signal() }
     }
 
