@@ -138,7 +138,7 @@ int clinux_is_memory(int descriptor) { return fcntl(descriptor, F_GET_SEALS) >= 
 
 int clinux_holds_bytes(int descriptor) {
     struct statx status;
-    if (statx(descriptor, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &status) < 0) return 0;
+    if (statx(descriptor, "", clinux_statx_open_file, STATX_TYPE, &status) < 0) return 0;
     return S_ISREG(status.stx_mode) || S_ISBLK(status.stx_mode) || S_ISCHR(status.stx_mode);
 }
 

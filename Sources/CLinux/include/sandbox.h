@@ -36,6 +36,10 @@ static const int clinux_get_seals = 1024 + 10;
 /// An option of sockets that headers before Linux 6.16 don't have (SO_PASSRIGHTS).
 static const int clinux_so_passrights = 83;
 
+/// How statx(2) tells the kind of an open file without asking the server of its file system, declared for _GNU_SOURCE alone
+/// (AT_EMPTY_PATH | AT_STATX_DONT_SYNC).
+static const int clinux_statx_open_file = 0x1000 | 0x4000;
+
 /// The flag of clone(2) that makes a thread, declared for _GNU_SOURCE alone (CLONE_THREAD).
 static const int clinux_clone_thread = 0x00010000;
 

@@ -43,14 +43,14 @@ extension SystemCallFilter {
                 Int32(SOCK_SEQPACKET.rawValue | SOCK_CLOEXEC.rawValue))),
     ]
 
-    /// What is done with descriptors that are open. The one option that is set says whether a peer may send descriptors. F_SETOWN is not among the commands: it would send signals to other
-    /// processes of the same user. readlinkat is how a peer's eventfd is known for one (/proc/self/fd); it
-    /// tells where a symbolic link leads, and opens nothing. statx is called with AT_STATX_DONT_SYNC, by which it tells a
-    /// file's kind without waiting for the server of its file system; it opens nothing either.
+    /// What is done with descriptors that are open. The one option that is set says whether a peer may send descriptors.
+    /// F_SETOWN is not among the commands: it would send signals to other processes of the same user. readlinkat is how a peer's
+    /// eventfd is known for one (/proc/self/fd); it tells where a symbolic link leads, and opens nothing. statx tells a file's
+    /// kind without waiting for the server of its file system; it opens nothing either.
     static let descriptors = [
-        Rule(__NR_close), Rule(__NR_fstat), Rule(__NR_statx), Rule(__NR_lseek), Rule(__NR_ftruncate),
-        Rule(__NR_fallocate),
+        Rule(__NR_close), Rule(__NR_fstat), Rule(__NR_lseek), Rule(__NR_ftruncate), Rule(__NR_fallocate),
         Rule(__NR_shutdown), Rule(__NR_getsockopt), Rule(__NR_readlinkat),
+        Rule(__NR_statx, .argument(2, isOneOf: clinux_statx_open_file)),
         Rule(
             __NR_setsockopt, .argument(1, isOneOf: SOL_SOCKET), .argument(2, isOneOf: clinux_so_passrights)),
         Rule(
