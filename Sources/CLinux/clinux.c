@@ -238,7 +238,9 @@ void clinux_install_interrupting_signal(int signal) {
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-int clinux_realtime_signal(int offset) { return SIGRTMIN + offset; }
+int clinux_sentry_signal(void) { return SIGRTMIN; }
+
+int clinux_vcpu_signal(void) { return SIGRTMIN + 1; }
 
 int clinux_accept(int socket) {
     int connection = accept4(socket, NULL, NULL, SOCK_CLOEXEC);
@@ -332,7 +334,7 @@ static _Thread_local struct {
 static const struct itimerspec one_second = {.it_value = {.tv_sec = 1}};
 static pthread_key_t brief_key;
 
-static int brief_signal(void) { return SIGRTMIN + 1; }
+static int brief_signal(void) { return SIGRTMIN + 2; }
 
 static void on_brief_signal(int signal) {
     (void)signal;

@@ -25,7 +25,7 @@ final class Sentry: Sendable {
     private let deviceThread = Atomic<UInt>(0)
     private let thread = Mutex<Thread?>(nil)
 
-    private static let interruption = clinux_realtime_signal(0)
+    private static let interruption = clinux_sentry_signal()
 
     /// - Parameter epoll: what to poll. Must stay open until ``stop()``.
     init(polling epoll: Int32) throws(Errno) {

@@ -95,8 +95,10 @@ void clinux_install_fault_guard(void);
 /// it ends blocking calls there with EINTR and does nothing else.
 void clinux_install_interrupting_signal(int signal);
 
-/// `SIGRTMIN` is a function in glibc, and so no constant for Swift.
-int clinux_realtime_signal(int offset);
+/// The realtime signals that this project uses, each for one thing: SIGRTMIN is a function in glibc, and so no constant for Swift.
+/// The third is clinux_write_briefly's.
+int clinux_sentry_signal(void);
+int clinux_vcpu_signal(void);
 
 /// accept4(2) with SOCK_CLOEXEC. Returns the descriptor or -errno.
 int clinux_accept(int socket);

@@ -58,7 +58,7 @@ public final class VCPU: Sendable {
     private let thread = Mutex<pthread_t?>(nil)
     private let isStopping = Atomic<Bool>(false)
 
-    private static let interruption = clinux_realtime_signal(1)
+    private static let interruption = clinux_vcpu_signal()
 
     /// - Parameter number: of the vCPU, from 0, and of its local APIC. The first one runs from the start; others wait for
     ///   its startup IPI.
