@@ -12,6 +12,8 @@ public final class FuzzedFunction {
     public let interrupts: ObservedInterrupts
     private let quota: Quota
     private var powerOnState: [UInt8] = []
+    /// The same as a whole.
+    private var stateAsMade: [UInt8] = []
     /// Whether this input may save and restore, which takes long, and has not.
     public private(set) var maySave = false
     private var mayLook = false
@@ -34,6 +36,7 @@ public final class FuzzedFunction {
         host.interrupts.sink = interrupts
         try powerUp()
         powerOnState = comparableState()
+        stateAsMade = state()
     }
 
     /// Everything as it was made, and the function enabled as by its firmware.
@@ -120,14 +123,24 @@ public final class FuzzedFunction {
         do {
             // Of video memory the beginning is enough.
             for file in memory where file.size > 1 << 16 { try file.clear(from: 1 << 16) }
-            let state = state()
+        } catch {
+            fuzzFailed("A device's memory can't be cleared: \(error)")
+        }
+        restore(state())
+        return true
+    }
+
+    /// Undoes a state that was taken: it may have had other monitors, which are not a reset's to change.
+    public func restoreAsMade() { restore(stateAsMade) }
+
+    private func restore(_ state: [UInt8]) {
+        do {
             let writer = StateWriter(function)
             try writer.write(state.span.bytes)
             try writer.finish()
         } catch {
             fuzzFailed("A device refused its own state: \(error)")
         }
-        return true
     }
 
     /// Looks at each picture for what has changed.

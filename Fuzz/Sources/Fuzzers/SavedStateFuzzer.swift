@@ -81,6 +81,7 @@ final class SavedStateFuzzer: FuzzTarget {
         _ = subject.device.look()
         try UsedDevice.touch(subject.device)
         if subject.device.saveAndRestore() { reach.note("taken state saved") }
+        subject.device.restoreAsMade()
     }
 
     /// What a state that is refused leaves behind ends with a reset, too.
