@@ -322,34 +322,23 @@ ssize_t clinux_read_available(int descriptor, void *buffer, size_t size) {
 }
 
 /* The kernel has no write to an eventfd that never waits (no RWF_NOWAIT, and O_NONBLOCK is any owner's to clear). So a timer of
-   the thread's own leads out of one that does. It runs while there are writes, and lies idle after a second without; a write in
-   which its signal comes twice has lasted a second. Handler and writes are on one thread, and other calls go on (SA_RESTART). */
+   the thread's own leads out of one that does. It runs during the write alone: at another time its signal would interrupt a call
+   of whoever else has this thread. */
 static _Thread_local struct {
     timer_t timer;
     int is_made;
-    volatile sig_atomic_t is_running, is_writing, number, number_seen;
+    volatile sig_atomic_t is_writing;
     sigjmp_buf way_out;
 } brief;
 
-static const struct itimerspec one_second = {.it_value = {.tv_sec = 1}};
+static const struct itimerspec one_second = {.it_value = {.tv_sec = 1}}, never;
 static pthread_key_t brief_key;
 
 static int brief_signal(void) { return SIGRTMIN + 2; }
 
 static void on_brief_signal(int signal) {
     (void)signal;
-    if (brief.is_writing && brief.number == brief.number_seen) {
-        brief.is_running = 0;
-        siglongjmp(brief.way_out, 1);
-    }
-    int error = errno;
-    if (brief.is_writing) {
-        brief.number_seen = brief.number;
-        timer_settime(brief.timer, 0, &one_second, NULL);
-    } else {
-        brief.is_running = 0;
-    }
-    errno = error;
+    if (brief.is_writing) siglongjmp(brief.way_out, 1);
 }
 
 static void delete_brief_timer(void *made) {
@@ -391,15 +380,12 @@ ssize_t clinux_write_briefly(int descriptor, const void *buffer, size_t size) {
         brief.is_writing = 0;
         return -EINTR;
     }
-    brief.number++;
     brief.is_writing = 1;
-    if (!brief.is_running) {
-        brief.is_running = 1;
-        timer_settime(brief.timer, 0, &one_second, NULL);
-    }
+    timer_settime(brief.timer, 0, &one_second, NULL);
     ssize_t written = write(descriptor, buffer, size);
     int error = errno;
     brief.is_writing = 0;
+    timer_settime(brief.timer, 0, &never, NULL);
     return written < 0 ? -error : written;
 }
 

@@ -30,7 +30,7 @@ public final class EventFD: Sendable {
     public func signal() -> Bool {
         var writable = pollfd(fd: descriptor.raw, events: Int16(POLLOUT), revents: 0)
         guard poll(&writable, 1, 0) == 1, writable.revents & Int16(POLLOUT) != 0 else { return false }
-        // Who has filled it since, and made it block, holds this thread for two seconds at most.
+        // Who has filled it since, and made it block, holds this thread for a second.
         var one: UInt64 = 1
         return clinux_write_briefly(descriptor.raw, &one, 8) == 8
     }

@@ -19,6 +19,7 @@ import VFIOUser
         let client = try Client(path: device.socket)
         let memory = try MemoryFile(name: "guest", size: 8192)
         try client.map(address: 0x10_0000, size: 8192, file: memory.descriptor)
+        try client.setBusMaster(true)
         try client.write(UInt64(0x10_0000), region: 0, offset: 0x28)
         try client.write(UInt32(4096), region: 0, offset: 0x30)
         // The command to fill, by the exerciser's data sheet.

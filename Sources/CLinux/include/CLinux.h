@@ -132,8 +132,8 @@ void clinux_name_thread(const char *name);
 /// RWF_NOWAIT
 ssize_t clinux_read_available(int descriptor, void *buffer, size_t size);
 
-/// write(2) that ends after a second or two with -EINTR where it blocks, whoever may make the file block at whatever
-/// moment. Costs no further system call, but for one in a second in which it is called.
+/// write(2) that ends after a second with -EINTR where it blocks, whoever may make the file block at whatever moment.
+/// timer_settime(2) before and after it.
 ssize_t clinux_write_briefly(int descriptor, const void *buffer, size_t size);
 
 /// 1 when the descriptor is an eventfd, 0 when it is something else, -errno when the kernel does not tell
