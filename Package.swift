@@ -131,7 +131,7 @@ let package = Package(
             path: "Testing/FakeGuest"),
         .target(name: "CCredentials", path: "Testing/CCredentials"),
         .target(
-            name: "FakeDriver", dependencies: ["Device", "FakeGuest", "VFIOUser"], path: "Testing/FakeDriver"),
+            name: "FakeDriver", dependencies: ["Device", "FakeGuest", "Linux", "VFIOUser"], path: "Testing/FakeDriver"),
         .target(name: "EchoDevice", dependencies: ["Virtio", "Device", "Linux"], path: "Testing/EchoDevice"),
         .target(name: "FakeQEMU", dependencies: ["JSON", "Linux"], path: "Testing/FakeQEMU"),
         .target(name: "LingeringSocket", dependencies: ["Linux"], path: "Testing/LingeringSocket"),

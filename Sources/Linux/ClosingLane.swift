@@ -18,6 +18,13 @@ public final class ClosingLane: Sendable {
         case descriptor(Int32)
         /// SAFETY: nobody else knows the mapping any more.
         case mapping(UInt, Int)
+
+        func letGo() {
+            switch self {
+            case .descriptor(let raw): Glibc.close(raw)
+            case .mapping(let base, let size): munmap(UnsafeMutableRawPointer(bitPattern: base), size)
+            }
+        }
     }
 
     private struct State {
@@ -28,12 +35,17 @@ public final class ClosingLane: Sendable {
     }
 
     private let name: String
+    private let closesAtOnce: Bool
     private let state = Mutex(State())
     private let count = Atomic<Int>(0)
 
-    /// - Parameter name: of the thread; at most 15 bytes are kept.
-    public init(name: String) {
+    /// - Parameters:
+    ///   - name: of the thread; at most 15 bytes are kept.
+    ///   - closesAtOnce: there is no thread, whoever drops something lets go of it: for a process that knows its peers, being
+    ///     them itself, as a fuzzer is.
+    public init(name: String, closesAtOnce: Bool = false) {
         self.name = name
+        self.closesAtOnce = closesAtOnce
     }
 
     /// Whether more may be taken from those whose lane it is. Whoever asks before each message leaves at most what one message
@@ -56,6 +68,7 @@ public final class ClosingLane: Sendable {
 
     /// Starts the thread now, and for as long as the process lives: for a process that can't start one later. ``Sandbox``
     public func start() throws(Errno) {
+        guard !closesAtOnce else { return }
         let bell = try EventFD()
         try state.withLock { state throws(Errno) in
             guard state.bell == nil else { return }
@@ -74,6 +87,7 @@ public final class ClosingLane: Sendable {
     func unmap(_ base: UnsafeMutableRawPointer, size: Int) { add(.mapping(UInt(bitPattern: base), size)) }
 
     private func add(_ item: Item) {
+        if closesAtOnce { return item.letGo() }
         count.add(1, ordering: .relaxed)
         state.withLock { state in
             if state.waiting.isEmpty { state.bell?.signal() }
@@ -87,10 +101,7 @@ public final class ClosingLane: Sendable {
 
     private func run() {
         while let item = next() {
-            switch item {
-            case .descriptor(let raw): Glibc.close(raw)
-            case .mapping(let base, let size): munmap(UnsafeMutableRawPointer(bitPattern: base), size)
-            }
+            item.letGo()
             count.subtract(1, ordering: .relaxed)
         }
     }

@@ -36,12 +36,12 @@ public final class EventLoop {
     }
 
     /// Closes what the device's client has sent.
-    public let clientLane = ClosingLane(name: "close client")
+    public let clientLane: ClosingLane
     /// Closes what those who control the device have sent.
-    public let controlLane = ClosingLane(name: "close control")
+    public let controlLane: ClosingLane
     /// Closes what anybody else has sent. Their own, so that what hangs there keeps nothing of the others' open, and nobody who has
     /// no more than a serial line keeps those away who control the device.
-    public let strangersLane = ClosingLane(name: "close strangers")
+    public let strangersLane: ClosingLane
 
     private let epoll: Descriptor
     private let wakeUp: EventFD
@@ -51,7 +51,11 @@ public final class EventLoop {
     private var polls = 0
     private var spin = SpinBudget(interval: SpinBudget.systemCallInterval)
 
-    public init() throws(Errno) {
+    /// - Parameter closesAtOnce: the lanes have no threads.
+    public init(closesAtOnce: Bool = false) throws(Errno) {
+        clientLane = ClosingLane(name: "close client", closesAtOnce: closesAtOnce)
+        controlLane = ClosingLane(name: "close control", closesAtOnce: closesAtOnce)
+        strangersLane = ClosingLane(name: "close strangers", closesAtOnce: closesAtOnce)
         let epoll = Descriptor(owning: try systemCall { epoll_create1(Int32(EPOLL_CLOEXEC)) })
         let wakeUp = try EventFD()
         self.sentry = try Sentry(polling: epoll.raw)

@@ -1,4 +1,5 @@
 import FakeGuest
+import Linux
 
 /// The commands that a driver of virtio-gpu has. VIRTIO 1.2, section 5.7.6.7
 public enum GPUCommand: UInt32, CaseIterable, Sendable {
@@ -132,7 +133,7 @@ public struct RandomGPURequests<Source: RandomNumberGenerator> {
                 + words(id(), usually(0, number(2)), usually(256, number(256)), 0)
         case .submit3D:
             let stream = commandStream()
-            return words(usually(UInt32(stream.count * 4), number(256)), 0) + stream.flatMap { wire($0) }
+            return words(usually(UInt32(stream.count * 4), number(256)), 0) + words(stream)
         case .resourceMapBlob: return words(id(), 0) + wire(UInt64(number(256)) << 12)
         case .updateCursor, .moveCursor:
             return words(head(), number(80), number(80), 0, id(), number(80), number(80), 0)
@@ -229,4 +230,10 @@ public struct RandomGPURequests<Source: RandomNumberGenerator> {
 }
 
 /// 32 bits each, whatever they are made of.
-private func words(_ numbers: UInt32...) -> [UInt8] { numbers.flatMap { wire($0) } }
+private func words(_ numbers: UInt32...) -> [UInt8] { words(numbers) }
+
+private func words(_ numbers: [UInt32]) -> [UInt8] {
+    var bytes: [UInt8] = []
+    bytes.append(numbers.span.bytes)
+    return bytes
+}

@@ -79,6 +79,27 @@ public final class RawClient {
         return Message(header: header, payload: payload, files: files)
     }
 
+    /// The headers of all messages that have come, by as few receives as there can be; what came with them is closed.
+    public func receiveHeaders() -> [MessageHeader] {
+        var end = 0
+        while end < buffer.count {
+            var descriptors = ReceivedDescriptors()
+            let received = try? socket.receive(into: buffer, from: end, descriptors: &descriptors, blocking: false)
+            guard case .bytes(let count, _, _) = received else { break }
+            end += count
+        }
+        var headers: [MessageHeader] = []
+        var position = 0
+        while end - position >= MessageHeader.size {
+            let header = MessageHeader(buffer.bytes(position..<end))
+            let size = Int(header.messageSize)
+            guard size >= MessageHeader.size, size <= end - position else { break }
+            headers.append(header)
+            position += size
+        }
+        return headers
+    }
+
     /// Receives so many bytes and no more: descriptors come with the first byte of their message.
     private func receive(count: Int, _ files: inout [OpenFile]) throws(Errno) -> [UInt8]? {
         let start = buffer.count - count

@@ -31,6 +31,13 @@ import Testing
         }
     }
 
+    @Test func aLaneWithoutAThreadHasClosedWhatIsDropped() throws {
+        let lane = ClosingLane(name: "lane", closesAtOnce: true)
+        try lane.start()
+        try drop(in: lane)
+        #expect(file.descriptor.openCount() == 1)
+    }
+
     @Test func aCloseThatHangsKeepsItsOwnLaneOnlyAndThatIsBounded() throws {
         let (stuck, free) = (ClosingLane(name: "stuck"), ClosingLane(name: "free"))
         do {

@@ -24,7 +24,7 @@ public final class FuzzedFunction {
     ///   - ramSize: in bytes; it is at address 0, so that small numbers are addresses.
     ///   - make: makes the device.
     public init(ramSize: Int = 1 << 14, make: (Host) throws -> any Device) throws {
-        let host = Host(loop: try EventLoop())
+        let host = Host(loop: try EventLoop(closesAtOnce: true))
         ram = try GuestRAM(at: 0, size: ramSize)
         function = try Function(make(host), host: host)
         // Behind the device, which may keep what it can share.

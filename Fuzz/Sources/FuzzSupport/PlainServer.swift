@@ -16,13 +16,15 @@ public final class PlainServer {
 
     public init(_ type: String) throws {
         path = "/tmp/fuzz-server-\(getpid()).sock"
-        let host = Host(loop: try EventLoop())
+        let host = Host(loop: try EventLoop(closesAtOnce: true))
         function = try Function(DeviceCatalog.make(type, options: [], host: host), host: host)
         listener = try UnixListener(path: path, takesDescriptors: true)
     }
 
     /// Connects a client that waits for nothing.
-    public func client() throws(Errno) -> RawClient { try RawClient(path: path, patience: 0) }
+    public func client() throws(Errno) -> RawClient {
+        try RawClient(UnixSocket(connectingTo: path).closed(in: loop.strangersLane), patience: 0)
+    }
 
     /// Serves the client that has connected until its session is over, and resets the device.
     ///
@@ -31,7 +33,8 @@ public final class PlainServer {
         var configuration = Server.Configuration()
         // No thread watches for events meanwhile: whoever polls looks by itself.
         configuration.isPolling = true
-        configuration.patience = 10
+        // What a client has not sent by now, it won't.
+        configuration.patience = 1
         let end = End()
         configuration.onEvent = { [end] event in
             switch event {
@@ -41,8 +44,6 @@ public final class PlainServer {
                 end.server?.stop()
             }
         }
-        // A thread of its own closes what clients sent: the next one would have to wait for it.
-        while !loop.clientLane.hasRoom || !loop.strangersLane.hasRoom { sched_yield() }
         let server = Server(function, listener: listener, configuration: configuration)
         end.server = server
         try server.run()

@@ -14,6 +14,8 @@ final class Machine {
     private var queues: [any DriverQueue] = []
     private var slots: [(request: UInt64, response: UInt64)] = []
     private var pixels: Range<UInt64> = 0..<1
+    /// What most inputs begin with, made once.
+    private var scenery: (memory: Range<UInt64>, requests: [(command: GPUCommand, bytes: [UInt8])])?
     private var ring = VirtioGPUFuzzer.Ring(isPacked: false, hasEventIndex: false, isIndirect: false)
     /// Whether the next renderer would be long in coming.
     private(set) var isSpent = false
@@ -72,9 +74,14 @@ final class Machine {
         pixels = start..<start + 1 << 16
         guard shape & 4 == 0 else { return }
         ring.isIndirect = false
-        for (command, bytes) in RandomGPURequests(input, memory: pixels).scenery() {
-            add(bytes, Self.room, slots[0], isInPieces: false, to: queues[0])
-            try finish([(command, 0, Self.room)], on: queues[0], &reach)
+        if scenery?.memory != pixels { scenery = (pixels, RandomGPURequests(input, memory: pixels).scenery()) }
+        // A device whose renderer was not asked for anything is soon reset.
+        var rest = (scenery?.requests ?? []).filter { shape & 0x80 == 0 || !$0.command.needsRenderer }[...]
+        while !rest.isEmpty {
+            let some = rest.prefix(slots.count).enumerated()
+            for (slot, request) in some { add(request.bytes, Self.room, slots[slot], isInPieces: false, to: queues[0]) }
+            try finish(some.map { ($1.command, $0, Self.room) }, on: queues[0], &reach)
+            rest = rest.dropFirst(slots.count)
         }
     }
 
