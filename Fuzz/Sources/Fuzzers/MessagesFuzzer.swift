@@ -74,7 +74,10 @@ final class MessagesFuzzer: FuzzTarget {
         case 2...7: try access(kind, client, &input, &commands)
         case 8, 9: try map(kind, client, &input, &commands)
         case 10: try send(.dmaUnmap, unmapping(kind, &input), client, &commands)
-        case 11: try send(.deviceGetInfo, wire(UInt32(16), UInt32(0), UInt32(0), UInt32(0)), client, &commands)
+        case 11:
+            // The whole answer, or too little room for it.
+            let size = UInt32(kind & 0x80 == 0 ? 16 : 8)
+            try send(.deviceGetInfo, wire(size, UInt32(0), UInt32(0), UInt32(0)), client, &commands)
         case 12:
             let size = UInt32(kind & 0x80 == 0 ? 32 : 256)
             try send(

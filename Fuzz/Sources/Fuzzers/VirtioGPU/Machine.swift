@@ -43,7 +43,7 @@ final class Machine {
 
     /// One input, from the driver's first register on.
     func run(_ input: inout Input, _ reach: inout Reach<VirtioGPUFuzzer.Feature>) throws {
-        mayDie = input.may(.death, oneIn: 128)
+        mayDie = input.may(.death, oneIn: 512)
         try renderer.prepareToEnd()
         // Monitors need their memory, which the last input may have taken away.
         device.function.reset()
