@@ -13,6 +13,18 @@ extension GuestTests {
             return machine
         }
 
+        @Test(arguments: ["6.1", "6.12"])
+        func randomNumbersComeAfterASleep(kernel: String) throws {
+            let device = try VirtualDevice("virtio-rng")
+            let machine = try boot(device, kernel)
+            let read = "timeout 30 head -c 640 /dev/hwrng | wc -c"
+            #expect(try machine.run(read).output == "640")
+            try machine.sleepAndWake()
+            #expect(try machine.run(read).output == "640")
+            // A device that nobody names any more ends.
+            withExtendedLifetime(device) {}
+        }
+
         /// As with QEMU's own: the driver redraws nothing.
         @Test(arguments: ["6.1", "6.12"])
         func aFramebufferKeepsItsPictureOverASleep(kernel: String) throws {
