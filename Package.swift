@@ -165,7 +165,8 @@ let package = Package(
         .testTarget(
             name: "TutorialTests",
             dependencies: ["bell", "Device", "Linux", "Programs", "TutorialDevice", "VFIO", "VFIOUser"]),
-        .testTarget(name: "SerialCardTests", dependencies: ["PCI", "SerialCard", "Device", "Linux"]),
+        .testTarget(
+            name: "SerialCardTests", dependencies: ["PCI", "SerialCard", "Device", "LingeringSocket", "Linux"]),
         .testTarget(
             name: "VirtioTests",
             dependencies: [

@@ -32,6 +32,8 @@ public final class ClosingLane: Sendable {
         var hasThread = false
         /// Tells a thread that stays that something waits.
         var bell: EventFD?
+        /// Those to be told that there is room.
+        var awaiting: [EventFD] = []
     }
 
     private let name: String
@@ -64,6 +66,20 @@ public final class ClosingLane: Sendable {
             poll(nil, 0, 1)
         }
         return true
+    }
+
+    /// Signals `event` once, as soon as there is room: at once where there is. For whoever has an ``EventLoop`` to wait in.
+    public func signalRoom(to event: EventFD) {
+        state.withLock { state in
+            state.awaiting.append(event)
+            signalRoom(&state)
+        }
+    }
+
+    private func signalRoom(_ state: inout State) {
+        guard !state.awaiting.isEmpty, hasRoom else { return }
+        for event in state.awaiting { event.signal() }
+        state.awaiting = []
     }
 
     /// Starts the thread now, and for as long as the process lives: for a process that can't start one later. ``Sandbox``
@@ -110,6 +126,7 @@ public final class ClosingLane: Sendable {
     private func next() -> Item? {
         while true {
             let (item, bell) = state.withLock { state in
+                signalRoom(&state)
                 let item = state.waiting.isEmpty ? nil : state.waiting.removeFirst()
                 if item == nil, state.bell == nil { state.hasThread = false }
                 return (item, state.bell)

@@ -54,6 +54,25 @@ import Testing
         #expect(file.descriptor.openCount(settlingAt: 1) == 1)
     }
 
+    @Test func whoWaitsForRoomIsToldOnce() throws {
+        let lane = ClosingLane(name: "stuck")
+        let event = try EventFD()
+        lane.signalRoom(to: event)
+        #expect(event.consume() == 1, "there is room")
+        do {
+            let socket = try LingeringSocket()
+            _ = Descriptor(owning: socket.relinquish(), closedIn: lane)
+            while lane.hasRoom { try drop(in: lane) }
+            lane.signalRoom(to: event)
+            #expect(event.consume() == 0)
+            withExtendedLifetime(socket) {}
+        }
+        #expect(event.wait(milliseconds: 60_000) == 1)
+        #expect(lane.hasRoom)
+        #expect(file.descriptor.openCount(settlingAt: 1) == 1)
+        #expect(event.consume() == 0)
+    }
+
     @Test func aMappingOfWhatAPeerHasSentGoesThereToo() throws {
         let lane = ClosingLane(name: "lane")
         let socket = try LingeringSocket()

@@ -1,5 +1,6 @@
 import Device
 import Foundation
+import LingeringSocket
 import Linux
 import Testing
 
@@ -32,6 +33,26 @@ import Testing
         bench.card.setRunning(true)
         try bench.settle()
         #expect(bench.drain() == [1, 2, 3])
+    }
+
+    // MARK: Peers that can't be closed
+
+    @Test func aPeerThatCameWhenNoMoreCouldBeClosedIsTakenWhenTheyCan() throws {
+        let lane = bench.loop.strangersLane
+        let file = try MemoryFile(name: "in the lane", size: 4096)
+        let peer: Peer
+        do {
+            let socket = try LingeringSocket()
+            _ = Descriptor(owning: socket.relinquish()).closed(in: lane)
+            while lane.hasRoom { _ = try file.descriptor.duplicate().closed(in: lane) }
+            peer = try connect()
+            #expect(bench.get(.msr) & 0x80 == 0)
+            withExtendedLifetime(socket) {}
+        }
+        try bench.wait { bench.get(.msr) & 0x80 != 0 }
+        #expect(bench.get(.msr) & 0x80 != 0)
+        bench.set(.data, 0x42)
+        #expect(peer.receive() == [0x42])
     }
 
     // MARK: Options

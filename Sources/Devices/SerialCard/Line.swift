@@ -9,7 +9,8 @@ import Linux
 final class Line {
     private enum End {
         case nothing
-        case socket(UnixListener)
+        /// With what tells that the lane in which peers are closed has room again.
+        case socket(UnixListener, room: EventFD)
         case terminal(Pty)
     }
 
@@ -41,7 +42,7 @@ final class Line {
         end =
             switch (parts[0], parts.count > 1 ? parts[1] : nil) {
             case ("none", nil): .nothing
-            case ("unix", let path?) where !path.isEmpty: .socket(try Self.listener(at: path))
+            case ("unix", let path?) where !path.isEmpty: .socket(try Self.listener(at: path), room: try EventFD())
             case ("pty", nil): .terminal(try Pty())
             case ("pty", let link?) where !link.isEmpty: .terminal(try Self.terminal(linkedAt: link))
             default:
@@ -79,7 +80,7 @@ final class Line {
     var path: String? {
         switch end {
         case .nothing: nil
-        case .socket(let listener): listener.path
+        case .socket(let listener, _): listener.path
         case .terminal(let pty): pty.path
         }
     }
@@ -185,20 +186,31 @@ final class Line {
         let arrival: (EventLoop.Events) -> Void = { [weak self] _ in self?.peerArrived() }
         switch end {
         case .nothing: break
-        case .socket(let listener):
+        case .socket(let listener, _):
             watch = (try? loop.watch(listener.descriptor, for: .readable, handler: arrival)).map { ($0, .readable) }
         case .terminal(let pty):
             watch = (try? loop.watch(pty.openings, for: .readable, handler: arrival)).map { ($0, .readable) }
         }
     }
 
+    /// Peers have sent more than could be closed: others come when there is room.
+    private func awaitRoom(_ room: EventFD) throws(Errno) {
+        unwatch()
+        let token = try loop.watch(room.descriptor, for: .readable) { [weak self] _ in
+            room.consume()
+            self?.unwatch()
+            self?.awaitPeer()
+        }
+        watch = (token, .readable)
+        loop.strangersLane.signalRoom(to: room)
+    }
+
     private func peerArrived() {
         switch end {
         case .nothing: break
-        case .socket(let listener):
+        case .socket(let listener, let room):
             do throws(Errno) {
-                // Peers have sent more than could be closed: as with a failure, others come later.
-                guard loop.strangersLane.hasRoom else { return unwatch() }
+                guard loop.strangersLane.hasRoom else { return try awaitRoom(room) }
                 guard let socket = try listener.accept(closedIn: loop.strangersLane) else { return }
                 stream = try ByteStream(socket)
             } catch {
