@@ -16,7 +16,7 @@ final class DaemonServer: Sendable {
     private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     /// Connections by user.
     private let connections = Mutex<[UInt32: Int]>([:])
-    /// The lane of a user who has sent more than could be closed, while that is so.
+    /// The lane of a user who has more connections waiting in it than it may, while that is so.
     private let overfull = Mutex<ClosingLane?>(nil)
 
     /// - Parameter onRefusal: hears of those who came and may not.
@@ -33,15 +33,17 @@ final class DaemonServer: Sendable {
     /// Serves all connections that wait.
     ///
     /// Where the kernel can't have a socket refuse descriptors, each user has a lane for closing what they send. One whose closes
-    /// hang keeps no other user's from being closed; at the lane's bound all wait in the backlog, so that no descriptor is left
-    /// for others.
+    /// hang keeps no other user's from being closed. At the lane's bound nothing is received from that user any more: their
+    /// connections are shut down, and go to the lane with all that lies in them. Only when too many lie there do all wait in the
+    /// backlog (``ClosingLane/hasRoomForConnections``).
     func acceptConnections(of listener: DaemonListener) {
         do throws(Errno) {
-            if let lane = overfull.withLock({ $0 }) {
-                guard lane.hasRoom else { throw .tooManyReferences }
-                overfull.withLock { $0 = nil }
-            }
-            while let socket = try listener.accept() {
+            while true {
+                if let lane = overfull.withLock({ $0 }) {
+                    guard lane.hasRoomForConnections else { throw .tooManyReferences }
+                    overfull.withLock { $0 = nil }
+                }
+                guard let socket = try listener.accept() else { return }
                 // One that has left already is no error.
                 guard let peer = try? socket.peer(),
                     let isAllowed = try? listener.allowed.admits(peer, at: socket, besides: statistics.user)
@@ -52,11 +54,8 @@ final class DaemonServer: Sendable {
                 }
                 let lane = ClosingLane.of(peer: "user \(peer.uid)")
                 let connection = socket.closed(in: lane)
-                guard lane.hasRoom else {
-                    overfull.withLock { $0 = lane }
-                    throw .tooManyReferences
-                }
-                guard beginConnection(of: peer.uid) else {
+                if !lane.hasRoomForConnections { overfull.withLock { $0 = lane } }
+                guard lane.hasRoom, beginConnection(of: peer.uid) else {
                     // At once, whenever its lane closes it.
                     connection.shutDown()
                     continue

@@ -50,11 +50,25 @@ public final class ClosingLane: Sendable {
         self.closesAtOnce = closesAtOnce
     }
 
+    /// How many connections may wait besides: see ``hasRoomForConnections``. An eighth of all descriptors that this process may have
+    /// had when the lane was made, and at most 1024.
+    private let connections = min(1024, sysconf(Int32(_SC_OPEN_MAX)) / 8)
+
     /// Whether more may be taken from those whose lane it is. Whoever asks before each message leaves at most what one message
     /// carries beyond ``capacity``.
     public var hasRoom: Bool { count.load(ordering: .relaxed) < Self.capacity }
 
-    /// Waits for that: one that only has much to do makes room in no time, one that hangs may never.
+    /// Whether a connection may be accepted that is then looked at and dropped here, with all that lies unread in it: it takes
+    /// one descriptor.
+    ///
+    /// Who has connected is known when the connection is accepted, and then nothing but its close, which may hang, ends it. So
+    /// those that aren't wanted pile up behind a close that hangs, and those that are wanted are served past them until there
+    /// are too many: then all wait in the listener's backlog. No other bound would be better, since each can be reached in no
+    /// time by somebody who may connect. Only the permissions of a socket keep strangers from its backlog, and Linux 6.16 keeps
+    /// descriptors from what they send.
+    public var hasRoomForConnections: Bool { count.load(ordering: .relaxed) < Self.capacity + connections }
+
+    /// Waits for ``hasRoom``: one that only has much to do makes room in no time, one that hangs may never.
     ///
     /// - Returns: false when the time ran out.
     public func waitForRoom(milliseconds: Int32) -> Bool {

@@ -63,6 +63,38 @@ extension DaemonTests {
             withExtendedLifetime(hanging) {}
         }
 
+        private final class Connection: Sendable {
+            let socket: UnixSocket
+
+            init(_ socket: consuming UnixSocket) {
+                self.socket = socket
+            }
+        }
+
+        /// As on kernels before Linux 6.16, since the connections are made before the daemon is there.
+        @Test(.enabled(if: geteuid() == 0, "Only root can connect as another user."))
+        func aUserWhoSendsMoreThanCanBeClosedKeepsNoOtherWaiting() throws {
+            let daemon = try RunningDaemon(isStarted: false)
+            let path = daemon.socket
+            try #require(mkdir("\(daemon.root)/run", 0o755) == 0)
+            let listener = try UnixListener(
+                path: path, mode: 0o666, backlog: 1024, leavesPath: true, takesDescriptors: true)
+            let hanging = try LingeringSocket()
+            // As many as one user may have, one more whose close hangs, and behind that more than a lane takes.
+            let strangers = try asStranger {
+                let open = try (0...64).map { _ in try Connection(UnixSocket(connectingTo: path)) }
+                let byte: [UInt8] = [0x3f]
+                try open[64].socket.send(byte.span.bytes, descriptors: [hanging.raw])
+                hanging.handOver()
+                for _ in 0..<ClosingLane.capacity { _ = try UnixSocket(connectingTo: path) }
+                return open
+            }
+            let mine = try ask(path)
+            try daemon.launch(preparing: "export LISTEN_PID=$$ LISTEN_FDS=1", passing: [listener.descriptor.raw])
+            #expect(try HTTPExchange(answerOf: mine).status == 200)
+            withExtendedLifetime((hanging, strangers)) {}
+        }
+
         @Test func aSocketThatIsPassedHoldsClientsUntilTheDaemonIsThere() throws {
             let daemon = try RunningDaemon(isStarted: false)
             try #require(mkdir("\(daemon.root)/run", 0o755) == 0)

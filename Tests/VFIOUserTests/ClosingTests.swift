@@ -101,12 +101,24 @@ import VFIOUser
         #expect(try RawClient(path: bench.device.path).negotiate().errno == .resourceBusy)
     }
 
-    @Test func beyondTheBoundStrangersWaitAndTheClientGoesOn() throws {
+    /// Has others come until so many lie behind a close that hangs.
+    private func fill(whileThereIs hasRoom: @escaping @Sendable (ClosingLane) -> Bool) throws {
         let first = try stranger()
         #expect(try first.receive()?.errno == .resourceBusy)
-        while bench.device.onThread({ function, _ in function.host.loop.strangersLane.hasRoom }) {
+        while bench.device.onThread({ function, _ in hasRoom(function.host.loop.strangersLane) }) {
             #expect(try RawClient(path: bench.device.path, patience: 60_000).negotiate().errno == .resourceBusy)
         }
+    }
+
+    @Test func whenTheStrangersLaneIsFullTheNextClientIsServed() throws {
+        try fill { $0.hasRoom }
+        for _ in 0..<3 { #expect(try RawClient(path: bench.device.path).negotiate().errno == .resourceBusy) }
+        bench.client.socket.shutDown()
+        #expect(try RawClient(path: bench.device.path, patience: 60_000).negotiate().errno == nil)
+    }
+
+    @Test func beyondTheBoundStrangersWaitAndTheClientGoesOn() throws {
+        try fill { $0.hasRoomForConnections }
         let late = try RawClient(path: bench.device.path, patience: 60_000)
         try late.send(message(.version))
         for _ in 0..<100 { try bench.expectAlive() }

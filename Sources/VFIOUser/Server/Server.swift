@@ -128,9 +128,10 @@ public final class Server {
             if let session, try session.isAbandoned() { return }
             untaken.removeAll { !$0.remains }
             guard untaken.count < Untaken.maximumSessions else { throw .tooManyReferences }
-            // Those who have sent more than could be closed make others wait, in the backlog, but not the present client.
+            // A client that has sent more than could be closed makes the next one wait, in the backlog. Strangers whose closes hang
+            // don't: what they send is looked at and never received, so that each takes one descriptor.
             let (lane, clientLane) = (function.host.loop.strangersLane, function.host.loop.clientLane)
-            guard lane.hasRoom, session != nil || clientLane.hasRoom else { throw .tooManyReferences }
+            guard lane.hasRoomForConnections, session != nil || clientLane.hasRoom else { throw .tooManyReferences }
             guard let socket = try listener.accept(closedIn: lane) else { return }
             let peer = try socket.peer()
             let isAllowed = try configuration.allowedPeers?.admits(peer, at: socket, besides: user) ?? true
