@@ -371,8 +371,10 @@ static int make_brief_timer(void) {
 }
 
 ssize_t clinux_write_briefly(int descriptor, const void *buffer, size_t size) {
-    /* Where the system has no timer left a write without a limit is better than none. */
     if (!brief.is_made && make_brief_timer() < 0) {
+        /* The system has no timer left: only what can't block is written. Our own eventfds can't, and must work then, too. */
+        int flags = fcntl(descriptor, F_GETFL);
+        if (flags < 0 || !(flags & O_NONBLOCK)) return flags < 0 ? -errno : -EAGAIN;
         ssize_t written = write(descriptor, buffer, size);
         return written < 0 ? -errno : written;
     }

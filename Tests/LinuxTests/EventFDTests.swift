@@ -43,6 +43,31 @@ import Testing
         }
     }
 
+    /// Another's eventfd is given up then, our own go on.
+    @Test(arguments: [(true, 8), (false, -Int(EAGAIN))])
+    func withNoTimerToBeHadOnlyWhatCannotBlockIsWritten(isNonblocking: Bool, outcome: Int) throws {
+        let event = try EventFD()
+        try event.descriptor.setNonblocking(isNonblocking)
+        let raw = event.descriptor.raw
+        let result = try EventFD()
+        // A thread that has no timer yet, of a process in which nobody else needs one.
+        let thread = try Thread(name: "no timer") {
+            let child = clinux_fork()
+            guard child != 0 else {
+                var none = rlimit(rlim_cur: 0, rlim_max: 0)
+                setrlimit(Int32(__RLIMIT_SIGPENDING.rawValue), &none)
+                var one: UInt64 = 1
+                _exit(clinux_write_briefly(raw, &one, 8) == outcome ? 0 : 1)
+            }
+            var status: Int32 = -1
+            waitpid(child, &status, 0)
+            if status == 0 { result.signal() }
+        }
+        thread.join()
+        #expect(result.consume() == 1)
+        #expect(event.consume() == (isNonblocking ? 1 : 0))
+    }
+
     @Test func onlyAnEventFDIsAdopted() throws {
         let event = try EventFD()
         #expect(try EventFD(adopting: event.descriptor.duplicate()).signal())

@@ -133,7 +133,7 @@ void clinux_name_thread(const char *name);
 ssize_t clinux_read_available(int descriptor, void *buffer, size_t size);
 
 /// write(2) that ends after a second with -EINTR where it blocks, whoever may make the file block at whatever moment.
-/// timer_settime(2) before and after it.
+/// timer_settime(2) before and after it. -EAGAIN where the file blocks and the system has no timer left.
 ssize_t clinux_write_briefly(int descriptor, const void *buffer, size_t size);
 
 /// 1 when the descriptor is an eventfd, 0 when it is something else, -errno when the kernel does not tell
