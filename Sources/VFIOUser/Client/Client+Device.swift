@@ -24,7 +24,7 @@ extension Client {
         ///   - offset: in bytes from the region's beginning, a multiple of the page size.
         ///   - size: in bytes.
         /// - Returns: memory that the server can take away: `GuardedCopy` throws then.
-        /// - Throws: ``ClientError/unavailable(_:)`` when this part can't be mapped.
+        /// - Throws: ``ClientError/unavailable(_:)`` when this part can't be mapped, or the file is no memory.
         public func map(at offset: UInt64 = 0, size: Int? = nil) throws(ClientError) -> Mapping {
             let size = size ?? Int(truncatingIfNeeded: info.length)
             let areas = info.sparseAreas.isEmpty ? [.init(offset: 0, size: info.length)] : info.sparseAreas
@@ -34,6 +34,10 @@ extension Client {
                         && UInt64(size) <= $0.size - (offset - $0.offset)
                 })
             else { throw .unavailable("\(size) bytes at \(offset) of region \(info.index) can't be mapped.") }
+            // The pages of anything else may take as long to come as the server likes (FUSE).
+            guard file.descriptor.isMemory() else {
+                throw .unavailable("The file behind region \(info.index) is no memory.")
+            }
             GuardedCopy.install()
             do throws(Errno) {
                 return try Mapping(
