@@ -90,6 +90,30 @@ import SeededRandom
         }
     }
 
+    @Test func whatIsPutInDuringALongMessageComesBehindIt() throws {
+        let device = try ServedDevice("exerciser")
+        let client = try RawClient(path: device.path)
+        let offer = RawRing.offer.replacing(#""max_msg_fds""#, with: #""write_multiple":true,"max_msg_fds""#)
+        let ring = try RawRing(client.negotiate(offer))
+        let bench = Bench(device, client)
+        try bench.setBusMaster(true)
+        let memory = try GuestRAM(at: 0, size: 1 << 21)
+        try bench.map(memory)
+        try bench.write(UInt64(1) << 20, at: 0x28)
+        try bench.write(UInt32(1) << 20, at: 0x30)
+        // A mebibyte copied by each.
+        let copy = wire(UInt64(0x38), UInt32(0), UInt32(4), UInt64(Bench.copy))
+        try client.send(.regionWriteMulti, wire(UInt64(1024)) + Array(repeatElement(copy, count: 1024).joined()))
+        var done: UInt64 = 0
+        while done == 0 {
+            done = device.onThread { function, _ in function.device.read(0, at: 0x70, width: .quad) }
+        }
+        let entry = ring.put(kind: Self.read, offset: 0x70, count: 4)
+        #expect(try client.receive()?.payload == wire(UInt64(1024)))
+        #expect(ring.status(of: entry) == 0)
+        #expect(ring[entry, 6] == 1024)
+    }
+
     @Test func accessesAreCounted() throws {
         let entry = (0..<10).map { _ in ring.put(kind: Self.read) }
         #expect(ring.status(of: entry[9]) == 0)

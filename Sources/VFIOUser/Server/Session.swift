@@ -174,8 +174,9 @@ final class Session {
             // The clock is read only where messages have come together.
             if end == nil, stream.hasMore(behind: message) { end = Deadline(milliseconds: Self.turn) }
             dma.beginTurn()
-            // What the client put into its ring before it sent the message comes before the message.
-            try carryOutRing()
+            // What the client put into its ring before it sent the message comes before the message, and what it puts there
+            // while the message is carried out comes after it.
+            if writesDone == 0 { try carryOutRing() }
             guard try answer(message) else {
                 isBehind = true
                 return
