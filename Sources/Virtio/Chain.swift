@@ -142,6 +142,7 @@ public final class Chain {
         }
         if done < count {
             // Some memory isn't there yet.
+            // SAFETY: the bytes are copied while the pointer is good.
             unwritten += bytes.extracting(done..<count).withUnsafeBytes { Array($0) }
             done = count
         }

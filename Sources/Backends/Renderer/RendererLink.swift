@@ -40,6 +40,7 @@ public enum RendererLink {
         let buffer = try PageBuffer(count: 4096)
         switch try socket.receive(into: buffer, from: 0, descriptors: &descriptors, blocking: blocking) {
         case .bytes(let count, _, _):
+            // SAFETY: the bytes are copied while the pointer is good, and a packet that came has its first one.
             var reader = PayloadReader(buffer.bytes(1..<count).withUnsafeBytes { Array($0) })
             return Packet(buffer.bytes(0..<1).unsafeLoad(as: UInt8.self), number: reader.uint64())
         case .nothing: return nil

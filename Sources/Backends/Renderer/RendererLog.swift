@@ -51,6 +51,7 @@ final class RendererLog {
         var taken = 0
         var bytes = [UInt8](repeating: 0, count: 4096)
         while taken < Self.mostAtOnce {
+            // SAFETY: the pointer is used during the call only, which writes no more than there is room for.
             let count = bytes.withUnsafeMutableBytes { (try? reader.read(into: $0)) ?? 0 }
             guard count > 0 else { return }
             taken += count
