@@ -7,6 +7,11 @@ import Linux
 /// each folder, and each symbolic link, is this user's or root's, and others may change none of them, unless, as in /tmp, they may
 /// change only what is theirs.
 ///
+/// Folders that a group may write pass: /var/log is of group syslog on Ubuntu, /usr/local of staff on Debian, and a user's own
+/// folders of a group that is that user's alone, or isn't. A mode doesn't tell which groups are as good as the owner, and the
+/// administrator who made the folder did know. Whoever is in such a group can put a folder aside between two steps, or after the last:
+/// the owner must trust them.
+///
 /// - Parameters:
 ///   - mode: of the folder, where it is made.
 ///   - makesParents: whether those above are made too.
