@@ -248,10 +248,9 @@ extension Manager {
         let instance = try instance(id)
         guard instance.isActive else { throw MediationError(.conflict, "The vGPU \(id) doesn't run.") }
         if let generation, generation != instance.generation {
-            throw MediationError(
-                .conflict,
-                "The start \(generation) of the vGPU \(id) is over: it was started again since, as \(instance.generation)."
-            )
+            let asked =
+                generation < instance.generation ? "every earlier one is over" : "it has had no start \(generation)"
+            throw MediationError(.conflict, "The vGPU \(id) runs since its start \(instance.generation): \(asked).")
         }
         if let identity = instance.process {
             if supervised[id]?.identity == identity {

@@ -26,17 +26,11 @@ import Testing
         return catalogue.availableInstances(of: try catalogue.type(type), on: try catalogue.parent("cpu"), instances)
     }
 
-    /// Kills its device process, and waits for the next one.
+    /// Kills its device process, and waits until the next one is started.
     private func replaceProcess(of id: InstanceID, _ bench: Bench) async throws {
         let last = try await bench.manager.journal().last
         kill(try #require(try await bench.manager.instance(id).process).id, SIGKILL)
         _ = await bench.store.entry("started", of: id, after: last)
-        // It serves when another question is answered.
-        let deadline = ContinuousClock.now + .seconds(60)
-        while (try? await bench.manager.ask(id) { try $0.info().process }) == nil {
-            try #require(ContinuousClock.now < deadline)
-            try await Task.sleep(for: .milliseconds(5))
-        }
     }
 
     private func change(_ word: String, _ value: String) -> Manager.Modification {
@@ -152,8 +146,11 @@ import Testing
         #expect(try await bench.manager.instance(first.id).generation == first.generation, "it is the same start")
         _ = try await bench.manager.stop(first.id, generation: first.generation)
         let second = try await bench.manager.start(first.id)
-        await expectError(.conflict, "The start \(first.generation) of the vGPU \(first.id) is over") {
+        await expectError(.conflict, "since its start \(second.generation): every earlier one is over") {
             _ = try await bench.manager.stop(first.id, generation: first.generation)
+        }
+        await expectError(.conflict, "it has had no start \(second.generation + 1)") {
+            _ = try await bench.manager.stop(first.id, generation: second.generation + 1)
         }
         #expect(try await bench.manager.instance(first.id) == second)
         _ = try await bench.manager.stop(first.id, generation: second.generation)

@@ -37,7 +37,8 @@ import Testing
         #expect(try daemon.output("show", uuid).contains("\ngeneration  \(first)\n"))
         #expect(try daemon.output("stop", uuid, "--start", first).isEmpty)
         let second = try start()
-        try daemon.expectFailure(69, "is over", "stop", uuid, "--start", first)
+        try daemon.expectFailure(69, "every earlier one is over", "stop", uuid, "--start", first)
+        try daemon.expectFailure(69, "it has had no start 99", "stop", uuid, "--start", "99")
         #expect(try daemon.output("stop", uuid, "--start", second).isEmpty)
         try daemon.expectFailure(64, "--start goes with a vGPU's UUID", "stop", "./socket", "--start", "1")
     }
