@@ -409,7 +409,9 @@ int clinux_die_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0,
 
 void clinux_trim_memory(void) { malloc_trim(0); }
 
-int clinux_pipe(int *ends) { return pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0 ? -errno : 0; }
+int clinux_pipe(int *ends, bool blocks) {
+    return pipe2(ends, O_CLOEXEC | (blocks ? 0 : O_NONBLOCK)) < 0 ? -errno : 0;
+}
 
 int clinux_pidfd(pid_t process) {
     long descriptor = syscall(SYS_pidfd_open, process, 0);

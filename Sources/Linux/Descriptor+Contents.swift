@@ -6,6 +6,28 @@ extension Descriptor {
         self.init(owning: try systemCall { open(path, O_RDONLY | O_CLOEXEC) })
     }
 
+    /// Opens a file for writing. `open(2)`
+    public init(writing path: String) throws(Errno) {
+        self.init(owning: try systemCall { open(path, O_WRONLY | O_CLOEXEC) })
+    }
+
+    /// Opens a file for reading, and for writing at its end wherever that is by then. No symbolic link is followed. `O_APPEND`
+    ///
+    /// - Parameter mode: the permissions, less the umask, of a file that isn't there and is made; nil: none is made.
+    public init(appendingTo path: String, mode: mode_t? = nil) throws(Errno) {
+        let flags = O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC | (mode == nil ? 0 : O_CREAT)
+        self.init(owning: try systemCall { open(path, flags, mode ?? 0) })
+    }
+
+    /// The bytes that one call reads, at most `limit`; none only where the file ends. `read(2)`
+    public borrowing func readOnce(upTo limit: Int) throws(Errno) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: limit)
+        var span = bytes.mutableSpan
+        let count = try span.withUnsafeMutableBytes { bytes throws(Errno) in try read(into: bytes) }
+        bytes.removeSubrange(count...)
+        return bytes
+    }
+
     /// The next bytes, at most `limit`; fewer only where the file ends. `read(2)`
     public borrowing func readBytes(upTo limit: Int) throws(Errno) -> [UInt8] {
         let raw = raw
@@ -48,8 +70,13 @@ extension Descriptor {
     /// Has the file end at its position, where it ended before that. `ftruncate(2)`
     public borrowing func endHere() throws(Errno) {
         let raw = raw
-        let position = try systemCall { lseek(raw, 0, SEEK_CUR) }
-        try systemCall { ftruncate(raw, position) }
+        try setSize(Int(try systemCall { lseek(raw, 0, SEEK_CUR) }))
+    }
+
+    /// Has the file end behind so many bytes. `ftruncate(2)`
+    public borrowing func setSize(_ size: Int) throws(Errno) {
+        let raw = raw
+        try systemCall { ftruncate(raw, off_t(size)) }
     }
 
     /// Writes all of `bytes`, however many calls it takes. `write(2)`

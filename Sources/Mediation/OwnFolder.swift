@@ -75,15 +75,7 @@ private func make(_ path: String, mode: mode_t) throws(Errno) {
         return
     }
     // The umask has taken from the mode.
-    try withFolder(path) { folder throws(Errno) in try call { fchmod(folder, mode) } }
-}
-
-/// Does something with a folder that is no link, by its descriptor.
-func withFolder(_ path: String, _ body: (Int32) throws(Errno) -> Void) throws(Errno) {
-    let raw = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-    guard raw >= 0 else { throw Errno(rawValue: errno) }
-    let folder = Descriptor(owning: raw)
-    try body(folder.raw)
+    try Descriptor(naming: path).setMode(mode)
 }
 
 private func target(of link: String) throws(Errno) -> String {
@@ -94,6 +86,6 @@ private func target(of link: String) throws(Errno) -> String {
 }
 
 /// - Throws: `errno` when `body` doesn't return 0.
-func call(_ body: () -> Int32) throws(Errno) {
+private func call(_ body: () -> Int32) throws(Errno) {
     guard body() == 0 else { throw Errno(rawValue: errno) }
 }

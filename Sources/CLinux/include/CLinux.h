@@ -7,6 +7,7 @@
 #include <linux/virtio_gpu.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -153,7 +154,7 @@ int clinux_spawn_closes_from(posix_spawn_file_actions_t *actions, int first);
 void clinux_trim_memory(void);
 
 /// pipe2(2), close-on-exec and non-blocking, of two ends: that to read from and that to write to. Returns 0 or -errno.
-int clinux_pipe(int *ends);
+int clinux_pipe(int *ends, bool blocks);
 
 /// pidfd_open(2), close-on-exec. Returns the descriptor or -errno.
 int clinux_pidfd(pid_t process);

@@ -97,22 +97,22 @@ struct DeviceLauncher: Sendable {
         _ order: Order, _ listener: UnixListener, _ control: UnixListener
     ) throws(Failure) -> Started {
         let log = try step("make the pipe of the log") { () throws(Errno) in try logs.makePipe(for: order.id) }
-        var pipe: [Int32] = [-1, -1]
-        guard Glibc.pipe(&pipe) == 0 else { throw Failure(step: "make a pipe", error: Errno(rawValue: errno)) }
-        let start = Descriptor(owning: pipe[0])
-        let gate = Descriptor(owning: pipe[1])
-        for end in pipe { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-        let state = StateFile(order.isRestored ? directories.savedState(of: order.id) : nil)
+        let start = try step("make a pipe") { () throws(Errno) in try PipeEnds(blocks: true) }
+        let state = order.isRestored ? try? Descriptor(reading: directories.savedState(of: order.id)) : nil
 
-        var descriptors = [listener.descriptor.raw, control.descriptor.raw, start.raw]
+        var descriptors = [listener.descriptor.raw, control.descriptor.raw, start.reader.raw]
         var arguments = [
             order.device, "--name", "\(order.id)", "--socket", directories.socket(of: order.id),
             "--control", directories.control(of: order.id), "--socket-fd", "3", "--control-fd", "4", "--start-fd", "5",
             "--sandbox", "--memory", "\(MemoryBounds(order.limits).data)",
         ]
-        if let raw = state.raw {
-            descriptors.append(raw)
+        let isRestored: Bool
+        switch state {
+        case let state?:
+            isRestored = true
+            descriptors.append(state.raw)
             arguments += ["--state-fd", "6"]
+        case nil: isRestored = false
         }
         for option in order.options { arguments += ["--option", option] }
         if let user = order.user { arguments += ["--uid", "\(user)", "--gid", "\(order.group ?? user)"] }
@@ -126,7 +126,7 @@ struct DeviceLauncher: Sendable {
                 throw error
             }
         }
-        let started = Started(identity: identity, isRestored: state.raw != nil, gate: gate)
+        let started = Started(identity: identity, isRestored: isRestored, gate: start.writer)
         // Before it serves anybody, so that nothing is charged to the daemon but what a process starts with, and what it
         // starts itself, a renderer, has the same share.
         if order.limits.weight != Limits.standardWeight, !hasProcessorGroups {
@@ -139,20 +139,6 @@ struct DeviceLauncher: Sendable {
             }
         }
         return started
-    }
-
-    /// A saved state, open while it is handed on, if there is one.
-    private struct StateFile: ~Copyable {
-        let raw: Int32?
-
-        init(_ path: String?) {
-            let descriptor = path.map { open($0, O_RDONLY | O_CLOEXEC) } ?? -1
-            raw = descriptor >= 0 ? descriptor : nil
-        }
-
-        deinit {
-            if let raw { close(raw) }
-        }
     }
 
     /// Without an owner the device process lets in root and this user, so it must be told of this one.
@@ -170,18 +156,17 @@ struct DeviceLauncher: Sendable {
             // The one above has another mode, and is the daemon's to make.
             try makeFolder(folder, mode: 0o700, makesParents: false)
             let owner = geteuid() == 0 ? order.owner : nil
+            let mode: mode_t = owner?.group == nil ? 0o600 : 0o660
             // Nobody can get to it before its folder lets them in.
-            let listener = try UnixListener(
-                path: path, mode: owner?.group == nil ? 0o600 : 0o660, leavesPath: true)
+            let listener = try UnixListener(path: path, mode: mode, leavesPath: true)
             guard let owner else { return listener }
             // The folder stays root's, so that its owner can put nothing else into the socket's place. Whose group may enter
             // it: the owner's, or the main one of the owning user.
             let group = owner.group ?? owner.user.flatMap(Accounts.group(ofUser:)) ?? 0
-            try call { lchown(path, owner.user ?? 0, group) }
-            try withFolder(folder) { folder throws(Errno) in
-                try call { fchown(folder, 0, group) }
-                try call { fchmod(folder, 0o710) }
-            }
+            try listener.setAccess(user: owner.user ?? 0, group: group, mode: mode)
+            let folder = try Descriptor(naming: folder)
+            try folder.setOwner(user: 0, group: group)
+            try folder.setMode(0o710)
             return listener
         }
     }

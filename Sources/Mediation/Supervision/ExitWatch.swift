@@ -27,8 +27,7 @@ final class ExitWatch: Sendable {
     init(_ identity: ProcessIdentity, handler: @escaping @Sendable (Outcome) -> Void) throws(Errno) {
         process = try identity.handle()
         _ = try Thread(name: "exit", stackSize: 128 << 10) { [self] in
-            var entry = pollfd(fd: process.descriptor.raw, events: Int16(POLLIN), revents: 0)
-            while poll(&entry, 1, -1) < 0, errno == EINTR {}
+            _ = try? waitReadable([process.descriptor.raw], milliseconds: -1)
             let outcome = Self.outcome(of: identity.id)
             if !isCancelled.withLock({ $0 }) { handler(outcome) }
         }
@@ -36,8 +35,7 @@ final class ExitWatch: Sendable {
 
     /// Whether it has ended, and the handler was called or is about to be.
     var hasEnded: Bool {
-        var entry = pollfd(fd: process.descriptor.raw, events: Int16(POLLIN), revents: 0)
-        return poll(&entry, 1, 0) > 0
+        (try? waitReadable([process.descriptor.raw], milliseconds: 0)) == [true]
     }
 
     /// Sends the process a signal.

@@ -32,12 +32,11 @@ final class LogCollector: Sendable {
     func makePipe(for id: InstanceID) throws(Errno) -> Descriptor {
         let path = directories.logPipe(of: id)
         remove(id)
-        try call { mkfifo(path, 0o600) }
+        try NamedPipe.make(path, mode: 0o600)
         let pipe = try LogPipe(path, into: LogFile(path: directories.log(of: id)))
-        let raw = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW)
-        guard raw >= 0 else { throw Errno(rawValue: errno) }
+        let end = try NamedPipe.writer(path)
         watch(pipe, of: id)
-        return Descriptor(owning: raw)
+        return end
     }
 
     /// Goes on with the pipe of a device process that an earlier daemon has started. One of an earlier version writes to its log
@@ -102,9 +101,7 @@ private final class LogPipe: Sendable {
     private static let pieceSize = 64 << 10
 
     init(_ path: String, into log: LogFile) throws(Errno) {
-        let raw = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW)
-        guard raw >= 0 else { throw Errno(rawValue: errno) }
-        descriptor = Descriptor(owning: raw)
+        descriptor = try NamedPipe.reader(path)
         self.log = log
     }
 
@@ -126,11 +123,13 @@ private final class LogPipe: Sendable {
     @discardableResult
     func drain() -> Bool {
         turn.withLock { _ in
-            var bytes = [UInt8](repeating: 0, count: Self.pieceSize)
-            let count = Glibc.read(descriptor.raw, &bytes, bytes.count)
-            guard count > 0 else { return count < 0 && [EAGAIN, EINTR].contains(errno) }
-            log.append(Array(bytes[..<count]))
-            return true
+            do throws(Errno) {
+                let bytes = try descriptor.readOnce(upTo: Self.pieceSize)
+                if !bytes.isEmpty { log.append(bytes) }
+                return !bytes.isEmpty
+            } catch {
+                return error == .resourceTemporarilyUnavailable
+            }
         }
     }
 }

@@ -1,4 +1,3 @@
-import Glibc
 import Linux
 
 /// The log of a vGPU: the last of what its device processes have written to standard error.
@@ -26,26 +25,27 @@ struct LogFile {
 
     /// Adds to it, and keeps it within its limit. What can't be written is lost.
     func append(_ bytes: [UInt8]) {
-        let raw = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o640)
-        guard raw >= 0 else { return }
-        let file = Descriptor(owning: raw)
+        guard let file = try? Descriptor(appendingTo: path, mode: 0o640) else { return }
         try? file.writeAll(bytes.span.bytes)
-        if lseek(raw, 0, SEEK_END) > Self.limit { trim() }
+        Self.trim(file)
     }
 
     /// Keeps but the last lines of a log that has grown too long. A line that is written at this moment may be lost.
     func trim() {
-        let raw = open(path, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW)
-        guard raw >= 0 else { return }
-        let file = Descriptor(owning: raw)
-        guard lseek(raw, 0, SEEK_END) > Self.limit, let (_, bytes) = Self.end(of: file) else { return }
-        guard ftruncate(raw, 0) == 0 else { return }
+        if let file = try? Descriptor(appendingTo: path) { Self.trim(file) }
+    }
+
+    private static func trim(_ file: borrowing Descriptor) {
+        guard let size = try? file.status().size, size > limit, let (_, bytes) = end(of: file),
+            (try? file.setSize(0)) != nil
+        else { return }
         try? file.writeAll(bytes.span.bytes)
     }
 
     /// The bytes of the last lines, each whole, and where they begin.
     private static func end(of file: borrowing Descriptor) -> (begin: Int, bytes: [UInt8])? {
-        let begin = max(0, Int(lseek(file.raw, 0, SEEK_END)) - readLimit)
+        guard let size = try? file.status().size else { return nil }
+        let begin = max(0, Int(size) - readLimit)
         guard let bytes = try? file.readBytes(at: begin, upTo: readLimit) else { return nil }
         guard begin > 0, let lineEnd = bytes.firstIndex(of: UInt8(ascii: "\n")) else { return (begin, bytes) }
         return (begin + lineEnd + 1, Array(bytes[(lineEnd + 1)...]))

@@ -23,8 +23,6 @@ struct Weight: Equatable {
         for _ in 0..<2 { setpriority(__priority_which_t(PRIO_PGRP.rawValue), id_t(process), nice) }
         // Where the processor is shared out by session first, nice values alone count within one only, and each vGPU has its
         // own. It is there where the kernel has autogroups, and writable for root and, until the process is confined, its user.
-        let raw = open("/proc/\(process)/autogroup", O_WRONLY | O_CLOEXEC)
-        guard raw >= 0 else { return }
-        try? Descriptor(owning: raw).writeAll(Array("\(nice)".utf8).span.bytes)
+        try? Descriptor(writing: "/proc/\(process)/autogroup").writeAll(Array("\(nice)".utf8).span.bytes)
     }
 }
