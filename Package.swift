@@ -43,7 +43,7 @@ let package = Package(
             name: "VirtioEntropy", dependencies: ["Device", "Virtio", "Linux"], path: "Sources/Devices/VirtioEntropy"),
         .target(name: "SerialCard", dependencies: ["Linux", "PCI", "Device"], path: "Sources/Devices/SerialCard"),
         .target(name: "Display", dependencies: ["Device"], path: "Sources/Devices/Display"),
-        .target(name: "Renderer", dependencies: ["Linux"], path: "Sources/Backends/Renderer"),
+        .target(name: "Renderer", dependencies: ["Linux", "Text"], path: "Sources/Backends/Renderer"),
         .target(
             name: "VirtioGPU",
             dependencies: ["CLinux", "Linux", "GuestMemory", "Device", "Display", "Renderer", "Virtio"],
@@ -217,8 +217,8 @@ let package = Package(
         .testTarget(
             name: "MediationTests",
             dependencies: [
-                "Control", "Database", "Device", "FakeGuest", "JSON", "Linux", "Mediation", "Programs", "VFIOUser",
-                "mediated-device",
+                "Control", "Database", "Device", "FakeGuest", "JSON", "LingeringSocket", "Linux", "Mediation",
+                "Programs", "VFIOUser", "mediated-device",
             ]),
         .testTarget(
             name: "DatabaseTests",

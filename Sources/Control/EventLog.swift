@@ -61,36 +61,3 @@ public final class EventLog {
         return newer.isEmpty ? nil : ControlEvents(events: newer, last: last, lost: last - after - newer.count)
     }
 }
-
-/// How many lines may be written: some at once, then one a second. A token bucket.
-public struct Allowance: Sendable {
-    static let burst = 20
-    /// In nanoseconds.
-    static let interval: UInt64 = 1_000_000_000
-
-    /// How many in a row were not allowed.
-    public private(set) var refused = 0
-    private var left = Allowance.burst
-    /// Up to when the passing time has been made up for.
-    private var time: UInt64
-
-    public init(at now: UInt64) {
-        time = now
-    }
-
-    /// Whether one more is allowed.
-    ///
-    /// - Parameter now: the time in nanoseconds, from any moment on.
-    public mutating func take(at now: UInt64) -> Bool {
-        let earned = (now &- time) / Self.interval
-        time &+= earned &* Self.interval
-        left = Int(min(UInt64(Self.burst), UInt64(left) &+ min(earned, UInt64(Self.burst))))
-        guard left > 0 else {
-            refused += 1
-            return false
-        }
-        left -= 1
-        refused = 0
-        return true
-    }
-}
