@@ -336,8 +336,18 @@ import VFIOUser
         await expectError(.failed, "Nothing was changed") { _ = try await bench.manager.start(id) }
         #expect(try await bench.manager.instance(id).state == .stopped)
         #expect(!FileManager.default.fileExists(atPath: bench.directories.socket(of: id)))
+        expectTaken(try #require(bench.store.refused.last?.process))
         bench.store.isBroken = false
         _ = try await bench.manager.start(id)
+    }
+
+    /// Expects that a child has ended or will, and that its status is taken: it is no zombie.
+    private func expectTaken(_ process: ProcessIdentity) {
+        guard let handle = try? process.handle() else { return }
+        // It is hung up when the status is taken, from Linux 6.9 on.
+        var entry = pollfd(fd: handle.descriptor.raw, events: 0, revents: 0)
+        poll(&entry, 1, 30_000)
+        #expect(throws: Errno.noSuchProcess) { try handle.send(0) }
     }
 
     // MARK: Changes while it runs

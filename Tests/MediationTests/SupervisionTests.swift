@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import JSON
+import LingeringSocket
 import Linux
 import Synchronization
 import Testing
@@ -196,23 +197,6 @@ import VFIOUser
         _ = try await bench.manager.start(id)
     }
 
-    @Test func aStartThatCanNotBeStoredLeavesNoZombie() async throws {
-        let bench = try Bench()
-        try await bench.manager.begin()
-        let id = InstanceID()
-        _ = try await bench.manager.define(Instance(id: id, parent: "cpu", type: "serial"))
-        bench.store.isBroken = true
-        await expectError(.failed, "Nothing was changed") { _ = try await bench.manager.start(id) }
-        bench.store.isBroken = false
-        let process = try #require(bench.store.refused.last?.process)
-        let deadline = ContinuousClock.now + .seconds(60)
-        // As long as a child isn't waited for it is in there, dead or not.
-        while (try? ProcessIdentity(of: process.id)) == process {
-            try #require(ContinuousClock.now < deadline, "It is a zombie.")
-            try await Task.sleep(for: .milliseconds(5))
-        }
-    }
-
     @Test func theJournalNamesASavedStateOnlyWhereThereWasOne() async throws {
         let bench = try Bench()
         try await bench.manager.begin()
@@ -225,10 +209,10 @@ import VFIOUser
 
     // MARK: What doesn't end
 
-    @Test(.enabled(if: StuckFile.isPossible, "Only root can mount, where the kernel has FUSE."))
+    @Test(.enabled(if: HangingFile.isPossible, "No file system of FUSE can be mounted here."))
     func aProcessThatCanNotBeKilledHoldsNobodyUp() async throws {
         let bench = try Bench { $0.endLimit = .milliseconds(10) }
-        let file = try StuckFile()
+        let file = try #require(HangingFile(.open))
         let process = try ChildProcess.spawn("/bin/cat", [file.path], passing: [])
         var stuck = Instance(id: InstanceID(), parent: "cpu", type: "serial")
         stuck.state = .running
@@ -237,7 +221,7 @@ import VFIOUser
         try await bench.manager.begin()
         let checkpoints = Task { [manager = bench.manager] in await manager.keepCheckpoints() }
         defer { checkpoints.cancel() }
-        try file.awaitReader()
+        try #require(file.awaitOperation())
         for _ in 0..<2 {
             await expectError(.busy, "has not ended yet") { _ = try await bench.manager.stop(stuck.id) }
         }

@@ -1,4 +1,5 @@
 import FakeGuest
+import Glibc
 import Linux
 import LingeringSocket
 import Testing
@@ -71,9 +72,12 @@ import VFIOUser
     }
 
     /// Every close of such a file hangs, that of the last reference or not.
-    @Test(.enabled(if: HangingFile() != nil, "No file system of FUSE can be mounted here."))
+    @Test(.enabled(if: HangingFile.isPossible, "No file system of FUSE can be mounted here."))
     func aFileOfAFileSystemThatAPeerServesKeepsNobody() throws {
-        let file = try #require(HangingFile())
+        let hanging = try #require(HangingFile(.close))
+        let file = Descriptor(owning: open(hanging.path, O_RDWR | O_CLOEXEC))
+        // Before it is closed here.
+        defer { hanging.end() }
         for _ in 0..<3 {
             let stranger = try RawClient(path: bench.device.path, patience: 60_000)
             try stranger.send(message(.version), descriptors: [file.raw])
