@@ -88,6 +88,7 @@ extension HotPlug.Attachment.Guest: CustomStringConvertible {
     public var description: String {
         switch self {
         case .enabled: "has enabled it"
+        case .notEnabled(0, "running"): "has not enabled it at once, and was not waited for"
         case .notEnabled(let milliseconds, "running"):
             "has not enabled it within \(milliseconds / 1000) s: it is starting, has no driver for it, or knows no PCI hot-plug"
         case .notEnabled(_, let status): "has not enabled it: it is not running (\(status)), and may do so once it runs"

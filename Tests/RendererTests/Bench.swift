@@ -18,9 +18,8 @@ final class Bench {
         loop = try EventLoop()
         renderer = try RendererProcess(
             program: try CompanionProgram.path(of: "mediated-renderer"), renderNode: nil, loop: loop,
-            milliseconds: milliseconds)
+            memoryLimit: memory, milliseconds: milliseconds)
         renderer.onEnd = { [unowned self] in if let reason = $0 { ends.append(reason) } }
-        renderer.memoryLimit = memory
         try renderer.start()
     }
 

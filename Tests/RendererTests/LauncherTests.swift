@@ -46,7 +46,8 @@ import Testing
     @Test func aRendererThatHangsUpHasNotEnded() throws {
         let link = try UnixSocket.pair(keepsPackets: true)
         let loop = try EventLoop()
-        let renderer = try RendererProcess(launcher: link.first, id: 0, loop: loop, milliseconds: 60_000)
+        let renderer = try RendererProcess(
+            launcher: link.first, id: 0, loop: loop, memoryLimit: 1 << 30, milliseconds: 60_000)
         try renderer.start()
         var isLost = false
         renderer.send(.fence) { isLost = $0 == nil }
@@ -68,7 +69,8 @@ import Testing
         let link = try UnixSocket.pair(keepsPackets: true)
         let launcher = link.second
         let loop = try EventLoop()
-        let renderer = try RendererProcess(launcher: link.first, id: 0, loop: loop, milliseconds: 60_000)
+        let renderer = try RendererProcess(
+            launcher: link.first, id: 0, loop: loop, memoryLimit: 1 << 30, milliseconds: 60_000)
         var ends: [String?] = []
         renderer.onEnd = { ends.append($0) }
         try renderer.start()

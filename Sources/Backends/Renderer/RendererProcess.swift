@@ -57,7 +57,7 @@ public final class RendererProcess {
 
     /// How many bytes of memory a renderer that is started from now on may take, besides what its driver has at the start. What needs
     /// more fails, or ends it.
-    public var memoryLimit: UInt64 = 3 << 30
+    public var memoryLimit: UInt64
 
     /// Called when a renderer has ended, behind the completions of what it left undone, with a sentence for the log; nil: it was
     /// told to by ``stop(_:)`` without one.
@@ -77,9 +77,10 @@ public final class RendererProcess {
     /// - Parameters:
     ///   - program: the path of mediated-renderer.
     ///   - renderNode: such as /dev/dri/renderD128; nil: a software renderer.
+    ///   - memoryLimit: ``memoryLimit``.
     ///   - milliseconds: how long a renderer may go without an answer while one is due, before it is taken for hung.
     public convenience init(
-        program: String, renderNode: String?, loop: EventLoop, milliseconds: UInt64 = 10_000
+        program: String, renderNode: String?, loop: EventLoop, memoryLimit: UInt64, milliseconds: UInt64 = 10_000
     ) throws(Errno) {
         let pair = try UnixSocket.pair(keepsPackets: true, closedIn: loop.clientLane)
         let output = try PipeEnds()
@@ -87,15 +88,18 @@ public final class RendererProcess {
             program, renderNode.map { [$0] } ?? [], passing: [pair.second.descriptor.raw],
             standardError: output.writer.raw)
         let log = try RendererLog(output.reader, loop: loop)
-        try self.init(launcher: pair.first, id: id, log: log, loop: loop, milliseconds: milliseconds)
+        try self.init(
+            launcher: pair.first, id: id, log: log, loop: loop, memoryLimit: memoryLimit, milliseconds: milliseconds)
     }
 
     /// - Parameters:
     ///   - launcher: this end of the socket that the launcher has.
     ///   - log: what launcher and renderers say, if they can.
     init(
-        launcher: consuming UnixSocket, id: Int32, log: RendererLog? = nil, loop: EventLoop, milliseconds: UInt64
+        launcher: consuming UnixSocket, id: Int32, log: RendererLog? = nil, loop: EventLoop, memoryLimit: UInt64,
+        milliseconds: UInt64
     ) throws(Errno) {
+        self.memoryLimit = memoryLimit
         self.loop = loop
         self.log = log
         patience = milliseconds * 1_000_000

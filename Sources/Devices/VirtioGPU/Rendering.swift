@@ -69,8 +69,8 @@ final class Rendering {
         }
         let milliseconds = seconds * 1000
         process = try RendererProcess(
-            program: program, renderNode: renderNode, loop: loop, milliseconds: UInt64(milliseconds))
-        process.memoryLimit = Self.spareMemory + UInt64(videoMemory)
+            program: program, renderNode: renderNode, loop: loop, memoryLimit: Self.spareMemory + UInt64(videoMemory),
+            milliseconds: UInt64(milliseconds))
         windows = try GuestWindows(guest, for: process, loop: loop)
         self.loop = loop
         timer = try TimerFD()

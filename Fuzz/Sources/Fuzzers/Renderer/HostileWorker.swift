@@ -39,7 +39,8 @@ final class HostileWorker {
     init() throws {
         loop = try EventLoop()
         listener = try StandInListener()
-        process = try RendererProcess(program: try StandIn.install(), renderNode: listener.path, loop: loop)
+        process = try RendererProcess(
+            program: try StandIn.install(), renderNode: listener.path, loop: loop, memoryLimit: 1 << 30)
         launcher = try listener.accept()
         process.onEnd = { [unowned self] _ in react() }
         process.onRoom = { [unowned self] in react() }
