@@ -66,8 +66,7 @@ extension GuestTests {
                 try files.add(
                     file: "\(scratch.path("host"))/state/mediated.db\(suffix)", at: "/m/state/mediated.db\(suffix)")
             }
-            let unit = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-                .appendingPathComponent("../../Packaging/systemd/mediated.service.in").standardized
+            let unit = Repository.file("Packaging/systemd/mediated.service.in")
             try files.add(file: unit.path, at: "/m/mediated.service")
             try files.write(
                 after: Lab.value("INITRD_\(kernel.replacingOccurrences(of: ".", with: "_"))"),

@@ -88,7 +88,7 @@ struct KVMAccesses {
     private func image(_ name: String) throws -> [UInt8] {
         let here = URL(filePath: #filePath).deletingLastPathComponent()
         let folder = here.appending(path: "../../Guests").standardized.path
-        let shared = here.appending(path: "../../../Tests/KVMTests/Guests").standardized.path
+        let shared = here.appending(path: "../../../Tests/Transports/KVMTests/Guests").standardized.path
         let (object, image) = ("/tmp/mediated-bench.\(getpid()).o", "/tmp/mediated-bench.\(getpid()).bin")
         defer {
             unlink(object)

@@ -24,12 +24,3 @@ struct Verb {
             + (command["subcommands"]?.array ?? []).flatMap { try verbs($0, behind: words) }
     }
 }
-
-/// The files of the source tree.
-enum Repository {
-    static func file(_ path: String) -> URL {
-        // This file is Tests/CommandTests/Verb.swift.
-        (0..<3).reduce(URL(fileURLWithPath: #filePath)) { url, _ in url.deletingLastPathComponent() }
-            .appendingPathComponent(path)
-    }
-}

@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import Lab
 import Linux
+import Programs
 import Testing
 
 extension DaemonTests {
@@ -12,8 +13,7 @@ extension DaemonTests {
             let daemon = try RunningDaemon()
             _ = try daemon.define("bochs-display", ("transient", true))
             let gateway = try Gateway(to: daemon.socket)
-            let documentation = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-                .deletingLastPathComponent().appendingPathComponent("Documentation").path
+            let documentation = Repository.file("Documentation").path
             let process = Process()
             process.executableURL = URL(fileURLWithPath: Lab.value("SCHEMATHESIS_PYTHON"))
             process.arguments = [

@@ -2,12 +2,12 @@ import DeviceCatalog
 import Foundation
 import Mediation
 import Profiles
+import Programs
 import SeededRandom
 import Testing
 
 @Suite struct ProfileTests {
-    private static let example = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-        .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("Documentation/types.yaml").path
+    private static let example = Repository.file("Documentation/types.yaml").path
 
     private func read(_ text: String) throws(ProfileError) -> Profiles {
         try Profiles(Array(text.utf8), path: "types.yaml")

@@ -1,5 +1,6 @@
 import Control
 import Foundation
+import Programs
 import Testing
 
 @Suite struct VersionTests {

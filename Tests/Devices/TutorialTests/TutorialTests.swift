@@ -1,19 +1,17 @@
 import Foundation
+import Programs
 import Testing
 
 /// The tutorial's code is the code that is compiled: all of it, and nothing else.
 @Suite struct TutorialTests {
-    private static let root = URL(fileURLWithPath: #filePath)
-        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-
     /// Every Swift file of the two devices that the tutorial builds and of the program that serves one, by its path.
     private static func sources() throws -> [String: String] {
         var sources: [String: String] = [:]
         for folder in ["Examples/TutorialDevice", "Examples/TutorialServer", "Sources/Devices/SerialCard"] {
-            for name in try FileManager.default.contentsOfDirectory(atPath: root.appendingPathComponent(folder).path)
+            for name in try FileManager.default.contentsOfDirectory(atPath: Repository.file(folder).path)
             where name.hasSuffix(".swift") {
                 let path = "\(folder)/\(name)"
-                sources[path] = try String(contentsOf: root.appendingPathComponent(path), encoding: .utf8)
+                sources[path] = try String(contentsOf: Repository.file(path), encoding: .utf8)
             }
         }
         return sources
@@ -21,7 +19,7 @@ import Testing
 
     /// What is between ```` ```swift ```` and ```` ``` ````.
     private static func codeBlocks() throws -> [String] {
-        let text = try String(contentsOf: root.appendingPathComponent("Documentation/Tutorial.md"), encoding: .utf8)
+        let text = try String(contentsOf: Repository.file("Documentation/Tutorial.md"), encoding: .utf8)
         return text.components(separatedBy: "```swift\n").dropFirst().map { part in
             part.components(separatedBy: "```\n")[0]
         }
