@@ -42,6 +42,11 @@ public final class VirtioFunction<Driver: VirtioDevice>: Device {
         capabilities = VirtioPCI.capabilities(vectors: vectors, configuration: driver.configuration.count)
     }
 
+    deinit {
+        // A chain in flight keeps its queue, and the queue the chain.
+        for queue in port.queues { queue.stop() }
+    }
+
     public var memory: [MemoryFile] { driver.memory }
     public var framebuffers: [any Framebuffer] { driver.framebuffers }
     public var quota: Quota { driver.quota }
