@@ -57,9 +57,10 @@ package.targets = [
     room(
         "Sources/Core",
         [
-            .target(name: "GuestMemory", dependencies: ["CLinux", "Linux"]),
+            .target(name: "Tap"),
+            .target(name: "GuestMemory", dependencies: ["CLinux", "Linux", "Tap"]),
             .target(name: "PCI"),
-            .target(name: "Device", dependencies: ["Linux", "GuestMemory", "PCI", "JSON"]),
+            .target(name: "Device", dependencies: ["Linux", "GuestMemory", "PCI", "JSON", "Tap"]),
             .target(name: "Virtio", dependencies: ["Linux", "GuestMemory", "PCI", "Device"]),
             .target(name: "Display", dependencies: ["Device"]),
         ]),
@@ -160,7 +161,7 @@ package.targets = [
         [
             .target(
                 name: "FakeGuest",
-                dependencies: ["CCredentials", "CLinux", "Linux", "VFIO", "Device", "DeviceCatalog", "VFIOUser"]),
+                dependencies: ["CCredentials", "CLinux", "Linux", "VFIO", "Device", "DeviceCatalog", "VFIOUser", "Tap"]),
             .target(name: "CCredentials"),
             .target(name: "FakeDriver", dependencies: ["Device", "FakeGuest", "Linux", "VFIOUser"]),
             .target(name: "EchoDevice", dependencies: ["Virtio", "Device", "Linux"]),
@@ -228,7 +229,7 @@ package.targets = [
                 name: "VFIOUserTests",
                 dependencies: [
                     "SeededRandom", "CLinux", "FakeGuest", "LingeringSocket", "VFIOUser", "VFIO", "Device", "PCI",
-                    "GuestMemory", "Linux",
+                    "GuestMemory", "Linux", "Tap",
                 ]),
             .testTarget(
                 name: "ClientTests",

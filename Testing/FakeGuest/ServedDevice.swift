@@ -97,7 +97,8 @@ public final class ServedDevice: Sendable {
 
         func run() {
             do throws(Errno) {
-                let token = try function.host.loop.watch(arrived.descriptor, for: .readable) { [unowned self] _ in
+                let token = try function.host.loop.watch("jobs", arrived.descriptor, for: .readable) {
+                    [unowned self] _ in
                     arrived.consume()
                     runJobs()
                 }

@@ -48,7 +48,7 @@ public final class FakeQEMU: Sendable {
 
     private func serve() throws {
         let loop = try EventLoop()
-        let token = try loop.watch(listener.descriptor, for: .readable) { _ in }
+        let token = try loop.watch("connections", listener.descriptor, for: .readable) { _ in }
         try loop.dispatch(milliseconds: -1)
         loop.unwatch(token)
         guard let socket = try listener.accept() else { return }

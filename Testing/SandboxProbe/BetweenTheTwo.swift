@@ -32,7 +32,7 @@ enum BetweenTheTwo {
         let pair = try UnixSocket.pair()
         let timer = try TimerFD()
         var fired = 0
-        let token = try loop.watch(timer.descriptor, for: .readable) { _ in
+        let token = try loop.watch("timer", timer.descriptor, for: .readable) { _ in
             timer.consume()
             fired += 1
             if fired < limit { timer.set(nanoseconds: 1_000_000) }

@@ -56,7 +56,7 @@ private final class ClientSession {
         turn.signal()
         answer = try PageBuffer(count: 4096)
         try client.send(.version, RawClient.version(RawRing.offer))
-        watch = try loop.watch(turn.descriptor, for: .readable) { [unowned self] _ in
+        watch = try loop.watch("turn", turn.descriptor, for: .readable) { [unowned self] _ in
             do {
                 try takeTurn()
             } catch {

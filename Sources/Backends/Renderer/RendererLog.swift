@@ -31,7 +31,7 @@ final class RendererLog {
         allowance = Allowance(Self.lineLimit, at: clock())
         self.loop = loop
         self.write = write
-        watch = try loop.watch(self.reader, for: .readable) { [unowned self] events in
+        watch = try loop.watch("renderer: log", self.reader, for: .readable) { [unowned self] events in
             drain()
             if events.contains(.hangUp) { close() }
         }

@@ -106,8 +106,12 @@ public final class RendererProcess {
         watchdog = try TimerFD()
         launcherID = id
         self.launcher = launcher
-        launcherWatch = try loop.watch(self.launcher.descriptor, for: .readable) { [unowned self] _ in hearLauncher() }
-        watchdogWatch = try loop.watch(watchdog.descriptor, for: .readable) { [unowned self] _ in checkProgress() }
+        launcherWatch = try loop.watch("renderer: launcher", self.launcher.descriptor, for: .readable) {
+            [unowned self] _ in hearLauncher()
+        }
+        watchdogWatch = try loop.watch("renderer: watchdog", watchdog.descriptor, for: .readable) { [unowned self] _ in
+            checkProgress()
+        }
     }
 
     deinit {
@@ -145,7 +149,8 @@ public final class RendererProcess {
             RingConsumer(replies, doorbell: replyDoorbell))
         self.session = session
         do throws(Errno) {
-            session.watch = try loop.watch(replyDoorbell.descriptor, for: .readable) { [unowned self] _ in
+            session.watch = try loop.watch("renderer: replies", replyDoorbell.descriptor, for: .readable) {
+                [unowned self] _ in
                 takeReplies()
             }
         } catch {
@@ -258,7 +263,9 @@ public final class RendererProcess {
         launcherWatch = nil
         leave("The renderer's launcher has ended.")
         guard let session = leaving?.session else { return }
-        session.watch = try? loop.watch(session.socket.descriptor, for: []) { [unowned self] _ in finishEnd() }
+        session.watch = try? loop.watch("renderer: end", session.socket.descriptor, for: []) { [unowned self] _ in
+            finishEnd()
+        }
     }
 
     private func checkProgress() {

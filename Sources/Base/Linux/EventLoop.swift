@@ -31,6 +31,7 @@ public final class EventLoop {
     }
 
     private struct Watch {
+        let name: String
         let descriptor: Int32
         let handler: (Events) -> Void
     }
@@ -47,6 +48,8 @@ public final class EventLoop {
     private let wakeUp: EventFD
     private let sentry: Sentry
     private var watches: [UInt64: Watch] = [:]
+    /// Called with the name of what is ready, before its handler.
+    public var onEvent: ((String) -> Void)?
     private var nextNumber: UInt64 = 1
     private var polls = 0
     private var spin = SpinBudget(interval: SpinBudget.systemCallInterval)
@@ -61,7 +64,7 @@ public final class EventLoop {
         self.sentry = try Sentry(polling: epoll.raw)
         self.epoll = epoll
         self.wakeUp = wakeUp
-        _ = try watch(wakeUp.descriptor, for: .readable) { [wakeUp] _ in wakeUp.consume() }
+        _ = try watch("wake-up", wakeUp.descriptor, for: .readable) { [wakeUp] _ in wakeUp.consume() }
     }
 
     deinit {
@@ -73,13 +76,15 @@ public final class EventLoop {
     /// Calls `handler` on the loop's thread whenever `descriptor` is ready: level-triggered, unless asked for
     /// ``Events/onceEach``.
     /// The descriptor must stay open until ``unwatch(_:)``.
+    ///
+    /// - Parameter name: what it is that becomes ready, for whoever sees the loop's events.
     public func watch(
-        _ descriptor: borrowing Descriptor, for events: Events, handler: @escaping (Events) -> Void
+        _ name: String, _ descriptor: borrowing Descriptor, for events: Events, handler: @escaping (Events) -> Void
     ) throws(Errno) -> Token {
         let token = Token(number: nextNumber)
         nextNumber += 1
         try control(EPOLL_CTL_ADD, descriptor.raw, events, token)
-        watches[token.number] = Watch(descriptor: descriptor.raw, handler: handler)
+        watches[token.number] = Watch(name: name, descriptor: descriptor.raw, handler: handler)
         return token
     }
 
@@ -122,7 +127,9 @@ public final class EventLoop {
         for index in 0..<Int(count) {
             // A handler before this one may have stopped the watch.
             let event = ready[index]
-            watches[event.data.u64]?.handler(Events(rawValue: event.events))
+            guard let watch = watches[event.data.u64] else { continue }
+            onEvent?(watch.name)
+            watch.handler(Events(rawValue: event.events))
         }
     }
 

@@ -49,14 +49,17 @@ public final class ControlServer {
         self.loop = loop
         self.delegate = delegate
         events = delegate.events
-        let accepting = try loop.watch(listener.descriptor, for: .readable) { [unowned self] _ in accept() }
-        let retrying = try loop.watch(retry.descriptor, for: .readable) { [unowned self] _ in resume() }
-        let pausing = try loop.watch(pause.descriptor, for: .readable) { [unowned self] _ in
+        let accepting = try loop.watch("control: connections", listener.descriptor, for: .readable) {
+            [unowned self] _ in accept()
+        }
+        let retrying = try loop.watch("control: retry", retry.descriptor, for: .readable) { [unowned self] _ in resume()
+        }
+        let pausing = try loop.watch("control: pause", pause.descriptor, for: .readable) { [unowned self] _ in
             pause.consume()
             isPausing = false
             answerHeld()
         }
-        let working = try loop.watch(turn.descriptor, for: .readable) { [unowned self] _ in workOn() }
+        let working = try loop.watch("control: work", turn.descriptor, for: .readable) { [unowned self] _ in workOn() }
         watches = [accepting, retrying, pausing, working]
         events.onEvent = { [unowned self] in answerHeld() }
     }
@@ -96,7 +99,7 @@ public final class ControlServer {
 
     private func add(_ socket: consuming UnixSocket) throws(Errno) {
         let connection = try ControlConnection(socket)
-        connection.token = try loop.watch(connection.socket.descriptor, for: .readable) {
+        connection.token = try loop.watch("control: request", connection.socket.descriptor, for: .readable) {
             [unowned self, unowned connection] _ in serve(connection)
         }
         connections.append(connection)

@@ -10,11 +10,14 @@ public enum AccessError: Error, Equatable, Sendable, CustomStringConvertible {
     case readOnly(Int)
     /// The function is in D3hot, where it answers configuration accesses alone.
     case asleep(Int)
+    /// A write to a function that stands still, see ``Function/setRunning(_:)``.
+    case standsStill(Int)
 
     public var errno: Errno {
         switch self {
         case .noSuchRegion, .outsideRegion, .readOnly: .invalidArgument
         case .asleep: .ioError
+        case .standsStill: .resourceBusy
         }
     }
 
@@ -25,6 +28,7 @@ public enum AccessError: Error, Equatable, Sendable, CustomStringConvertible {
             "\(count) bytes at \(offset) do not lie inside region \(index), which has \(size)."
         case .readOnly(let index): "Region \(index) can't be written."
         case .asleep(let index): "Region \(index) can't be reached: the function is in D3hot."
+        case .standsStill(let index): "Region \(index) can't be written while the function stands still."
         }
     }
 }

@@ -41,6 +41,11 @@ final class BARSlot {
         self.special = special.sorted { $0.range.lowerBound < $1.range.lowerBound }
     }
 
+    /// What the guest has left for a doorbell; 0 for one that keeps nothing.
+    func value(of doorbell: Doorbell) -> UInt64 {
+        doorbell.keepsValue ? bar.shadow?.number(at: Int(doorbell.offset)) ?? 0 : 0
+    }
+
     /// The piece that an access finds at `position`, cut off at `end`.
     func piece(at position: UInt64, upTo end: UInt64) -> Piece {
         for piece in special where piece.range.upperBound > position {

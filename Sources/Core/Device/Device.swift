@@ -53,7 +53,11 @@ public protocol Device: AnyObject {
     func write(_ bar: Int, at offset: UInt64, width: AccessWidth, value: UInt64)
 
     /// A doorbell was rung, by whatever way. Several rings may arrive as one.
-    func ring(_ doorbell: Doorbell)
+    ///
+    /// - Parameters:
+    ///   - bar: the BAR that declares it.
+    ///   - value: what was written last, where ``Doorbell/keepsValue`` says so; 0 for any other.
+    func ring(_ doorbell: Doorbell, bar: Int, value: UInt64)
 
     /// The device is to stand still, or to go on: while it stands still it takes nothing from outside (a
     /// line, a timer) and touches neither the guest's memory nor its interrupts.
@@ -97,7 +101,7 @@ extension Device {
     public func connect(_ monitor: Monitor?, to head: Int) throws(MonitorError) {
         throw MonitorError("Monitors of a '\(Self.type.name)' neither come nor go.")
     }
-    public func ring(_ doorbell: Doorbell) {}
+    public func ring(_ doorbell: Doorbell, bar: Int, value: UInt64) {}
     public func setRunning(_ running: Bool) {}
 }
 

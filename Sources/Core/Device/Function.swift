@@ -1,6 +1,7 @@
 import GuestMemory
 import Linux
 import PCI
+import Tap
 
 /// The shell round a device: a complete PCI function, as a hypervisor sees it.
 ///
@@ -19,6 +20,10 @@ public final class Function {
     /// Those of them that answer accesses: all in D0, none in D3hot.
     @exclusivity(unchecked) private var awake: [BARSlot?]
     private let romImage: [UInt8]
+    /// Whether the device may change: what a guest sends acts, and the device acts by itself.
+    @exclusivity(unchecked) public private(set) var isRunning = true
+    /// The doorbells that were rung while the function stood still, each once, in their order.
+    private var rungMeanwhile: [(doorbell: Doorbell, bar: Int)] = []
 
     /// The number of regions: six BARs, the ROM, configuration space, and VGA, which no function has.
     public static let regionCount = 9
@@ -125,6 +130,21 @@ public final class Function {
     /// Whether an address leads here is for whoever routes addresses to decide: an access that names its region is answered
     /// whatever the command register says of memory and I/O space. In D3hot only configuration space is.
     public func read(region: Int, offset: UInt64, into target: inout MutableRawSpan) throws(AccessError) {
+        try carryOut(readOf: region, offset, &target)
+        host.tap?.note(.read(region: region, offset: offset), target.bytes)
+    }
+
+    /// Writes `source` to a region.
+    public func write(region: Int, offset: UInt64, from source: RawSpan) throws(AccessError) {
+        // A write would change a device that was told to stand still, and configuration space with it.
+        guard isRunning else { throw .standsStill(region) }
+        try carryOut(writeTo: region, offset, source)
+        host.tap?.note(.write(region: region, offset: offset), source)
+    }
+
+    private func carryOut(
+        readOf region: Int, _ offset: UInt64, _ target: inout MutableRawSpan
+    ) throws(AccessError) {
         if region >= 0, region < 6, let slot = awake[region] {
             try check(region, offset, target.byteCount, size: slot.bar.layout.size)
             read(slot, offset, &target)
@@ -148,8 +168,7 @@ public final class Function {
         }
     }
 
-    /// Writes `source` to a region.
-    public func write(region: Int, offset: UInt64, from source: RawSpan) throws(AccessError) {
+    private func carryOut(writeTo region: Int, _ offset: UInt64, _ source: RawSpan) throws(AccessError) {
         if region >= 0, region < 6, let slot = awake[region] {
             try check(region, offset, source.byteCount, size: slot.bar.layout.size)
             guard !slot.bar.isReadOnly else { throw .readOnly(region) }
@@ -228,24 +247,37 @@ public final class Function {
         }
     }
 
-    /// Rings a doorbell whose eventfd was signalled. Nothing happens in D3hot.
-    public func ring(_ doorbell: Doorbell) {
-        guard configuration.powerState == .d0 else { return }
-        device.ring(doorbell)
+    /// Rings a doorbell whose eventfd was signalled. Nothing happens in D3hot; while the function stands still, it waits until
+    /// that is over.
+    ///
+    /// - Parameters:
+    ///   - bar: the index of the BAR that declares it.
+    ///   - times: how often it was signalled since it was last rung.
+    public func ring(_ doorbell: Doorbell, bar: Int, times: UInt64 = 1) {
+        guard isRunning else {
+            if !rungMeanwhile.contains(where: { $0 == (doorbell, bar) }) { rungMeanwhile.append((doorbell, bar)) }
+            return
+        }
+        guard let slot = bar >= 0 && bar < awake.count ? awake[bar] : nil else { return }
+        let value = slot.value(of: doorbell)
+        host.tap?.note(doorbell, bar, times, value)
+        device.ring(doorbell, bar: bar, value: value)
     }
 
     private func writeRegister(_ slot: BARSlot, _ offset: UInt64, _ width: AccessWidth, _ value: UInt64) {
         for doorbell in slot.bar.doorbells
         where doorbell.offset == offset && doorbell.width == width && doorbell.match ?? value == value {
             if doorbell.keepsValue { slot.bar.shadow?.publish(value, at: Int(offset)) }
-            device.ring(doorbell)
+            device.ring(doorbell, bar: slot.index, value: doorbell.keepsValue ? value : 0)
             return
         }
         device.write(slot.index, at: offset, width: width, value: value)
     }
 
-    /// The memory that holds what a read would give, byte for byte from the region's beginning; nil when some of it is not from memory.
+    /// The memory that holds what a read would give, byte for byte from the region's beginning; nil when some of it is not from memory,
+    /// and when somebody is to see the bytes, who sees those of ``read(region:offset:into:)``.
     public func memory(region: Int, offset: UInt64, count: Int) -> MemoryFile? {
+        guard host.tap == nil else { return nil }
         guard region >= 0, region < 6, let bar = awake[region]?.bar, count >= 0 else { return nil }
         let isMapped = bar.mapped.contains { range in
             range.contains(offset) && UInt64(count) <= range.upperBound - offset
@@ -310,9 +342,22 @@ public final class Function {
             messageKind: msix?.enabled == true ? .msix : msi?.enabled == true ? .msi : nil)
     }
 
+    /// Has the function stand still, or go on. While it stands still its state can be taken: the guest can read, but what it writes is
+    /// refused, and what it rings waits.
+    public func setRunning(_ running: Bool) {
+        guard running != isRunning else { return }
+        isRunning = running
+        device.setRunning(running)
+        guard running else { return }
+        let rung = rungMeanwhile
+        rungMeanwhile = []
+        for (doorbell, bar) in rung { ring(doorbell, bar: bar) }
+    }
+
     /// Resets the function and the device: VFIO's DEVICE_RESET, a function-level reset of the guest's, and the end of D3hot.
     /// The client's interrupt set-up and memory maps stay.
     public func reset() {
+        rungMeanwhile = []
         device.reset()
         configuration.reset()
         msixTable?.reset()
@@ -353,6 +398,16 @@ public final class Function {
         try host.interrupts.restore(pinAsserted: state.pin, pending: state.pending)
         self.configuration = configuration
         msixTable = table
+        // Who rang, rang another.
+        rungMeanwhile = []
         openGates()
+    }
+}
+
+extension Tap {
+    fileprivate func note(_ doorbell: Doorbell, _ bar: Int, _ times: UInt64, _ value: UInt64) {
+        let kept: InlineArray<1, UInt64> = [value]
+        let passage = Passage.doorbell(bar: bar, offset: doorbell.offset, times: times)
+        if doorbell.keepsValue { note(passage, kept.span.bytes) } else { note(passage) }
     }
 }

@@ -1,5 +1,6 @@
 import GuestMemory
 import Linux
+import Tap
 
 /// What a device may use of the world, the same under every hypervisor and without one.
 ///
@@ -12,6 +13,14 @@ public final class Host {
     public let memory: AddressSpace
     /// The way to the guest's interrupt controller.
     public let interrupts: Interrupts
+    /// Sees all that passes between the function and the world; nobody unless one is set.
+    @exclusivity(unchecked) public var tap: (any Tap)? {
+        didSet {
+            memory.traffic.tap = tap
+            interrupts.tap = tap
+            loop.onEvent = tap.map { tap in { tap.note(.event($0)) } }
+        }
+    }
     /// Tells the administrator, in a sentence, what has happened to the device. Goes to nobody unless somebody listens.
     public var report: (String) -> Void = { _ in }
 
@@ -19,5 +28,24 @@ public final class Host {
         self.loop = loop
         self.memory = memory
         self.interrupts = Interrupts()
+    }
+
+    /// What ``nanoseconds()`` tells: the system's clock, unless somebody plays its part.
+    public var clock: () -> UInt64 = { SystemClock.nanoseconds }
+
+    /// The time since an arbitrary moment, in nanoseconds; it doesn't go back. CLOCK_MONOTONIC
+    public func nanoseconds() -> UInt64 {
+        let now = clock()
+        if let tap {
+            let seen: InlineArray<1, UInt64> = [now]
+            tap.note(.clock, seen.span.bytes)
+        }
+        return now
+    }
+
+    /// Fills `bytes` with random numbers that nobody can foretell. `getrandom(2)`
+    public func fillWithRandomNumbers(_ bytes: inout MutableRawSpan) throws(Errno) {
+        try RandomNumbers.fill(&bytes)
+        tap?.note(.random, bytes.bytes)
     }
 }

@@ -1,3 +1,5 @@
+import Tap
+
 /// The kinds of interrupt that a PCI function has, with their VFIO index (`VFIO_PCI_…_IRQ_INDEX`).
 public enum InterruptKind: Int, CaseIterable, Sendable {
     /// The pin, level-triggered.
@@ -62,6 +64,8 @@ public final class Interrupts {
         }
     }
 
+    /// Sees what the device asks for.
+    @exclusivity(unchecked) var tap: (any Tap)?
     /// Whether the device holds its pin asserted: status register, bit 3.
     public private(set) var pinAsserted = false
     private var pinSent = false
@@ -92,6 +96,7 @@ public final class Interrupts {
     /// - Parameter vector: from 0; MSI has up to 32, MSI-X up to 2048. Others are ignored.
     public func raise(_ vector: Int) {
         guard vector >= 0, vector < 2048, let kind = messageKind else { return }
+        tap?.note(.message(vector: vector))
         if isMasked(kind, vector) || sink?.send(kind, vector: vector) != true {
             pending[vector / 64] |= 1 << UInt64(vector % 64)
             anythingPending = true
@@ -100,6 +105,7 @@ public final class Interrupts {
 
     /// Asserts or deasserts the pin: a level, which stays until it is changed.
     public func setINTx(_ asserted: Bool) {
+        if asserted != pinAsserted { tap?.note(.pin(isAsserted: asserted)) }
         pinAsserted = asserted
         updatePin()
     }

@@ -83,6 +83,15 @@ public enum DMAError: Error, Equatable, Sendable {
     /// The function may not reach memory now: see ``AddressSpace/isBusMaster``. EFAULT
     case notBusMaster(address: UInt64)
 
+    /// Where the bytes are that could not be moved, or the range that has none.
+    public var address: UInt64 {
+        switch self {
+        case .notMapped(let address), .denied(let address, _), .fault(let address), .remote(let address, _),
+            .invalidRange(let address, _), .notBusMaster(let address):
+            address
+        }
+    }
+
     public var errno: Errno {
         switch self {
         case .notMapped, .fault, .notBusMaster: .badAddress

@@ -1,4 +1,5 @@
 import Linux
+import Tap
 
 /// Memory that a device reaches by I/O virtual address: an ``AddressSpace`` with all that is mapped, or a
 /// ``Pin`` with a part that stays.
@@ -84,8 +85,23 @@ public class MappedMemory {
         try withUnsafeBytes(of: value) { bytes throws(DMAError) in try write(at: address, from: bytes) }
     }
 
-    /// Moves `count` bytes, at least 1, between guest memory and `local`.
+    /// Moves `count` bytes, at least 1, between guest memory and `local`, in sight of the tap.
     private final func move(
+        _ direction: DMAAccess, _ address: UInt64, _ local: UnsafeMutableRawPointer, _ count: Int
+    ) throws(DMAError) {
+        guard let tap = traffic.tap else { return try carry(direction, address, local, count) }
+        do throws(DMAError) {
+            try carry(direction, address, local, count)
+        } catch {
+            tap.note(.memoryFault(address: error.address))
+            throw error
+        }
+        // SAFETY: the caller's buffer, of `count` bytes, is valid until the access is done.
+        let bytes = RawSpan(_unsafeBytes: UnsafeRawBufferPointer(start: local, count: count))
+        tap.note(direction == .read ? .memoryRead(address: address) : .memoryWrite(address: address), bytes)
+    }
+
+    private final func carry(
         _ direction: DMAAccess, _ address: UInt64, _ local: UnsafeMutableRawPointer, _ count: Int
     ) throws(DMAError) {
         guard UInt64(count - 1) <= UInt64.max - address else {

@@ -86,7 +86,7 @@ public final class VirtioFunction<Driver: VirtioDevice>: Device {
         }
     }
 
-    public func ring(_ doorbell: Doorbell) {
+    public func ring(_ doorbell: Doorbell, bar: Int, value: UInt64) {
         guard let (_, place) = VirtioPCI.structure(at: doorbell.offset) else { return }
         port.driverActs()
         port.notify(VirtioPCI.queue(notifiedAt: place))

@@ -53,7 +53,7 @@ public final class VirtioPort {
     init(host: Host) throws(Errno) {
         self.host = host
         resumption = try EventFD()
-        resumptionToken = try host.loop.watch(resumption.descriptor, for: .readable) { [unowned self] _ in
+        resumptionToken = try host.loop.watch("queues due", resumption.descriptor, for: .readable) { [unowned self] _ in
             resumption.consume()
             resume()
         }

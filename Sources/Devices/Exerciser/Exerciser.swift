@@ -119,9 +119,9 @@ public final class Exerciser: Device {
         }
     }
 
-    public func ring(_ doorbell: Doorbell) {
+    public func ring(_ doorbell: Doorbell, bar: Int, value: UInt64) {
         state.rings &+= 1
-        if doorbell.keepsValue { state.tail = shadow.number(at: Int(doorbell.offset)) ?? 0 }
+        if doorbell.keepsValue { state.tail = value }
         share()
     }
 

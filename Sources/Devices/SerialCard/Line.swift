@@ -187,16 +187,18 @@ final class Line {
         switch end {
         case .nothing: break
         case .socket(let listener, _):
-            watch = (try? loop.watch(listener.descriptor, for: .readable, handler: arrival)).map { ($0, .readable) }
+            watch = (try? loop.watch("line: connections", listener.descriptor, for: .readable, handler: arrival))
+                .map { ($0, .readable) }
         case .terminal(let pty):
-            watch = (try? loop.watch(pty.openings, for: .readable, handler: arrival)).map { ($0, .readable) }
+            watch = (try? loop.watch("line: openings", pty.openings, for: .readable, handler: arrival))
+                .map { ($0, .readable) }
         }
     }
 
     /// Peers have sent more than could be closed: others come when there is room.
     private func awaitRoom(_ room: EventFD) throws(Errno) {
         unwatch()
-        let token = try loop.watch(room.descriptor, for: .readable) { [weak self] _ in
+        let token = try loop.watch("line: room", room.descriptor, for: .readable) { [weak self] _ in
             room.consume()
             self?.unwatch()
             self?.awaitPeer()
@@ -246,7 +248,7 @@ final class Line {
             try? loop.change(watch.token, to: events)
             self.watch = (watch.token, events)
         } else {
-            watch = (try? loop.watch(stream.descriptor, for: events) { [weak self] in self?.streamReady($0) })
+            watch = (try? loop.watch("line", stream.descriptor, for: events) { [weak self] in self?.streamReady($0) })
                 .map { ($0, events) }
         }
     }

@@ -25,7 +25,7 @@ public final class VirtioEntropy: VirtioDevice {
             var bytes = [UInt8](repeating: 0, count: min(chain.writable, Self.longestAnswer))
             var span = bytes.mutableSpan
             var raw = span.mutableBytes
-            do throws(Errno) { try RandomNumbers.fill(&raw) } catch { return port.fail() }
+            do throws(Errno) { try port.host.fillWithRandomNumbers(&raw) } catch { return port.fail() }
             chain.write(bytes)
             port.push(chain)
         }

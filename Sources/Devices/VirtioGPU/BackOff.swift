@@ -1,5 +1,3 @@
-import Linux
-
 /// How long to wait before something that has failed is tried again: not at all the first time, then a second, and each time
 /// twice as long, up to a minute. Whoever fails after a while of success begins at the start.
 struct BackOff {
@@ -10,7 +8,7 @@ struct BackOff {
     private var last: UInt64
 
     /// - Parameter clock: the time in nanoseconds, from any moment on.
-    init(clock: @escaping () -> UInt64 = { SystemClock.nanoseconds }) {
+    init(clock: @escaping () -> UInt64) {
         self.clock = clock
         last = clock()
     }

@@ -35,7 +35,7 @@ extension CommandProcessor {
         case .blob(let size):
             guard let backing = resource.backing else { throw .unspecified }
             guard size >= Head.cursorSize else { throw .invalidParameter }
-            try backing.copy(at: 0, count: Head.cursorSize, from: guest, to: file, at: place)
+            try backing.copy(at: 0, count: Head.cursorSize, from: host.memory, to: file, at: place)
         case .host: throw .invalidResource
         }
     }

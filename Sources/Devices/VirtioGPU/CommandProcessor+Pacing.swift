@@ -14,7 +14,7 @@ extension CommandProcessor {
     /// When what is flushed now is to be shown; nil: now.
     func moment(of heads: [Head]) -> UInt64? {
         guard frameRate > 0 else { return nil }
-        let now = clock()
+        let now = host.nanoseconds()
         return heads.map { $0.pacer.moment(at: frameRate, now: now) }.max().flatMap { $0 > now ? $0 : nil }
     }
 
@@ -41,14 +41,14 @@ extension CommandProcessor {
     }
 
     private func setAlarm() {
-        let now = clock()
+        let now = host.nanoseconds()
         // At least 1: 0 would be none.
         onAlarm(postponed.first.map { $0.moment > now ? $0.moment - now : 1 } ?? 0)
     }
 
     /// Shows the pictures whose moment has come.
     func showDue() {
-        let now = clock()
+        let now = host.nanoseconds()
         while let first = postponed.first, first.moment <= now {
             postponed.removeFirst()
             carryOut(first)

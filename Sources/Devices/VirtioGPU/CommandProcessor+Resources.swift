@@ -62,7 +62,7 @@ extension CommandProcessor {
         var uuid = [UInt8](repeating: 0, count: 16)
         var span = uuid.mutableSpan
         var bytes = span.mutableBytes
-        do throws(Errno) { try RandomNumbers.fill(&bytes) } catch { throw .unspecified }
+        do throws(Errno) { try host.fillWithRandomNumbers(&bytes) } catch { throw .unspecified }
         uuid[6] = uuid[6] & 0x0f | 0x40
         uuid[8] = uuid[8] & 0x3f | 0x80
         return uuid
@@ -128,11 +128,11 @@ extension CommandProcessor {
             throw .invalidParameter
         }
         if line == stride, UInt64(line) == sourceStride {
-            return try backing.copy(at: offset, count: line * height, from: guest, to: file, at: place)
+            return try backing.copy(at: offset, count: line * height, from: host.memory, to: file, at: place)
         }
         for y in 0..<height {
             try backing.copy(
-                at: offset + UInt64(y) * sourceStride, count: line, from: guest, to: file, at: place + y * stride)
+                at: offset + UInt64(y) * sourceStride, count: line, from: host.memory, to: file, at: place + y * stride)
         }
     }
 }

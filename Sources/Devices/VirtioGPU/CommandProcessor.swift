@@ -12,7 +12,7 @@ final class CommandProcessor {
     var features: VirtioGPU.Feature = []
     let heads: [Head]
 
-    let guest: MappedMemory
+    let host: Host
     var memory: VideoMemory
     var resources: [UInt32: Resource] = [:]
     /// nil: no 3D.
@@ -27,8 +27,6 @@ final class CommandProcessor {
     }
     /// In the order of their moments.
     var postponed: [Postponed] = []
-    /// The time in nanoseconds, from any moment on.
-    var clock: () -> UInt64 = { SystemClock.nanoseconds }
     /// Called with the nanoseconds after which ``showDue()`` is to be called; 0: it need not be.
     var onAlarm: (UInt64) -> Void = { _ in }
 
@@ -37,10 +35,10 @@ final class CommandProcessor {
 
     /// - Parameter limit: how many bytes pictures may take, each in whole pages; at most ``VideoMemory/size``.
     init(
-        guest: MappedMemory, heads: Int, resolution: Resolution, limit: Int, frameRate: Int = 0,
+        host: Host, heads: Int, resolution: Resolution, limit: Int, frameRate: Int = 0,
         rendering: Rendering? = nil
     ) throws(Errno) {
-        self.guest = guest
+        self.host = host
         self.rendering = rendering
         self.frameRate = frameRate
         let memory = try VideoMemory(reserved: heads * Head.cursorSize, limit: limit)

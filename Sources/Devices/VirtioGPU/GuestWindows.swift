@@ -43,7 +43,7 @@ final class GuestWindows {
         self.loop = loop
         timer = try TimerFD()
         memory.keepsDescriptors = true
-        timerWatch = try loop.watch(timer.descriptor, for: .readable) { [unowned self] _ in
+        timerWatch = try loop.watch("renderer: unmap deadline", timer.descriptor, for: .readable) { [unowned self] _ in
             timer.consume()
             guard leavingCount > 0 else { return }
             renderer.stop(

@@ -47,7 +47,7 @@ final class Rendering {
     private let loop: EventLoop
     private let timer: TimerFD
     private var timerWatch: EventLoop.Token?
-    private var backOff = BackOff()
+    private var backOff: BackOff
     /// The window of the video memory, once there is one.
     private var pixels: UInt32?
     /// Whether the renderer was asked for anything.
@@ -60,7 +60,7 @@ final class Rendering {
     ///   - videoMemory: its limit, in bytes.
     ///   - seconds: how long a renderer may go without an answer while one is due.
     /// - Throws: `OptionError` when there is none on this machine.
-    init(guest: AddressSpace, loop: EventLoop, renderNode: String?, videoMemory: Int, seconds: Int) throws {
+    init(host: Host, renderNode: String?, videoMemory: Int, seconds: Int) throws {
         let program: String
         do throws(CompanionProgram.Missing) {
             program = try CompanionProgram.path(of: "mediated-renderer")
@@ -69,14 +69,15 @@ final class Rendering {
         }
         let milliseconds = seconds * 1000
         process = try RendererProcess(
-            program: program, renderNode: renderNode, loop: loop, memoryLimit: Self.spareMemory + UInt64(videoMemory),
-            milliseconds: UInt64(milliseconds))
-        windows = try GuestWindows(guest, for: process, loop: loop)
-        self.loop = loop
+            program: program, renderNode: renderNode, loop: host.loop,
+            memoryLimit: Self.spareMemory + UInt64(videoMemory), milliseconds: UInt64(milliseconds))
+        windows = try GuestWindows(host.memory, for: process, loop: host.loop)
+        self.loop = host.loop
+        backOff = BackOff(clock: host.nanoseconds)
         timer = try TimerFD()
         capabilitySets = try Self.capabilitySets(of: process, renderNode, milliseconds: Int32(milliseconds))
         process.onEnd = { [unowned self] in hasEnded($0) }
-        timerWatch = try loop.watch(timer.descriptor, for: .readable) { [unowned self] _ in
+        timerWatch = try loop.watch("renderer: next start", timer.descriptor, for: .readable) { [unowned self] _ in
             timer.consume()
             start()
         }

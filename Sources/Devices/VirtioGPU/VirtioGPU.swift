@@ -81,7 +81,7 @@ public final class VirtioGPU: VirtioDevice {
         timer = try TimerFD()
         let rendering = try Self.rendering(options, port.host)
         processor = try CommandProcessor(
-            guest: port.host.memory, heads: heads, resolution: resolution, limit: limit,
+            host: port.host, heads: heads, resolution: resolution, limit: limit,
             frameRate: options.integer("frame-rate"), rendering: rendering)
         var features: Feature = [.edid, .resourceUUID]
         if options.boolean("blob") { features.insert(.resourceBlob) }
@@ -92,7 +92,7 @@ public final class VirtioGPU: VirtioDevice {
         rendering?.report = { [host = port.host] in host.report($0) }
         processor.isAwaited = { [port] in port.isAwaited($0) }
         processor.onAlarm = { [timer] in timer.set(nanoseconds: $0) }
-        timerWatch = try port.host.loop.watch(timer.descriptor, for: .readable) { [unowned self] _ in
+        timerWatch = try port.host.loop.watch("next picture", timer.descriptor, for: .readable) { [unowned self] _ in
             timer.consume()
             processor.showDue()
         }
@@ -109,7 +109,7 @@ public final class VirtioGPU: VirtioDevice {
             return nil
         }
         return try Rendering(
-            guest: host.memory, loop: host.loop, renderNode: renderNode, videoMemory: options.integer("vram"),
+            host: host, renderNode: renderNode, videoMemory: options.integer("vram"),
             seconds: options.integer("renderer-timeout"))
     }
 

@@ -194,7 +194,7 @@ final class DeviceProcess: ControlDelegate {
         control = try ControlServer(listener, loop: loop, delegate: self)
         // TERM and INT end the process as `stop` does, between two messages.
         let signals = try SignalFD([SIGTERM, SIGINT])
-        let token = try loop.watch(signals.descriptor, for: .readable) { [unowned self] _ in
+        let token = try loop.watch("signals", signals.descriptor, for: .readable) { [unowned self] _ in
             signals.consume()
             stop()
         }

@@ -29,7 +29,7 @@ private func receiveUntilHandled(_ times: Int, _ raw: Int32, _ knock: EventFD) t
     let socket = UnixSocket(owning: Descriptor(owning: try duplicate(raw)))
     let loop = try EventLoop()
     var handled = 0
-    let token = try loop.watch(knock.descriptor, for: .readable) { _ in
+    let token = try loop.watch("knock", knock.descriptor, for: .readable) { _ in
         knock.consume()
         handled += 1
     }

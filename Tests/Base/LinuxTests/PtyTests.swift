@@ -17,7 +17,7 @@ import Testing
         let pty = try Pty()
         let loop = try EventLoop()
         var openings = 0
-        let token = try loop.watch(pty.openings, for: .readable) { _ in
+        let token = try loop.watch("openings", pty.openings, for: .readable) { _ in
             openings += 1
             pty.consumeOpenings()
         }

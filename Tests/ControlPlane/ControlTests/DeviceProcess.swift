@@ -110,8 +110,8 @@ final class DeviceProcess: Sendable {
         let listener = try UnixListener(path: path, takesDescriptors: takesDescriptors)
         let server = try ControlServer(listener, loop: loop, delegate: delegate)
         var goesOn = true
-        let token = try loop.watch(ending.descriptor, for: .readable) { _ in goesOn = false }
-        let event = try loop.watch(happening.descriptor, for: .readable) { [happening] _ in
+        let token = try loop.watch("ending", ending.descriptor, for: .readable) { _ in goesOn = false }
+        let event = try loop.watch("happening", happening.descriptor, for: .readable) { [happening] _ in
             happening.consume()
             delegate.events.append(.clientConnected, "It happened.")
         }

@@ -121,8 +121,8 @@ private let fill: UInt64 = 4
 
     @Test func doorbellsAreCountedAndDeclared() {
         #expect(guest.device.bars[0].doorbells == [Exerciser.doorbell])
-        guest.device.ring(Exerciser.doorbell)
-        guest.device.ring(Exerciser.doorbell)
+        guest.device.ring(Exerciser.doorbell, bar: 0, value: 0)
+        guest.device.ring(Exerciser.doorbell, bar: 0, value: 0)
         #expect(guest.read(0x78, .quad) == 2)
     }
 

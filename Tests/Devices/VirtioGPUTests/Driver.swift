@@ -19,13 +19,13 @@ final class Driver {
     init(
         heads: Int = 2, vram: Int = 1 << 20, frameRate: Int = 0, features: VirtioGPU.Feature = Driver.features
     ) throws {
-        let space = AddressSpace()
+        let host = Host(loop: try EventLoop())
         memory = try MemoryFile(name: "guest", size: Self.memorySize)
-        try space.map(
+        try host.memory.map(
             address: base, size: UInt64(Self.memorySize), access: [.read, .write],
             backing: .file(memory.descriptor.duplicate(), offset: 0))
         processor = try CommandProcessor(
-            guest: space, heads: heads, resolution: Resolution("1024x768"), limit: vram,
+            host: host, heads: heads, resolution: Resolution("1024x768"), limit: vram,
             frameRate: frameRate)
         processor.features = features
     }

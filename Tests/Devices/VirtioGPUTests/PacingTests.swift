@@ -21,7 +21,7 @@ import Testing
 
         init(heads: Int = 1) throws {
             driver = try Driver(heads: heads, frameRate: 10)
-            driver.processor.clock = { [unowned self] in now }
+            driver.processor.host.clock = { [unowned self] in now }
             driver.processor.onAlarm = { [unowned self] in alarm = $0 }
             for id in [UInt32(1), 2] {
                 driver.create(id, 4, 2)

@@ -294,7 +294,7 @@ import Testing
         let machine = try machine("frame-rate=10")
         let processor = machine.gpu.driver.processor
         var (now, alarm): (UInt64, UInt64) = (0, 0)
-        processor.clock = { now }
+        processor.host.clock = { now }
         processor.onAlarm = { alarm = $0 }
         try setUp(machine)
         try done(machine, submit(clear(7, red: 1, green: 0, blue: 0), to: 1))

@@ -29,7 +29,7 @@ final class Impostor: Sendable {
 
     private func wait() throws(Errno) -> UnixSocket? {
         let loop = try EventLoop()
-        let token = try loop.watch(listener.descriptor, for: .readable) { _ in }
+        let token = try loop.watch("connections", listener.descriptor, for: .readable) { _ in }
         defer { loop.unwatch(token) }
         try loop.dispatch(milliseconds: -1)
         return try listener.accept()

@@ -27,8 +27,8 @@ final class DoorbellTable {
         let key = Key(bar: bar, doorbell: doorbell)
         if let bell = bells[key] { return bell.eventFD.descriptor.raw }
         let eventFD = try EventFD()
-        let token = try function.host.loop.watch(eventFD.descriptor, for: .readable) { [unowned self] _ in
-            ringIfSignalled(eventFD, doorbell)
+        let token = try function.host.loop.watch("doorbell", eventFD.descriptor, for: .readable) { [unowned self] _ in
+            ringIfSignalled(eventFD, key)
         }
         bells[key] = Bell(eventFD: eventFD, token: token)
         return eventFD.descriptor.raw
@@ -36,14 +36,14 @@ final class DoorbellTable {
 
     /// Rings every doorbell that has been signalled: before the device stops, so that its state has them all.
     func ringAll() {
-        for (key, bell) in bells { ringIfSignalled(bell.eventFD, key.doorbell) }
+        for (key, bell) in bells { ringIfSignalled(bell.eventFD, key) }
     }
 
-    private func ringIfSignalled(_ eventFD: EventFD, _ doorbell: Doorbell) {
+    private func ringIfSignalled(_ eventFD: EventFD, _ key: Key) {
         let rings = eventFD.consume()
         guard rings > 0 else { return }
         rung &+= rings
-        function.ring(doorbell)
+        function.ring(key.doorbell, bar: key.bar, times: rings)
     }
 
     /// Closes every eventfd.

@@ -36,7 +36,8 @@ final class IORegionTable {
     func descriptor(ofBAR bar: Int) throws(Errno) -> Int32 {
         if let connection = connections[bar] { return connection.theirEnd.descriptor.raw }
         let connection = try Connection(closedIn: loop.clientLane)
-        connection.token = try loop.watch(connection.socket.descriptor, for: .readable) { [unowned self] _ in
+        connection.token = try loop.watch("ioregion", connection.socket.descriptor, for: .readable) {
+            [unowned self] _ in
             serve(connection, bar)
         }
         connections[bar] = connection

@@ -179,7 +179,8 @@ final class InterruptTable: InterruptSink {
         var control: Control?
         if let eventFD {
             // A client's eventfd may give its value away one by one (EFD_SEMAPHORE), and stay readable for ever.
-            let token = try loop.watch(eventFD.descriptor, for: [.readable, .onceEach]) { [unowned self] _ in
+            let token = try loop.watch("INTx mask", eventFD.descriptor, for: [.readable, .onceEach]) {
+                [unowned self] _ in
                 eventFD.consume()
                 guard lines[0].isOn else { return }
                 if action == .mask { lines[0].vectors[0].masked = true } else { unmask(.intx, 0) }

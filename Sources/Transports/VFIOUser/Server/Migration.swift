@@ -17,9 +17,6 @@ struct Migration {
         self.function = function
     }
 
-    /// Whether the device may change.
-    var isRunning: Bool { state == .running }
-
     /// Goes to another state, by the shortest way that has no saving state between its ends.
     ///
     /// - Throws: EINVAL for a state that doesn't exist, isn't offered or can't be reached from here, and for data
@@ -33,7 +30,7 @@ struct Migration {
         if state != .stop { try stop() }
         switch target {
         case .running:
-            function.device.setRunning(true)
+            function.setRunning(true)
         case .stopCopy: reader = try StateReader(function)
         case .resuming: writer = StateWriter(function)
         default: break
@@ -45,7 +42,7 @@ struct Migration {
 
     private mutating func stop() throws {
         switch state {
-        case .running: function.device.setRunning(false)
+        case .running: function.setRunning(false)
         case .resuming:
             let writer = writer
             self.writer = nil
@@ -87,8 +84,8 @@ struct Migration {
     mutating func reset() {
         reader = nil
         writer = nil
-        if state != .running { function.device.setRunning(true) }
         state = .running
+        function.setRunning(true)
     }
 
     /// The client left: the device goes on, after a reset where only half a state had come.

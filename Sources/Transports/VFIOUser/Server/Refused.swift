@@ -19,7 +19,7 @@ final class Refused {
     init(_ socket: consuming UnixSocket, _ error: Errno, loop: EventLoop) throws(Errno) {
         self.error = error
         self.loop = loop
-        token = try loop.watch(socket.descriptor, for: .readable) { [unowned self] _ in answer() }
+        token = try loop.watch("refused client", socket.descriptor, for: .readable) { [unowned self] _ in answer() }
         self.socket = consume socket
     }
 

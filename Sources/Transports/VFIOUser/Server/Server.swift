@@ -65,14 +65,14 @@ public final class Server {
         let loop = function.host.loop
         let retry = try TimerFD()
         let greeting = try TimerFD()
-        let accepting = try loop.watch(listener.descriptor, for: .readable) { [unowned self] _ in
+        let accepting = try loop.watch("connections", listener.descriptor, for: .readable) { [unowned self] _ in
             accept(retry, greeting)
         }
-        let greeted = try loop.watch(greeting.descriptor, for: .readable) { [unowned self] _ in
+        let greeted = try loop.watch("greeting deadline", greeting.descriptor, for: .readable) { [unowned self] _ in
             greeting.consume()
             dropTheSilent()
         }
-        let retrying = try loop.watch(retry.descriptor, for: .readable) { _ in
+        let retrying = try loop.watch("connections: retry", retry.descriptor, for: .readable) { _ in
             retry.consume()
             try? loop.change(accepting, to: .readable)
         }

@@ -47,7 +47,7 @@ extension Session {
             if request.operations.contains(.set) {
                 let state = try MigrationStateData(data).state
                 // A guest's last writes may still wait in their eventfds.
-                if migration.isRunning { doorbells.ringAll() }
+                if function.isRunning { doorbells.ringAll() }
                 try migration.go(to: state)
             }
             return MigrationStateData(migration.state).write(into: &answer, at: 0)

@@ -10,10 +10,12 @@ extension Session {
         let ring = try RingConsumer()
         // The loop's own receive knows nothing of rings: from now on the loop watches the socket as all else.
         loop.endReceiving()
-        socketWatch = try loop.watch(stream.socket.descriptor, for: .readable) { [unowned self] _ in
+        socketWatch = try loop.watch("messages", stream.socket.descriptor, for: .readable) { [unowned self] _ in
             hasArrivals = true
         }
-        ringWatch = try loop.watch(ring.doorbell.descriptor, for: .readable) { [unowned ring] _ in ring.wakeUp() }
+        ringWatch = try loop.watch("access ring", ring.doorbell.descriptor, for: .readable) { [unowned ring] _ in
+            ring.wakeUp()
+        }
         self.ring = ring
         return ring
     }

@@ -1,0 +1,38 @@
+import Synchronization
+import Tap
+
+/// Keeps what passes a function, with its bytes, in its order.
+public final class CountingTap: Tap, Sendable {
+    /// One passage, and what went with it.
+    public struct Seen: Equatable, Sendable {
+        public var passage: Passage
+        public var bytes: [UInt8]
+
+        public init(_ passage: Passage, _ bytes: [UInt8] = []) {
+            self.passage = passage
+            self.bytes = bytes
+        }
+    }
+
+    private let seen = Mutex<[Seen]>([])
+
+    public init() {}
+
+    public func note(_ passage: Passage, _ bytes: RawSpan) {
+        let copy = (0..<bytes.byteCount).map { bytes.unsafeLoad(fromByteOffset: $0, as: UInt8.self) }
+        seen.withLock { $0.append(Seen(passage, copy)) }
+    }
+
+    /// What has passed since it was last taken, but for the loop's events.
+    public func take() -> [Seen] {
+        takeAll().filter { if case .event = $0.passage { false } else { true } }
+    }
+
+    /// What has passed since it was last taken.
+    public func takeAll() -> [Seen] {
+        seen.withLock { seen in
+            defer { seen = [] }
+            return seen
+        }
+    }
+}
