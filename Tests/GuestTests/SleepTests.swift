@@ -37,6 +37,21 @@ extension GuestTests {
             try display.expectPattern(width: 800, height: 600)
         }
 
+        /// The driver doesn't set its display up again, and QEMU's own has the same fate: it is bound after the sleep. It draws nothing
+        /// before, since an unbinding of Linux 6.12 then doesn't come to its end, with QEMU's own neither.
+        @Test(arguments: ["6.1", "6.12"])
+        func aVirtioDisplayWorksAfterASleep(kernel: String) throws {
+            let display = try VirtualDevice("virtio-gpu")
+            let machine = try boot(display, kernel)
+            let driver = "/sys/bus/pci/drivers/virtio-pci"
+            #expect(try machine.run("timeout 30 sh -c 'echo 0000:00:05.0 >\(driver)/unbind'").status == 0)
+            try machine.sleepAndWake()
+            let bind = "echo 0000:00:05.0 >\(driver)/bind; until [ -e /dev/dri/card0 ]; do sleep 0.1; done"
+            #expect(try machine.run("timeout 30 sh -c '\(bind)'").status == 0)
+            #expect(try machine.run("fbpattern --mode 800x600").status == 0)
+            try display.expectPattern(width: 800, height: 600)
+        }
+
         @Test(arguments: ["6.1", "6.12"])
         func aSerialPortWorksAfterASleep(kernel: String) throws {
             let card = try VirtualDevice("serial", options: ["line=unix:@line"])
@@ -80,6 +95,7 @@ extension GuestTests {
             let before = try boot()
             let wanted = try before.run("timeout 30 \(use)")
             #expect(wanted.status == 0)
+            if type == "virtio-rng" { #expect(wanted.output == "640") }
             try before.start("mkswap /dev/vda && swapon /dev/vda && echo disk >/sys/power/state && echo awake")
             before.awaitEnd()
             try device.awaitClientLeft()
