@@ -138,8 +138,25 @@ public final class Function {
     public func write(region: Int, offset: UInt64, from source: RawSpan) throws(AccessError) {
         // A write would change a device that was told to stand still, and configuration space with it.
         guard isRunning else { throw .standsStill(region) }
-        try carryOut(writeTo: region, offset, source)
-        host.tap?.note(.write(region: region, offset: offset), source)
+        if region >= 0, region < 6, let slot = awake[region] {
+            try check(region, offset, source.byteCount, size: slot.bar.layout.size)
+            guard !slot.bar.isReadOnly else { throw .readOnly(region) }
+            host.tap?.note(.write(region: region, offset: offset), source)
+            write(slot, offset, source)
+            return
+        }
+        switch region {
+        case Self.configurationRegion:
+            try check(region, offset, source.byteCount, size: UInt64(configuration.size))
+            host.tap?.note(.write(region: region, offset: offset), source)
+            act(on: configuration.write(at: Int(offset), from: source))
+            writeThroughWindow(Int(offset), source.byteCount)
+        case Self.romRegion where !romImage.isEmpty: throw .readOnly(region)
+        case 0..<6 where slots[region] != nil: throw .asleep(region)
+        case 0..<Self.regionCount:
+            try check(region, offset, source.byteCount, size: 0)
+        default: throw .noSuchRegion(region)
+        }
     }
 
     private func carryOut(
@@ -164,26 +181,6 @@ public final class Function {
         case 0..<6 where slots[region] != nil: throw .asleep(region)
         case 0..<Self.regionCount:
             try check(region, offset, target.byteCount, size: 0)
-        default: throw .noSuchRegion(region)
-        }
-    }
-
-    private func carryOut(writeTo region: Int, _ offset: UInt64, _ source: RawSpan) throws(AccessError) {
-        if region >= 0, region < 6, let slot = awake[region] {
-            try check(region, offset, source.byteCount, size: slot.bar.layout.size)
-            guard !slot.bar.isReadOnly else { throw .readOnly(region) }
-            write(slot, offset, source)
-            return
-        }
-        switch region {
-        case Self.configurationRegion:
-            try check(region, offset, source.byteCount, size: UInt64(configuration.size))
-            act(on: configuration.write(at: Int(offset), from: source))
-            writeThroughWindow(Int(offset), source.byteCount)
-        case Self.romRegion where !romImage.isEmpty: throw .readOnly(region)
-        case 0..<6 where slots[region] != nil: throw .asleep(region)
-        case 0..<Self.regionCount:
-            try check(region, offset, source.byteCount, size: 0)
         default: throw .noSuchRegion(region)
         }
     }

@@ -1,8 +1,8 @@
 /// Sees all that passes between a function and the world, in the order in which the device lives it: what a recorder keeps and
 /// what a watcher counts.
 ///
-/// A tap is given to `Host.tap`. It is called on the device's thread, after what passed has been carried out, and calls nothing of the
-/// function's. While there is none, each passage costs one comparison.
+/// A tap is given to `Host.tap`. It is called on the device's thread: before the device acts on what comes to it, and after it has
+/// what it asked for. It calls nothing of the function's. While there is none, each passage costs one comparison.
 public protocol Tap: AnyObject {
     /// - Parameters:
     ///   - passage: what passed.
@@ -23,7 +23,7 @@ public enum Passage: Hashable, Sendable {
     /// The guest has written these bytes to a region. A doorbell that is written and not signalled is one of these.
     case write(region: Int, offset: UInt64)
     /// A doorbell's eventfd was signalled so many times since the device last heard of it. The bytes are the value that the guest
-    /// has left for it (`DataMatch` doorbells have none).
+    /// has left for it, one `UInt64`; there are none for a doorbell that keeps no value.
     case doorbell(bar: Int, offset: UInt64, times: UInt64)
     /// The device has read these bytes of guest memory.
     case memoryRead(address: UInt64)

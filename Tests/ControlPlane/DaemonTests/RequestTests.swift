@@ -45,7 +45,9 @@ extension DaemonTests {
             #expect(try daemon.request("POST", "\(path)/stop?generation=\(first)").status == 200)
             let second = try #require(try daemon.request("POST", "\(path)/start").json["generation"]?.int)
             let late = try daemon.request("POST", "\(path)/stop?generation=\(first)")
-            #expect(late.status == 409 && late.detail.contains("as \(second)"), "\(late)")
+            #expect(late.status == 409 && late.detail.contains("since its start \(second): every earlier"), "\(late)")
+            let never = try daemon.request("POST", "\(path)/stop?generation=99")
+            #expect(never.status == 409 && never.detail.contains("it has had no start 99"), "\(never)")
             #expect(try daemon.vgpu(id)["state"] == "running")
             #expect(try daemon.request("POST", "\(path)/stop?generation=x").status == 400)
         }
