@@ -61,7 +61,7 @@ package.targets = [
             .target(name: "GuestMemory", dependencies: ["CLinux", "Linux", "Tap"]),
             .target(name: "PCI"),
             .target(name: "Device", dependencies: ["Linux", "GuestMemory", "PCI", "JSON", "Tap"]),
-            .target(name: "Virtio", dependencies: ["Linux", "GuestMemory", "PCI", "Device"]),
+            .target(name: "Virtio", dependencies: ["Linux", "GuestMemory", "PCI", "Device", "JSON"]),
             .target(name: "Display", dependencies: ["Device"]),
         ]),
     room(
@@ -189,12 +189,12 @@ package.targets = [
             .testTarget(name: "GuestMemoryTests", dependencies: ["SeededRandom", "GuestMemory", "Linux", "CLinux"]),
             .testTarget(name: "PCITests", dependencies: ["SeededRandom", "PCI"]),
             .testTarget(name: "DisplayTests", dependencies: ["Display"]),
-            .testTarget(name: "DeviceTests", dependencies: ["Linux", "Device"]),
+            .testTarget(name: "DeviceTests", dependencies: ["Linux", "Device", "JSON", "PCI"]),
             .testTarget(
                 name: "VirtioTests",
                 dependencies: [
                     "SeededRandom", "EchoDevice", "FakeDriver", "FakeGuest", "Virtio", "VirtioEntropy", "GuestMemory",
-                    "VFIOUser", "Device", "Linux",
+                    "VFIOUser", "Device", "JSON", "Linux",
                 ]),
         ]),
     room(
@@ -220,6 +220,13 @@ package.targets = [
                 dependencies: ["bell", "Device", "Linux", "Programs", "TutorialDevice", "VFIO", "VFIOUser"]),
             .testTarget(
                 name: "SerialCardTests", dependencies: ["PCI", "SerialCard", "Device", "LingeringSocket", "Linux"]),
+            .testTarget(
+                name: "SavedStateTests",
+                dependencies: [
+                    "Device", "DeviceCatalog", "EchoDevice", "FakeDriver", "FakeGuest", "Linux", "Programs", "VFIO",
+                    "VFIOUser", "Virtio",
+                ],
+                exclude: ["Fixtures"]),
         ]),
     room(
         "Tests/Transports",

@@ -27,6 +27,11 @@ final class SavedStateFuzzer: FuzzTarget {
             var subject = Subject(name: type, device: device)
             subject.documents.append(try Self.document(of: device))
             try UsedDevice.use(device) { subject.documents.append(try Self.document(of: device)) }
+            if var old = subject.documents.last?.object {
+                // From before there were versions.
+                old["versions"] = nil
+                subject.documents.append(.object(old))
+            }
             return subject
         }
         reach = Reach(

@@ -8,7 +8,7 @@ import PCI
 /// Every method runs on the device's one thread. The caller has checked that an access lies inside its BAR
 /// and is naturally aligned: a register access cannot fail, as on a bus. What a guest writes is hostile
 /// all the same.
-public protocol Device: AnyObject {
+public protocol Device: Stateful, AnyObject {
     /// All that a device needs to go on as if nothing had happened, but for the memory behind its
     /// mapped BAR areas and ``memory``, which the shell saves. Complete at the end of every method.
     associatedtype State: Codable & Sendable

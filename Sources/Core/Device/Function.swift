@@ -8,7 +8,7 @@ import Tap
 /// It owns what all functions share: configuration space, the expansion ROM, the MSI-X table, and the way
 /// an access takes to the device's registers, its mapped memory or its doorbells. A hypervisor brings accesses
 /// by region and offset, and sets ``Interrupts/sink``. All on the device's thread.
-public final class Function {
+public final class Function: Stateful {
     public let device: any Device
     public let host: Host
     // One thread, and neither calls out while it is accessed: checks at run time would find nothing.
@@ -364,7 +364,7 @@ public final class Function {
 
     // MARK: State
 
-    /// What the shell itself keeps: goes into a saved state beside the device's.
+    /// What the shell itself keeps: goes into a saved state beside the device's, in a form of version ``stateVersion``.
     struct State: Codable {
         var configuration: ConfigurationSpace.State
         var msixTable: MSIXTable.State?

@@ -5,7 +5,8 @@ import Linux
 ///
 ///     "MEDIATED" | version: u32 | length: u32 | that many bytes of JSON | extents … | an extent of length 0
 ///
-/// The JSON is the shell's and the device's state as values. An extent is a piece of memory: that behind a BAR, by its index, or
+/// The JSON is the shell's and the device's state as values, each in a form with a version of its own: ``Stateful``. The version in
+/// front is that of what is around them. An extent is a piece of memory: that behind a BAR, by its index, or
 /// the device's own, from 16 on. Memory: u32, zero: u32, offset: u64, length: u64, then its bytes. Memory in no extent is
 /// zero. All numbers are little-endian.
 enum SavedState {
@@ -21,15 +22,23 @@ enum SavedState {
     /// The number of the first of ``Device/Device/memory``.
     static let firstOwnMemory = 16
 
-    /// What the JSON says, but for the member ``deviceMember``.
+    /// What the JSON says, but for the two states, which are read when their versions are known.
     struct Document: Codable {
         var type: String
         /// The size of each memory, by its number; a state fits a device that has the same.
         var memory: [Int: Int]
-        var function: Function.State
+        /// nil: the first ones, as in states of before there were versions.
+        var versions: Versions?
     }
 
-    /// The member with the device's own state.
+    /// In which versions' forms the two states are.
+    struct Versions: Codable {
+        var function = 1
+        var device = 1
+    }
+
+    /// The members with the shell's and the device's state.
+    static let functionMember = "function"
     static let deviceMember = "device"
 }
 
@@ -48,21 +57,35 @@ extension Function {
 
     func document() throws(JSONError) -> JSON {
         let document = SavedState.Document(
-            type: typeName, memory: savedMemory.mapValues(\.size), function: state)
+            type: typeName, memory: savedMemory.mapValues(\.size),
+            versions: .init(function: Self.stateVersion, device: deviceType.stateVersion))
         var members = try JSON(encoding: document).object ?? [:]
+        members[SavedState.functionMember] = try JSON(encoding: state)
         members[SavedState.deviceMember] = try device.encodedState()
         return .object(members)
     }
 
-    private var typeName: String { Swift.type(of: device).type.name }
+    private var deviceType: any Device.Type { Swift.type(of: device) }
+    private var typeName: String { deviceType.type.name }
 
-    func check(_ document: SavedState.Document) throws(StateError) {
+    /// The two states of a document, in the forms of this program.
+    ///
+    /// - Throws: ``StateError`` when they can't be those of this function.
+    func states(
+        in tree: JSON, _ document: SavedState.Document
+    ) throws(StateError) -> (function: JSON, device: JSON) {
         guard document.type == typeName else {
             throw StateError("The state is that of a '\(document.type)'; this device is a '\(typeName)'.")
         }
+        let versions = document.versions ?? .init()
+        let function = try Self.upToDate(
+            tree[SavedState.functionMember] ?? .null, from: versions.function, of: "the PCI function")
+        let device = try deviceType.upToDate(
+            tree[SavedState.deviceMember] ?? .null, from: versions.device, of: "'\(typeName)'")
         guard document.memory == savedMemory.mapValues(\.size) else {
             throw StateError("The state's device has other memory sizes; make this one with the same options.")
         }
+        return (function, device)
     }
 }
 

@@ -16,8 +16,8 @@ public final class StateWriter {
     private let memory: [Int: MemoryFile]
     private var expecting = Expecting.header
     private var collected: [UInt8] = []
-    private var document: SavedState.Document?
-    private var deviceState = JSON.null
+    /// The shell's and the device's state, once they have come.
+    private var states: (function: Function.State, device: JSON)?
 
     public init(_ function: Function) {
         self.function = function
@@ -57,12 +57,12 @@ public final class StateWriter {
     ///
     /// - Throws: ``StateError`` when something is missing or doesn't fit.
     public func finish() throws(StateError) {
-        guard case .end = expecting, let document else { throw StateError("The state is cut off.") }
+        guard case .end = expecting, let states else { throw StateError("The state is cut off.") }
         // Two parts that both may refuse: the old state of the first comes back when the second does.
         let before = function.state
-        try function.restore(document.function)
+        try function.restore(states.function)
         do throws(StateError) {
-            try function.device.restore(encoded: deviceState)
+            try function.device.restore(encoded: states.device)
         } catch {
             try function.restore(before)
             throw error
@@ -92,15 +92,12 @@ public final class StateWriter {
     }
 
     private func readDocument() throws(StateError) {
-        let document: SavedState.Document
-        do throws(JSONError) {
+        let (tree, document) = try reading { () throws(JSONError) in
             let tree = try JSON(parsing: collected, valueLimit: SavedState.maximumValues)
-            document = try tree.decode(SavedState.Document.self)
-            deviceState = tree[SavedState.deviceMember] ?? .null
-        } catch {
-            throw StateError("The state's document can't be read: \(error)")
+            return (tree, try tree.decode(SavedState.Document.self))
         }
-        try function.check(document)
+        let (shell, device) = try function.states(in: tree, document)
+        states = (try reading { () throws(JSONError) in try shell.decode() }, device)
         for file in memory.values {
             do throws(Errno) {
                 try file.clear()
@@ -108,9 +105,16 @@ public final class StateWriter {
                 throw StateError("The device's memory can't be cleared: \(error)")
             }
         }
-        self.document = document
         collected.removeAll()
         expecting = .extentHeader
+    }
+
+    private func reading<Value>(_ read: () throws(JSONError) -> Value) throws(StateError) -> Value {
+        do throws(JSONError) {
+            return try read()
+        } catch {
+            throw StateError("The state's document can't be read: \(error)")
+        }
     }
 
     private func readExtentHeader() throws(StateError) {

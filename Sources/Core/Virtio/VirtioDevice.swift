@@ -6,7 +6,7 @@ import Linux
 ///
 /// Every method runs on the device's one thread. What lies in the buffers is written by the guest, and hostile.
 /// Virtual I/O Device (VIRTIO) Version 1.2, sections 2 and 5.
-public protocol VirtioDevice: AnyObject {
+public protocol VirtioDevice: Stateful, AnyObject {
     /// What the device needs to go on elsewhere, but for its queues. Complete at the end of every method.
     associatedtype State: Codable & Sendable
 

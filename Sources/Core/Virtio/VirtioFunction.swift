@@ -1,4 +1,5 @@
 import Device
+import JSON
 import Linux
 import PCI
 
@@ -188,11 +189,23 @@ public final class VirtioFunction<Driver: VirtioDevice>: Device {
         port.reset()
     }
 
-    /// The transport's state and that of the device behind it.
+    /// The transport's state and that of the device behind it, each in a form of its own version.
     public struct State: Codable, Sendable {
         var selection: Selection
         var port: VirtioPort.State
+        /// nil: 1, as in states of before there were versions.
+        var deviceVersion: Int? = Driver.stateVersion
         var device: Driver.State
+    }
+
+    public static func migrateParts(of state: JSON) throws(StateError) -> JSON {
+        // What isn't there, or is no number, is told of when the state is decoded.
+        guard var members = state.object, let device = members["device"],
+            let version = (members["deviceVersion"] ?? 1).int
+        else { return state }
+        members["device"] = try Driver.upToDate(device, from: version, of: "'\(Driver.type.name)' behind its queues")
+        members["deviceVersion"] = JSON(Driver.stateVersion)
+        return .object(members)
     }
 
     public var state: State {

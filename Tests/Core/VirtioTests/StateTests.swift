@@ -2,6 +2,7 @@ import Device
 import EchoDevice
 import FakeDriver
 import FakeGuest
+import JSON
 import Linux
 import Testing
 import VFIOUser
@@ -140,16 +141,86 @@ import Virtio
         queue.add(.readable(bench.driver.allocate([1]), 1))
         try bench.driver.notify(queue)
         let state = try bench.client.saveState()
-        let text = String(decoding: state.dropFirst(16), as: UTF8.self)
-        try #require(text.contains(change.part), "\(text)")
-        let changed = Array(text.replacing(change.part, with: change.other, maxReplacements: 1).utf8)
-        let length = UInt32(state[12..<16].reversed().reduce(0) { $0 << 8 | Int($1) } + changed.count - text.utf8.count)
+        let changed = try replacing(change.part, with: change.other, in: state)
 
         let other = try Bench()
         try other.client.setMigrationState(.resuming)
-        try other.client.writeMigrationData((Array(state.prefix(12)) + wire(length) + changed).span.bytes)
+        try other.client.writeMigrationData(changed.span.bytes)
         #expect(throws: ClientError.refused(.deviceFeature, .invalidArgument)) {
             try other.client.setMigrationState(.running)
         }
+    }
+
+    /// A saved state without memory, with what comes first of some text replaced.
+    private func replacing(_ part: String, with other: String, in state: [UInt8]) throws -> [UInt8] {
+        let text = String(decoding: state.dropFirst(16), as: UTF8.self)
+        try #require(text.contains(part), "\(text)")
+        let changed = Array(text.replacing(part, with: other, maxReplacements: 1).utf8)
+        let length = UInt32(state[12..<16].reversed().reduce(0) { $0 << 8 | Int($1) } + changed.count - text.utf8.count)
+        return Array(state.prefix(12)) + wire(length) + changed
+    }
+
+    // MARK: Versions
+
+    private func meter() throws -> Bench {
+        try Bench { host in
+            typealias Metering = VirtioFunction<Meter>
+            return try Metering(options: DeviceOptions(for: Metering.type), host: host)
+        }
+    }
+
+    @Test(arguments: ["", #""deviceVersion":1,"#])
+    func anOlderStateOfTheDeviceIsReadByItsReader(version: String) throws {
+        let bench = try meter()
+        #expect(try bench.driver.deviceConfiguration(0, .long) == 5)
+        let old = try replacing(
+            #""deviceVersion":2,"device":{"count":5}"#, with: version + #""device":{"high":1,"low":2}"#,
+            in: bench.client.saveState())
+        try bench.client.restore(old)
+        #expect(try bench.driver.deviceConfiguration(0, .long) == 0x1_0002)
+    }
+
+    @Test(arguments: ["3", "0", #""2""#])
+    func aVersionOfTheDeviceThatIsNoneIsRefused(version: String) throws {
+        let bench = try meter()
+        let state = try replacing(
+            #""deviceVersion":2"#, with: #""deviceVersion":"# + version, in: bench.client.saveState())
+        #expect(throws: ClientError.self) { try bench.client.restore(state) }
+    }
+
+    @Test func aNewerStateOfTheDeviceIsToldAsSuch() {
+        let state: JSON = ["device": ["unheardOf": 1], "deviceVersion": 3]
+        let error = #expect(throws: StateError.self) {
+            try VirtioFunction<Meter>.upToDate(state, from: 1, of: "the transport")
+        }
+        let text = error?.description ?? ""
+        #expect(text.contains("'meter' behind its queues has version 3, made by a newer Mediated"), "\(text)")
+    }
+}
+
+/// Counts in one number, in the second version of its state; in the first one there were two halves.
+private final class Meter: VirtioDevice {
+    static let type = DeviceType(name: "meter", summary: "A meter")
+    static let id = VirtioID(62, class: .unclassified)
+    static let stateVersion = 2
+
+    let queueSizes = [8]
+    private(set) var state = State(count: 5)
+
+    struct State: Codable, Sendable {
+        var count: UInt32
+    }
+
+    init(options: DeviceOptions, port: VirtioPort) {}
+
+    var configuration: [UInt8] { wire(state.count) }
+
+    func process(_ queue: Int) {}
+    func reset() { state = State(count: 5) }
+    func restore(_ state: State) { self.state = state }
+
+    static func migrate(_ state: JSON, from version: Int) throws(StateError) -> JSON {
+        guard let high = state["high"]?.int, let low = state["low"]?.int else { throw StateError("A half is missing.") }
+        return ["count": JSON(high << 16 | low)]
     }
 }
