@@ -10,7 +10,7 @@ public final class FuzzedFunction {
     public let function: Function
     public let ram: GuestRAM
     public let interrupts: ObservedInterrupts
-    private let quota: Quota
+    private let quota: Quota?
     private var powerOnState: [UInt8] = []
     /// The same as a whole.
     private var stateAsMade: [UInt8] = []
@@ -32,7 +32,7 @@ public final class FuzzedFunction {
             address: 0, size: UInt64(ramSize), access: [.read, .write],
             backing: .file(ram.file.descriptor.duplicate(), offset: 0))
         interrupts = ObservedInterrupts(function)
-        quota = function.device.quota
+        quota = function.limits?.quota
         host.interrupts.sink = interrupts
         try powerUp()
         powerOnState = comparableState()
@@ -55,18 +55,18 @@ public final class FuzzedFunction {
         interrupts.isOpen = true
         function.reset()
         // What is the administrator's, a reset leaves.
-        try function.device.apply(quota)
+        if let quota { try function.limits?.apply(quota) }
         function.updateMappedParts()
         ram.file.clear(at: 0, count: ram.file.size)
         for file in memory where try file.memoryTaken() > 0 { try file.clear() }
-        for framebuffer in function.device.framebuffers { framebuffer.forgetDamage() }
+        for framebuffer in function.display?.framebuffers ?? [] { framebuffer.forgetDamage() }
         // What was about to happen.
         try host.loop.dispatch(milliseconds: 0)
     }
 
     /// The memory that belongs to the device's state.
     private var memory: [MemoryFile] {
-        (0..<6).compactMap { function.region($0) }.filter(\.isWritable).compactMap(\.memory) + function.device.memory
+        (0..<6).compactMap { function.region($0) }.filter(\.isWritable).compactMap(\.memory) + function.ownMemory
     }
 
     // MARK: State
@@ -149,7 +149,7 @@ public final class FuzzedFunction {
     public func look() -> Bool {
         guard mayLook else { return false }
         mayLook = false
-        for framebuffer in function.device.framebuffers { _ = framebuffer.takeDamage() }
+        for framebuffer in function.display?.framebuffers ?? [] { _ = framebuffer.takeDamage() }
         return true
     }
 }

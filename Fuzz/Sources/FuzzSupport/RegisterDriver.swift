@@ -118,7 +118,7 @@ public final class RegisterDriver {
         var events = Set(Event.allCases)
         if space.msi == nil, space.msix == nil { events.subtract([.message, .heldBack]) }
         if function.device.interruptPin == nil { events.remove(.pin) }
-        if function.device.framebuffers.isEmpty { events.remove(.picture) }
+        if function.display == nil { events.remove(.picture) }
         if !space.registers.contains(where: { $0.resetting != 0 }) { events.remove(.functionLevelReset) }
         let places = (registers + others).flatMap(\.features) + configuration.map(\.name)
         return places + Event.allCases.filter(events.contains).map(\.rawValue)
@@ -235,7 +235,7 @@ public final class RegisterDriver {
             reach.note(Event.reset.rawValue)
         case 1, 2: if device.saveAndRestore() { reach.note(Event.saved.rawValue) }
         case 3, 4:
-            if !device.function.device.framebuffers.isEmpty, device.look() { reach.note(Event.picture.rawValue) }
+            if device.function.display != nil, device.look() { reach.note(Event.picture.rawValue) }
         case 5: device.interrupts.isOpen.toggle()
         case 8: try enableMessages(&input)
         case 6: try device.host.loop.dispatch(milliseconds: 0)

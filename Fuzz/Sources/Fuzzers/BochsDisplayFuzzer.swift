@@ -58,7 +58,7 @@ final class BochsDisplayFuzzer: FuzzTarget {
         }
         let order = shape & 8 == 0 ? BochsDisplay.ByteOrder.little : .big
         try driver.device.function.store(UInt64(order.rawValue), region: 2, offset: 0x604, width: .long)
-        guard let scanout = driver.device.function.device.framebuffers.first?.scanout else { return }
+        guard let scanout = driver.device.function.display?.framebuffers.first?.scanout else { return }
         reach.note(scanout.format.rawValue)
     }
 
@@ -66,7 +66,7 @@ final class BochsDisplayFuzzer: FuzzTarget {
         let quota = Quota(
             videoMemory: Int(input.byte()) << 16, frameRate: input.byte() & 1 == 0 ? nil : Int(input.byte()))
         do {
-            try driver.device.function.device.apply(quota)
+            try driver.device.function.limits?.apply(quota)
             reach.note("quota changed")
         } catch {
             reach.note("quota refused")

@@ -41,7 +41,7 @@ extension ControlDelegate {
             guard let events = events.newer(than: after) else { return .later }
             return .reply(ControlReply(try JSON(encoding: events)))
         case .screenshot(let head):
-            let reading = PictureReading(head, of: function.device, by: pictures)
+            let reading = PictureReading(head, of: function, by: pictures)
             return .inPieces {
                 try reading.next().map { ControlReply(try JSON(encoding: $0.picture), attachment: $0.pixels) }
             }
@@ -52,21 +52,27 @@ extension ControlDelegate {
     }
 
     private func modify(_ changes: Quota) throws -> ControlReply {
-        let device = function.device
-        let before = device.quota
+        guard let limits = function.limits else {
+            let lack = changes.videoMemory == nil ? "shows no pictures" : "has no video memory"
+            throw ControlError(.quota, "A '\(function.type.name)' \(lack).")
+        }
+        let before = limits.quota
         do throws(QuotaError) {
-            try device.apply(changes)
+            try limits.apply(changes)
         } catch {
             throw ControlError(.quota, error.description)
         }
-        let quota = device.quota
+        let quota = limits.quota
         if quota != before { events.append(.modified, "The quota is now \(quota.text).") }
         return ControlReply(try JSON(encoding: quota))
     }
 
     private func connect(_ monitor: Monitor?, to head: Int) throws(ControlError) -> ControlReply {
+        guard let monitors = function.monitors else {
+            throw ControlError(.monitor, "Monitors of a '\(function.type.name)' neither come nor go.")
+        }
         do throws(MonitorError) {
-            try function.device.connect(monitor, to: head)
+            try monitors.connect(monitor, to: head)
         } catch {
             throw ControlError(.monitor, error.description)
         }

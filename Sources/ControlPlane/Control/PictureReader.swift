@@ -40,7 +40,7 @@ final class PictureReading {
     static let mostBeginnings = 8
 
     private let head: Int
-    private let device: any Device
+    private let function: Function
     private let reader: PictureReader
     private var copy: Copy?
     private var beginnings = 0
@@ -72,9 +72,9 @@ final class PictureReading {
         }
     }
 
-    init(_ head: Int, of device: any Device, by reader: PictureReader) {
+    init(_ head: Int, of function: Function, by reader: PictureReader) {
         self.head = head
-        self.device = device
+        self.function = function
         self.reader = reader
     }
 
@@ -103,7 +103,7 @@ final class PictureReading {
     }
 
     private func shown() throws(ControlError) -> (Scanout, Cursor?) {
-        let heads = device.framebuffers
+        let heads = function.display?.framebuffers ?? []
         guard head < heads.count else {
             let count = heads.isEmpty ? "none" : heads.count == 1 ? "one" : "\(heads.count)"
             throw ControlError(.noSuchHead, "The device has no head \(head): it has \(count).")
@@ -115,7 +115,7 @@ final class PictureReading {
         return (scanout, heads[head].cursor)
     }
 
-    private var rate: UInt64 { UInt64(max(0, device.quota.frameRate ?? 0)) }
+    private var rate: UInt64 { UInt64(max(0, function.limits?.quota.frameRate ?? 0)) }
 
     /// The last picture, if the next one is not due.
     private func kept() -> PictureCopy? {

@@ -1,4 +1,3 @@
-import Linux
 import PCI
 
 /// What a vendor writes: one PCI function's identity, registers and state. Everything that all
@@ -10,7 +9,7 @@ import PCI
 /// all the same.
 public protocol Device: Stateful, AnyObject {
     /// All that a device needs to go on as if nothing had happened, but for the memory behind its
-    /// mapped BAR areas and ``memory``, which the shell saves. Complete at the end of every method.
+    /// mapped BAR areas and ``MemoryKeepingDevice/memory``, which the shell saves. Complete at the end of every method.
     associatedtype State: Codable & Sendable
 
     /// Name, description and options, for `mediated types` and `mediated run`.
@@ -35,15 +34,9 @@ public protocol Device: Stateful, AnyObject {
     var interruptPin: InterruptPin? { get }
     /// The image behind the expansion ROM BAR; none unless given.
     var rom: [UInt8]? { get }
-    /// Memory of the device's own that belongs to its state, such as pixels that no BAR shows: the same files, of the same
-    /// sizes, as long as it lives. None unless given.
-    var memory: [MemoryFile] { get }
-    /// What the device shows, one per head; none unless it is a display.
-    var framebuffers: [any Framebuffer] { get }
-    /// What limits the device now; nothing unless declared.
-    var quota: Quota { get }
-    /// How much memory its video memory takes now, in bytes; nil unless it has some.
-    var videoMemoryUsed: Int? { get }
+    /// Who has what only some devices have: ``DisplayDevice``, ``LimitedDevice``, ``MonitorDevice``, ``MemoryKeepingDevice``. The
+    /// device itself, unless it stands before another; always the same objects, which the device keeps.
+    var parts: [AnyObject] { get }
 
     /// The value of `width` bytes at `offset` of BAR `bar`, in the low bits. Mapped parts and MSI-X
     /// tables are never asked for.
@@ -62,16 +55,6 @@ public protocol Device: Stateful, AnyObject {
     /// The device is to stand still, or to go on: while it stands still it takes nothing from outside (a
     /// line, a timer) and touches neither the guest's memory nor its interrupts.
     func setRunning(_ running: Bool)
-
-    /// Limits the device in another way from now on. What is nil in `changes` stays as it is.
-    ///
-    /// - Throws: ``QuotaError`` when it can't be; nothing has changed then.
-    func apply(_ changes: Quota) throws(QuotaError)
-
-    /// Puts a monitor at a head, or another in the place of the one there, or takes it away (nil), and tells the guest.
-    ///
-    /// - Throws: ``MonitorError`` when there is no such head, or it can't have that monitor; nothing has changed then.
-    func connect(_ monitor: Monitor?, to head: Int) throws(MonitorError)
 
     /// Back to the power-on state, with INTx deasserted. Memory behind mapped areas keeps its content, as
     /// on a function-level reset.
@@ -93,14 +76,7 @@ extension Device {
     public var capabilities: [Capability] { [] }
     public var interruptPin: InterruptPin? { nil }
     public var rom: [UInt8]? { nil }
-    public var memory: [MemoryFile] { [] }
-    public var framebuffers: [any Framebuffer] { [] }
-    public var quota: Quota { Quota() }
-    public var videoMemoryUsed: Int? { nil }
-    public func apply(_ changes: Quota) throws(QuotaError) { try changes.requireNone(of: Self.type.name) }
-    public func connect(_ monitor: Monitor?, to head: Int) throws(MonitorError) {
-        throw MonitorError("Monitors of a '\(Self.type.name)' neither come nor go.")
-    }
+    public var parts: [AnyObject] { [self] }
     public func ring(_ doorbell: Doorbell, bar: Int, value: UInt64) {}
     public func setRunning(_ running: Bool) {}
 }

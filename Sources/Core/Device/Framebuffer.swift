@@ -1,5 +1,11 @@
 import Linux
 
+/// A device that shows pictures.
+public protocol DisplayDevice: AnyObject {
+    /// What each head shows, by its number.
+    var framebuffers: [any Framebuffer] { get }
+}
+
 /// What one head of a display shows: read by screenshots, consoles and encoders.
 public protocol Framebuffer: AnyObject {
     /// What is scanned out now; nil while the head is off or the mode makes no sense.

@@ -11,6 +11,15 @@ import Tap
 public final class Function: Stateful {
     public let device: any Device
     public let host: Host
+    // Unowned: a part goes with the device, before what it uses goes, such as a port.
+    /// Who shows pictures; nil when nobody does, as for the two that follow.
+    public unowned let display: (any DisplayDevice)?
+    /// Who keeps to a quota.
+    public unowned let limits: (any LimitedDevice)?
+    /// Who has monitors that come and go.
+    public unowned let monitors: (any MonitorDevice)?
+    /// The memory of the device's own that belongs to its state.
+    public let ownMemory: [MemoryFile]
     // One thread, and neither calls out while it is accessed: checks at run time would find nothing.
     /// What a guest reads and writes at region ``configurationRegion``.
     @exclusivity(unchecked) public private(set) var configuration: ConfigurationSpace
@@ -50,10 +59,17 @@ public final class Function: Stateful {
         romImage = image + Array(repeating: 0xff, count: romSize - image.count)
         self.device = device
         self.host = host
+        display = device.part((any DisplayDevice).self)
+        limits = device.part((any LimitedDevice).self)
+        monitors = device.part((any MonitorDevice).self)
+        ownMemory = device.part((any MemoryKeepingDevice).self)?.memory ?? []
         openGates()
     }
 
     // MARK: What there is
+
+    /// The device's type.
+    public var type: DeviceType { Swift.type(of: device).type }
 
     /// One of a function's regions.
     public struct Region: Sendable {
@@ -398,6 +414,14 @@ public final class Function: Stateful {
         // Who rang, rang another.
         rungMeanwhile = []
         openGates()
+    }
+}
+
+extension Device {
+    /// The first part that is of a type; nil when none is.
+    fileprivate func part<Part>(_: Part.Type) -> Part? {
+        for part in parts { if let part = part as? Part { return part } }
+        return nil
     }
 }
 

@@ -24,16 +24,23 @@ public struct Quota: Codable, Equatable, Sendable {
         }
     }
 
-    /// Refuses all limits, for a type of device that has none of what they limit.
-    public func requireNone(of type: String) throws(QuotaError) {
-        if videoMemory != nil { throw QuotaError("A '\(type)' has no video memory.") }
-        if frameRate != nil { throw QuotaError("A '\(type)' shows no pictures.") }
-    }
-
     private enum CodingKeys: String, CodingKey {
         case videoMemory = "vram"
         case frameRate
     }
+}
+
+/// A device that can be told how much it may use.
+public protocol LimitedDevice: AnyObject {
+    /// What limits the device now.
+    var quota: Quota { get }
+    /// How much memory its video memory takes now, in bytes; nil when it has none, or nobody can tell.
+    var videoMemoryUsed: Int? { get }
+
+    /// Limits the device in another way from now on. What is nil in `changes` stays as it is.
+    ///
+    /// - Throws: ``QuotaError`` when it can't be; nothing has changed then.
+    func apply(_ changes: Quota) throws(QuotaError)
 }
 
 /// A quota that a device can't have. The description is a sentence for the user, with the numbers.

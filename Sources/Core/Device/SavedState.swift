@@ -19,7 +19,7 @@ enum SavedState {
     /// has up to 32 digits and signs, as its guest likes, so the text alone may be longer than 4 MiB.
     static let maximumJSON = 1 << 23
     static let maximumValues = 1 << 19
-    /// The number of the first of ``Device/Device/memory``.
+    /// The number of the first of ``Function/ownMemory``.
     static let firstOwnMemory = 16
 
     /// What the JSON says, but for the two states, which are read when their versions are known.
@@ -51,13 +51,13 @@ extension Function {
             guard let region = region(index), region.isWritable, !region.mapped.isEmpty else { continue }
             memory[index] = region.memory
         }
-        for (index, file) in device.memory.enumerated() { memory[SavedState.firstOwnMemory + index] = file }
+        for (index, file) in ownMemory.enumerated() { memory[SavedState.firstOwnMemory + index] = file }
         return memory
     }
 
     func document() throws(JSONError) -> JSON {
         let document = SavedState.Document(
-            type: typeName, memory: savedMemory.mapValues(\.size),
+            type: type.name, memory: savedMemory.mapValues(\.size),
             versions: .init(function: Self.stateVersion, device: deviceType.stateVersion))
         var members = try JSON(encoding: document).object ?? [:]
         members[SavedState.functionMember] = try JSON(encoding: state)
@@ -66,7 +66,6 @@ extension Function {
     }
 
     private var deviceType: any Device.Type { Swift.type(of: device) }
-    private var typeName: String { deviceType.type.name }
 
     /// The two states of a document, in the forms of this program.
     ///
@@ -74,14 +73,14 @@ extension Function {
     func states(
         in tree: JSON, _ document: SavedState.Document
     ) throws(StateError) -> (function: JSON, device: JSON) {
-        guard document.type == typeName else {
-            throw StateError("The state is that of a '\(document.type)'; this device is a '\(typeName)'.")
+        guard document.type == type.name else {
+            throw StateError("The state is that of a '\(document.type)'; this device is a '\(type.name)'.")
         }
         let versions = document.versions ?? .init()
         let function = try Self.upToDate(
             tree[SavedState.functionMember] ?? .null, from: versions.function, of: "the PCI function")
         let device = try deviceType.upToDate(
-            tree[SavedState.deviceMember] ?? .null, from: versions.device, of: "'\(typeName)'")
+            tree[SavedState.deviceMember] ?? .null, from: versions.device, of: "'\(type.name)'")
         guard document.memory == savedMemory.mapValues(\.size) else {
             throw StateError("The state's device has other memory sizes; make this one with the same options.")
         }

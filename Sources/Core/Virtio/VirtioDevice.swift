@@ -1,8 +1,9 @@
 import Device
-import Linux
 
 /// What a virtio device does behind its queues. ``VirtioFunction`` makes a PCI function of it: the handshake, the queues, the
 /// interrupts and the saved state of all these are the transport's work.
+///
+/// What only some devices have (`DisplayDevice`, `LimitedDevice`, `MonitorDevice`, `MemoryKeepingDevice`) it conforms to beside this.
 ///
 /// Every method runs on the device's one thread. What lies in the buffers is written by the guest, and hostile.
 /// Virtual I/O Device (VIRTIO) Version 1.2, sections 2 and 5.
@@ -62,21 +63,6 @@ public protocol VirtioDevice: Stateful, AnyObject {
     ///
     /// - Throws: `StateError` when the values can't be a state of this device; it is unchanged then.
     func restore(_ state: State) throws(StateError)
-
-    /// Memory that belongs to the state besides ``state``, as a `Device` has it; none unless given.
-    var memory: [MemoryFile] { get }
-
-    /// What the device shows, one per head; none unless it is a display.
-    var framebuffers: [any Framebuffer] { get }
-
-    /// What limits the device now, what its video memory takes, and how to change the limits: as a `Device` has them. None
-    /// unless given.
-    var quota: Quota { get }
-    var videoMemoryUsed: Int? { get }
-    func apply(_ changes: Quota) throws(QuotaError)
-
-    /// Puts a monitor at a head, or takes it away: as a `Device` does. Refused unless given.
-    func connect(_ monitor: Monitor?, to head: Int) throws(MonitorError)
 }
 
 extension VirtioDevice {
@@ -85,12 +71,4 @@ extension VirtioDevice {
     public func writeConfiguration(_ bytes: RawSpan, at offset: Int) {}
     public func resetQueue(_ queue: Int) {}
     public func setRunning(_ running: Bool) {}
-    public var memory: [MemoryFile] { [] }
-    public var framebuffers: [any Framebuffer] { [] }
-    public var quota: Quota { Quota() }
-    public var videoMemoryUsed: Int? { nil }
-    public func apply(_ changes: Quota) throws(QuotaError) { try changes.requireNone(of: Self.type.name) }
-    public func connect(_ monitor: Monitor?, to head: Int) throws(MonitorError) {
-        throw MonitorError("Monitors of a '\(Self.type.name)' neither come nor go.")
-    }
 }

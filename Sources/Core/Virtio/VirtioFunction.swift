@@ -1,6 +1,5 @@
 import Device
 import JSON
-import Linux
 import PCI
 
 /// A virtio device as a PCI function: the registers by which a driver finds the queues and the device's configuration.
@@ -48,14 +47,7 @@ public final class VirtioFunction<Driver: VirtioDevice>: Device {
         for queue in port.queues { queue.stop() }
     }
 
-    public var memory: [MemoryFile] { driver.memory }
-    public var framebuffers: [any Framebuffer] { driver.framebuffers }
-    public var quota: Quota { driver.quota }
-    public var videoMemoryUsed: Int? { driver.videoMemoryUsed }
-    public func apply(_ changes: Quota) throws(QuotaError) { try driver.apply(changes) }
-    public func connect(_ monitor: Monitor?, to head: Int) throws(MonitorError) {
-        try driver.connect(monitor, to: head)
-    }
+    public var parts: [AnyObject] { [driver] }
 
     /// Why the device needs a reset; nil while it doesn't.
     public var failure: VirtioFailure? { port.failure }

@@ -1,5 +1,9 @@
 import Device
 
+extension BochsDisplay: DisplayDevice {
+    public var framebuffers: [any Framebuffer] { [self] }
+}
+
 extension BochsDisplay: Framebuffer {
     public var scanout: Scanout? {
         let mode = state.dispi

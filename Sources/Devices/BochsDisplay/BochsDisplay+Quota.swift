@@ -2,7 +2,7 @@ import Device
 import Linux
 
 /// Video memory can grow and shrink while the guest uses it, inside BAR 0, whose size nothing can change.
-extension BochsDisplay {
+extension BochsDisplay: LimitedDevice {
     static let videoMemoryRange = 1 << 20...256 << 20
     /// The unit in which the interface tells the size of its memory, in bytes.
     private static let bank = 1 << 16

@@ -34,7 +34,6 @@ public final class BochsDisplay: Device {
             .memory(2, size: 4096),
         ]
     }
-    public var framebuffers: [any Framebuffer] { [self] }
 
     public internal(set) var state = State()
 

@@ -2,7 +2,7 @@ import Device
 import Linux
 
 /// What pictures may take can grow and shrink while the guest uses it.
-extension VirtioGPU {
+extension VirtioGPU: LimitedDevice {
     static let videoMemoryRange = 1 << 20...VideoMemory.size
 
     public var quota: Quota { Quota(videoMemory: processor.memory.limit, frameRate: processor.frameRate) }

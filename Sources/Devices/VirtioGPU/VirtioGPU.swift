@@ -6,7 +6,7 @@ import Virtio
 
 /// A display that Linux drives as `virtio-gpu`: the guest draws in its own memory, and says what to copy and what to show; or it has
 /// its 3D drawn by the host's OpenGL. VIRTIO 1.2, section 5.7
-public final class VirtioGPU: VirtioDevice {
+public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, MemoryKeepingDevice {
     public static let type = DeviceType(
         name: "virtio-gpu",
         summary: "A virtio display with up to four heads, a cursor and 3D: Linux drives it out of the box",

@@ -12,10 +12,12 @@ extension DeviceProcess {
         members["dmaMaps"] = JSON(memory.mapCount)
         members["dmaMappedBytes"] = JSON(memory.mappedBytes)
         members["frames"] = JSON(pictures.frames)
-        let quota = function.device.quota
-        members["frameRate"] = quota.frameRate.map { JSON($0) }
-        members["videoMemoryQuota"] = quota.videoMemory.map { JSON($0) }
-        members["videoMemoryUsed"] = function.device.videoMemoryUsed.map { JSON($0) }
+        if let limits = function.limits {
+            let quota = limits.quota
+            members["frameRate"] = quota.frameRate.map { JSON($0) }
+            members["videoMemoryQuota"] = quota.videoMemory.map { JSON($0) }
+            members["videoMemoryUsed"] = limits.videoMemoryUsed.map { JSON($0) }
+        }
         members["uptimeSeconds"] = .number(uptimeSeconds)
         return .object(members)
     }

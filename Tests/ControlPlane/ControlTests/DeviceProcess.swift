@@ -9,7 +9,7 @@ import Testing
 
 /// A device with three heads: the first shows four pixels of a wider picture, the second is off, and the third shows what the
 /// first does with a cursor of one white pixel.
-final class TestDevice: Device {
+final class TestDevice: Device, DisplayDevice, LimitedDevice, MonitorDevice {
     struct State: Codable { var value: Int }
 
     static let type = DeviceType(name: "test", summary: "Three heads.")
@@ -19,6 +19,7 @@ final class TestDevice: Device {
     var framebuffers: [any Framebuffer] { [first, isSecondHeadOn ? first : second, third] }
     var isSecondHeadOn = false
     private(set) var quota = Quota(videoMemory: 4096, frameRate: 0)
+    let videoMemoryUsed: Int? = nil
     private var first: Head
     private let second = Head(nil)
     private let third: Head
@@ -64,6 +65,22 @@ final class TestDevice: Device {
         }
         func takeDamage() -> [Rectangle] { [] }
     }
+}
+
+/// A device that has nothing but registers.
+final class BareDevice: Device {
+    static let type = DeviceType(name: "bare", summary: "Nothing.")
+
+    let identity = PCIIdentity(vendor: 0x1234, device: 0x5679, class: .unclassified)
+    let bars = [BAR.memory(0, size: 4096)]
+    let state = 0
+
+    init(options: DeviceOptions, host: Host) {}
+
+    func read(_ bar: Int, at offset: UInt64, width: AccessWidth) -> UInt64 { 0 }
+    func write(_ bar: Int, at offset: UInt64, width: AccessWidth, value: UInt64) {}
+    func reset() {}
+    func restore(_ state: Int) throws(StateError) {}
 }
 
 /// A thread that is to its control socket what a device process is.

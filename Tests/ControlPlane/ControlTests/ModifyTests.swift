@@ -102,4 +102,21 @@ import Testing
             }
         }
     }
+
+    @Test func aDeviceWithoutLimitsMonitorsAndPicturesSaysSo() throws {
+        let host = Host(loop: try EventLoop())
+        let device = try BareDevice(options: DeviceOptions(for: BareDevice.type), host: host)
+        let delegate = DeviceProcess.Delegate(try Function(device, host: host))
+        let refusals: [(ControlRequest, ControlError)] = [
+            (.modify(Quota(videoMemory: 1 << 20)), ControlError(.quota, "A 'bare' has no video memory.")),
+            (.modify(Quota(frameRate: 1)), ControlError(.quota, "A 'bare' shows no pictures.")),
+            (.monitor(nil, head: 0), ControlError(.monitor, "Monitors of a 'bare' neither come nor go.")),
+            (.screenshot(head: 0), ControlError(.noSuchHead, "The device has no head 0: it has none.")),
+        ]
+        for (request, refusal) in refusals {
+            #expect(throws: refusal) {
+                if case .inPieces(let next) = try delegate.answer(request) { _ = try next() }
+            }
+        }
+    }
 }

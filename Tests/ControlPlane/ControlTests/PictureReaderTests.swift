@@ -8,8 +8,8 @@ import Testing
 
 @Suite struct PictureReaderTests {
     /// A picture in one piece or many.
-    private func read(_ head: Int, of device: TestDevice, by pictures: PictureReader) throws -> PictureCopy {
-        let reading = PictureReading(head, of: device, by: pictures)
+    private func read(_ head: Int, of function: Function, by pictures: PictureReader) throws -> PictureCopy {
+        let reading = PictureReading(head, of: function, by: pictures)
         while true {
             if let copy = try reading.next() { return copy }
         }
@@ -21,53 +21,55 @@ import Testing
         var nanoseconds: UInt64 = 7_000_000_000
     }
 
-    private func device() throws -> TestDevice {
-        try TestDevice(options: DeviceOptions(for: TestDevice.type), host: Host(loop: try EventLoop()))
+    private func made() throws -> (device: TestDevice, function: Function) {
+        let host = Host(loop: try EventLoop())
+        let device = try TestDevice(options: DeviceOptions(for: TestDevice.type), host: host)
+        return (device, try Function(device, host: host))
     }
 
     @Test func aPictureIsReadAsOftenAsTheRateAllows() throws {
         let time = Time()
         let pictures = PictureReader(clock: { time.nanoseconds })
-        let device = try device()
+        let (device, function) = try made()
         try device.apply(Quota(frameRate: 30))
-        let first = try read(0, of: device, by: pictures)
+        let first = try read(0, of: function, by: pictures)
         time.nanoseconds += 33_333_332
-        let second = try read(0, of: device, by: pictures)
+        let second = try read(0, of: function, by: pictures)
         #expect(second.pixels === first.pixels)
         #expect(pictures.frames == 1)
         time.nanoseconds += 1
-        let third = try read(0, of: device, by: pictures)
+        let third = try read(0, of: function, by: pictures)
         #expect(third.pixels !== first.pixels)
         #expect(pictures.frames == 2)
         try device.apply(Quota(frameRate: 0))
-        for _ in 0..<3 { #expect(try read(0, of: device, by: pictures).pixels !== third.pixels) }
+        for _ in 0..<3 { #expect(try read(0, of: function, by: pictures).pixels !== third.pixels) }
         #expect(pictures.frames == 5)
         try device.apply(Quota(frameRate: 1))
-        _ = try read(0, of: device, by: pictures)
+        _ = try read(0, of: function, by: pictures)
         #expect(pictures.frames == 6, "what was read without a limit isn't kept")
     }
 
     @Test func eachHeadHasItsOwnPictures() throws {
         let time = Time()
         let pictures = PictureReader(clock: { time.nanoseconds })
-        let device = try device()
+        let (device, function) = try made()
         try device.apply(Quota(frameRate: 1))
-        _ = try read(0, of: device, by: pictures)
+        _ = try read(0, of: function, by: pictures)
         device.isSecondHeadOn = true
-        _ = try read(1, of: device, by: pictures)
-        _ = try read(1, of: device, by: pictures)
+        _ = try read(1, of: function, by: pictures)
+        _ = try read(1, of: function, by: pictures)
         #expect(pictures.frames == 2)
         device.isSecondHeadOn = false
-        #expect(throws: ControlError.self) { try read(1, of: device, by: pictures) }
-        #expect(throws: ControlError.self) { try read(3, of: device, by: pictures) }
+        #expect(throws: ControlError.self) { try read(1, of: function, by: pictures) }
+        #expect(throws: ControlError.self) { try read(3, of: function, by: pictures) }
         device.isSecondHeadOn = true
-        _ = try read(1, of: device, by: pictures)
+        _ = try read(1, of: function, by: pictures)
         #expect(pictures.frames == 3, "a head that was off shows no picture from before")
     }
 
     @Test func nobodyCanWriteToAPictureThatOthersGet() throws {
         let pictures = PictureReader()
-        let pixels = try read(0, of: device(), by: pictures).pixels
+        let pixels = try read(0, of: made().function, by: pictures).pixels
         #expect(throws: Errno.self) { try pixels.descriptor.writeAll([9, 9].span.bytes) }
         #expect(contents(of: pixels, count: 16) == TestDevice.visible)
     }
@@ -94,10 +96,10 @@ import Testing
     }
 
     @Test func aLargePictureIsReadInPiecesAndShowsWhatWasThereAtEach() throws {
-        let device = try device()
+        let (device, function) = try made()
         let pictures = PictureReader()
         device.show(try Self.large(1))
-        let reading = PictureReading(0, of: device, by: pictures)
+        let reading = PictureReading(0, of: function, by: pictures)
         #expect(try reading.next() == nil)
         #expect(try reading.next() == nil)
         // As a guest with two buffers does.
@@ -111,11 +113,11 @@ import Testing
     }
 
     @Test func aCursorIsDrawnInPiecesToo() throws {
-        let device = try device()
+        let (device, function) = try made()
         let dot = try Self.large(255, width: 1, height: 1)
         let cursor = Cursor(x: 0, y: 700, hotX: 0, hotY: 0, image: dot)
         device.show(try Self.large(1), cursor)
-        let reading = PictureReading(0, of: device, by: PictureReader())
+        let reading = PictureReading(0, of: function, by: PictureReader())
         var pieces = 1
         var copy = try reading.next()
         while copy == nil {
@@ -128,16 +130,16 @@ import Testing
     }
 
     @Test func anotherModeBeginsThePictureAnewAndOneThatNeverStaysIsAnError() throws {
-        let device = try device()
+        let (device, function) = try made()
         device.show(try Self.large(1))
-        let reading = PictureReading(0, of: device, by: PictureReader())
+        let reading = PictureReading(0, of: function, by: PictureReader())
         #expect(try reading.next() == nil)
         device.show(try Self.large(2, width: 512))
         #expect(try reading.next() == nil)
         let copy = try #require(try reading.next())
         #expect(copy.picture.width == 512 && copy.picture.stride == 2048)
         #expect(lines(of: copy) == lines((2, 1024)))
-        let restless = PictureReading(0, of: device, by: PictureReader())
+        let restless = PictureReading(0, of: function, by: PictureReader())
         let modes = try [1024, 1000].map { try Self.large(3, width: $0) }
         #expect(throws: ControlError.self) {
             for turn in 0..<100 {
@@ -151,10 +153,9 @@ import Testing
 
     /// A control server whose loop the test runs.
     private func withServer(_ body: (TestDevice, EventLoop, String) throws -> Void) throws {
-        let loop = try EventLoop()
-        let host = Host(loop: loop)
-        let device = try TestDevice(options: DeviceOptions(for: TestDevice.type), host: host)
-        let delegate = DeviceProcess.Delegate(try Function(device, host: host))
+        let (device, function) = try made()
+        let loop = function.host.loop
+        let delegate = DeviceProcess.Delegate(function)
         let path = temporaryPath()
         let server = try ControlServer(UnixListener(path: path), loop: loop, delegate: delegate)
         try body(device, loop, path)

@@ -81,7 +81,7 @@ import Virtio
         }
 
         func picture(_ head: Int = 0) -> [UInt32]? {
-            guard let scanout = gpu.framebuffers[head].scanout else { return nil }
+            guard let scanout = gpu.driver.framebuffers[head].scanout else { return nil }
             var bytes = [UInt8](repeating: 0, count: scanout.height * scanout.stride)
             let size = bytes.count
             var span = bytes.mutableSpan
@@ -173,7 +173,7 @@ import Virtio
         #expect(try machine.send(VIRTIO_GPU_CMD_RESOURCE_CREATE_2D, wire([1, 1, 64, 64])) == Answered.done)
         let request = header(VIRTIO_GPU_CMD_UPDATE_CURSOR) + wire([0, 3, 4, 0, 1, 5, 6, 0])
         #expect(try machine.send(request, room: 0, on: machine.cursor) == [])
-        #expect(machine.gpu.framebuffers[0].cursor?.hotY == 6)
+        #expect(machine.gpu.driver.framebuffers[0].cursor?.hotY == 6)
         #expect(try machine.send(request, room: 100, on: machine.cursor).count == 24)
     }
 
@@ -193,7 +193,7 @@ import Virtio
         #expect(try (0..<4).map { try driver.deviceConfiguration($0 * 4, .long) } == [0, 0, 2, 0])
         let generation = try driver[.generation]
         _ = try driver.interruptStatus()
-        try machine.gpu.connect(Monitor(width: 1280, height: 720), to: 1)
+        try machine.gpu.driver.connect(Monitor(width: 1280, height: 720), to: 1)
         #expect(try driver.deviceConfiguration(0, .long) == 1)
         #expect(try driver.interruptStatus() == 2)
         #expect(try driver[.generation] != generation)
@@ -210,7 +210,7 @@ import Virtio
 
     @Test func aMonitorThatStaysIsNoNews() throws {
         let machine = try Machine("heads=2")
-        try machine.gpu.connect(Monitor(width: 1024, height: 768), to: 1)
+        try machine.gpu.driver.connect(Monitor(width: 1024, height: 768), to: 1)
         let refused: [(Monitor?, Int, String)] = [
             (nil, 2, "no head 2: it has 2"), (nil, -1, "no head -1"),
             (Monitor(width: 639, height: 480), 1, "from 640x480"),
@@ -218,11 +218,11 @@ import Virtio
             (Monitor(width: 4096, height: 4096), 1, "more than the 67108864"),
         ]
         for (monitor, head, part) in refused {
-            let error = #expect(throws: MonitorError.self) { try machine.gpu.connect(monitor, to: head) }
+            let error = #expect(throws: MonitorError.self) { try machine.gpu.driver.connect(monitor, to: head) }
             #expect(error?.description.contains(part) == true, "\(error?.description ?? "")")
         }
         #expect(try machine.driver.deviceConfiguration(0, .long) == 0)
-        try machine.gpu.connect(nil, to: 0)
+        try machine.gpu.driver.connect(nil, to: 0)
         #expect(try machine.driver.deviceConfiguration(0, .long) == 1)
     }
 
@@ -231,7 +231,7 @@ import Virtio
     @Test func aResetTurnsHeadsOff() throws {
         let machine = try Machine()
         try machine.draw([1, 2, 3, 4, 5, 6, 7, 8])
-        try machine.gpu.connect(Monitor(width: 800, height: 600), to: 0)
+        try machine.gpu.driver.connect(Monitor(width: 800, height: 600), to: 0)
         try machine.driver.reset()
         #expect(machine.picture() == nil)
         #expect(try machine.driver.deviceConfiguration(0, .long) == 0)
@@ -251,7 +251,7 @@ import Virtio
     @Test func aSavedDisplayShowsTheSameElsewhere() throws {
         let first = try Machine("heads=2")
         try first.draw([1, 2, 3, 4, 5, 6, 7, 8])
-        try first.gpu.connect(nil, to: 1)
+        try first.gpu.driver.connect(nil, to: 1)
         let state = try saved(first.function)
         #expect(state.count < 32 << 10, "what nobody has drawn takes no room")
         let second = try Machine("heads=2")
@@ -287,21 +287,21 @@ import Virtio
 
     @Test func theMemoryCanGrowAndShrinkWhileTheGuestUsesIt() throws {
         let machine = try Machine("vram=4M")
-        #expect(machine.gpu.quota == Quota(videoMemory: 4 << 20, frameRate: 0))
+        #expect(machine.gpu.driver.quota == Quota(videoMemory: 4 << 20, frameRate: 0))
         let picture = { try machine.send(VIRTIO_GPU_CMD_RESOURCE_CREATE_2D, wire([$0, 2, 1024, 768])) }
         #expect(try picture(1) == Answered.done)
         #expect(try picture(2) == Answered.outOfMemory)
-        try machine.gpu.apply(Quota(videoMemory: 6 << 20, frameRate: 30))
-        #expect(machine.gpu.quota == Quota(videoMemory: 6 << 20, frameRate: 30))
+        try machine.gpu.driver.apply(Quota(videoMemory: 6 << 20, frameRate: 30))
+        #expect(machine.gpu.driver.quota == Quota(videoMemory: 6 << 20, frameRate: 30))
         #expect(try picture(2) == Answered.done)
         for (changes, part) in [
             (Quota(videoMemory: 5 << 20), "use 6291456"), (Quota(videoMemory: 1 << 30), "to 536870912"),
             (Quota(videoMemory: 0), "from 1048576"), (Quota(videoMemory: 8 << 20, frameRate: 241), "to 240"),
         ] {
-            let error = #expect(throws: QuotaError.self) { try machine.gpu.apply(changes) }
+            let error = #expect(throws: QuotaError.self) { try machine.gpu.driver.apply(changes) }
             #expect(error?.description.contains(part) == true, "\(error?.description ?? "")")
         }
-        #expect(machine.gpu.quota == Quota(videoMemory: 6 << 20, frameRate: 30))
-        #expect(machine.gpu.videoMemoryUsed == 0, "nobody has drawn yet")
+        #expect(machine.gpu.driver.quota == Quota(videoMemory: 6 << 20, frameRate: 30))
+        #expect(machine.gpu.driver.videoMemoryUsed == 0, "nobody has drawn yet")
     }
 }

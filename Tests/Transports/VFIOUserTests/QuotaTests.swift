@@ -14,10 +14,10 @@ import VFIOUser
     }
 
     private func apply(_ changes: Quota) -> Bool {
-        device.onThread { function, _ in (try? function.device.apply(changes)) != nil }
+        device.onThread { function, _ in (try? function.limits?.apply(changes)) != nil }
     }
 
-    private func used() -> Int? { device.onThread { function, _ in function.device.videoMemoryUsed } }
+    private func used() -> Int? { device.onThread { function, _ in function.limits?.videoMemoryUsed } }
 
     /// Runs `body` as the only client.
     private func withClient(_ body: (Client) throws -> Void) throws {
@@ -102,26 +102,9 @@ import VFIOUser
         let used = small.onThread { function, _ -> Int? in
             let writer = StateWriter(function)
             guard (try? writer.write(state.span.bytes)) != nil, (try? writer.finish()) != nil else { return nil }
-            return function.device.videoMemoryUsed
+            return function.limits?.videoMemoryUsed
         }
         #expect(used == 0)
-    }
-
-    @Test(arguments: ["serial", "exerciser"]) func aDeviceWithoutVideoMemorySaysSo(type: String) throws {
-        let device = try ServedDevice(type)
-        let refusals = device.onThread { function, _ in
-            [Quota(videoMemory: 1 << 20), Quota(frameRate: 1)].map { changes in
-                do throws(QuotaError) {
-                    try function.device.apply(changes)
-                    return ""
-                } catch {
-                    return error.description
-                }
-            }
-        }
-        #expect(refusals == ["A '\(type)' has no video memory.", "A '\(type)' shows no pictures."])
-        #expect(device.onThread { function, _ in function.device.quota } == Quota())
-        #expect(device.onThread { function, _ in function.device.videoMemoryUsed } == nil)
     }
 
     /// A function's whole state.
