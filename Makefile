@@ -82,7 +82,7 @@ asan: setup ## Run the tests under AddressSanitizer (guests excepted)
 	LSAN_OPTIONS=suppressions=$(CURDIR)/Scripts/leaks.supp:print_suppressions=0 $(SWIFT) test --disable-xctest --sanitize address --scratch-path .build-asan --skip GuestTests --skip CommandTests --skip SandboxTests --skip NeighbourTests
 
 tsan: setup ## Run the tests under ThreadSanitizer (guests excepted)
-	$(SWIFT) test --disable-xctest --sanitize thread --scratch-path .build-tsan --skip GuestTests --skip CommandTests --skip SandboxTests --skip NeighbourTests
+	TSAN_OPTIONS=suppressions=$(CURDIR)/Scripts/races.supp $(SWIFT) test --disable-xctest --sanitize thread --scratch-path .build-tsan --skip GuestTests --skip CommandTests --skip SandboxTests --skip NeighbourTests
 
 bench: setup programs ## Measure against the floor, a bare socket, and QEMU's own displays; takes minutes and wants a quiet machine
 	@Lab/setup --bench
