@@ -68,7 +68,7 @@ public struct Doorbell: Hashable, Sendable {
     public var width: AccessWidth
     /// Only a write of this value rings; other values are ordinary register writes.
     public var match: UInt64?
-    /// The last value written matters too, such as a queue's tail: it lies in ``BAR/shadow`` when the doorbell rings, whatever
+    /// The last value written matters too, such as a queue's tail: the device gets it when the doorbell rings, whatever
     /// way it came.
     public var keepsValue: Bool
 

@@ -42,7 +42,7 @@ public protocol Device: Stateful, AnyObject {
     /// tables are never asked for.
     func read(_ bar: Int, at offset: UInt64, width: AccessWidth) -> UInt64
 
-    /// Writes the low `width` bytes of `value`. Doorbells come by ``ring(_:)`` instead.
+    /// Writes the low `width` bytes of `value`. Doorbells come by ``ring(_:bar:value:)`` instead.
     func write(_ bar: Int, at offset: UInt64, width: AccessWidth, value: UInt64)
 
     /// A doorbell was rung, by whatever way. Several rings may arrive as one.

@@ -31,8 +31,6 @@ public final class Function: Stateful {
     private let romImage: [UInt8]
     /// Whether the device may change: what a guest sends acts, and the device acts by itself.
     @exclusivity(unchecked) public private(set) var isRunning = true
-    /// The doorbells that were rung while the function stood still, each once, in their order.
-    private var rungMeanwhile: [(doorbell: Doorbell, bar: Int)] = []
 
     /// The number of regions: six BARs, the ROM, configuration space, and VGA, which no function has.
     public static let regionCount = 9
@@ -260,18 +258,14 @@ public final class Function: Stateful {
         }
     }
 
-    /// Rings a doorbell whose eventfd was signalled. Nothing happens in D3hot; while the function stands still, it waits until
-    /// that is over.
+    /// Rings a doorbell whose eventfd was signalled. Nothing happens in D3hot, nor while the function stands still: whoever has the
+    /// eventfd leaves it as it is until ``isRunning``.
     ///
     /// - Parameters:
     ///   - bar: the index of the BAR that declares it.
     ///   - times: how often it was signalled since it was last rung.
-    public func ring(_ doorbell: Doorbell, bar: Int, times: UInt64 = 1) {
-        guard isRunning else {
-            if !rungMeanwhile.contains(where: { $0 == (doorbell, bar) }) { rungMeanwhile.append((doorbell, bar)) }
-            return
-        }
-        guard let slot = bar >= 0 && bar < awake.count ? awake[bar] : nil else { return }
+    public func ring(_ doorbell: Doorbell, bar: Int, times: UInt64) {
+        guard isRunning, let slot = bar >= 0 && bar < awake.count ? awake[bar] : nil else { return }
         let value = slot.value(of: doorbell)
         host.tap?.note(doorbell, bar, times, value)
         device.ring(doorbell, bar: bar, value: value)
@@ -287,8 +281,8 @@ public final class Function: Stateful {
         device.write(slot.index, at: offset, width: width, value: value)
     }
 
-    /// The memory that holds what a read would give, byte for byte from the region's beginning; nil when some of it is not from memory,
-    /// and when somebody is to see the bytes, who sees those of ``read(region:offset:into:)``.
+    /// The memory that holds what a read would give, byte for byte from the region's beginning; nil when some of it is not from memory.
+    /// It is nil for all while there is a tap: ``read(region:offset:into:)`` shows the bytes to it.
     public func memory(region: Int, offset: UInt64, count: Int) -> MemoryFile? {
         guard host.tap == nil else { return nil }
         guard region >= 0, region < 6, let bar = awake[region]?.bar, count >= 0 else { return nil }
@@ -356,21 +350,16 @@ public final class Function: Stateful {
     }
 
     /// Has the function stand still, or go on. While it stands still its state can be taken: the guest can read, but what it writes is
-    /// refused, and what it rings waits.
+    /// refused, and what it rings by eventfd waits there.
     public func setRunning(_ running: Bool) {
         guard running != isRunning else { return }
         isRunning = running
         device.setRunning(running)
-        guard running else { return }
-        let rung = rungMeanwhile
-        rungMeanwhile = []
-        for (doorbell, bar) in rung { ring(doorbell, bar: bar) }
     }
 
     /// Resets the function and the device: VFIO's DEVICE_RESET, a function-level reset of the guest's, and the end of D3hot.
     /// The client's interrupt set-up and memory maps stay.
     public func reset() {
-        rungMeanwhile = []
         device.reset()
         configuration.reset()
         msixTable?.reset()
@@ -411,8 +400,6 @@ public final class Function: Stateful {
         try host.interrupts.restore(pinAsserted: state.pin, pending: state.pending)
         self.configuration = configuration
         msixTable = table
-        // Who rang, rang another.
-        rungMeanwhile = []
         openGates()
     }
 }

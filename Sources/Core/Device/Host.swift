@@ -13,7 +13,7 @@ public final class Host {
     public let memory: AddressSpace
     /// The way to the guest's interrupt controller.
     public let interrupts: Interrupts
-    /// Sees all that passes between the function and the world; nobody unless one is set.
+    /// Sees what passes between the function and the world; nobody unless one is set.
     @exclusivity(unchecked) public var tap: (any Tap)? {
         didSet {
             memory.traffic.tap = tap
@@ -21,6 +21,8 @@ public final class Host {
             loop.onEvent = tap.map { tap in { tap.note(.event($0)) } }
         }
     }
+    /// What ``nanoseconds()`` tells: the system's clock, unless somebody plays its part.
+    public var clock: () -> UInt64 = { SystemClock.nanoseconds }
     /// Tells the administrator, in a sentence, what has happened to the device. Goes to nobody unless somebody listens.
     public var report: (String) -> Void = { _ in }
 
@@ -29,9 +31,6 @@ public final class Host {
         self.memory = memory
         self.interrupts = Interrupts()
     }
-
-    /// What ``nanoseconds()`` tells: the system's clock, unless somebody plays its part.
-    public var clock: () -> UInt64 = { SystemClock.nanoseconds }
 
     /// The time since an arbitrary moment, in nanoseconds; it doesn't go back. CLOCK_MONOTONIC
     public func nanoseconds() -> UInt64 {

@@ -1,8 +1,11 @@
-/// Sees all that passes between a function and the world, in the order in which the device lives it: what a recorder keeps and
-/// what a watcher counts.
+/// Sees what passes between a function and the world, in the order in which the device lives it: what a watcher counts.
 ///
-/// A tap is given to `Host.tap`. It is called on the device's thread: before the device acts on what comes to it, and after it has
-/// what it asked for. It calls nothing of the function's. While there is none, each passage costs one comparison.
+/// A tap is given to `Host.tap`. It is called on the device's thread: before the device acts on what is written or rung or has
+/// happened, and when the bytes of a read are there. It calls nothing of the function's. While there is none, each passage costs one
+/// comparison.
+///
+/// It doesn't see, so far: what guests read and write in memory that a BAR maps, the bytes of a serial line, a renderer's work, and what
+/// the hypervisor or an administrator does to the function (reset, stand still, restore, map, monitors, quota).
 public protocol Tap: AnyObject {
     /// - Parameters:
     ///   - passage: what passed.

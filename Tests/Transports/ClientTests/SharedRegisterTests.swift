@@ -22,7 +22,7 @@ import VFIOUser
         }
         #expect(try number(8) == 0)
         device.onThread { function, _ in
-            for _ in 0..<3 { function.ring(Doorbell(at: 0x80), bar: 0) }
+            for _ in 0..<3 { function.ring(Doorbell(at: 0x80), bar: 0, times: 1) }
         }
         #expect(try number(8) == 3)
         #expect(device.onThread { _, server in server.statistics.messages } == messages)

@@ -10,10 +10,10 @@ import VFIOUser
 
 /// Whatever way an access takes, it passes the same door: a tap sees each of them once, with its bytes.
 @Suite struct TapTests {
-    private typealias Seen = CountingTap.Seen
+    private typealias Seen = KeepingTap.Seen
 
     private let bench: Bench
-    private let tap = CountingTap()
+    private let tap = KeepingTap()
 
     init() throws {
         bench = try Bench(offer: RawClient.offer)
@@ -165,7 +165,36 @@ import VFIOUser
         #expect(rung() == [])
         try bench.expectRefusal(.resourceBusy, of: .regionWrite, wire(UInt64(0), UInt32(0), UInt32(4), UInt32(0)))
         try go(to: 2)
+        for _ in 0..<2 { bench.device.onThread { _, _ in } }
         #expect(rung()?.sorted() == [0, 4])
+    }
+
+    @Test func aDoorbellThatWaitsGoesWithItsClient() throws {
+        let device = try ServedDevice { TwinBells(host: $0) }
+        let bench = try Bench(device)
+        let reply = try bells(0, bench)
+        try bench.call(.deviceFeature, wire(UInt32(16), UInt32(1 << 17 | 2), UInt32(1), UInt32(0)))
+        try EventFD(adopting: reply.files[0].descriptor.duplicate()).signal()
+        for _ in 0..<2 { device.onThread { _, _ in } }
+        bench.client.socket.shutDown()
+        let next = try Bench(device)
+        try EventFD(adopting: bells(4, next).files[0].descriptor.duplicate()).signal()
+        for _ in 0..<2 { device.onThread { _, _ in } }
+        #expect(device.onThread { function, _ in (function.device as? TwinBells)?.rung } == [4])
+    }
+
+    /// Of the eventfd's count.
+    @Test func aDoorbellThatWaitedHasRungAsOften() throws {
+        let bell = try EventFD(adopting: bells(0, bench).files[0].descriptor.duplicate())
+        func go(to state: UInt32) throws {
+            try bench.call(.deviceFeature, wire(UInt32(16), UInt32(1 << 17 | 2), state, UInt32(0)))
+        }
+        try go(to: 1)
+        for _ in 0..<3 { bell.signal() }
+        for _ in 0..<2 { bench.device.onThread { _, _ in } }
+        try go(to: 2)
+        for _ in 0..<2 { bench.device.onThread { _, _ in } }
+        #expect(tap.take() == [Seen(.doorbell(bar: 0, offset: 0x80, times: 3))])
     }
 
     /// Of two BARs that have a doorbell at the same place.

@@ -15,6 +15,8 @@ final class DoorbellTable {
 
     private let function: Function
     private var bells: [Key: Bell] = [:]
+    /// Those that were rung while the function stood still.
+    private var waiting: Set<Key> = []
     /// How many rings came this way. The device hears of those that came together once.
     private(set) var rung: UInt64 = 0
 
@@ -39,7 +41,20 @@ final class DoorbellTable {
         for (key, bell) in bells { ringIfSignalled(bell.eventFD, key) }
     }
 
+    /// The function goes on: what was rung while it stood still is there yet.
+    func goOn() {
+        for key in waiting { if let bell = bells[key] { try? function.host.loop.change(bell.token, to: .readable) } }
+        waiting.removeAll()
+    }
+
     private func ringIfSignalled(_ eventFD: EventFD, _ key: Key) {
+        guard function.isRunning else {
+            // It stays readable: the loop is not to turn for it.
+            if let bell = bells[key], waiting.insert(key).inserted {
+                try? function.host.loop.change(bell.token, to: [])
+            }
+            return
+        }
         let rings = eventFD.consume()
         guard rings > 0 else { return }
         rung &+= rings
@@ -50,5 +65,6 @@ final class DoorbellTable {
     func reset() {
         for bell in bells.values { function.host.loop.unwatch(bell.token) }
         bells.removeAll()
+        waiting.removeAll()
     }
 }

@@ -49,6 +49,7 @@ extension Session {
                 // A guest's last writes may still wait in their eventfds.
                 if function.isRunning { doorbells.ringAll() }
                 try migration.go(to: state)
+                if function.isRunning { doorbells.goOn() }
             }
             return MigrationStateData(migration.state).write(into: &answer, at: 0)
         case .dmaLoggingStart:

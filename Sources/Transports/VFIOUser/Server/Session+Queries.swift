@@ -101,6 +101,7 @@ extension Session {
         guard payload.byteCount == 0 else { throw Errno.invalidArgument }
         function.reset()
         migration.reset()
+        doorbells.goOn()
         return 0
     }
 }

@@ -1,8 +1,9 @@
+import Linux
 import Synchronization
 import Tap
 
 /// Keeps what passes a function, with its bytes, in its order.
-public final class CountingTap: Tap, Sendable {
+public final class KeepingTap: Tap, Sendable {
     /// One passage, and what went with it.
     public struct Seen: Equatable, Sendable {
         public var passage: Passage
@@ -19,7 +20,8 @@ public final class CountingTap: Tap, Sendable {
     public init() {}
 
     public func note(_ passage: Passage, _ bytes: RawSpan) {
-        let copy = (0..<bytes.byteCount).map { bytes.unsafeLoad(fromByteOffset: $0, as: UInt8.self) }
+        var copy: [UInt8] = []
+        copy.append(bytes)
         seen.withLock { $0.append(Seen(passage, copy)) }
     }
 
