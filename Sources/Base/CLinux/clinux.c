@@ -346,7 +346,7 @@ static void delete_brief_timer(void *made) {
     timer_delete(brief.timer);
 }
 
-static void prepare_brief_writes(void) {
+static void prepare_brief_signal(void) {
     /* A jump out of the handler leaves the signal unblocked. */
     struct sigaction action = {.sa_handler = on_brief_signal, .sa_flags = SA_RESTART | SA_NODEFER};
     sigemptyset(&action.sa_mask);
@@ -356,7 +356,7 @@ static void prepare_brief_writes(void) {
 
 static int make_brief_timer(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, prepare_brief_writes);
+    pthread_once(&once, prepare_brief_signal);
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, brief_signal());
@@ -370,9 +370,12 @@ static int make_brief_timer(void) {
     return 0;
 }
 
+int clinux_prepare_brief_writes(void) { return brief.is_made ? 0 : make_brief_timer(); }
+
 ssize_t clinux_write_briefly(int descriptor, const void *buffer, size_t size) {
     if (!brief.is_made && make_brief_timer() < 0) {
-        /* The system has no timer left: only what can't block is written. Our own eventfds can't, and must work then, too. */
+        /* The system has no timer left. Our own eventfds, which don't block, must work then, too. A peer that has one of them could
+           make it block just now: a thread that serves peers has called clinux_prepare_brief_writes before. */
         int flags = fcntl(descriptor, F_GETFL);
         if (flags < 0 || !(flags & O_NONBLOCK)) return flags < 0 ? -errno : -EAGAIN;
         ssize_t written = write(descriptor, buffer, size);

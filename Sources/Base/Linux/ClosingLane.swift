@@ -50,9 +50,9 @@ public final class ClosingLane: Sendable {
         self.closesAtOnce = closesAtOnce
     }
 
-    /// How many connections may wait besides: see ``hasRoomForConnections``. An eighth of all descriptors that this process may have
-    /// had when the lane was made, and at most 1024.
-    private let connections = min(1024, sysconf(Int32(_SC_OPEN_MAX)) / 8)
+    /// How many connections may wait besides: see ``hasRoomForConnections``. An eighth of the descriptors that this process may have,
+    /// and at most 512.
+    private var connections: Int { min(512, sysconf(Int32(_SC_OPEN_MAX)) / 8) }
 
     /// Whether more may be taken from those whose lane it is. Whoever asks before each message leaves at most what one message
     /// carries beyond ``capacity``.
@@ -85,7 +85,7 @@ public final class ClosingLane: Sendable {
     /// Signals `event` once, as soon as there is room: at once where there is. For whoever has an ``EventLoop`` to wait in.
     public func signalRoom(to event: EventFD) {
         state.withLock { state in
-            state.awaiting.append(event)
+            if !state.awaiting.contains(where: { $0 === event }) { state.awaiting.append(event) }
             signalRoom(&state)
         }
     }

@@ -185,6 +185,7 @@ public final class EventLoop {
     /// Starts the sentry, and the lanes' threads, now and on the thread that will run the loop, rather than when they have
     /// something to do: for a process that can't start a thread later. ``Sandbox``
     public func startThreads() throws(Errno) {
+        try shim(clinux_prepare_brief_writes())
         try sentry.start()
         try clientLane.start()
         try controlLane.start()

@@ -133,8 +133,12 @@ void clinux_name_thread(const char *name);
 /// RWF_NOWAIT
 ssize_t clinux_read_available(int descriptor, void *buffer, size_t size);
 
+/// Makes the timer of clinux_write_briefly for this thread, so that it lacks none later. Returns 0 or -errno.
+int clinux_prepare_brief_writes(void);
+
 /// write(2) that ends after a second with -EINTR where it blocks, whoever may make the file block at whatever moment.
-/// timer_settime(2) before and after it. -EAGAIN where the file blocks and the system has no timer left.
+/// timer_settime(2) before and after it. Where the system has no timer left, and none was made before, it writes only to what
+/// doesn't block; -EAGAIN otherwise.
 ssize_t clinux_write_briefly(int descriptor, const void *buffer, size_t size);
 
 /// 1 when the descriptor is an eventfd, 0 when it is something else, -errno when the kernel does not tell
@@ -153,7 +157,8 @@ int clinux_spawn_closes_from(posix_spawn_file_actions_t *actions, int first);
 /// malloc_trim(3), keeping nothing.
 void clinux_trim_memory(void);
 
-/// pipe2(2), close-on-exec and non-blocking, of two ends: that to read from and that to write to. Returns 0 or -errno.
+/// pipe2(2), close-on-exec, of two ends: that to read from and that to write to. Non-blocking unless told otherwise. Returns 0 or
+/// -errno.
 int clinux_pipe(int *ends, bool blocks);
 
 /// pidfd_open(2), close-on-exec. Returns the descriptor or -errno.

@@ -76,8 +76,8 @@ extension ResourceLimit {
 
     /// The process's own, a client's eventfds (five types of interrupt, at most a few hundred vectors), files that a renderer
     /// may need (256), descriptors that wait with messages (512) and in three lanes to be closed (``ClosingLane/capacity`` each,
-    /// and 1024 connections of strangers), connections: so many fewer that one message always finds room for all it may bring. What it found none for the kernel
-    /// would close, on the device's thread.
+    /// and 512 connections of strangers), connections: so many fewer that one message always finds room for all it may bring. What it
+    /// found none for the kernel would close, on the device's thread.
     public static let descriptorsOfDevice = ResourceLimit(.descriptors, 4096)
 
     /// What a device process may use while it serves.
