@@ -59,7 +59,7 @@ public final class VirglRenderer {
                 description: renderNode.map {
                     "virglrenderer can't use '\($0)': is it a render node with an OpenGL driver?"
                 }
-                    ?? "virglrenderer finds no OpenGL driver: is Mesa's software driver (libegl-mesa0 and libgl1-mesa-dri) installed?"
+                    ?? "virglrenderer finds no OpenGL driver: is Mesa's software driver (libegl-mesa0, libgl1 and libgl1-mesa-dri) installed?"
             )
         }
         // Up to here it has said by itself what is wrong.

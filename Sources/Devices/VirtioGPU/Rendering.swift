@@ -116,7 +116,7 @@ final class Rendering {
         guard process.crashSignal != 0 else { return "the renderer can't start, for the reason in the line above." }
         let question =
             renderNode.map { "is '\($0)' a render node with an OpenGL driver?" }
-            ?? "is Mesa's software driver (libegl-mesa0 and libgl1-mesa-dri) installed?"
+            ?? "is Mesa's software driver (libegl-mesa0, libgl1 and libgl1-mesa-dri) installed?"
         return "virglrenderer crashed (signal \(process.crashSignal)) while it looked for an OpenGL driver: \(question)"
     }
 

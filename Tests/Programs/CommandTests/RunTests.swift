@@ -119,7 +119,7 @@ import Testing
         #expect(outcome.status == 64)
         #expect(
             outcome.errors.contains(
-                "OpenGL driver: is Mesa's software driver (libegl-mesa0 and libgl1-mesa-dri) installed?"))
+                "OpenGL driver: is Mesa's software driver (libegl-mesa0, libgl1 and libgl1-mesa-dri) installed?"))
         #expect(outcome.errors.contains("There is no 3D in software on this machine"))
         #expect(!FileManager.default.fileExists(atPath: scratch.path("socket")))
     }
