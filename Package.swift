@@ -11,7 +11,7 @@ let package = Package(
         .library(
             name: "Mediated",
             targets: [
-                "Linux", "JSON", "VFIO", "GuestMemory", "PCI", "Device", "Virtio", "Exerciser", "DeviceCatalog",
+                "Linux", "JSON", "VFIO", "Tap", "GuestMemory", "PCI", "Device", "Virtio", "Exerciser", "DeviceCatalog",
                 "VFIOUser", "KVM",
             ]),
         .library(name: "Renderer", targets: ["Renderer"]),
@@ -159,10 +159,10 @@ package.targets = [
     room(
         "Testing",
         [
+            .target(name: "CCredentials"),
             .target(
                 name: "FakeGuest",
                 dependencies: ["CCredentials", "CLinux", "Linux", "VFIO", "Device", "DeviceCatalog", "VFIOUser", "Tap"]),
-            .target(name: "CCredentials"),
             .target(name: "FakeDriver", dependencies: ["Device", "FakeGuest", "Linux", "VFIOUser"]),
             .target(name: "EchoDevice", dependencies: ["Virtio", "Device", "Linux"]),
             .target(name: "FakeQEMU", dependencies: ["JSON", "Linux"]),

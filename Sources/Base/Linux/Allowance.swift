@@ -13,7 +13,7 @@ public struct Allowance: Sendable {
     /// - Parameters:
     ///   - burst: how many times at once.
     ///   - now: the time in nanoseconds, from any moment on.
-    public init(_ burst: Int = 20, at now: UInt64) {
+    public init(_ burst: Int, at now: UInt64) {
         self.burst = burst
         left = burst
         time = now

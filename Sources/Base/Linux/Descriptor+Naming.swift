@@ -9,6 +9,11 @@ extension Descriptor {
         self.init(owning: try systemCall { open(path, clinux_o_path | O_NOFOLLOW | O_CLOEXEC) })
     }
 
+    /// Names a folder, and nothing else that may be there. `O_DIRECTORY`
+    public init(namingFolder path: String) throws(Errno) {
+        self.init(owning: try systemCall { open(path, clinux_o_path | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) })
+    }
+
     /// - Throws: `.notSupported` for a symbolic link, which has no permissions. `chmod(2)`
     public borrowing func setMode(_ mode: mode_t) throws(Errno) {
         let path = "/proc/self/fd/\(raw)"

@@ -41,7 +41,7 @@ public final class EventLog {
     }
 
     private func log(_ kind: ControlEvent.Kind, _ message: String) -> Bool {
-        var allowance = allowances[kind] ?? Allowance(at: clock())
+        var allowance = allowances[kind] ?? Allowance(20, at: clock())
         let refused = allowance.refused
         let isAllowed = allowance.take(at: clock())
         allowances[kind] = allowance

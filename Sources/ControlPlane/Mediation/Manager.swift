@@ -69,7 +69,7 @@ public actor Manager {
         /// Whether a client is connected, so that its state changes.
         var isInUse = false
         /// How much of what it tells is taken into the journal.
-        var allowance = Allowance(at: SystemClock.nanoseconds)
+        var allowance = Allowance(20, at: SystemClock.nanoseconds)
     }
 
     public init(catalogue: Catalogue, directories: Directories, store: any Store, configuration: Configuration) {

@@ -75,7 +75,7 @@ private func make(_ path: String, mode: mode_t) throws(Errno) {
         return
     }
     // The umask has taken from the mode.
-    try Descriptor(naming: path).setMode(mode)
+    try Descriptor(namingFolder: path).setMode(mode)
 }
 
 private func target(of link: String) throws(Errno) -> String {

@@ -192,9 +192,9 @@ public final class VirtioFunction<Driver: VirtioDevice>: Device {
 
     public static func migrateParts(of state: JSON) throws(StateError) -> JSON {
         // What isn't there, or is no number, is told of when the state is decoded.
-        guard var members = state.object, let device = members["device"],
-            let version = (members["deviceVersion"] ?? 1).int
-        else { return state }
+        guard var members = state.object, let device = members["device"] else { return state }
+        let told = members["deviceVersion"] ?? .null
+        guard let version = told == .null ? 1 : told.int else { return state }
         members["device"] = try Driver.upToDate(device, from: version, of: "'\(Driver.type.name)' behind its queues")
         members["deviceVersion"] = JSON(Driver.stateVersion)
         return .object(members)

@@ -164,7 +164,7 @@ struct DeviceLauncher: Sendable {
             // it: the owner's, or the main one of the owning user.
             let group = owner.group ?? owner.user.flatMap(Accounts.group(ofUser:)) ?? 0
             try listener.setAccess(user: owner.user ?? 0, group: group, mode: mode)
-            let folder = try Descriptor(naming: folder)
+            let folder = try Descriptor(namingFolder: folder)
             try folder.setOwner(user: 0, group: group)
             try folder.setMode(0o710)
             return listener

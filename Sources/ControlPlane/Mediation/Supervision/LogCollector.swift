@@ -93,7 +93,7 @@ final class LogCollector: Sendable {
 private final class LogPipe: Sendable {
     let descriptor: Descriptor
     private let log: LogFile
-    private let allowance = Mutex((pieces: Allowance(at: SystemClock.nanoseconds), mutedUntil: 0 as UInt64))
+    private let allowance = Mutex((pieces: Allowance(20, at: SystemClock.nanoseconds), mutedUntil: 0 as UInt64))
     /// One reads at a time, so that the log has all in its order.
     private let turn = Mutex(())
 
