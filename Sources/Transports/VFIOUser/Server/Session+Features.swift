@@ -4,7 +4,7 @@ import VFIO
 
 extension Session {
     /// VFIO_USER_DEVICE_FEATURE
-    func feature(_ payload: RawSpan) throws -> Int {
+    func feature(_ payload: RawSpan) throws -> Reply {
         var request = try DeviceFeature(payload)
         guard let feature = Feature(rawValue: request.index) else { throw Errno.inappropriateIOCTLForDevice }
         let allowed = Self.operations[feature] ?? []
@@ -12,7 +12,7 @@ extension Session {
             throw Errno.inappropriateIOCTLForDevice
         }
         let data = payload.extracting(droppingFirst: DeviceFeature.size)
-        var reply = payloadBytes()
+        var reply = replies.payloadBytes()
         var end = DeviceFeature.size
         if !request.operations.contains(.probe) {
             var answer = reply._mutatingExtracting(DeviceFeature.size..<reply.byteCount)
@@ -20,7 +20,7 @@ extension Session {
         }
         request.argumentSize = UInt32(end)
         request.write(into: &reply)
-        return end
+        return Reply(payload: end)
     }
 
     /// What can be done with each feature.
@@ -79,22 +79,22 @@ extension Session {
     }
 
     /// VFIO_USER_MIG_DATA_READ
-    func readMigrationData(_ payload: RawSpan) throws -> Int {
+    func readMigrationData(_ payload: RawSpan) throws -> Reply {
         let request = try MigrationData(read: payload)
         guard request.count <= UInt32(Self.maximumTransfer),
             request.argumentSize - UInt32(MigrationData.size) >= request.count
         else { throw Errno.invalidArgument }
-        var reply = payloadBytes()
+        var reply = replies.payloadBytes()
         var data = reply._mutatingExtracting(MigrationData.size..<MigrationData.size + Int(request.count))
         let count = try migration.read(into: &data)
         MigrationData(count: UInt32(count)).write(into: &reply)
-        return MigrationData.size + count
+        return Reply(payload: MigrationData.size + count)
     }
 
     /// VFIO_USER_MIG_DATA_WRITE
-    func writeMigrationData(_ payload: RawSpan) throws -> Int {
+    func writeMigrationData(_ payload: RawSpan) throws -> Reply {
         _ = try MigrationData(withData: payload)
         try migration.write(payload.extracting(droppingFirst: MigrationData.size))
-        return 0
+        return Reply(payload: 0)
     }
 }

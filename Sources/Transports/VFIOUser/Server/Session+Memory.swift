@@ -4,7 +4,7 @@ import VFIO
 
 extension Session {
     /// VFIO_USER_DMA_MAP
-    func map(_ payload: RawSpan, _ received: consuming ReceivedDescriptors) throws -> Int {
+    func map(_ payload: RawSpan, _ received: consuming ReceivedDescriptors) throws -> Reply {
         var descriptors = received
         let request = try DMAMap(payload)
         guard descriptors.count <= 1 else { throw Errno.invalidArgument }
@@ -17,7 +17,7 @@ extension Session {
                 try memory.map(
                     address: request.address, size: request.length, access: access,
                     backing: .file(descriptor, offset: request.offset))
-                return 0
+                return Reply(payload: 0)
             } catch {
                 // The pages of a file that is no memory come from a file system, which may be the client's own (FUSE) and keep
                 // this thread waiting for ever: the client moves those bytes instead.
@@ -27,7 +27,7 @@ extension Session {
             throw Errno.invalidArgument
         }
         try memory.map(address: request.address, size: request.length, access: access, backing: .remote(dma))
-        return 0
+        return Reply(payload: 0)
     }
 
     /// VFIO_USER_DMA_UNMAP: answered when nothing refers to the memory any more, and whoever did has written all that it will.
@@ -53,20 +53,19 @@ extension Session {
             request.all
             ? memory.unmapAll(onRelease: release)
             : try memory.unmap(address: request.address, size: request.length, onRelease: release)
-        return outcome == .done ? .reply(payload: answer(request, bitmapSize: bitmapSize)) : .held
+        return outcome == .done ? .reply(answer(request, bitmapSize: bitmapSize)) : .held
     }
 
-    /// Puts the answer to an unmap into ``payloadBytes()``, with the pages that are dirty by now.
+    /// The answer to an unmap, with the pages that are dirty by now.
     ///
     /// - Parameter bitmapSize: in bytes, as the request was found to have room for.
-    /// - Returns: its size.
-    private func answer(_ request: DMAUnmap, bitmapSize: UInt64) -> Int {
-        var reply = payloadBytes()
+    private func answer(_ request: DMAUnmap, bitmapSize: UInt64) -> Reply {
+        var reply = replies.payloadBytes()
         var answer = request
         guard let bitmap = request.bitmap else {
             answer.argumentSize = UInt32(DMAUnmap.size)
             _ = answer.write(into: &reply)
-            return DMAUnmap.size
+            return Reply(payload: DMAUnmap.size)
         }
         let start = DMAUnmap.size + DMAUnmap.bitmapSize
         let end = start + Int(bitmapSize)
@@ -78,6 +77,6 @@ extension Session {
         // What it could refuse was refused before the unmap.
         try? function.host.memory.dirtyLog.report(
             address: request.address, size: request.length, pageSize: bitmap.pageSize, into: &bits)
-        return end
+        return Reply(payload: end)
     }
 }

@@ -3,7 +3,7 @@ import VFIO
 
 extension Session {
     /// Agrees on what both sides can do. VFIO_USER_VERSION
-    func negotiate(_ payload: RawSpan) throws -> Int {
+    func negotiate(_ payload: RawSpan) throws -> Reply {
         guard client == nil else { throw Errno.invalidArgument }
         let offer = try Capabilities.Message(payload)
         guard offer.major == Capabilities.major else { throw Errno.notSupported }
@@ -15,21 +15,21 @@ extension Session {
         // Only what the client offered may be answered.
         mine.writeMultiple = offer.capabilities.writeMultiple
         mine.migrationPageSize = offer.capabilities.migrationPageSize == nil ? nil : 4096
+        var descriptors: [Int32] = []
         if offer.capabilities.twinSocket == .supported {
-            let theirEnd = try dma.openTwinSocket()
-            replyDescriptors = [theirEnd]
+            descriptors.append(try dma.openTwinSocket())
             mine.twinSocket = .descriptor(index: 0)
         }
         // Its descriptors come behind the twin socket's.
-        if offer.capabilities.accessRing == .supported, replyDescriptors.count + 3 <= mine.maxMessageFDs {
+        if offer.capabilities.accessRing == .supported, descriptors.count + 3 <= mine.maxMessageFDs {
             let ring = try openRing()
-            mine.accessRing = .descriptors(index: replyDescriptors.count)
-            replyDescriptors += ring.descriptors
+            mine.accessRing = .descriptors(index: descriptors.count)
+            descriptors += ring.descriptors
         }
         client = offer.capabilities
         onAgreement()
         dma.maximumTransfer = min(offer.capabilities.maxDataTransfer, Self.maximumTransfer)
-        var reply = payloadBytes()
-        return mine.write(into: &reply)
+        var reply = replies.payloadBytes()
+        return Reply(payload: mine.write(into: &reply), attachment: .descriptors(descriptors))
     }
 }

@@ -4,16 +4,16 @@ import VFIO
 
 extension Session {
     /// VFIO_USER_DEVICE_GET_INFO
-    func deviceInfo(_ payload: RawSpan) throws -> Int {
+    func deviceInfo(_ payload: RawSpan) throws -> Reply {
         try DeviceInfo.checkRequest(payload)
-        var reply = payloadBytes()
-        return DeviceInfo(
-            flags: [.reset, .pci], regionCount: UInt32(Function.regionCount), irqCount: UInt32(IRQIndex.allCases.count)
-        ).write(into: &reply)
+        var reply = replies.payloadBytes()
+        let info = DeviceInfo(
+            flags: [.reset, .pci], regionCount: UInt32(Function.regionCount), irqCount: UInt32(IRQIndex.allCases.count))
+        return Reply(payload: info.write(into: &reply))
     }
 
     /// VFIO_USER_DEVICE_GET_REGION_INFO
-    func regionInfo(_ payload: RawSpan) throws -> Int {
+    func regionInfo(_ payload: RawSpan) throws -> Reply {
         let request = try RegionInfo.Request(payload)
         guard let region = function.region(Int(request.index)) else { throw Errno.invalidArgument }
         var info = RegionInfo(index: request.index, length: region.size)
@@ -26,23 +26,20 @@ extension Session {
                 info.sparseAreas = region.mapped.map { RegionInfo.Area(offset: $0.lowerBound, size: UInt64($0.count)) }
             }
         }
-        var reply = payloadBytes()
+        var reply = replies.payloadBytes()
         let (count, complete) = info.write(into: &reply, argumentSize: request.argumentSize)
-        if complete, info.flags.contains(.mmap), let memory = region.memory {
-            replyDescriptors = [memory.descriptor.raw]
-        }
-        return count
+        guard complete, info.flags.contains(.mmap), let memory = region.memory else { return Reply(payload: count) }
+        return Reply(payload: count, attachment: .descriptors([memory.descriptor.raw]))
     }
 
     /// VFIO_USER_DEVICE_GET_REGION_IO_FDS
-    func regionIOFDs(_ payload: RawSpan) throws -> Int {
+    func regionIOFDs(_ payload: RawSpan) throws -> Reply {
         let request = try RegionIOFDs.Request(payload)
         guard let region = function.region(Int(request.index)) else { throw Errno.invalidArgument }
         let (info, descriptors) = try ioDescriptors(of: region, Int(request.index))
-        var reply = payloadBytes()
+        var reply = replies.payloadBytes()
         let (count, complete) = info.write(into: &reply, argumentSize: request.argumentSize)
-        if complete { replyDescriptors = descriptors }
-        return count
+        return Reply(payload: count, attachment: complete ? .descriptors(descriptors) : .none)
     }
 
     /// What of a region can reach the device by descriptors, as many as the client takes. All else still comes by message.
@@ -82,26 +79,26 @@ extension Session {
     }
 
     /// VFIO_USER_DEVICE_GET_IRQ_INFO
-    func irqInfo(_ payload: RawSpan) throws -> Int {
+    func irqInfo(_ payload: RawSpan) throws -> Reply {
         let info = try interrupts.info(IRQInfo(payload).index)
-        var reply = payloadBytes()
-        return info.write(into: &reply)
+        var reply = replies.payloadBytes()
+        return Reply(payload: info.write(into: &reply))
     }
 
     /// VFIO_USER_DEVICE_SET_IRQS
-    func setIRQs(_ payload: RawSpan, _ received: consuming ReceivedDescriptors) throws -> Int {
+    func setIRQs(_ payload: RawSpan, _ received: consuming ReceivedDescriptors) throws -> Reply {
         var descriptors = received
         let request = try IRQSet(payload)
         try interrupts.apply(request, bools: payload.extracting(droppingFirst: IRQSet.size), descriptors: &descriptors)
-        return 0
+        return Reply(payload: 0)
     }
 
     /// VFIO_USER_DEVICE_RESET
-    func reset(_ payload: RawSpan) throws -> Int {
+    func reset(_ payload: RawSpan) throws -> Reply {
         guard payload.byteCount == 0 else { throw Errno.invalidArgument }
         function.reset()
         migration.reset()
         doorbells.goOn()
-        return 0
+        return Reply(payload: 0)
     }
 }

@@ -35,7 +35,7 @@ final class Session {
     private(set) lazy var ioregions = IORegionTable(self)
     let dma: MessageDMA
     let configuration: Server.Configuration
-    private let replyBuffer: PageBuffer
+    let replies: ReplySender
 
     // One thread, and no access to any of these lasts longer than a statement: checks at run time, several for
     // each message, would find nothing.
@@ -44,12 +44,6 @@ final class Session {
     @exclusivity(unchecked) var client: Capabilities?
     /// Called when the versions are agreed on.
     var onAgreement: () -> Void = {}
-    /// Descriptors to go with the reply that is being made.
-    @exclusivity(unchecked) var replyDescriptors: [Int32] = []
-    /// How many descriptors went with replies since the client had received all.
-    @exclusivity(unchecked) private var untakenDescriptors = 0
-    /// Memory to follow the payload of the reply that is being made.
-    @exclusivity(unchecked) private var replyMemory: ReplyMemory?
     /// Messages were left in the stream when the turn was over.
     @exclusivity(unchecked) private var isBehind = false
     /// How many writes of the REGION_WRITE_MULTI in hand are carried out: it goes on in the next turn.
@@ -71,7 +65,7 @@ final class Session {
         _ socket: consuming UnixSocket, function: Function, configuration: Server.Configuration
     ) throws(Errno) {
         stream = try MessageStream(socket, maximumMessage: Self.maximumMessage)
-        replyBuffer = try PageBuffer(count: Self.maximumMessage)
+        replies = try ReplySender(stream)
         self.function = function
         self.configuration = configuration
         function.updateMappedParts()
@@ -112,7 +106,7 @@ final class Session {
     // MARK: The loop
 
     /// For how long messages that have arrived together are answered before all else has its turn, in milliseconds.
-    private static let turn: Int32 = 10
+    static let turn: Int32 = 10
 
     /// Receives once and answers what has arrived: all of it, unless that takes long.
     ///
@@ -191,7 +185,7 @@ final class Session {
         } catch {
             // Where the next message begins can't be known any more: say why, and part.
             if case .messageSize(let header, _) = error {
-                try? send(header.reply(error: Errno.invalidArgument.rawValue), payload: 0)
+                try? replies.send(.invalidArgument, to: header, milliseconds: dma.millisecondsLeft)
             }
             throw .stream(error)
         }
@@ -207,40 +201,26 @@ final class Session {
         let start = isNew && Self.isAccess(header.command) ? counters.latency.begin() : nil
         defer { counters.latency.end(start) }
         do {
-            switch try carryOut(message) {
-            case .reply(let payload):
+            switch try carryOut(message, from: writesDone) {
+            case .reply(let reply):
                 guard !header.flags.contains(.noReply) else { break }
-                if !replyDescriptors.isEmpty { try countDescriptors() }
-                let whole = payload + (replyMemory?.count ?? 0)
-                try send(header.reply(payload: whole), payload: payload)
+                try replies.send(reply, to: header, milliseconds: dma.millisecondsLeft)
             case .held: held = header
-            case .unfinished: return false
+            case .unfinished(let writesDone):
+                self.writesDone = writesDone
+                return false
             }
         } catch let end as End {
             throw end
         } catch {
             counters.errors &+= 1
-            writesDone = 0
-            let errno = Self.errno(for: error)
             if !header.flags.contains(.noReply) {
-                replyDescriptors = []
-                replyMemory = nil
-                try send(header.reply(error: errno.rawValue), payload: 0)
+                try replies.send(Self.errno(for: error), to: header, milliseconds: dma.millisecondsLeft)
             }
             if client == nil { throw .refused("the versions could not be agreed on: \(error)") }
         }
-        replyDescriptors = []
-        replyMemory = nil
+        writesDone = 0
         return true
-    }
-
-    /// - Throws: ETOOMANYREFS when the client leaves too many descriptors in its socket.
-    private func countDescriptors() throws(Errno) {
-        if try !stream.socket.hasUnread() { untakenDescriptors = 0 }
-        guard replyDescriptors.count <= Untaken.maximumDescriptors - untakenDescriptors else {
-            throw .tooManyReferences
-        }
-        untakenDescriptors += replyDescriptors.count
     }
 
     private static func isAccess(_ command: UInt16) -> Bool {
@@ -248,164 +228,17 @@ final class Session {
             || command == Command.regionWriteMulti.rawValue
     }
 
-    static func errno(for error: any Error) -> Errno {
-        (error as? any Refusal)?.errno ?? .ioError
-    }
-
-    /// Bytes that need no copy in the reply's buffer.
-    private struct ReplyMemory {
-        let file: MemoryFile
-        let offset: Int
-        let count: Int
-        /// From so many bytes on, the copy that is saved costs more than the second piece of the message.
-        static let least = 16 << 10
-    }
-
-    /// Sends a reply whose payload stands in ``payloadBytes()``, with what is to follow it.
-    private func send(_ header: MessageHeader, payload: Int) throws(End) {
-        let size = MessageHeader.size + payload
-        let patience = dma.millisecondsLeft
-        var bytes = replyBuffer.mutableBytes(0..<MessageHeader.size)
-        header.write(into: &bytes)
-        do throws(Errno) {
-            if let memory = replyMemory {
-                try stream.socket.send(
-                    replyBuffer.bytes(0..<size), memory.file, at: memory.offset, count: memory.count,
-                    milliseconds: patience)
-            } else {
-                try stream.socket.send(
-                    replyBuffer.bytes(0..<size), descriptors: replyDescriptors, milliseconds: patience)
-            }
-        } catch {
-            // Also when the reply was held back, and nobody hears of the error.
-            stream.socket.shutDown()
-            throw .sending(error)
-        }
-    }
-
-    /// Where a command puts the payload of its reply.
-    @_lifetime(borrow self)
-    func payloadBytes() -> MutableRawSpan {
-        replyBuffer.mutableBytes(MessageHeader.size..<replyBuffer.count)
-    }
-
     /// Sends the reply that was held back.
     ///
-    /// - Parameter makePayload: puts it into ``payloadBytes()``.
-    func release(_ makePayload: () -> Int) {
+    /// - Parameter makeReply: called when somebody waits for it.
+    func release(_ makeReply: () -> Reply) {
         guard let header = held else { return }
         held = nil
-        let payload = makePayload()
+        let reply = makeReply()
         if !header.flags.contains(.noReply) {
             // A client that can't be reached is noticed at the next receive.
-            try? send(header.reply(payload: payload), payload: payload)
+            try? replies.send(reply, to: header, milliseconds: dma.millisecondsLeft)
         }
         function.host.loop.wake()
-    }
-
-    // MARK: Commands
-
-    /// How a command ended that was not refused.
-    enum Outcome {
-        /// So many bytes of payload are ready in ``payloadBytes()``.
-        case reply(payload: Int)
-        /// ``release(_:)`` will come.
-        case held
-        /// The command is to be carried out further when all else has had its turn.
-        case unfinished
-    }
-
-    private func carryOut(_ message: MessageStream.Message) throws -> Outcome {
-        let header = message.header
-        guard header.type == .command else { throw Errno.invalidArgument }
-        guard let command = Command(rawValue: header.command) else { throw Errno.inappropriateIOCTLForDevice }
-        guard client != nil || command == .version else { throw Errno.invalidArgument }
-        if stream.lacksDescriptors(message) { throw Errno.tooManyOpenFiles }
-        guard command == .dmaMap || command == .deviceSetIRQs || !stream.hasDescriptors(message) else {
-            throw Errno.invalidArgument
-        }
-        let payload = stream.payload(of: message)
-        switch command {
-        case .regionRead: return .reply(payload: try readRegion(payload))
-        case .regionWrite: return .reply(payload: try writeRegion(payload))
-        case .version: return .reply(payload: try negotiate(payload))
-        case .dmaMap: return .reply(payload: try map(payload, stream.takeDescriptors(of: message)))
-        case .dmaUnmap: return try unmap(payload)
-        case .deviceGetInfo: return .reply(payload: try deviceInfo(payload))
-        case .deviceGetRegionInfo: return .reply(payload: try regionInfo(payload))
-        case .deviceGetRegionIOFDs: return .reply(payload: try regionIOFDs(payload))
-        case .deviceGetIRQInfo: return .reply(payload: try irqInfo(payload))
-        case .deviceSetIRQs: return .reply(payload: try setIRQs(payload, stream.takeDescriptors(of: message)))
-        case .deviceReset: return .reply(payload: try reset(payload))
-        case .regionWriteMulti: return try writeMultiple(payload)
-        case .deviceFeature: return .reply(payload: try feature(payload))
-        case .migrationDataRead: return .reply(payload: try readMigrationData(payload))
-        case .migrationDataWrite: return .reply(payload: try writeMigrationData(payload))
-        // The server asks these, it isn't asked.
-        case .dmaRead, .dmaWrite: throw Errno.invalidArgument
-        }
-    }
-
-    private func readRegion(_ payload: RawSpan) throws -> Int {
-        let access = try RegionAccess(read: payload)
-        guard access.count <= UInt32(Self.maximumTransfer) else { throw Errno.invalidArgument }
-        var reply = payloadBytes()
-        access.write(into: &reply)
-        let (region, count) = (Int(access.region), Int(access.count))
-        if count >= ReplyMemory.least,
-            let file = function.memory(region: region, offset: access.offset, count: count)
-        {
-            counters.reads[region] &+= 1
-            replyMemory = ReplyMemory(file: file, offset: Int(access.offset), count: count)
-            return RegionAccess.size
-        }
-        let end = RegionAccess.size + Int(access.count)
-        var data = reply._mutatingExtracting(RegionAccess.size..<end)
-        try read(region: Int(access.region), offset: access.offset, into: &data)
-        return end
-    }
-
-    private func writeRegion(_ payload: RawSpan) throws -> Int {
-        let access = try RegionAccess(withData: payload)
-        guard access.count <= UInt32(Self.maximumTransfer) else { throw Errno.invalidArgument }
-        try write(
-            region: Int(access.region), offset: access.offset, payload.extracting(droppingFirst: RegionAccess.size))
-        var reply = payloadBytes()
-        return access.write(into: &reply)
-    }
-
-    func read(region: Int, offset: UInt64, into data: inout MutableRawSpan) throws {
-        try function.read(region: region, offset: offset, into: &data)
-        counters.reads[region] &+= 1
-    }
-
-    func write(region: Int, offset: UInt64, _ data: RawSpan) throws {
-        try function.write(region: region, offset: offset, from: data)
-        counters.writes[region] &+= 1
-    }
-
-    /// After how many writes of a message it is looked whether the turn is over.
-    private static let writesBetweenLooks = 8
-
-    /// Carries out the writes in their order; the first that fails ends it.
-    private func writeMultiple(_ payload: RawSpan) throws -> Outcome {
-        guard client?.writeMultiple == true else { throw Errno.inappropriateIOCTLForDevice }
-        let count = try SmallRegionWrite.count(payload)
-        let first = writesDone
-        let end = Deadline(milliseconds: Self.turn)
-        for number in first..<count {
-            if number > first, number % Self.writesBetweenLooks == 0, end.millisecondsLeft == 0 {
-                writesDone = number
-                return .unfinished
-            }
-            let item = try SmallRegionWrite(number: number, of: payload)
-            let start = SmallRegionWrite.dataOffset(number: number)
-            try write(
-                region: Int(item.region), offset: item.offset, payload.extracting(start..<start + Int(item.count)))
-        }
-        writesDone = 0
-        var reply = payloadBytes()
-        reply.storeBytes(of: UInt64(count), toByteOffset: 0, as: UInt64.self)
-        return .reply(payload: 8)
     }
 }

@@ -1,0 +1,74 @@
+import Device
+import Linux
+import VFIO
+
+extension Session {
+    /// From so many bytes on, the copy that is saved costs more than the second piece of the message.
+    private static let leastFromMemory = 16 << 10
+
+    /// VFIO_USER_REGION_READ
+    func readRegion(_ payload: RawSpan) throws -> Reply {
+        let access = try RegionAccess(read: payload)
+        guard access.count <= UInt32(Self.maximumTransfer) else { throw Errno.invalidArgument }
+        var reply = replies.payloadBytes()
+        access.write(into: &reply)
+        let (region, count) = (Int(access.region), Int(access.count))
+        if count >= Self.leastFromMemory,
+            let file = function.memory(region: region, offset: access.offset, count: count)
+        {
+            counters.reads[region] &+= 1
+            return Reply(
+                payload: RegionAccess.size, attachment: .memory(file, offset: Int(access.offset), count: count))
+        }
+        let end = RegionAccess.size + count
+        var data = reply._mutatingExtracting(RegionAccess.size..<end)
+        try read(region: region, offset: access.offset, into: &data)
+        return Reply(payload: end)
+    }
+
+    /// VFIO_USER_REGION_WRITE
+    func writeRegion(_ payload: RawSpan) throws -> Reply {
+        let access = try RegionAccess(withData: payload)
+        guard access.count <= UInt32(Self.maximumTransfer) else { throw Errno.invalidArgument }
+        try write(
+            region: Int(access.region), offset: access.offset, payload.extracting(droppingFirst: RegionAccess.size))
+        var reply = replies.payloadBytes()
+        return Reply(payload: access.write(into: &reply))
+    }
+
+    /// After how many writes of a message it is looked whether the turn is over.
+    private static let writesBetweenLooks = 8
+
+    /// Carries out the writes in their order; the first that fails ends it. VFIO_USER_REGION_WRITE_MULTI
+    ///
+    /// - Parameter first: the number of the first that is not carried out yet.
+    func writeMultiple(_ payload: RawSpan, from first: Int) throws -> Outcome {
+        guard client?.writeMultiple == true else { throw Errno.inappropriateIOCTLForDevice }
+        let count = try SmallRegionWrite.count(payload)
+        let end = Deadline(milliseconds: Self.turn)
+        for number in first..<count {
+            if number > first, number % Self.writesBetweenLooks == 0, end.millisecondsLeft == 0 {
+                return .unfinished(writesDone: number)
+            }
+            let item = try SmallRegionWrite(number: number, of: payload)
+            let start = SmallRegionWrite.dataOffset(number: number)
+            try write(
+                region: Int(item.region), offset: item.offset, payload.extracting(start..<start + Int(item.count)))
+        }
+        var reply = replies.payloadBytes()
+        reply.storeBytes(of: UInt64(count), toByteOffset: 0, as: UInt64.self)
+        return .reply(Reply(payload: 8))
+    }
+
+    /// Reads for a client, by whatever way it asks.
+    func read(region: Int, offset: UInt64, into data: inout MutableRawSpan) throws {
+        try function.read(region: region, offset: offset, into: &data)
+        counters.reads[region] &+= 1
+    }
+
+    /// Writes for a client, by whatever way it asks.
+    func write(region: Int, offset: UInt64, _ data: RawSpan) throws {
+        try function.write(region: region, offset: offset, from: data)
+        counters.writes[region] &+= 1
+    }
+}
