@@ -12,7 +12,7 @@ let package = Package(
             name: "Mediated",
             targets: [
                 "Linux", "JSON", "VFIO", "Tap", "GuestMemory", "PCI", "Device", "Virtio", "Exerciser", "DeviceCatalog",
-                "VFIOUser", "KVM",
+                "VFIOUserServer", "VFIOUserClient", "KVM",
             ]),
         .library(name: "Renderer", targets: ["Renderer"]),
         .library(name: "FakeGuest", targets: ["FakeGuest", "FakeDriver", "EchoDevice"]),
@@ -58,7 +58,7 @@ package.targets = [
         "Sources/Core",
         [
             .target(name: "Tap"),
-            .target(name: "GuestMemory", dependencies: ["CLinux", "Linux", "Tap"]),
+            .target(name: "GuestMemory", dependencies: ["Linux", "Tap"]),
             .target(name: "PCI"),
             .target(name: "Device", dependencies: ["Linux", "GuestMemory", "PCI", "JSON", "Tap"]),
             .target(name: "Virtio", dependencies: ["Linux", "GuestMemory", "PCI", "Device", "JSON"]),
@@ -90,8 +90,11 @@ package.targets = [
         "Sources/Transports",
         [
             .target(name: "VFIO", dependencies: ["CLinux", "JSON"]),
-            .target(name: "VFIOUser", dependencies: ["Linux", "VFIO", "GuestMemory", "Device"]),
-            .target(name: "KVM", dependencies: ["CKVM", "CLinux", "Linux", "VFIO", "VFIOUser"]),
+            .target(name: "VFIOUserWire", dependencies: ["Linux", "VFIO"]),
+            .target(
+                name: "VFIOUserServer", dependencies: ["Linux", "VFIO", "VFIOUserWire", "GuestMemory", "Device"]),
+            .target(name: "VFIOUserClient", dependencies: ["Linux", "VFIO", "VFIOUserWire"]),
+            .target(name: "KVM", dependencies: ["CKVM", "CLinux", "Linux", "VFIO", "VFIOUserClient"]),
         ]),
     room(
         "Sources/Tools",
@@ -139,11 +142,13 @@ package.targets = [
                 ]),
             .executableTarget(
                 name: "mediated-device",
-                dependencies: ["Control", "Device", "DeviceCatalog", "JSON", "Linux", "VFIOUser"]),
+                dependencies: [
+                    "Control", "Device", "DeviceCatalog", "JSON", "Linux", "VFIOUserServer",
+                ]),
             .executableTarget(
                 name: "mediated",
                 dependencies: [
-                    "Linux", "JSON", "VFIO", "PCI", "Device", "DeviceCatalog", "VFIOUser", "Control", "DaemonAPI",
+                    "Linux", "JSON", "VFIO", "PCI", "Device", "DeviceCatalog", "VFIOUserClient", "Control", "DaemonAPI",
                     "DaemonClient", "Mediation", "Metrics", "QMP", "PNG", "KVM", "Text",
                     .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 ]),
@@ -153,7 +158,7 @@ package.targets = [
         [
             .target(name: "TutorialDevice", dependencies: ["PCI", "Device"]),
             .executableTarget(
-                name: "bell", dependencies: ["Device", "Linux", "TutorialDevice", "VFIOUser"],
+                name: "bell", dependencies: ["Device", "Linux", "TutorialDevice", "VFIOUserServer"],
                 path: "Examples/TutorialServer"),
         ]),
     room(
@@ -162,8 +167,12 @@ package.targets = [
             .target(name: "CCredentials"),
             .target(
                 name: "FakeGuest",
-                dependencies: ["CCredentials", "CLinux", "Linux", "VFIO", "Device", "DeviceCatalog", "VFIOUser", "Tap"]),
-            .target(name: "FakeDriver", dependencies: ["Device", "FakeGuest", "Linux", "VFIOUser"]),
+                dependencies: [
+                    "CCredentials", "Linux", "VFIO", "Device", "DeviceCatalog", "VFIOUserClient",
+                    "VFIOUserServer", "Tap",
+                ]),
+            .target(
+                name: "FakeDriver", dependencies: ["Device", "FakeGuest", "Linux", "VFIOUserClient"]),
             .target(name: "EchoDevice", dependencies: ["Virtio", "Device", "Linux"]),
             .target(name: "FakeQEMU", dependencies: ["JSON", "Linux"]),
             .target(name: "LingeringSocket", dependencies: ["Linux"]),
@@ -194,7 +203,7 @@ package.targets = [
                 name: "VirtioTests",
                 dependencies: [
                     "SeededRandom", "EchoDevice", "FakeDriver", "FakeGuest", "Virtio", "VirtioEntropy", "GuestMemory",
-                    "VFIOUser", "Device", "JSON", "Linux",
+                    "VFIOUserClient", "VFIOUserServer", "Device", "JSON", "Linux",
                 ]),
         ]),
     room(
@@ -209,7 +218,8 @@ package.targets = [
                 name: "VirtioGPUTests",
                 dependencies: [
                     "CLinux", "Control", "Device", "Display", "FakeDriver", "FakeGuest", "GuestMemory", "JSON", "Linux",
-                    "Programs", "Renderer", "SeededRandom", "VFIOUser", "Virtio", "VirtioGPU", "mediated-device",
+                    "Programs", "Renderer", "SeededRandom", "VFIOUserClient", "Virtio", "VirtioGPU",
+                    "mediated-device",
                     "mediated-renderer",
                 ]),
             .testTarget(
@@ -217,14 +227,16 @@ package.targets = [
             .testTarget(name: "ExerciserTests", dependencies: ["Device", "GuestMemory", "Linux", "Exerciser"]),
             .testTarget(
                 name: "TutorialTests",
-                dependencies: ["bell", "Device", "Linux", "Programs", "TutorialDevice", "VFIO", "VFIOUser"]),
+                dependencies: [
+                    "bell", "Device", "Linux", "Programs", "TutorialDevice", "VFIO", "VFIOUserClient",
+                ]),
             .testTarget(
                 name: "SerialCardTests", dependencies: ["PCI", "SerialCard", "Device", "LingeringSocket", "Linux"]),
             .testTarget(
                 name: "SavedStateTests",
                 dependencies: [
                     "Device", "DeviceCatalog", "EchoDevice", "FakeDriver", "FakeGuest", "Linux", "Programs", "VFIO",
-                    "VFIOUser", "Virtio",
+                    "VFIOUserClient", "Virtio",
                 ],
                 exclude: ["Fixtures"]),
         ]),
@@ -233,16 +245,20 @@ package.targets = [
         [
             .testTarget(name: "VFIOTests", dependencies: ["VFIO"]),
             .testTarget(
-                name: "VFIOUserTests",
+                name: "VFIOUserServerTests",
                 dependencies: [
-                    "SeededRandom", "CLinux", "FakeGuest", "LingeringSocket", "VFIOUser", "VFIO", "Device", "PCI",
+                    "SeededRandom", "CLinux", "FakeGuest", "LingeringSocket", "VFIOUserClient", "VFIOUserServer",
+                    "VFIO", "Device", "PCI",
                     "GuestMemory", "Linux", "Tap",
                 ]),
             .testTarget(
-                name: "ClientTests",
-                dependencies: ["GuestMemory", "PCI", "FakeGuest", "VFIOUser", "VFIO", "Device", "Linux"]),
+                name: "VFIOUserClientTests",
+                dependencies: [
+                    "GuestMemory", "PCI", "FakeGuest", "VFIOUserClient", "VFIOUserServer", "VFIO", "Device", "Linux",
+                ]),
             .testTarget(
-                name: "KVMTests", dependencies: ["VFIO", "FakeGuest", "KVM", "VFIOUser", "Linux", "Device"],
+                name: "KVMTests",
+                dependencies: ["VFIO", "FakeGuest", "KVM", "VFIOUserClient", "Linux"],
                 exclude: ["Guests"]),
         ]),
     room(
@@ -259,8 +275,8 @@ package.targets = [
             .testTarget(
                 name: "MediationTests",
                 dependencies: [
-                    "Control", "Database", "Device", "FakeGuest", "JSON", "LingeringSocket", "Linux", "Mediation",
-                    "Programs", "VFIOUser", "mediated-device",
+                    "Control", "Database", "Device", "JSON", "LingeringSocket", "Linux", "Mediation",
+                    "Programs", "VFIOUserClient", "mediated-device",
                 ]),
             .testTarget(
                 name: "DatabaseTests",
@@ -275,7 +291,8 @@ package.targets = [
                 name: "DaemonTests",
                 dependencies: [
                     "CCredentials", "FakeDriver", "FakeGuest", "JSON", "Lab", "LingeringSocket", "Linux", "Programs",
-                    "SeededRandom", "VFIOUser", "mediated-daemon", "mediated-device", "mediated-renderer",
+                    "SeededRandom", "VFIOUserClient", "mediated-daemon", "mediated-device",
+                    "mediated-renderer",
                 ]),
         ]),
     room(
@@ -285,7 +302,8 @@ package.targets = [
                 name: "CommandTests",
                 dependencies: [
                     "Device", "CPNG", "Control", "DaemonAPI", "DaemonClient", "FakeGuest", "FakeQEMU", "JSON", "KVM",
-                    "Lab", "Linux", "Mediation", "Metrics", "Programs", "SeededRandom", "VFIO", "VFIOUser", "mediated",
+                    "Lab", "Linux", "Metrics", "Programs", "SeededRandom", "VFIO", "VFIOUserClient",
+                    "mediated",
                     "mediated-daemon", "mediated-device", "mediated-renderer",
                 ])
         ]),
@@ -301,15 +319,17 @@ package.targets = [
             .testTarget(
                 name: "SandboxTests",
                 dependencies: [
-                    "Control", "Device", "DeviceCatalog", "FakeGuest", "JSON", "LingeringSocket", "Linux", "Programs",
-                    "SandboxProbe", "VFIO", "VFIOUser", "mediated-device",
+                    "Control", "Device", "DeviceCatalog", "FakeGuest", "LingeringSocket", "Linux", "Programs",
+                    "SandboxProbe", "VFIO", "VFIOUserClient", "mediated-device",
                 ]),
             .testTarget(
                 name: "NeighbourTests",
                 dependencies: ["Control", "FakeGuest", "Linux", "Programs", "SeededRandom", "VFIO", "mediated-device"]),
             .testTarget(
                 name: "AllocationTests",
-                dependencies: ["CAllocationCounter", "Device", "Exerciser", "Linux", "VFIO", "VFIOUser"]),
+                dependencies: [
+                    "CAllocationCounter", "Device", "Exerciser", "Linux", "VFIO", "VFIOUserClient", "VFIOUserServer",
+                ]),
         ]),
 ].flatMap { $0 }
 

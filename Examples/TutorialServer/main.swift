@@ -2,7 +2,7 @@ import Device
 import Glibc
 import Linux
 import TutorialDevice
-import VFIOUser
+import VFIOUserServer
 
 guard CommandLine.arguments.count == 2 else {
     print("usage: bell SOCKET")

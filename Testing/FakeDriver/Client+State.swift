@@ -1,4 +1,4 @@
-import VFIOUser
+import VFIOUserClient
 
 extension Client {
     /// The device's whole state, by messages. The device stands still from then on.

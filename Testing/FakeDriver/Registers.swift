@@ -1,5 +1,5 @@
 import Device
-import VFIOUser
+import VFIOUserClient
 
 /// How a driver reaches a function's regions: by a hypervisor, or in this process.
 public protocol Registers: AnyObject {

@@ -1,6 +1,6 @@
 import Glibc
 import Linux
-import VFIOUser
+import VFIOUserClient
 
 /// A guest's memory: a memfd that can be handed to the device, and the same bytes by message.
 public final class GuestRAM: ClientMemory {

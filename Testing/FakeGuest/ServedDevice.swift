@@ -3,7 +3,7 @@ import DeviceCatalog
 import Glibc
 import Linux
 import Synchronization
-import VFIOUser
+import VFIOUserServer
 
 /// A device behind a vfio-user server of its own: a thread of this process and a socket in the folder for
 /// temporary files.

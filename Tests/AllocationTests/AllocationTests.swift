@@ -6,7 +6,8 @@ import Linux
 import Synchronization
 import Testing
 import VFIO
-import VFIOUser
+import VFIOUserClient
+import VFIOUserServer
 
 /// A message costs no allocation: what allocates sometimes, stalls sometimes.
 @Suite(.serialized, .enabled(if: allocation_counter_works(), "A sanitizer has replaced the allocator."))

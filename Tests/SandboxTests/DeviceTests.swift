@@ -7,7 +7,7 @@ import LingeringSocket
 import Linux
 import Testing
 import VFIO
-import VFIOUser
+import VFIOUserClient
 
 /// Whole sessions with confined device processes.
 @Suite struct DeviceTests {

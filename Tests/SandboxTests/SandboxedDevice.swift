@@ -2,7 +2,7 @@ import Control
 import Foundation
 import Linux
 import Programs
-import VFIOUser
+import VFIOUserClient
 
 /// A confined device process as the daemon starts it: its sockets are bound already, and it is no longer root's.
 final class SandboxedDevice {

@@ -3,7 +3,6 @@ import Foundation
 import Linux
 import Programs
 import Testing
-import VFIOUser
 
 /// How a device process begins: what it inherits, what it waits for, and what it says of arguments that are wrong.
 @Suite struct StartTests {

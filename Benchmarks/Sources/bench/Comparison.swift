@@ -1,6 +1,6 @@
 import Linux
 import VFIO
-import VFIOUser
+import VFIOUserClient
 
 /// The same accesses to any vfio-user server that is running: configuration space, which each has, and its largest region.
 struct Comparison {

@@ -1,5 +1,5 @@
 import Linux
-import VFIOUser
+import VFIOUserServer
 
 /// What a server counts for each access, against the access itself.
 struct Counting {

@@ -1,6 +1,5 @@
 import Glibc
 import Linux
-import VFIOUser
 
 /// Many devices at once.
 struct Crowd {

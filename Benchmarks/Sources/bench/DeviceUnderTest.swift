@@ -1,7 +1,7 @@
 import CFloor
 import Glibc
 import Linux
-import VFIOUser
+import VFIOUserClient
 
 /// A `mediated-device` process, and a connection to it on which the versions are agreed, and on which messages go
 /// out and come in as bare bytes.

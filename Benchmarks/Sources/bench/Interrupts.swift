@@ -2,7 +2,7 @@ import CFloor
 import Glibc
 import Linux
 import VFIO
-import VFIOUser
+import VFIOUserClient
 
 /// From the write that causes an interrupt to the client that waits for its eventfd.
 struct InterruptLatency {

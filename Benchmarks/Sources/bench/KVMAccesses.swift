@@ -2,7 +2,7 @@ import CFloor
 import Foundation
 import KVM
 import Linux
-import VFIOUser
+import VFIOUserClient
 
 /// Accesses from inside a KVM guest: a loop between two marks for the clock.
 struct KVMAccesses {

@@ -1,6 +1,6 @@
 import CFloor
 import Linux
-import VFIOUser
+import VFIOUserClient
 
 /// A map and its unmapping while others are held, against the same bytes to and fro.
 struct MapPairs {

@@ -1,7 +1,7 @@
 import CFloor
 import Glibc
 import Linux
-import VFIOUser
+import VFIOUserClient
 
 /// Register accesses by the typed client, which waits awake while traffic is dense, against a floor that sleeps.
 struct TypedAccesses {

@@ -3,7 +3,7 @@ import DeviceCatalog
 import FakeGuest
 import Glibc
 import Linux
-import VFIOUser
+import VFIOUserServer
 
 /// A server on the fuzzer's own thread, for one client at a time: all that happens between both has one order.
 public final class PlainServer {

@@ -1,6 +1,5 @@
 import Glibc
 import Linux
-import VFIOUser
 
 /// What one device process is to do. `mediated run` and the daemon have checked most of it; this program is
 /// small, so it says no more than what is wrong.

@@ -1,5 +1,5 @@
 import Control
-import VFIOUser
+import VFIOUserServer
 
 extension ControlEvent.Kind {
     /// What a server's event is called.

@@ -1,6 +1,6 @@
 import Device
 import JSON
-import VFIOUser
+import VFIOUserServer
 
 extension DeviceProcess {
     /// The counters of all who count, and what there is now, by name.

@@ -4,7 +4,7 @@ import DeviceCatalog
 import Glibc
 import JSON
 import Linux
-import VFIOUser
+import VFIOUserServer
 
 /// One virtual device in a process of its own: the device, its function, the vfio-user server, the control socket.
 @main

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Linux
 import QMP
-import VFIOUser
+import VFIOUserClient
 
 /// `mediated attach`
 struct Attach: ParsableCommand {

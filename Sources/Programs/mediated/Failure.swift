@@ -1,6 +1,6 @@
 import Control
 import Linux
-import VFIOUser
+import VFIOUserClient
 
 /// The exit statuses, as in sysexits.h.
 enum ExitStatus: Int32, CaseIterable {

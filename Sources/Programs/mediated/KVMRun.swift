@@ -2,7 +2,7 @@ import ArgumentParser
 import Glibc
 import KVM
 import Linux
-import VFIOUser
+import VFIOUserClient
 
 /// `mediated kvm`
 struct KVMCommand: ParsableCommand {

@@ -1,6 +1,6 @@
 import Linux
 import VFIO
-import VFIOUser
+import VFIOUserClient
 
 extension AttachedDevice {
     /// What is connected now: the pin, or messages.

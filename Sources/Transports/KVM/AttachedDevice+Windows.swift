@@ -1,6 +1,6 @@
 import Linux
 import VFIO
-import VFIOUser
+import VFIOUserClient
 
 extension AttachedDevice {
     /// A BAR that the guest has placed and switched on, and what answers there without an exit.

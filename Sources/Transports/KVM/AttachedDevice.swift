@@ -1,6 +1,6 @@
 import Linux
 import VFIO
-import VFIOUser
+import VFIOUserClient
 
 /// A vfio-user device in a guest's PCI slot: its configuration space, its BARs wherever the guest puts them, its interrupts.
 ///

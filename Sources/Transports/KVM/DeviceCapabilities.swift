@@ -1,5 +1,5 @@
 import VFIO
-import VFIOUser
+import VFIOUserClient
 
 /// Where the registers are that a monitor must look at, from a device's capability list.
 struct DeviceCapabilities {

@@ -1,6 +1,6 @@
 import Linux
 import Synchronization
-import VFIOUser
+import VFIOUserClient
 
 /// A whole guest: memory, one processor or more, a PCI bus with vfio-user devices, a console for its output, and a way to end.
 ///

@@ -4,7 +4,7 @@ import Foundation
 import JSON
 import Linux
 import Testing
-import VFIOUser
+import VFIOUserClient
 
 /// A guest with 3D, at a vGPU that a daemon has started.
 final class RenderingGuest {

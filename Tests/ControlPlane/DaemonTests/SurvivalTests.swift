@@ -5,7 +5,7 @@ import JSON
 import Linux
 import Programs
 import Testing
-import VFIOUser
+import VFIOUserClient
 
 extension DaemonTests {
     /// What outlives the daemon, and what it makes of what it finds.

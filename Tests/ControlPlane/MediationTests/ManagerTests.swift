@@ -4,7 +4,7 @@ import Glibc
 import Linux
 import Mediation
 import Testing
-import VFIOUser
+import VFIOUserClient
 
 /// Real device processes, started, watched and replaced.
 @Suite struct ManagerTests {

@@ -5,7 +5,7 @@ import LingeringSocket
 import Linux
 import Synchronization
 import Testing
-import VFIOUser
+import VFIOUserClient
 
 @testable import Mediation
 

@@ -5,7 +5,7 @@ import FakeGuest
 import GuestMemory
 import Linux
 import Testing
-import VFIOUser
+import VFIOUserClient
 import Virtio
 
 /// What is due while the client is away, or has not mapped everything yet, waits for memory, and is no fault of the driver's.

@@ -4,7 +4,8 @@ import FakeDriver
 import FakeGuest
 import Linux
 import Testing
-import VFIOUser
+import VFIOUserClient
+import VFIOUserServer
 import Virtio
 
 /// How rings are laid out, and what each side says to save notifications.

@@ -5,7 +5,7 @@ import GuestMemory
 import Linux
 import SeededRandom
 import Testing
-import VFIOUser
+import VFIOUserClient
 import Virtio
 
 /// What no driver may do ends in DEVICE_NEEDS_RESET, and a reset ends that. VIRTIO 1.2, section 2.1.2.

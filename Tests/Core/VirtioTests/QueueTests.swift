@@ -3,7 +3,7 @@ import FakeDriver
 import FakeGuest
 import Linux
 import Testing
-import VFIOUser
+import VFIOUserClient
 import Virtio
 
 /// Chains and their way through both kinds of ring. VIRTIO 1.2, sections 2.7 and 2.8.

@@ -5,7 +5,7 @@ import FakeGuest
 import JSON
 import Linux
 import Testing
-import VFIOUser
+import VFIOUserClient
 import Virtio
 
 /// A device goes on elsewhere where it stopped, with the chains that it had in hand.

@@ -5,7 +5,7 @@ import FakeGuest
 import Linux
 import Synchronization
 import Testing
-import VFIOUser
+import VFIOUserClient
 import Virtio
 
 /// The PCI function, the handshake and the registers. VIRTIO 1.2, sections 2, 3.1 and 4.1.

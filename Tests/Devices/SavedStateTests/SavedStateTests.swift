@@ -7,7 +7,7 @@ import Linux
 import Programs
 import Testing
 import VFIO
-import VFIOUser
+import VFIOUserClient
 import Virtio
 import struct Foundation.Data
 import class Foundation.FileManager

@@ -3,7 +3,7 @@ import Linux
 import Programs
 import Testing
 import VFIO
-import VFIOUser
+import VFIOUserClient
 
 /// The tutorial's program, as its reader runs it.
 @Suite struct ServerTests {

@@ -7,7 +7,7 @@ import Foundation
 import Linux
 import Programs
 import Testing
-import VFIOUser
+import VFIOUserClient
 
 /// A display's state goes from one device process to another by the messages of VFIO's migration protocol.
 @Suite struct MigrationTests {

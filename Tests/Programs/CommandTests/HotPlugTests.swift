@@ -3,7 +3,7 @@ import JSON
 import Linux
 import Programs
 import Testing
-import VFIOUser
+import VFIOUserClient
 
 @Suite struct HotPlugTests {
     let scratch: Scratch

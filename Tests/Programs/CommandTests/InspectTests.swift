@@ -5,7 +5,7 @@ import Linux
 import Programs
 import Testing
 import VFIO
-import VFIOUser
+import VFIOUserClient
 
 @Suite struct InspectTests {
     let scratch: Scratch

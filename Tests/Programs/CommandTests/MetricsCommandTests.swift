@@ -4,7 +4,7 @@ import Lab
 import Linux
 import Programs
 import Testing
-import VFIOUser
+import VFIOUserClient
 
 /// `mediated metrics`
 @Suite struct MetricsCommandTests {

@@ -3,7 +3,7 @@ import KVM
 import Linux
 import Synchronization
 import VFIO
-import VFIOUser
+import VFIOUserClient
 
 /// What a driver of the exerciser does, wherever it runs: accesses to registers and memory, and waiting for a message.
 protocol Driver {

@@ -2,7 +2,7 @@ import FakeGuest
 import Foundation
 import KVM
 import Testing
-import VFIOUser
+import VFIOUserClient
 
 /// Machines that run the programs in Guests/.
 enum Guests {

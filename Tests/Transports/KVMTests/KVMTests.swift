@@ -3,7 +3,7 @@ import KVM
 import Linux
 import Synchronization
 import Testing
-import VFIOUser
+import VFIOUserClient
 
 /// Devices in real KVM guests: small programs in real mode. Without KVM these tests are skipped.
 @Suite(.enabled(if: VirtualMachine.isAvailable, "There is no usable /dev/kvm."), .serialized)

@@ -1,5 +1,5 @@
 import VFIO
-import VFIOUser
+import VFIOUserClient
 
 /// What a server says of its device. However much it claims to have, a bounded number of questions is asked.
 struct Findings {

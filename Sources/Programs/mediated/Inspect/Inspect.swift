@@ -2,7 +2,7 @@ import ArgumentParser
 import Linux
 import Mediation
 import VFIO
-import VFIOUser
+import VFIOUserClient
 
 /// `mediated inspect`
 struct Inspect: ParsableCommand {

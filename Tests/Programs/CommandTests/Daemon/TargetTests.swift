@@ -3,7 +3,7 @@ import Foundation
 import JSON
 import Linux
 import Testing
-import VFIOUser
+import VFIOUserClient
 
 /// The commands that take a vGPU's UUID where they take a socket.
 @Suite struct TargetTests {

@@ -1,0 +1,103 @@
+import Device
+import Linux
+import VFIO
+import VFIOUserWire
+
+/// A client's access ring, when it has one, is carried out before each message and between them.
+extension Session {
+    /// Makes a ring, from the version message on.
+    func openRing() throws(Errno) -> RingConsumer {
+        let loop = function.host.loop
+        let ring = try RingConsumer()
+        // The loop's own receive knows nothing of rings: from now on the loop watches the socket as all else.
+        loop.endReceiving()
+        socketWatch = try loop.watch("messages", stream.socket.descriptor, for: .readable) { [unowned self] _ in
+            hasArrivals = true
+        }
+        ringWatch = try loop.watch("access ring", ring.doorbell.descriptor, for: .readable) { [unowned ring] _ in
+            ring.wakeUp()
+        }
+        self.ring = ring
+        return ring
+    }
+
+    func closeRing() {
+        if let socketWatch { function.host.loop.unwatch(socketWatch) }
+        if let ringWatch { function.host.loop.unwatch(ringWatch) }
+        ring = nil
+    }
+
+    /// How many accesses of a busy ring are carried out before all else is looked after: about so many, as those that are in
+    /// the ring are carried out at a stroke.
+    private static let accessesBeforeDispatch = 64
+
+    /// Carries out what is in the ring; with nothing there, waits for anything.
+    func serve(_ ring: RingConsumer, isPolling: Bool) throws(End) {
+        let count = try carryOutRing()
+        if count == 0 {
+            let isThere = spin.wait { ring.hasEntries }
+            if !isThere { try dispatch(ring, isSleeping: !isPolling) }
+        } else {
+            ringAccesses += count
+            // Whoever makes the device wait for memory doesn't make all else wait again and again.
+            guard ringAccesses >= Self.accessesBeforeDispatch || dma.hasAsked else { return }
+            ringAccesses = 0
+            try dispatch(ring, isSleeping: false)
+        }
+    }
+
+    private func dispatch(_ ring: RingConsumer, isSleeping: Bool) throws(End) {
+        let sleeps = isSleeping && ring.prepareToSleep()
+        do throws(Errno) {
+            try function.host.loop.dispatch(milliseconds: sleeps ? -1 : 0)
+        } catch {
+            throw .stream(.system(error))
+        }
+        if sleeps { ring.wakeUp() }
+        guard hasArrivals else { return }
+        hasArrivals = false
+        do throws(MessageStream.Failure) {
+            try stream.fillAvailable()
+        } catch {
+            throw .stream(error)
+        }
+        try answerAll()
+    }
+
+    /// Carries out what is in the ring, if there is one.
+    ///
+    /// - Returns: how many accesses.
+    @discardableResult
+    func carryOutRing() throws(End) -> Int {
+        guard let ring else { return 0 }
+        do throws(RingConsumer.Violation) {
+            return try ring.drain { carryOut(&$0) }
+        } catch {
+            throw .refused(error.description)
+        }
+    }
+
+    private func carryOut(_ entry: inout RingEntry) {
+        counters.ringAccesses &+= 1
+        let start = counters.latency.begin()
+        defer { counters.latency.end(start) }
+        do {
+            guard let kind = entry.kind, let range = entry.dataRange else { throw Errno.invalidArgument }
+            let (region, offset) = (entry.region, entry.offset)
+            switch kind {
+            case .read:
+                var words = entry.words.mutableSpan
+                var bytes = words.mutableBytes
+                var data = bytes._mutatingExtracting(range)
+                try read(region: region, offset: offset, into: &data)
+            case .write:
+                try write(region: region, offset: offset, entry.words.span.bytes.extracting(range))
+            }
+            counters.ringReadsAndWrites[region] &+= 1
+            entry.status = 0
+        } catch {
+            counters.errors &+= 1
+            entry.status = Self.errno(for: error).rawValue
+        }
+    }
+}
