@@ -92,9 +92,12 @@ package.targets = [
             .target(name: "VFIO", dependencies: ["CLinux", "JSON"]),
             .target(name: "VFIOUserWire", dependencies: ["Linux", "VFIO"]),
             .target(
-                name: "VFIOUserServer", dependencies: ["Linux", "VFIO", "VFIOUserWire", "GuestMemory", "Device"]),
+                name: "VFIOUserServer",
+                dependencies: ["Linux", "VFIO", "VFIOUserWire", "PCI", "GuestMemory", "Device"]),
             .target(name: "VFIOUserClient", dependencies: ["Linux", "VFIO", "VFIOUserWire"]),
-            .target(name: "KVM", dependencies: ["CKVM", "CLinux", "Linux", "VFIO", "VFIOUserClient"]),
+            .target(
+                name: "KVM",
+                dependencies: ["CKVM", "CLinux", "Linux", "PCI", "GuestMemory", "Device", "VFIO", "VFIOUserClient"]),
         ]),
     room(
         "Sources/Tools",
@@ -224,11 +227,11 @@ package.targets = [
                 ]),
             .testTarget(
                 name: "BochsDisplayTests", dependencies: ["Device", "Display", "Linux", "SeededRandom", "BochsDisplay"]),
-            .testTarget(name: "ExerciserTests", dependencies: ["Device", "GuestMemory", "Linux", "Exerciser"]),
+            .testTarget(name: "ExerciserTests", dependencies: ["Device", "GuestMemory", "Linux", "PCI", "Exerciser"]),
             .testTarget(
                 name: "TutorialTests",
                 dependencies: [
-                    "bell", "Device", "Linux", "Programs", "TutorialDevice", "VFIO", "VFIOUserClient",
+                    "bell", "Device", "Linux", "PCI", "Programs", "TutorialDevice", "VFIO", "VFIOUserClient",
                 ]),
             .testTarget(
                 name: "SerialCardTests", dependencies: ["PCI", "SerialCard", "Device", "LingeringSocket", "Linux"]),
@@ -258,7 +261,9 @@ package.targets = [
                 ]),
             .testTarget(
                 name: "KVMTests",
-                dependencies: ["VFIO", "FakeGuest", "KVM", "VFIOUserClient", "Linux"],
+                dependencies: [
+                    "VFIO", "FakeGuest", "KVM", "VFIOUserClient", "Linux", "Device", "DeviceCatalog", "Tap",
+                ],
                 exclude: ["Guests"]),
         ]),
     room(

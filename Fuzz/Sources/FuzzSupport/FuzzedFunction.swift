@@ -3,6 +3,7 @@ import FakeDriver
 import FakeGuest
 import GuestMemory
 import Linux
+import PCI
 
 /// A device that is made once, with memory of a guest's and a listener to its interrupts, and put back into its power-on
 /// state before each input.
@@ -33,7 +34,7 @@ public final class FuzzedFunction {
             backing: .file(ram.file.descriptor.duplicate(), offset: 0))
         interrupts = ObservedInterrupts(function)
         quota = function.limits?.quota
-        host.interrupts.sink = interrupts
+        function.transport = interrupts
         try powerUp()
         powerOnState = comparableState()
         stateAsMade = state()
@@ -155,7 +156,7 @@ public final class FuzzedFunction {
 }
 
 /// Where a device's interrupts go, by the kind that the guest has enabled.
-public final class ObservedInterrupts: InterruptSink {
+public final class ObservedInterrupts: Transport {
     private unowned let function: Function
     /// Whether messages have a way to the guest.
     public var isOpen = true {
@@ -169,12 +170,12 @@ public final class ObservedInterrupts: InterruptSink {
         self.function = function
     }
 
-    public var messageKind: InterruptKind? {
-        if function.configuration.msix?.enabled == true { return .msix }
-        return function.configuration.msi?.enabled == true ? .msi : nil
+    public var messageRouting: MessageRouting {
+        if function.configuration.msix?.enabled == true { return .byVector(.msix) }
+        return .byVector(function.configuration.msi?.enabled == true ? .msi : nil)
     }
 
-    public func send(_ kind: InterruptKind, vector: Int) -> Bool {
+    public func send(_ kind: InterruptKind, vector: Int, _ message: MSIMessage?) -> Bool {
         guard isOpen else {
             heldBack += 1
             return false

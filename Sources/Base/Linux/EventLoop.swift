@@ -133,6 +133,10 @@ public final class EventLoop {
         }
     }
 
+    /// Another number of the loop's own descriptor, which can be read while something is ready: for a thread that waits for that
+    /// while others have the loop.
+    public func readiness() throws(Errno) -> Descriptor { try epoll.duplicate() }
+
     /// Receives from `socket`, running handlers meanwhile. Returns at the latest after a handler ran,
     /// so that the caller can look whether it is to stop.
     ///

@@ -6,8 +6,8 @@ import Tap
 /// The shell round a device: a complete PCI function, as a hypervisor sees it.
 ///
 /// It owns what all functions share: configuration space, the expansion ROM, the MSI-X table, and the way
-/// an access takes to the device's registers, its mapped memory or its doorbells. A hypervisor brings accesses
-/// by region and offset, and sets ``Interrupts/sink``. All on the device's thread.
+/// an access takes to the device's registers, its mapped memory or its doorbells. A ``transport`` brings accesses
+/// by region and offset. All on the device's thread.
 public final class Function: Stateful {
     public let device: any Device
     public let host: Host
@@ -23,7 +23,6 @@ public final class Function: Stateful {
     // One thread, and neither calls out while it is accessed: checks at run time would find nothing.
     /// What a guest reads and writes at region ``configurationRegion``.
     @exclusivity(unchecked) public private(set) var configuration: ConfigurationSpace
-    @exclusivity(unchecked) private var msixTable: MSIXTable?
     /// The BARs, by index.
     @exclusivity(unchecked) private var slots: [BARSlot?]
     /// Those of them that answer accesses: all in D0, none in D3hot.
@@ -31,6 +30,17 @@ public final class Function: Stateful {
     private let romImage: [UInt8]
     /// Whether the device may change: what a guest sends acts, and the device acts by itself.
     @exclusivity(unchecked) public private(set) var isRunning = true
+    /// Who brings the accesses, and takes what is for the guest; nobody unless one is set.
+    public weak var transport: (any Transport)? {
+        didSet {
+            host.interrupts.transport = transport
+            placements = Self.nowhere
+            placeRegions()
+        }
+    }
+    /// Where the transport was told last that the BARs and the ROM are.
+    private var placements = nowhere
+    private static let nowhere = [BARPlacement?](repeating: nil, count: romRegion + 1)
 
     /// The number of regions: six BARs, the ROM, configuration space, and VGA, which no function has.
     public static let regionCount = 9
@@ -53,7 +63,9 @@ public final class Function: Stateful {
         for bar in bars { slots[bar.layout.index] = BARSlot(bar, msix: configuration.msixLayout) }
         self.slots = slots
         awake = slots
-        if let layout = configuration.msixLayout { msixTable = try MSIXTable(vectors: layout.vectors) }
+        if let layout = configuration.msixLayout {
+            host.interrupts.msixTable = try MSIXTable(vectors: layout.vectors)
+        }
         romImage = image + Array(repeating: 0xff, count: romSize - image.count)
         self.device = device
         self.host = host
@@ -224,11 +236,11 @@ public final class Function: Stateful {
                 memory.copy(at: Int(position), count: part.byteCount, into: &part)
             case .msixTable(let start):
                 var part = target._mutatingExtracting(done..<end)
-                msixTable?.read(at: Int(position - start), into: &part)
+                host.interrupts.msixTable?.read(at: Int(position - start), into: &part)
             case .msixPending(let start):
                 var part = target._mutatingExtracting(done..<end)
                 let pending = host.interrupts.pending
-                msixTable?.readPending(pending.span, at: Int(position - start), into: &part)
+                host.interrupts.msixTable?.readPending(pending.span, at: Int(position - start), into: &part)
             }
             done = end
         }
@@ -251,7 +263,7 @@ public final class Function: Stateful {
             case .memory(let memory):
                 memory.replace(at: Int(position), with: source.extracting(done..<end))
             case .msixTable(let start):
-                _ = msixTable?.write(at: Int(position - start), from: source.extracting(done..<end))
+                host.interrupts.writeTable(at: Int(position - start), from: source.extracting(done..<end))
             case .msixPending: break
             }
             done = end
@@ -333,6 +345,18 @@ public final class Function: Stateful {
         // From D3hot to D0 a function resets itself. PCI Bus Power Management Interface Specification 1.2, section 5.4.1.
         if changes.contains(.powerState), configuration.powerState == .d0 { return reset() }
         if !changes.isDisjoint(with: [.command, .msi, .msix, .powerState]) { openGates() }
+        if !changes.isDisjoint(with: [.command, .bars, .powerState]) { placeRegions() }
+    }
+
+    /// Tells the transport where the guest has the BARs and the ROM now.
+    private func placeRegions() {
+        guard let transport else { return }
+        let now = (0..<6).map(configuration.placement(ofBAR:)) + [configuration.placementOfROM]
+        let moved = now.indices.filter { now[$0] != placements[$0] }
+        // What has left may be where another is now.
+        for region in moved where placements[region] != nil { transport.place(region, at: nil) }
+        placements = now
+        for region in moved { if let placement = now[region] { transport.place(region, at: placement) } }
     }
 
     /// Lets through what the registers allow now: accesses to BARs, memory accesses, messages, the pin.
@@ -344,7 +368,7 @@ public final class Function: Stateful {
         host.interrupts.gates = Interrupts.Gates(
             pinDisabled: !isAwake || configuration.command.contains(.intxDisable),
             messagesDisabled: !configuration.isBusMaster,
-            msiMask: msi?.mask ?? 0,
+            msi: msi,
             msixFunctionMasked: msix?.functionMasked ?? false,
             messageKind: msix?.enabled == true ? .msix : msi?.enabled == true ? .msi : nil)
     }
@@ -362,9 +386,9 @@ public final class Function: Stateful {
     public func reset() {
         device.reset()
         configuration.reset()
-        msixTable?.reset()
         host.interrupts.reset()
         openGates()
+        placeRegions()
     }
 
     // MARK: State
@@ -380,14 +404,15 @@ public final class Function: Stateful {
     var state: State {
         let pending = host.interrupts.pending
         return State(
-            configuration: configuration.state, msixTable: msixTable?.state, pin: host.interrupts.pinAsserted,
+            configuration: configuration.state, msixTable: host.interrupts.msixTable?.state,
+            pin: host.interrupts.pinAsserted,
             pending: pending.indices.map { pending[$0] })
     }
 
     /// - Throws: ``StateError``; the function is unchanged then.
     func restore(_ state: State) throws(StateError) {
         var configuration = configuration
-        var table = msixTable
+        var table = host.interrupts.msixTable
         do throws(ConfigurationError) {
             try configuration.restore(state.configuration)
             if let saved = state.msixTable { try table?.restore(saved) }
@@ -399,8 +424,9 @@ public final class Function: Stateful {
         }
         try host.interrupts.restore(pinAsserted: state.pin, pending: state.pending)
         self.configuration = configuration
-        msixTable = table
+        host.interrupts.msixTable = table
         openGates()
+        placeRegions()
     }
 }
 

@@ -1,3 +1,4 @@
+import PCI
 import Tap
 
 /// The kinds of interrupt that a PCI function has, with their VFIO index (`VFIO_PCI_…_IRQ_INDEX`).
@@ -12,29 +13,6 @@ public enum InterruptKind: Int, CaseIterable, Sendable {
     case request = 4
 }
 
-/// Where a hypervisor takes a function's interrupts from. All calls come on the device's thread.
-public protocol InterruptSink: AnyObject {
-    /// The kind of message that the guest has set up: ``InterruptKind/msi``, ``InterruptKind/msix``, or nil while it has neither.
-    var messageKind: InterruptKind? { get }
-
-    /// Delivers one message.
-    ///
-    /// - Returns: false when the vector has no way to the guest now; it stays pending then, and
-    ///   ``Interrupts/deliverPending()`` tries again.
-    func send(_ kind: InterruptKind, vector: Int) -> Bool
-
-    /// Tells the hypervisor, not the guest, of ``InterruptKind/error`` or ``InterruptKind/request``. Nothing
-    /// happens under one that has no use for it.
-    func notify(_ kind: InterruptKind)
-
-    /// The level of the pin has changed, as far as the guest lets it through.
-    func setINTx(_ asserted: Bool)
-}
-
-extension InterruptSink {
-    public func notify(_ kind: InterruptKind) {}
-}
-
 /// A function's interrupts: what the device asked for, what the guest lets through, what waits.
 ///
 /// A device calls ``raise(_:)`` for a message-signalled vector and ``setINTx(_:)`` for its pin. It may
@@ -47,23 +25,25 @@ public final class Interrupts {
         var pinDisabled = false
         /// The function is no bus master: a message is a write to memory.
         var messagesDisabled = false
-        /// Bit n holds MSI vector n back.
-        var msiMask: UInt32 = 0
+        /// What the guest has set up of MSI; nil without the capability.
+        var msi: MSI?
         /// MSI-X message control, bit 14.
         var msixFunctionMasked = false
         /// What the guest has switched on, of MSI and MSI-X.
         var messageKind: InterruptKind?
     }
 
-    /// The hypervisor's end; nil while none is attached. Then, and until the hypervisor has set up what the guest has switched on,
-    /// messages are pending. The pin's level is passed on.
-    public weak var sink: (any InterruptSink)? {
+    /// That of the function, see ``Function/transport``; nil while none is attached. Then, and until the transport knows the way of
+    /// what the guest has switched on, messages are pending. The pin's level is passed on.
+    public weak var transport: (any Transport)? {
         didSet {
             pinSent = false
             updatePin()
         }
     }
 
+    /// What the guest has set up of MSI-X; nil without the capability.
+    @exclusivity(unchecked) var msixTable: MSIXTable?
     /// Sees what the device asks for.
     @exclusivity(unchecked) var tap: (any Tap)?
     /// Whether the device holds its pin asserted: status register, bit 3.
@@ -76,6 +56,10 @@ public final class Interrupts {
     var gates = Gates() {
         didSet {
             guard gates != oldValue else { return }
+            // By number, whoever has switched a kind off says so.
+            if transport?.messageRouting == .byAddress, let kind = oldValue.messageKind, kind != gates.messageKind {
+                clearPending()
+            }
             updatePin()
             deliverPending()
         }
@@ -88,7 +72,10 @@ public final class Interrupts {
     /// Whether the guest has set up messages, MSI or MSI-X; by the pin alone otherwise.
     public var usesMessages: Bool { messageKind != nil }
 
-    private var messageKind: InterruptKind? { sink?.messageKind ?? gates.messageKind }
+    private var messageKind: InterruptKind? {
+        if case .byVector(let kind?)? = transport?.messageRouting { return kind }
+        return gates.messageKind
+    }
 
     /// Sends the message of `vector`, once, or leaves it pending while it is masked or the function is no bus master. Nothing
     /// happens while the guest uses neither MSI nor MSI-X.
@@ -97,7 +84,7 @@ public final class Interrupts {
     public func raise(_ vector: Int) {
         guard vector >= 0, vector < 2048, let kind = messageKind else { return }
         tap?.note(.message(vector: vector))
-        if isMasked(kind, vector) || sink?.send(kind, vector: vector) != true {
+        if isMasked(kind, vector) || !deliver(kind, vector) {
             pending[vector / 64] |= 1 << UInt64(vector % 64)
             anythingPending = true
         }
@@ -112,19 +99,19 @@ public final class Interrupts {
 
     /// Tells the hypervisor that the device has failed beyond repair. `VFIO_PCI_ERR_IRQ_INDEX`
     public func reportError() {
-        sink?.notify(.error)
+        transport?.notify(.error)
     }
 
     /// Asks the hypervisor to unplug the device. `VFIO_PCI_REQ_IRQ_INDEX`
     public func requestRemoval() {
-        sink?.notify(.request)
+        transport?.notify(.request)
     }
 
-    // MARK: For the shell and hypervisors
+    // MARK: For the shell and transports
 
     /// Tries again what is pending: after an unmask, or when a vector got its way to the guest.
     public func deliverPending() {
-        guard anythingPending, let sink, let kind = sink.messageKind else { return }
+        guard anythingPending, let kind = deliverableKind else { return }
         anythingPending = false
         for word in pending.indices where pending[word] != 0 {
             var left = pending[word]
@@ -132,7 +119,7 @@ public final class Interrupts {
                 let bit = left.trailingZeroBitCount
                 left &= left - 1
                 let vector = word * 64 + bit
-                if !isMasked(kind, vector) && sink.send(kind, vector: vector) {
+                if !isMasked(kind, vector) && deliver(kind, vector) {
                     pending[word] &= ~(1 << UInt64(bit))
                 } else {
                     anythingPending = true
@@ -141,8 +128,37 @@ public final class Interrupts {
         }
     }
 
+    /// The kind whose messages can find their way now.
+    private var deliverableKind: InterruptKind? {
+        switch transport?.messageRouting {
+        case .byVector(let kind): kind
+        case .byAddress: gates.messageKind
+        case nil: nil
+        }
+    }
+
+    private func deliver(_ kind: InterruptKind, _ vector: Int) -> Bool {
+        guard let transport else { return false }
+        switch transport.messageRouting {
+        case .byVector(let known): return known == kind && transport.send(kind, vector: vector, nil)
+        case .byAddress:
+            let message = kind == .msix ? msixTable?[vector]?.message : gates.msi?.message(for: vector)
+            guard let message else { return false }
+            return transport.send(kind, vector: vector, message)
+        }
+    }
+
+    /// Writes the MSI-X table, and sends what was pending behind a mask that is gone.
+    ///
+    /// - Parameter offset: from the table's beginning.
+    func writeTable(at offset: Int, from source: RawSpan) {
+        guard msixTable?.write(at: offset, from: source).isEmpty == false else { return }
+        deliverPending()
+    }
+
     /// Forgets what is pending and deasserts the pin, as a reset does.
     func reset() {
+        msixTable?.reset()
         clearPending()
         setINTx(false)
     }
@@ -167,16 +183,20 @@ public final class Interrupts {
 
     private func isMasked(_ kind: InterruptKind, _ vector: Int) -> Bool {
         switch kind {
-        case .msi: gates.messagesDisabled || vector < 32 && gates.msiMask & (1 << UInt32(vector)) != 0
-        case .msix: gates.messagesDisabled || gates.msixFunctionMasked
+        case .msi: gates.messagesDisabled || vector < 32 && (gates.msi?.mask ?? 0) & (1 << UInt32(vector)) != 0
+        case .msix: gates.messagesDisabled || gates.msixFunctionMasked || isMaskedInTable(vector)
         default: false
         }
+    }
+
+    private func isMaskedInTable(_ vector: Int) -> Bool {
+        transport?.messageRouting == .byAddress && msixTable?[vector]?.masked != false
     }
 
     private func updatePin() {
         let level = pinAsserted && !gates.pinDisabled
         guard level != pinSent else { return }
         pinSent = level
-        sink?.setINTx(level)
+        transport?.setINTx(level)
     }
 }

@@ -31,6 +31,14 @@ int ckvm_set_routes(int vm, const struct kvm_irq_routing_entry *entries, size_t 
     return result;
 }
 int ckvm_irqfd(int vm, const struct kvm_irqfd *irqfd) { return result_of(ioctl(vm, KVM_IRQFD, irqfd)); }
+int ckvm_set_pin(int vm, uint32_t gsi, int level) {
+    struct kvm_irq_level line = {.irq = gsi, .level = (uint32_t)level};
+    return result_of(ioctl(vm, KVM_IRQ_LINE, &line));
+}
+int ckvm_signal_message(int vm, uint64_t address, uint32_t data) {
+    struct kvm_msi message = {.address_lo = (uint32_t)address, .address_hi = (uint32_t)(address >> 32), .data = data};
+    return result_of(ioctl(vm, KVM_SIGNAL_MSI, &message));
+}
 int ckvm_ioeventfd(int vm, const struct kvm_ioeventfd *ioeventfd) {
     return result_of(ioctl(vm, KVM_IOEVENTFD, ioeventfd));
 }

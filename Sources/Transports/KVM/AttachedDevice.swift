@@ -1,104 +1,52 @@
-import Linux
-import VFIO
-import VFIOUserClient
+import PCI
 
-/// A vfio-user device in a guest's PCI slot: its configuration space, its BARs wherever the guest puts them, its interrupts.
-///
-/// What the device lends stays out of the way of exits: mapped parts of BARs become memory slots, doorbells become ioeventfds,
-/// interrupts irqfds. All else is forwarded, access by access. A server that leaves looks like a device that was pulled out:
-/// reads give ones.
-final class AttachedDevice {
-    let client: Client
-    let machine: VirtualMachine
-    /// The interrupt controllers' pin behind INTx.
-    let pin: UInt32
-    var windows: [Window?] = Array(repeating: nil, count: 6)
-    var interrupts = InterruptState()
-    let regions: [Client.Region]
-    let doorbells: [[Client.Doorbell]]
-    let capabilities: DeviceCapabilities
-    /// What the server or KVM refused while the guest was running, the first few: the machine goes on without.
-    private(set) var troubles: [String] = []
+/// What is in a slot of the bus. It looks after its own BARs: where the guest has put them, and what answers there without an exit.
+protocol AttachedDevice: AnyObject {
+    func readConfiguration(at register: UInt64, width: Int) -> UInt64
+    func writeConfiguration(at register: UInt64, width: Int, value: UInt64)
 
-    /// - Throws: `ClientError` when the server doesn't describe its device, ``KVMError`` for its interrupt.
-    init(_ client: Client, _ machine: VirtualMachine, pin: UInt32) throws {
-        self.client = client
-        self.machine = machine
-        self.pin = pin
-        let regions = try (0..<6).map { try client.region($0) }
-        // A server may know nothing of doorbells.
-        doorbells = regions.indices.map {
-            regions[$0].info.length == 0 ? [] : (try? client.doorbells(ofRegion: $0)) ?? []
-        }
-        self.regions = regions
-        capabilities = try DeviceCapabilities(client)
-        // As firmware does, for the guest's driver.
-        try client.write(UInt8(truncatingIfNeeded: pin), region: RegionIndex.configuration, offset: 0x3c)
-        try connectPin()
+    /// The BAR that is at an address now, and the offset in it; nil when none of this device's is.
+    func decode(_ address: UInt64, width: Int, in space: BARPlacement.Space) -> (bar: Int, offset: UInt64)?
+    func readBAR(_ bar: Int, at offset: UInt64, width: Int) -> UInt64
+    func writeBAR(_ bar: Int, at offset: UInt64, width: Int, value: UInt64)
+
+    /// What the device or KVM refused while the guest was running, the first few: the machine goes on without.
+    var troubles: [String] { get }
+}
+
+/// A BAR that the guest has placed and switched on, and what answers there without an exit.
+struct PlacedBAR {
+    let placement: BARPlacement
+    /// In bytes.
+    let size: UInt64
+    /// They last as long as the BAR stays where it is.
+    let memory: [VirtualMachine.MemorySlot]
+    let events: [VirtualMachine.WriteEvent]
+
+    func contains(_ address: UInt64, count: Int) -> Bool {
+        address >= placement.address && address - placement.address <= size
+            && UInt64(count) <= size - (address - placement.address)
     }
+}
 
-    // MARK: Configuration space
-
-    func readConfiguration(at register: UInt64, width: Int) -> UInt64 {
-        read(RegionIndex.configuration, at: register, width: width)
-    }
-
-    func writeConfiguration(at register: UInt64, width: Int, value: UInt64) {
-        write(RegionIndex.configuration, at: register, width: width, value: value)
-        let range = register..<register + UInt64(width)
-        let setsPower = capabilities.setsPower(range)
-        if setsPower || range.lowerBound < 6 || range.overlaps(0x10..<0x28) { moveWindows() }
-        if setsPower || capabilities.setsMessages(range) { connectMessages() }
-    }
-
-    /// Carries out what the guest has no way to hear the failure of.
-    func attempt(_ what: String, _ body: () throws -> Void) {
-        do {
-            try body()
-        } catch {
-            if troubles.count < Self.maximumTroubles { troubles.append("\(what): \(error)") }
-        }
-    }
-
-    private static let maximumTroubles = 16
-
-    // MARK: Accesses
-
-    /// The BAR that decodes an address now, and the offset in it.
-    func decode(_ address: UInt64, width: Int, in space: VirtualMachine.Space) -> (bar: Int, offset: UInt64)? {
-        for case let window? in windows where window.space == space && window.contains(address, count: width) {
-            return (window.bar, address - window.base)
+extension [PlacedBAR?] {
+    /// The one that is at an address, by its index, and the offset in it.
+    func decode(_ address: UInt64, width: Int, in space: BARPlacement.Space) -> (bar: Int, offset: UInt64)? {
+        for (index, bar) in enumerated() {
+            if let bar, bar.placement.space == space, bar.contains(address, count: width) {
+                return (index, address - bar.placement.address)
+            }
         }
         return nil
     }
+}
 
-    func readBAR(_ bar: Int, at offset: UInt64, width: Int) -> UInt64 {
-        read(bar, at: offset, width: width)
-    }
+/// The first few things that went wrong, in sentences: a guest can make any number of them happen.
+struct Troubles {
+    private static let most = 16
+    private(set) var all: [String] = []
 
-    func writeBAR(_ bar: Int, at offset: UInt64, width: Int, value: UInt64) {
-        write(bar, at: offset, width: width, value: value)
-        connectVectors(capabilities.vectors(at: offset, width: width, of: bar))
-    }
-
-    private func read(_ region: Int, at offset: UInt64, width: Int) -> UInt64 {
-        let value: UInt64? =
-            switch width {
-            case 1: (try? client.read(UInt8.self, region: region, offset: offset)).map(UInt64.init)
-            case 2: (try? client.read(UInt16.self, region: region, offset: offset)).map(UInt64.init)
-            case 4: (try? client.read(UInt32.self, region: region, offset: offset)).map(UInt64.init)
-            default: try? client.read(UInt64.self, region: region, offset: offset)
-            }
-        return value ?? .max
-    }
-
-    /// Writes are posted, as on PCI: whoever needs to know reads.
-    private func write(_ region: Int, at offset: UInt64, width: Int, value: UInt64) {
-        switch width {
-        case 1: try? client.write(UInt8(truncatingIfNeeded: value), region: region, offset: offset, isPosted: true)
-        case 2: try? client.write(UInt16(truncatingIfNeeded: value), region: region, offset: offset, isPosted: true)
-        case 4: try? client.write(UInt32(truncatingIfNeeded: value), region: region, offset: offset, isPosted: true)
-        default: try? client.write(value, region: region, offset: offset, isPosted: true)
-        }
+    mutating func note(_ what: String, _ error: any Error) {
+        if all.count < Self.most { all.append("\(what): \(error)") }
     }
 }

@@ -1,8 +1,10 @@
+import Device
 import Linux
 import Synchronization
 import VFIOUserClient
 
-/// A whole guest: memory, one processor or more, a PCI bus with vfio-user devices, a console for its output, and a way to end.
+/// A whole guest: memory, one processor or more, a PCI bus with devices, of vfio-user servers and of this process, a console for its
+/// output, and a way to end.
 ///
 /// | port | |
 /// |---|---|
@@ -65,7 +67,7 @@ public final class Machine: Sendable {
 
     // MARK: Devices
 
-    /// Puts a device into a slot of bus 0, with the guest's memory mapped for its DMA.
+    /// Puts a server's device into a slot of bus 0, with the guest's memory mapped for its DMA.
     ///
     /// - Parameters:
     ///   - client: used by this machine alone from now on.
@@ -79,7 +81,31 @@ public final class Machine: Sendable {
         try bus.withLock { bus in
             let client = box.client
             try client.map(address: 0, size: UInt64(memory.size), file: memory.descriptor)
-            let device = try AttachedDevice(client, machine, pin: Self.pins[slot & 3])
+            let device = try AttachedClient(client, machine, pin: Self.pins[slot & 3])
+            guard bus.pci.insert(device, slot: slot) else {
+                throw KVMError("a second device in slot \(slot)", .fileExists)
+            }
+        }
+    }
+
+    /// Puts a device of this process into a slot of bus 0, with a thread of its own and the guest's memory mapped for its DMA.
+    ///
+    /// - Parameters:
+    ///   - slot: one of ``slots``.
+    ///   - make: makes the function on the host that it is given.
+    /// - Throws: what `make` throws, `MapError` when the guest's memory can't be mapped, `Errno` when no thread can be had,
+    ///   ``KVMError`` when the slot is taken.
+    public func attach(slot: Int, make: sending (Host) throws -> Function) throws {
+        let memory = memory
+        guard Self.slots.contains(slot) else { throw KVMError("slot \(slot), of 32 from 0 on", .invalidArgument) }
+        let device = try AttachedFunction(virtualMachine, pin: Self.pins[slot & 3]) { host in
+            let function = try make(host)
+            try host.memory.map(
+                address: 0, size: UInt64(memory.size), access: [.read, .write],
+                backing: .file(try memory.descriptor.duplicate(), offset: 0))
+            return function
+        }
+        try bus.withLock { bus in
             guard bus.pci.insert(device, slot: slot) else {
                 throw KVMError("a second device in slot \(slot)", .fileExists)
             }
@@ -170,7 +196,7 @@ extension Machine: ExitHandler {
     public func readPort(_ port: UInt16, width: Int) -> UInt64 {
         bus.withLock { bus in
             PCIBus.ports.contains(port)
-                ? bus.pci.read(port, width: width) : bus.pci.read(UInt64(port), width: width, in: .ports)
+                ? bus.pci.read(port, width: width) : bus.pci.read(UInt64(port), width: width, in: .io)
         }
     }
 
@@ -182,7 +208,7 @@ extension Machine: ExitHandler {
                 bus.status = bus.status ?? UInt8(truncatingIfNeeded: value)
                 return true
             case PCIBus.ports: bus.pci.write(port, width: width, value: value)
-            default: bus.pci.write(UInt64(port), width: width, value: value, in: .ports)
+            default: bus.pci.write(UInt64(port), width: width, value: value, in: .io)
             }
             return false
         }

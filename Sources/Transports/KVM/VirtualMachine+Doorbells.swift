@@ -1,5 +1,6 @@
 import CKVM
 import Linux
+import PCI
 
 extension VirtualMachine {
     /// An eventfd that a guest's write signals, with no exit. KVM_IOEVENTFD. It ends when this object goes.
@@ -23,18 +24,14 @@ extension VirtualMachine {
         }
     }
 
-    /// Where a guest writes.
-    public enum Space: Sendable {
-        case memory, ports
-    }
-
     /// Has writes of `width` bytes to an address signal an eventfd.
     ///
     /// - Parameters:
     ///   - width: 1, 2, 4 or 8 bytes; 0 for writes of any width in memory, without a match.
     ///   - match: only this value counts, if given.
     public func event(
-        onWriteAt address: UInt64, width: UInt32, match: UInt64? = nil, in space: Space = .memory, _ eventFD: EventFD
+        onWriteAt address: UInt64, width: UInt32, match: UInt64? = nil, in space: BARPlacement.Space = .memory,
+        _ eventFD: EventFD
     ) throws(KVMError) -> WriteEvent {
         var setting = kvm_ioeventfd()
         setting.addr = address
@@ -44,7 +41,7 @@ extension VirtualMachine {
             setting.datamatch = match
             setting.flags |= 1 << UInt32(kvm_ioeventfd_flag_nr_datamatch)
         }
-        if space == .ports { setting.flags |= 1 << UInt32(kvm_ioeventfd_flag_nr_pio) }
+        if space == .io { setting.flags |= 1 << UInt32(kvm_ioeventfd_flag_nr_pio) }
         return try WriteEvent(self, setting, eventFD)
     }
 }

@@ -1,5 +1,7 @@
 import CKVM
 import Linux
+import PCI
+import Synchronization
 
 extension VirtualMachine {
     /// What stands behind each GSI: the pins of the interrupt controllers, as on a PC, and messages.
@@ -88,6 +90,46 @@ extension VirtualMachine {
         } catch {
             removeMessage(gsi)
             throw error
+        }
+    }
+
+    /// Sends a message, as a write of its data to its address would. KVM_SIGNAL_MSI
+    public func send(_ message: MSIMessage) throws(KVMError) {
+        try call("KVM_SIGNAL_MSI", ckvm_signal_message(descriptor.raw, message.address, message.data))
+    }
+
+    /// One of those who share a level-triggered pin of the interrupt controllers: it is asserted while one of them asserts it.
+    public final class Pin: Sendable {
+        private let machine: VirtualMachine
+        private let gsi: UInt32
+        private let isAsserted = Mutex(false)
+
+        fileprivate init(_ machine: VirtualMachine, gsi: UInt32) {
+            self.machine = machine
+            self.gsi = gsi
+        }
+
+        /// KVM_IRQ_LINE
+        public func set(_ asserted: Bool) throws(KVMError) {
+            try isAsserted.withLock { before throws(KVMError) in
+                guard asserted != before else { return }
+                before = asserted
+                try machine.assert(gsi, by: asserted ? 1 : -1)
+            }
+        }
+
+        deinit { try? set(false) }
+    }
+
+    /// - Parameter gsi: as for ``interrupt(pin:by:resample:)``.
+    public func pin(_ gsi: UInt32) -> Pin { Pin(self, gsi: gsi) }
+
+    private func assert(_ gsi: UInt32, by change: Int) throws(KVMError) {
+        try asserted.withLock { asserted throws(KVMError) in
+            let before = asserted[gsi] ?? 0
+            asserted[gsi] = before + change
+            guard (before == 0) != (before + change == 0) else { return }
+            try call("KVM_IRQ_LINE", ckvm_set_pin(descriptor.raw, gsi, change > 0 ? 1 : 0))
         }
     }
 

@@ -20,6 +20,8 @@ public final class VirtualMachine: Sendable {
     let sharedSize: Int
     let slots: Mutex<Slots>
     let routes = Mutex(Routes())
+    /// How many assert each pin now.
+    let asserted = Mutex<[UInt32: Int]>([:])
 
     /// A machine with KVM's own interrupt controllers: two PICs, an IOAPIC, local APICs.
     public init() throws(KVMError) {

@@ -1,5 +1,6 @@
 import Device
 import Linux
+import PCI
 import VFIO
 
 /// Where a client wants its interrupts: what VFIO_USER_DEVICE_SET_IRQS has set up.
@@ -7,7 +8,7 @@ import VFIO
 /// The rules are those of the kernel's vfio-pci driver (`vfio_pci_intrs.c`): one of INTx, MSI and MSI-X at a
 /// time, INTx masks itself when it is sent, and ranges lie inside what GET_IRQ_INFO tells. Unlike there, messages can
 /// be masked as well.
-final class InterruptTable: InterruptSink {
+final class InterruptTable: Transport {
     /// The eventfds of one interrupt.
     private struct Vector {
         var trigger: EventFD?
@@ -146,7 +147,7 @@ final class InterruptTable: InterruptSink {
         if index == .intx {
             dropControl(&maskControl)
             dropControl(&unmaskControl)
-        } else if index == .msi || index == .msix, interrupts.sink === self {
+        } else if index == .msi || index == .msix, interrupts.transport === self {
             // The guest has switched them off. When the client leaves, they wait for the next one.
             interrupts.clearPending()
         }
@@ -201,13 +202,13 @@ final class InterruptTable: InterruptSink {
         control = nil
     }
 
-    // MARK: InterruptSink
+    // MARK: Transport
 
-    var messageKind: InterruptKind? {
-        lines[Int(IRQIndex.msix.rawValue)].isOn ? .msix : lines[Int(IRQIndex.msi.rawValue)].isOn ? .msi : nil
+    var messageRouting: MessageRouting {
+        .byVector(lines[Int(IRQIndex.msix.rawValue)].isOn ? .msix : lines[Int(IRQIndex.msi.rawValue)].isOn ? .msi : nil)
     }
 
-    func send(_ kind: InterruptKind, vector: Int) -> Bool {
+    func send(_ kind: InterruptKind, vector: Int, _ message: MSIMessage?) -> Bool {
         let line = lines[kind.rawValue]
         guard vector < line.vectors.count, !line.vectors[vector].masked, let trigger = line.vectors[vector].trigger
         else { return false }

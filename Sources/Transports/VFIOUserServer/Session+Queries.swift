@@ -58,7 +58,7 @@ extension Session {
                 descriptorIndex: UInt32(descriptors.count), kind: shadow == nil ? .ioeventfd : .shadowIOEventFD,
                 flags: (doorbell.match == nil ? 0 : Entry.datamatchFlag) | (region.isPorts ? Entry.portsFlag : 0),
                 datamatch: doorbell.match ?? 0)
-            descriptors.append(try doorbells.descriptor(of: doorbell, bar: index))
+            descriptors.append(try doorbells.eventFD(of: doorbell, bar: index).descriptor.raw)
             if let shadow {
                 let position = shadowIndex ?? UInt32(descriptors.count)
                 if shadowIndex == nil { descriptors.append(shadow.descriptor.raw) }

@@ -77,14 +77,14 @@ final class Session {
         dma = try MessageDMA(
             stream, patience: configuration.patience, closedIn: function.host.loop.clientLane)
         migration = Migration(function)
-        function.host.interrupts.sink = interrupts
+        function.transport = interrupts
     }
 
     /// Drops all that was the client's: its maps, eventfds and connection. The device keeps its state.
     func close() {
         function.host.loop.endReceiving()
         closeRing()
-        function.host.interrupts.sink = nil
+        function.transport = nil
         interrupts.reset()
         doorbells.reset()
         ioregions.reset()

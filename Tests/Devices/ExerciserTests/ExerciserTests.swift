@@ -1,16 +1,17 @@
 import Device
 import GuestMemory
 import Linux
+import PCI
 import Testing
 
 @testable import Exerciser
 
 /// A guest that has the device, 64 KiB of memory at 0x10000, and 4 KiB that the device may only read at 0x30000.
-private final class Guest: InterruptSink {
+private final class Guest: Transport {
     let host: Host
     let device: Exerciser
     let memory: MemoryFile
-    var messageKind: InterruptKind? = .msix
+    let messageRouting = MessageRouting.byVector(.msix)
     var sent: [Int] = []
     var pin = false
 
@@ -24,10 +25,10 @@ private final class Guest: InterruptSink {
         try host.memory.map(
             address: 0x30000, size: 0x1000, access: .read,
             backing: .file(try memory.descriptor.duplicate(), offset: 0))
-        host.interrupts.sink = self
+        host.interrupts.transport = self
     }
 
-    func send(_ kind: InterruptKind, vector: Int) -> Bool {
+    func send(_ kind: InterruptKind, vector: Int, _ message: MSIMessage?) -> Bool {
         sent.append(vector)
         return true
     }

@@ -15,15 +15,15 @@ enum Port: UInt64 {
 }
 
 /// A card in a slot: ports to read and write, and the level of its pin.
-final class Bench: InterruptSink {
+final class Bench: Transport {
     let loop: EventLoop
     let host: Host
     let card: SerialCard
     /// Every change of the pin since the card was plugged in.
     private(set) var levels: [Bool] = []
 
-    let messageKind: InterruptKind? = nil
-    func send(_ kind: InterruptKind, vector: Int) -> Bool { false }
+    let messageRouting = MessageRouting.byVector(nil)
+    func send(_ kind: InterruptKind, vector: Int, _ message: MSIMessage?) -> Bool { false }
     func setINTx(_ asserted: Bool) { levels.append(asserted) }
 
     var pin: Bool { levels.last ?? false }
@@ -32,7 +32,7 @@ final class Bench: InterruptSink {
         loop = try EventLoop()
         host = Host(loop: loop)
         card = try SerialCard(options: try DeviceOptions(["line=\(line)"], for: SerialCard.type), host: host)
-        host.interrupts.sink = self
+        host.interrupts.transport = self
     }
 
     func get(_ port: Port) -> UInt8 {

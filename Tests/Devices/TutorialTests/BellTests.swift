@@ -1,12 +1,13 @@
 import Device
 import Linux
+import PCI
 import Testing
 import TutorialDevice
 
-private final class Pin: InterruptSink {
+private final class Pin: Transport {
     var level = false
-    let messageKind: InterruptKind? = nil
-    func send(_ kind: InterruptKind, vector: Int) -> Bool { false }
+    let messageRouting = MessageRouting.byVector(nil)
+    func send(_ kind: InterruptKind, vector: Int, _ message: MSIMessage?) -> Bool { false }
     func setINTx(_ asserted: Bool) { level = asserted }
 }
 
@@ -16,7 +17,7 @@ private final class Pin: InterruptSink {
 
     init() throws {
         let host = Host(loop: try EventLoop())
-        host.interrupts.sink = pin
+        host.interrupts.transport = pin
         bell = Bell(options: try DeviceOptions(for: Bell.type), host: host)
     }
 

@@ -24,14 +24,18 @@ protocol Driver {
 /// The driver as a vfio-user client, with no hypervisor: mapped memory is mapped, doorbells are eventfds.
 final class ClientDriver: Driver {
     let memory: MemoryFile
+    private let device: ServedDevice
     private let client: Client
     private let buffer: Mapping
     private let doorbells: [Client.Doorbell]
     private let message = try? EventFD()
 
-    init(_ device: ServedDevice) throws {
+    init(hasRing: Bool) throws {
+        device = try ServedDevice("exerciser")
         memory = try MemoryFile(name: "driver", size: Guests.memorySize)
-        client = try Client(path: device.path)
+        var configuration = Client.Configuration()
+        if !hasRing { configuration.capabilities.accessRing = nil }
+        client = try Client(path: device.path, configuration: configuration)
         try client.setBusMaster(true)
         try client.map(address: 0, size: UInt64(memory.size), file: memory.descriptor)
         buffer = try client.region(2).map(at: 4096, size: 64 << 10)
@@ -87,6 +91,7 @@ final class ClientDriver: Driver {
 /// The driver as a program in a KVM guest, which does one access after the other.
 final class GuestDriver: Driver {
     let memory: MemoryFile
+    private let device: ServedDevice?
     private let machine: Machine
     private let thread: Thread
     private let done: EventFD
@@ -103,12 +108,12 @@ final class GuestDriver: Driver {
     /// Where Guests/guest.inc puts the BARs, as segments.
     private static let segments: [Int: UInt16] = [0: 0xd000, 2: 0xe000, 4: 0xd100]
 
-    init(_ device: ServedDevice) throws {
+    init(_ way: Way) throws {
         let (done, message) = (try EventFD(), try EventFD())
         let machine = try Machine(memorySize: Guests.memorySize) { byte in
             _ = byte == UInt8(ascii: "i") ? message.signal() : done.signal()
         }
-        try machine.attach(Client(path: device.path), slot: 1)
+        device = try machine.attachExerciser(way)
         try machine.load(Guests.image("agent"))
         memory = machine.memory
         thread = try Thread(name: "machine") { _ = try? machine.run() }

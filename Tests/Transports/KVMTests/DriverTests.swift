@@ -2,30 +2,35 @@ import FakeGuest
 import KVM
 import Testing
 
-/// The same device, the same driver's work: by a bare client, and in a KVM guest with all that KVM accelerates.
+/// The same device, the same driver's work: by a bare client, by its access ring, and in a KVM guest with all that KVM accelerates,
+/// where the device is a server's or in the monitor's own process.
 @Suite(.serialized) struct DriverTests {
     enum Place: CaseIterable {
-        case client, guest
+        case client, ring, guestBySocket, guestInProcess
 
-        static var available: [Place] { VirtualMachine.isAvailable ? allCases : [.client] }
+        static var available: [Place] { VirtualMachine.isAvailable ? allCases : [.client, .ring] }
 
-        func driver(_ device: ServedDevice) throws -> any Driver {
+        func driver() throws -> any Driver {
             switch self {
-            case .client: try ClientDriver(device)
-            case .guest: try GuestDriver(device)
+            case .client: try ClientDriver(hasRing: false)
+            case .ring: try ClientDriver(hasRing: true)
+            case .guestBySocket: try GuestDriver(.socket)
+            case .guestInProcess: try GuestDriver(.process)
             }
         }
     }
 
-    @Test(.enabled(if: VirtualMachine.isAvailable, "There is no usable /dev/kvm: only the bare client is tested."))
-    func theGuestIsAmongThePlaces() {
-        #expect(Place.available == [.client, .guest])
+    @Test(
+        .enabled(
+            if: VirtualMachine.isAvailable,
+            "There is no usable /dev/kvm: no guest is tested."))
+    func theGuestsAreAmongThePlaces() {
+        #expect(Place.available == [.client, .ring, .guestBySocket, .guestInProcess])
     }
 
     @Test(arguments: Place.available)
     func registersKeepTheirRules(place: Place) throws {
-        let device = try ServedDevice("exerciser")
-        let driver = try place.driver(device)
+        let driver = try place.driver()
         #expect(try driver.read(bar: 0, at: 0, width: 4) == 0x0001_11e9)
         try driver.write(0x1122_3344, bar: 0, at: 4, width: 4)
         try driver.write(0xff, bar: 0, at: 5, width: 1)
@@ -40,8 +45,7 @@ import Testing
 
     @Test(arguments: Place.available)
     func theDeviceSeesWhatIsWrittenToMappedMemory(place: Place) throws {
-        let device = try ServedDevice("exerciser")
-        let driver = try place.driver(device)
+        let driver = try place.driver()
         let before = try driver.read(bar: 2, at: 4, width: 4)
         try driver.write(0x8765_4321, bar: 2, at: 4096, width: 4)
         #expect(try driver.read(bar: 2, at: 4098, width: 2) == 0x8765)
@@ -50,8 +54,7 @@ import Testing
 
     @Test(arguments: Place.available)
     func aDoorbellRings(place: Place) throws {
-        let device = try ServedDevice("exerciser")
-        let driver = try place.driver(device)
+        let driver = try place.driver()
         try driver.write(1, bar: 0, at: 0x80, width: 4)
         // By eventfd, it keeps no order with the reads of the counter.
         var rings: UInt32 = 0
@@ -61,8 +64,7 @@ import Testing
 
     @Test(arguments: Place.available)
     func theDeviceReachesMemory(place: Place) throws {
-        let device = try ServedDevice("exerciser")
-        let driver = try place.driver(device)
+        let driver = try place.driver()
         try driver.write(0x9000, bar: 0, at: 0x28, width: 4)
         try driver.write(100, bar: 0, at: 0x30, width: 4)
         try driver.write(0x5a, bar: 0, at: 0x34, width: 1)
@@ -78,8 +80,7 @@ import Testing
 
     @Test(arguments: Place.available)
     func messagesArrive(place: Place) throws {
-        let device = try ServedDevice("exerciser")
-        let driver = try place.driver(device)
+        let driver = try place.driver()
         for (offset, value) in [(48, 0xfee0_0000), (52, 0), (56, 0x40), (60, 0)] as [(UInt64, UInt32)] {
             try driver.write(value, bar: 4, at: offset, width: 4)
         }
@@ -94,10 +95,9 @@ import Testing
         }
     }
 
-    @Test(.enabled(if: VirtualMachine.isAvailable, "There is no usable /dev/kvm."))
-    func aMaskedVectorWaitsForItsUnmask() throws {
-        let device = try ServedDevice("exerciser")
-        let driver = try GuestDriver(device)
+    @Test(.enabled(if: VirtualMachine.isAvailable, "There is no usable /dev/kvm."), arguments: Way.allCases)
+    func aMaskedVectorWaitsForItsUnmask(way: Way) throws {
+        let driver = try GuestDriver(way)
         let (entry, pending) = (UInt64(48), UInt64(0x800))
         for (offset, value) in [(0, 0xfee0_0000), (4, 0), (8, 0x40), (12, 1)] as [(UInt64, UInt32)] {
             try driver.write(value, bar: 4, at: entry + offset, width: 4)

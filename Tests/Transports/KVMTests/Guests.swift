@@ -1,3 +1,5 @@
+import Device
+import DeviceCatalog
 import FakeGuest
 import Foundation
 import KVM
@@ -40,17 +42,42 @@ enum Guests {
     /// Longer than any of them takes, in milliseconds.
     static let patience: Int32 = 20_000
 
-    /// Runs a program in a machine with an exerciser in slot 1.
+    /// Runs a program in a machine with an exerciser in slot 1, by the way that is given.
     ///
     /// - Returns: the machine after its end, and the status that the program gave.
-    static func run(
-        _ name: String, isLogged: Bool = false, device: ServedDevice? = nil,
-        output: sending @escaping (UInt8) -> Void = { _ in }
-    ) throws -> (Machine, UInt8?) {
-        let machine = try Machine(memorySize: memorySize, isLogged: isLogged, output: output)
-        if let device { try machine.attach(Client(path: device.path), slot: 1) }
+    static func run(_ name: String, _ way: Way) throws -> (Machine, UInt8?) {
+        let machine = try Machine(memorySize: memorySize)
+        let served = try machine.attachExerciser(way)
+        defer { withExtendedLifetime(served) {} }
         try machine.load(image(name))
         return (machine, try machine.run(milliseconds: patience))
+    }
+}
+
+/// How a device gets into a machine.
+enum Way: CaseIterable {
+    /// By a socket, from a server.
+    case socket
+    /// With no server, in the machine's own process.
+    case process
+}
+
+extension Machine {
+    /// Puts an exerciser into slot 1.
+    ///
+    /// - Returns: what serves it, as long as it is needed.
+    func attachExerciser(_ way: Way) throws -> ServedDevice? {
+        switch way {
+        case .socket:
+            let device = try ServedDevice("exerciser")
+            try attach(Client(path: device.path), slot: 1)
+            return device
+        case .process:
+            try attach(slot: 1) { host in
+                try Function(DeviceCatalog.make("exerciser", options: [], host: host), host: host)
+            }
+            return nil
+        }
     }
 }
 

@@ -1,18 +1,42 @@
+import Device
+import DeviceCatalog
 import FakeGuest
 import KVM
 import Linux
 import Synchronization
+import Tap
 import Testing
 import VFIOUserClient
+
+/// Counts how often a function's doorbells were rung.
+private final class RingCounter: Tap, Sendable {
+    let rings = Mutex<UInt64>(0)
+    /// Signalled when as many have come as were expected.
+    let all: EventFD
+    private let expected: UInt64
+
+    init(expected: UInt64) throws {
+        self.expected = expected
+        all = try EventFD()
+    }
+
+    func note(_ passage: Passage, _ bytes: RawSpan) {
+        guard case .doorbell(_, _, let times) = passage else { return }
+        let sum = rings.withLock { rings in
+            rings += times
+            return rings
+        }
+        if sum == expected { all.signal() }
+    }
+}
 
 /// Devices in real KVM guests: small programs in real mode. Without KVM these tests are skipped.
 @Suite(.enabled(if: VirtualMachine.isAvailable, "There is no usable /dev/kvm."), .serialized)
 struct KVMTests {
     private static let results = 0x8000
 
-    @Test func registersOfEveryWidthAndSpaceAreReached() throws {
-        let device = try ServedDevice("exerciser")
-        let (machine, status) = try Guests.run("registers", device: device)
+    @Test(arguments: Way.allCases) func registersOfEveryWidthAndSpaceAreReached(way: Way) throws {
+        let (machine, status) = try Guests.run("registers", way)
         #expect(status == 1)
         #expect(machine.number(UInt32.self, at: Self.results) == 0x0001_11e9)
         #expect(machine.number(UInt32.self, at: Self.results + 4) == 0x1122_ff44)
@@ -23,9 +47,8 @@ struct KVMTests {
         #expect(machine.counters.memoryWrites == 2)
     }
 
-    @Test func aGuestFindsAndSizesTheDevice() throws {
-        let device = try ServedDevice("exerciser")
-        let (machine, status) = try Guests.run("configuration", device: device)
+    @Test(arguments: Way.allCases) func aGuestFindsAndSizesTheDevice(way: Way) throws {
+        let (machine, status) = try Guests.run("configuration", way)
         #expect(status == 2)
         for slot in 0..<32 {
             #expect(machine.number(UInt32.self, at: Self.results + 4 * slot) == (slot == 1 ? 0x11e9_1234 : .max))
@@ -35,20 +58,12 @@ struct KVMTests {
         #expect(machine.number(UInt8.self, at: Self.results + 133) == 10)
     }
 
-    @Test func mappedMemoryCostsNoExit() throws {
-        let device = try ServedDevice("exerciser")
-        let (machine, status) = try Guests.run("buffer", device: device)
+    @Test(arguments: Way.allCases) func mappedMemoryCostsNoExit(way: Way) throws {
+        let (machine, status) = try Guests.run("buffer", way)
         #expect(status == 3)
         let sum = stride(from: UInt16(4096), to: 8192, by: 2).reduce(0, &+)
         #expect(machine.number(UInt16.self, at: Self.results) == sum)
         #expect(machine.counters.memory == 0)
-        // The device sees what the guest wrote.
-        let memory = device.onThread { function, _ in function.region(2)?.memory }
-        var bytes = [UInt8](repeating: 0, count: 4)
-        var span = bytes.mutableSpan
-        var raw = span.mutableBytes
-        memory?.copy(at: 4096, count: 4, into: &raw)
-        #expect(bytes == [0x00, 0x10, 0x02, 0x10])
     }
 
     @Test func aDoorbellCostsNoExitAndNoRingIsLost() throws {
@@ -66,9 +81,23 @@ struct KVMTests {
         #expect(rings == 1000)
     }
 
-    @Test func sharedRegistersAreReadWithNoExit() throws {
-        let device = try ServedDevice("exerciser")
-        let (machine, status) = try Guests.run("shared", device: device)
+    @Test func ringsOfADeviceInProcessCostNoExitEither() throws {
+        let machine = try Machine(memorySize: Guests.memorySize)
+        let counter = try RingCounter(expected: 1000)
+        try machine.attach(slot: 1) { host in
+            host.tap = counter
+            return try Function(DeviceCatalog.make("exerciser", options: [], host: host), host: host)
+        }
+        try machine.load(Guests.image("doorbell"))
+        #expect(try machine.run(milliseconds: Guests.patience) == 4)
+        #expect(machine.counters.memory == 0)
+        // The last rings may still be on their way.
+        #expect(counter.all.wait(milliseconds: Guests.patience) > 0)
+        #expect(counter.rings.withLock { $0 } == 1000)
+    }
+
+    @Test(arguments: Way.allCases) func sharedRegistersAreReadWithNoExit(way: Way) throws {
+        let (machine, status) = try Guests.run("shared", way)
         #expect(status == 11)
         #expect(machine.number(UInt32.self, at: Self.results) == 0)
         #expect(machine.number(UInt32.self, at: Self.results + 4) == 1)
@@ -78,24 +107,20 @@ struct KVMTests {
         #expect(machine.counters.memoryWrites == 1)
     }
 
-    @Test func everyLevelTriggeredInterruptIsTakenAndEnded() throws {
-        let device = try ServedDevice("exerciser")
-        let (machine, status) = try Guests.run("interrupts", device: device)
+    @Test(arguments: Way.allCases) func everyLevelTriggeredInterruptIsTakenAndEnded(way: Way) throws {
+        let (machine, status) = try Guests.run("interrupts", way)
         #expect(status == 5)
         #expect(machine.number(UInt16.self, at: Self.results) == 100)
     }
 
-    @Test func messagesOfMSIXArrive() throws {
-        let device = try ServedDevice("exerciser")
-        let (machine, status) = try Guests.run("msix", device: device)
+    @Test(arguments: Way.allCases) func messagesOfMSIXArrive(way: Way) throws {
+        let (machine, status) = try Guests.run("msix", way)
         #expect(status == 6)
         #expect(machine.number(UInt16.self, at: Self.results) == 10)
-        #expect(device.onThread { _, server in server.statistics.interrupts } == 10)
     }
 
-    @Test func messagesOfMSIArrive() throws {
-        let device = try ServedDevice("exerciser")
-        let (machine, status) = try Guests.run("msi", device: device)
+    @Test(arguments: Way.allCases) func messagesOfMSIArrive(way: Way) throws {
+        let (machine, status) = try Guests.run("msi", way)
         #expect(status == 6)
         #expect(machine.number(UInt16.self, at: Self.results) == 10)
     }
@@ -105,8 +130,8 @@ struct KVMTests {
         let events = try (0..<5).map { _ in try EventFD() }
         let parts = machine.virtualMachine
         let held = [
-            try parts.event(onWriteAt: 0x500, width: 1, in: .ports, events[0]),
-            try parts.event(onWriteAt: 0x600, width: 2, match: 0x1234, in: .ports, events[1]),
+            try parts.event(onWriteAt: 0x500, width: 1, in: .io, events[0]),
+            try parts.event(onWriteAt: 0x600, width: 2, match: 0x1234, in: .io, events[1]),
             try parts.event(onWriteAt: 0xd0010, width: 4, match: 7, events[2]),
             try parts.event(onWriteAt: 0xd0010, width: 4, match: 8, events[3]),
             try parts.event(onWriteAt: 0xd0020, width: 0, events[4]),
@@ -141,9 +166,8 @@ struct KVMTests {
         withExtendedLifetime((first, whole)) {}
     }
 
-    @Test func theDeviceReachesTheGuestsMemory() throws {
-        let device = try ServedDevice("exerciser")
-        let (machine, status) = try Guests.run("dma", device: device)
+    @Test(arguments: Way.allCases) func theDeviceReachesTheGuestsMemory(way: Way) throws {
+        let (machine, status) = try Guests.run("dma", way)
         #expect(status == 7)
         #expect(machine.number(UInt32.self, at: Self.results) == 0)
         #expect(machine.number(UInt16.self, at: Self.results + 4) == 0xa5a5)
@@ -163,16 +187,17 @@ struct KVMTests {
 
     @Test func aServerThatLeavesLooksLikeADeviceThatWasPulledOut() throws {
         let device = try ServedDevice("exerciser")
-        let (machine, status) = try Guests.run("unplugged", device: device) { byte in
+        let machine = try Machine(memorySize: Guests.memorySize) { byte in
             if byte == UInt8(ascii: "!") { device.stop() }
         }
-        #expect(status == 9)
+        try machine.attach(Client(path: device.path), slot: 1)
+        try machine.load(Guests.image("unplugged"))
+        #expect(try machine.run(milliseconds: Guests.patience) == 9)
         #expect(machine.number(UInt32.self, at: Self.results) == 0x0001_11e9)
     }
 
-    @Test func aBARAnswersWhereTheGuestPutsItAndNowhereElse() throws {
-        let device = try ServedDevice("exerciser")
-        let (machine, status) = try Guests.run("moved", device: device)
+    @Test(arguments: Way.allCases) func aBARAnswersWhereTheGuestPutsItAndNowhereElse(way: Way) throws {
+        let (machine, status) = try Guests.run("moved", way)
         #expect(status == 10)
         #expect(machine.number(UInt32.self, at: Self.results) == .max)
         #expect(machine.number(UInt32.self, at: Self.results + 4) == 0x0001_11e9)
@@ -193,5 +218,7 @@ struct KVMTests {
         #expect(throws: KVMError.self) { try machine.load([UInt8](repeating: 0, count: 64 << 10)) }
         let device = try ServedDevice("exerciser")
         #expect(throws: KVMError.self) { try machine.attach(Client(path: device.path), slot: 32) }
+        #expect(try machine.attachExerciser(.process) == nil)
+        #expect(throws: KVMError("a second device in slot 1", .fileExists)) { try machine.attachExerciser(.process) }
     }
 }

@@ -28,6 +28,10 @@ int ckvm_get_dirty_log(int vm, uint32_t slot, void *bitmap);
 int ckvm_set_routes(int vm, const struct kvm_irq_routing_entry *entries, size_t count);
 /// KVM_IRQFD
 int ckvm_irqfd(int vm, const struct kvm_irqfd *irqfd);
+/// KVM_IRQ_LINE: the level of a pin of the interrupt controllers.
+int ckvm_set_pin(int vm, uint32_t gsi, int level);
+/// KVM_SIGNAL_MSI: 0 when the guest has blocked it, more when it was delivered.
+int ckvm_signal_message(int vm, uint64_t address, uint32_t data);
 /// KVM_IOEVENTFD
 int ckvm_ioeventfd(int vm, const struct kvm_ioeventfd *ioeventfd);
 

@@ -1,8 +1,7 @@
-import Device
 import Linux
 
-/// The eventfds behind which a client has put a device's doorbells.
-final class DoorbellTable {
+/// The eventfds behind which a client or a hypervisor has put a function's doorbells. All on the device's thread.
+public final class DoorbellTable {
     private struct Key: Hashable {
         let bar: Int
         let doorbell: Doorbell
@@ -18,31 +17,31 @@ final class DoorbellTable {
     /// Those that were rung while the function stood still.
     private var waiting: Set<Key> = []
     /// How many rings came this way. The device hears of those that came together once.
-    private(set) var rung: UInt64 = 0
+    public private(set) var rung: UInt64 = 0
 
-    init(_ function: Function) {
+    public init(_ function: Function) {
         self.function = function
     }
 
     /// The eventfd that rings a doorbell; the same one each time it is asked for.
-    func descriptor(of doorbell: Doorbell, bar: Int) throws(Errno) -> Int32 {
+    public func eventFD(of doorbell: Doorbell, bar: Int) throws(Errno) -> EventFD {
         let key = Key(bar: bar, doorbell: doorbell)
-        if let bell = bells[key] { return bell.eventFD.descriptor.raw }
+        if let bell = bells[key] { return bell.eventFD }
         let eventFD = try EventFD()
         let token = try function.host.loop.watch("doorbell", eventFD.descriptor, for: .readable) { [unowned self] _ in
             ringIfSignalled(eventFD, key)
         }
         bells[key] = Bell(eventFD: eventFD, token: token)
-        return eventFD.descriptor.raw
+        return eventFD
     }
 
     /// Rings every doorbell that has been signalled: before the device stops, so that its state has them all.
-    func ringAll() {
+    public func ringAll() {
         for (key, bell) in bells { ringIfSignalled(bell.eventFD, key) }
     }
 
     /// The function goes on: what was rung while it stood still is there yet.
-    func goOn() {
+    public func goOn() {
         for key in waiting { if let bell = bells[key] { try? function.host.loop.change(bell.token, to: .readable) } }
         waiting.removeAll()
     }
@@ -62,7 +61,7 @@ final class DoorbellTable {
     }
 
     /// Closes every eventfd.
-    func reset() {
+    public func reset() {
         for bell in bells.values { function.host.loop.unwatch(bell.token) }
         bells.removeAll()
         waiting.removeAll()

@@ -2,7 +2,7 @@ import Linux
 import VFIO
 import VFIOUserClient
 
-extension AttachedDevice {
+extension AttachedClient {
     /// What is connected now: the pin, or messages.
     struct InterruptState {
         var pin: VirtualMachine.InterruptEvent?

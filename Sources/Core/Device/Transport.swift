@@ -1,0 +1,47 @@
+import PCI
+
+/// What a function asks of whatever brings its accesses: a server of vfio-user, a virtual machine monitor, a device model of a
+/// hypervisor, a test. All calls come on the device's thread.
+///
+/// The other way round, a transport brings accesses by ``Function/read(region:offset:into:)`` and
+/// ``Function/write(region:offset:from:)``, doorbells by ``DoorbellTable``, and puts the guest's memory into ``Host/memory``.
+public protocol Transport: AnyObject {
+    /// Who says where a message goes, and which are masked.
+    var messageRouting: MessageRouting { get }
+
+    /// Delivers one message.
+    ///
+    /// - Parameter message: what the guest has set up for the vector; nil with ``MessageRouting/byVector(_:)``.
+    /// - Returns: false when the vector has no way to the guest now; it stays pending then, and
+    ///   ``Interrupts/deliverPending()`` tries again.
+    func send(_ kind: InterruptKind, vector: Int, _ message: MSIMessage?) -> Bool
+
+    /// The level of the pin has changed, as far as the guest lets it through.
+    func setINTx(_ asserted: Bool)
+
+    /// Tells the hypervisor, not the guest, of ``InterruptKind/error`` or ``InterruptKind/request``. Nothing
+    /// happens under one that has no use for it.
+    func notify(_ kind: InterruptKind)
+
+    /// The guest has moved a BAR or the expansion ROM. What is there now has its accesses answered, and its
+    /// ``Function/Region/mapped`` parts mapped. Nothing happens under one whose client looks after addresses.
+    ///
+    /// - Parameters:
+    ///   - region: 0 to 5, or ``Function/romRegion``.
+    ///   - placement: nil when it is nowhere now. Whatever leaves is told of before what comes to its place.
+    func place(_ region: Int, at placement: BARPlacement?)
+}
+
+/// How a transport finds the way of a message.
+public enum MessageRouting: Equatable, Sendable {
+    /// By number: whoever is behind the transport has said, for the vectors of one kind, where each goes and which are masked. That
+    /// counts, whatever the function's own registers say; nil while nothing was said.
+    case byVector(InterruptKind?)
+    /// By address and data: those in the function's MSI capability and MSI-X table, with their masks.
+    case byAddress
+}
+
+extension Transport {
+    public func notify(_ kind: InterruptKind) {}
+    public func place(_ region: Int, at placement: BARPlacement?) {}
+}
