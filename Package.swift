@@ -60,6 +60,7 @@ package.targets = [
             .target(name: "Tap"),
             .target(name: "GuestMemory", dependencies: ["Linux", "Tap"]),
             .target(name: "PCI"),
+            .target(name: "PCIInspection", dependencies: ["JSON", "PCI"]),
             .target(name: "Device", dependencies: ["Linux", "GuestMemory", "PCI", "JSON", "Tap"]),
             .target(name: "Virtio", dependencies: ["Linux", "GuestMemory", "PCI", "Device", "JSON"]),
             .target(name: "Display", dependencies: ["Device"]),
@@ -151,7 +152,8 @@ package.targets = [
             .executableTarget(
                 name: "mediated",
                 dependencies: [
-                    "Linux", "JSON", "VFIO", "PCI", "Device", "DeviceCatalog", "VFIOUserClient", "Control", "DaemonAPI",
+                    "Linux", "JSON", "VFIO", "PCIInspection", "Device", "DeviceCatalog", "VFIOUserClient", "Control",
+                    "DaemonAPI",
                     "DaemonClient", "Mediation", "Metrics", "QMP", "PNG", "KVM", "Text",
                     .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 ]),

@@ -1,5 +1,5 @@
 import JSON
-import PCI
+import PCIInspection
 import VFIO
 
 /// For programs. The members are described in Documentation/CommandLine.md and stay what they are.

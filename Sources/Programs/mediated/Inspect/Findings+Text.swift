@@ -1,4 +1,4 @@
-import PCI
+import PCIInspection
 import VFIO
 
 /// For people: the form of `lspci -vv`, and what only vfio-user has in the same manner.

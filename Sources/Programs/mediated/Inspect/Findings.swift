@@ -1,3 +1,4 @@
+import PCIInspection
 import VFIO
 import VFIOUserClient
 

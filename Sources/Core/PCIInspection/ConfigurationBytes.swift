@@ -1,6 +1,6 @@
 /// A function's configuration space as some server gave it: 256 bytes, 4096, or fewer. Nothing in it is trusted.
-struct ConfigurationBytes {
-    let bytes: [UInt8]
+package struct ConfigurationBytes {
+    package let bytes: [UInt8]
 
     /// The little-endian number of `width` bytes at `offset`, 1 to 8; nil when it isn't all there.
     func load(at offset: Int, width: Int) -> UInt64? {
@@ -20,7 +20,7 @@ struct ConfigurationBytes {
     }
 
     /// Lines of sixteen bytes, as `lspci -xxxx` prints them.
-    var dump: [String] {
+    package var dump: [String] {
         stride(from: 0, to: bytes.count, by: 16).map { start in
             "\(start.hexadecimal(digits: 2)): \(slice(from: start, to: start + 16).hexadecimal(separator: " "))"
         }
@@ -29,7 +29,7 @@ struct ConfigurationBytes {
 
 extension BinaryInteger {
     /// In hexadecimal, with at least so many digits.
-    func hexadecimal(digits: Int = 1) -> String {
+    package func hexadecimal(digits: Int = 1) -> String {
         let text = String(self, radix: 16)
         return String(repeating: "0", count: max(0, digits - text.count)) + text
     }
@@ -37,7 +37,7 @@ extension BinaryInteger {
 
 extension [UInt8] {
     /// Two hexadecimal digits for each byte.
-    func hexadecimal(separator: String = "") -> String {
+    package func hexadecimal(separator: String = "") -> String {
         map { $0.hexadecimal(digits: 2) }.joined(separator: separator)
     }
 }

@@ -1,7 +1,7 @@
 import JSON
 
 /// One capability of a function, with what is known of it.
-struct CapabilityReport {
+package struct CapabilityReport {
     /// In configuration space.
     let offset: Int
     let id: Int
@@ -13,7 +13,7 @@ struct CapabilityReport {
     /// What its maker alone understands, or the beginning of what nobody here does.
     let bytes: [UInt8]
 
-    var lines: [String] {
+    package var lines: [String] {
         let place = version.map { "\(offset.hexadecimal(digits: 3)) v\($0)" } ?? offset.hexadecimal(digits: 2)
         return ["Capabilities: [\(place)] \(name)" + (summary.map { ": \($0.text)" } ?? "")]
             + registers.map { "\t\($0.line)" }

@@ -4,17 +4,17 @@ import PCI
 /// A function's configuration space, taken apart in the manner of `lspci -vv`. The bytes may come from any server:
 /// whatever they say is shown or passed over, never trusted.
 /// PCI Local Bus Specification 3.0, chapter 6.
-struct ConfigurationReport {
-    let space: ConfigurationBytes
+package struct ConfigurationReport {
+    package let space: ConfigurationBytes
     let identity: PCIIdentity
     /// The layout of bytes 0x10 to 0x3f: 0 for a device, 1 and 2 for bridges.
     let headerType: UInt8
     let registers: [RegisterReport]
-    let capabilities: [CapabilityReport]
+    package let capabilities: [CapabilityReport]
     /// What makes no sense, each a sentence.
-    let problems: [String]
+    package let problems: [String]
 
-    init(_ bytes: [UInt8]) {
+    package init(_ bytes: [UInt8]) {
         space = ConfigurationBytes(bytes: bytes)
         headerType = space.number(at: 0x0e) & 0x7f
         identity = PCIIdentity(
@@ -46,7 +46,7 @@ struct ConfigurationReport {
     ]
 
     /// Whether accesses to memory or to I/O ports are answered.
-    func decodes(_ space: BARLayout.Space) -> Bool {
+    package func decodes(_ space: BARLayout.Space) -> Bool {
         let command = ConfigurationSpace.Command(rawValue: self.space.number(at: 0x04))
         return command.contains(space == .io ? .io : .memory)
     }
@@ -54,15 +54,15 @@ struct ConfigurationReport {
     // MARK: Base addresses
 
     /// What a base address register says; its size it doesn't tell without being written.
-    struct BaseAddress {
-        let space: BARLayout.Space
-        let isPrefetchable: Bool
+    package struct BaseAddress {
+        package let space: BARLayout.Space
+        package let isPrefetchable: Bool
         /// 0 when it has none yet.
-        let address: UInt64
+        package let address: UInt64
     }
 
     /// BAR 0 to 5; nil when this kind of header has no such register.
-    func baseAddress(_ index: Int) -> BaseAddress? {
+    package func baseAddress(_ index: Int) -> BaseAddress? {
         guard (0..<(headerType == 0 ? 6 : headerType == 1 ? 2 : 0)).contains(index) else { return nil }
         let value: UInt32 = space.number(at: 0x10 + index * 4)
         if value & 1 != 0 { return BaseAddress(space: .io, isPrefetchable: false, address: UInt64(value & ~0b11)) }
@@ -74,14 +74,14 @@ struct ConfigurationReport {
     }
 
     /// The expansion ROM's register: the address, 0 when it has none yet, and whether the ROM is on.
-    var expansionROM: (address: UInt32, isEnabled: Bool) {
+    package var expansionROM: (address: UInt32, isEnabled: Bool) {
         let value: UInt32 = space.number(at: headerType == 1 ? 0x38 : 0x30)
         return (value & ~0x7ff, value & 1 != 0)
     }
 
     // MARK: For people
 
-    var heading: String {
+    package var heading: String {
         let code = identity.classCode
         let interface = code.interface == 0 ? "" : ", prog-if \(code.interface.hexadecimal(digits: 2))"
         return "\(code.name) [\(code.base.hexadecimal(digits: 2))\(code.sub.hexadecimal(digits: 2))]: "
@@ -90,7 +90,7 @@ struct ConfigurationReport {
     }
 
     /// What lies in the header, without base addresses.
-    var headerLines: [String] {
+    package var headerLines: [String] {
         var lines: [String] = []
         if headerType == 0 {
             let vendor = identity.subsystemVendor.hexadecimal(digits: 4)
@@ -114,7 +114,7 @@ struct ConfigurationReport {
 
     // MARK: For programs
 
-    var members: [(String, JSON)] {
+    package var members: [(String, JSON)] {
         let code = identity.classCode
         return [
             ("vendor", JSON(identity.vendor)), ("device", JSON(identity.device)),
