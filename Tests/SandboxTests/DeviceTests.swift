@@ -5,6 +5,7 @@ import FakeGuest
 import Foundation
 import LingeringSocket
 import Linux
+import Synchronization
 import Testing
 import VFIO
 import VFIOUserClient
@@ -326,6 +327,42 @@ import VFIOUserClient
         #expect(try device.stop() == .exit(0))
     }
 
+    @Test func accessesAreAnsweredWhileALargeStateIsSaved() throws {
+        let file = try StateFile()
+        let size = 64 << 20
+        let (first, last) = (UInt64(0), UInt64(size - 4))
+        do {
+            let device = try SandboxedDevice("bochs-display", options: ["vram=64M"])
+            let client = try device.client()
+            let mapping = try client.region(0).map()
+            memset(mapping.base, 0xa5, size)
+            var round: UInt32 = 0
+            func write() throws {
+                for offset in [first, last] { try client.write(round, region: 0, offset: offset) }
+                round += 1
+            }
+            try write()
+            let answer = Answer()
+            let path = ControlClient.path(besides: device.socket)
+            let asking = try Linux.Thread(name: "save") {
+                let result = Result { try ControlClient(connectingTo: path, milliseconds: 60_000).save() }
+                answer.state.withLock { $0 = result }
+            }
+            while answer.state.withLock({ $0 == nil }) { try write() }
+            asking.join()
+            try answer.state.withLock { try $0?.get() }?.copy(to: file.descriptor)
+            #expect(try device.stop() == .exit(0))
+        }
+        try file.rewind()
+        let device = try SandboxedDevice("bochs-display", options: ["vram=64M"], state: file.descriptor.raw)
+        let client = try device.client()
+        let rounds = try [first, last].map { try client.read(UInt32.self, region: 0, offset: $0) }
+        // In one piece, they would be of one round, or one round apart with the first ahead.
+        #expect(rounds[0] < rounds[1])
+        #expect(try client.read(UInt32.self, region: 0, offset: UInt64(size / 2)) == 0xa5a5_a5a5)
+        #expect(try device.stop() == .exit(0))
+    }
+
     @Test func theLargestDisplayIsSavedAndRestored() throws {
         let file = try StateFile()
         let size = 256 << 20
@@ -440,6 +477,11 @@ import VFIOUserClient
         }
         #expect(try device.stop() == .exit(0))
     }
+}
+
+/// What a thread has been answered.
+private final class Answer: Sendable {
+    let state = Mutex<Result<AttachedFile, any Error>?>(nil)
 }
 
 /// A file of a saved state, which is gone with its descriptor.

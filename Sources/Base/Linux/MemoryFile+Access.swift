@@ -73,6 +73,7 @@ extension MemoryFile {
     @discardableResult
     public func clear(at offset: Int, count: Int) -> Bool {
         guard contains(offset, count: count) else { return false }
+        noteClearing()
         // SAFETY: the range is checked.
         memset(mapping.base + offset, 0, count)
         return true

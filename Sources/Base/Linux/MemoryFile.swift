@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import Synchronization
 
 /// Memory that can be handed to another process as a descriptor: a sealed memfd and this
 /// process's mapping of it. `memfd_create(2)`
@@ -9,6 +10,10 @@ import Glibc
 public final class MemoryFile: Sendable {
     public let descriptor: Descriptor
     public let mapping: Mapping
+    private let cleared = Atomic<Int>(0)
+
+    /// How often this object has made bytes zero: whoever copies them bit by bit sees whether they are still what they were.
+    public var clearings: Int { cleared.load(ordering: .relaxed) }
 
     /// The size in bytes.
     public var size: Int { mapping.size }
@@ -70,7 +75,12 @@ public final class MemoryFile: Sendable {
     public func clear(_ range: Range<Int>) throws(Errno) {
         guard range.lowerBound >= 0, range.upperBound <= size else { throw .invalidArgument }
         guard !range.isEmpty else { return }
+        noteClearing()
         try shim(clinux_punch_hole(descriptor.raw, off_t(range.lowerBound), range.count))
+    }
+
+    func noteClearing() {
+        cleared.add(1, ordering: .relaxed)
     }
 
     /// As ``clear(_:)``, from a byte on to the end.

@@ -47,7 +47,13 @@ extension ControlDelegate {
             }
         case .modify(let changes): return .reply(try modify(changes))
         case .monitor(let monitor, let head): return .reply(try connect(monitor, to: head))
-        case .save: return .reply(try save())
+        case .save:
+            let saving = StateSaving(of: function)
+            return .inPieces {
+                try saving.next().map { state in
+                    ControlReply(try JSON(encoding: SavedSize(size: state.size)), attachment: state.file)
+                }
+            }
         }
     }
 
@@ -79,21 +85,6 @@ extension ControlDelegate {
         let what = monitor.map { "a monitor of \($0.width)x\($0.height)" } ?? "no monitor"
         events.append(.modified, "Head \(head) now has \(what).")
         return ControlReply([:])
-    }
-
-    private func save() throws -> ControlReply {
-        let reader = try StateReader(function)
-        let file = try MemoryFile(name: "state", size: reader.size)
-        var piece = [UInt8](repeating: 0, count: 1 << 16)
-        var end = 0
-        while end < reader.size {
-            var span = piece.mutableSpan
-            var bytes = span.mutableBytes
-            let count = reader.read(into: &bytes)
-            file.replace(at: end, with: piece.span.bytes.extracting(first: count))
-            end += count
-        }
-        return ControlReply(try JSON(encoding: SavedSize(size: end)), attachment: file)
     }
 }
 

@@ -409,6 +409,9 @@ public final class Function: Stateful {
             pending: pending.indices.map { pending[$0] })
     }
 
+    /// How often another state has taken the place of this function's.
+    private(set) var restorations = 0
+
     /// - Throws: ``StateError``; the function is unchanged then.
     func restore(_ state: State) throws(StateError) {
         var configuration = configuration
@@ -425,6 +428,7 @@ public final class Function: Stateful {
         try host.interrupts.restore(pinAsserted: state.pin, pending: state.pending)
         self.configuration = configuration
         host.interrupts.msixTable = table
+        restorations += 1
         openGates()
         placeRegions()
     }

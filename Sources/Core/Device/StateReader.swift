@@ -1,9 +1,14 @@
 import JSON
 import Linux
 
-/// Gives out a function's state piece by piece. The device must stand still from the first piece to the last.
+/// Gives out a function's state piece by piece: its registers as they were when this was made, its memory as it is when it is given out.
+/// Either the device stands still from the first piece to the last, or ``isCurrent`` says before each whether it can go on.
 public final class StateReader {
+    private let function: Function
     private let memory: [Int: MemoryFile]
+    /// How often each memory was cleared before.
+    private let clearings: [Int: Int]
+    private let restorations: Int
     /// Bytes that are ready to go out, from ``position`` on.
     private var ready: [UInt8]
     private var position = 0
@@ -20,7 +25,10 @@ public final class StateReader {
     /// - Throws: `JSONError` when the device's state can't be encoded, `Errno` for its memory.
     public init(_ function: Function) throws {
         function.clearBeyondMappedParts()
+        self.function = function
         memory = function.savedMemory
+        clearings = memory.mapValues(\.clearings)
+        restorations = function.restorations
         let text = Array(try function.document().text.utf8)
         ready = SavedState.magic
         ready.append(SavedState.version)
@@ -31,6 +39,11 @@ public final class StateReader {
         }
         let ends = (extents.count + 1) * SavedState.extentHeaderSize
         size = extents.reduce(ready.count + ends) { $0 + $1.range.count }
+    }
+
+    /// Whether the memory is still that of the registers: none of it was given back, and maybe given to others, since.
+    public var isCurrent: Bool {
+        restorations == function.restorations && clearings == memory.mapValues(\.clearings)
     }
 
     /// Fills `target` with the next bytes.

@@ -1,0 +1,66 @@
+import Device
+import Linux
+
+/// The saving of a function's state in pieces, between which the device's client is served: all of a large display's memory would hold a
+/// guest for a quarter of a second.
+///
+/// Registers, queues and what is in flight are of the moment at which it begins. Pixels may be of a later one: a guest draws at any time
+/// in memory that it has mapped. Memory that is given back meanwhile may show somebody else's picture by then, so the saving begins anew.
+final class StateSaving {
+    /// How many bytes one piece has.
+    static let pieceSize = 4 << 20
+    /// So often it begins anew; the last time it isn't interrupted. A guest that never leaves its memory alone holds itself up.
+    static let mostBeginnings = 8
+
+    private let function: Function
+    private var copy: Copy?
+    private var beginnings = 0
+
+    private struct Copy {
+        let reader: StateReader
+        let file: MemoryFile
+        var done = 0
+
+        init(of function: Function) throws {
+            reader = try StateReader(function)
+            file = try MemoryFile(name: "state", size: reader.size)
+        }
+
+        /// Copies so many bytes more, or all that are left.
+        mutating func add(_ count: Int) throws(Errno) {
+            var bytes = [UInt8](repeating: 0, count: 1 << 16)
+            let end = done + min(count, reader.size - done)
+            while done < end {
+                var span = bytes.mutableSpan
+                var raw = span.mutableBytes
+                let count = reader.read(into: &raw)
+                // Written and not mapped: pages that this process has never mapped are let go of faster.
+                try file.descriptor.writeAll(bytes.span.bytes.extracting(first: count))
+                done += count
+            }
+        }
+    }
+
+    init(of function: Function) {
+        self.function = function
+    }
+
+    /// Copies one piece more.
+    ///
+    /// - Returns: the file that begins with the state, and the state's size in bytes, once it is all there.
+    /// - Throws: `JSONError` when the device's state can't be encoded, `Errno` when there is no memory for a copy.
+    func next() throws -> (file: MemoryFile, size: Int)? {
+        var copy = try current()
+        try copy.add(beginnings < Self.mostBeginnings ? Self.pieceSize : .max)
+        self.copy = copy
+        return copy.done < copy.reader.size ? nil : (copy.file, copy.done)
+    }
+
+    private func current() throws -> Copy {
+        if let copy, copy.reader.isCurrent { return copy }
+        // Before there is another.
+        copy = nil
+        beginnings += 1
+        return try Copy(of: function)
+    }
+}
