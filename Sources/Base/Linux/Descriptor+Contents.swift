@@ -79,6 +79,12 @@ extension Descriptor {
         try systemCall { ftruncate(raw, off_t(size)) }
     }
 
+    /// Waits until the disk has what was written. `fsync(2)`
+    public borrowing func synchronize() throws(Errno) {
+        let raw = raw
+        try systemCall { fsync(raw) }
+    }
+
     /// Writes all of `bytes`, however many calls it takes. `write(2)`
     public borrowing func writeAll(_ bytes: RawSpan) throws(Errno) {
         var left = bytes

@@ -31,8 +31,12 @@ public struct FileReplacement: ~Copyable {
     ///
     /// - Throws: what the system refuses; nothing has changed at the path then.
     public consuming func commit() throws(Errno) {
-        let raw = descriptor.raw
-        try systemCall { fsync(raw) }
+        try descriptor.synchronize()
+        try putInPlace()
+    }
+
+    /// As ``commit()``, of a file whose bytes somebody else has brought to the disk. `rename(2)`
+    public consuming func putInPlace() throws(Errno) {
         let (temporary, path) = (temporary, path)
         // A temporary name that is gone makes deinit's unlink do nothing.
         try systemCall { rename(temporary, path) }

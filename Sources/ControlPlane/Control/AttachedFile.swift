@@ -2,13 +2,18 @@ import Linux
 
 /// A file that came with a reply: the first ``size`` bytes of what whoever sent it may change or cut off at any time, so it
 /// is read and never mapped.
-public struct AttachedFile: ~Copyable {
-    let descriptor: Descriptor
+public final class AttachedFile: Sendable {
+    public let descriptor: Descriptor
     /// In bytes.
     public let size: Int
 
+    init(descriptor: consuming Descriptor, size: Int) {
+        self.descriptor = descriptor
+        self.size = size
+    }
+
     /// All of it.
-    public borrowing func bytes() throws(ControlClientError) -> [UInt8] {
+    public func bytes() throws(ControlClientError) -> [UInt8] {
         let bytes = try read(at: 0, upTo: size)
         guard bytes.count == size else { throw Self.tooShort(bytes.count, of: size) }
         return bytes
@@ -18,7 +23,7 @@ public struct AttachedFile: ~Copyable {
     /// may be at no cost.
     ///
     /// - Throws: `Errno` when the other file takes no more; ``ControlClientError`` when this one can't be read.
-    public borrowing func copy(to other: borrowing Descriptor) throws {
+    public func copy(to other: borrowing Descriptor) throws {
         let zeros = [UInt8](repeating: 0, count: Self.pieceSize)
         var done = 0
         while done < size {
@@ -34,7 +39,7 @@ public struct AttachedFile: ~Copyable {
     }
 
     /// Whether another file has the same bytes, and no more.
-    public borrowing func equals(_ other: borrowing Descriptor) throws -> Bool {
+    public func equals(_ other: borrowing Descriptor) throws -> Bool {
         guard try other.status().size == size else { return false }
         var done = 0
         while done < size {
@@ -47,14 +52,14 @@ public struct AttachedFile: ~Copyable {
 
     private static let pieceSize = 64 << 10
 
-    private borrowing func piece(at offset: Int) throws(ControlClientError) -> [UInt8] {
+    private func piece(at offset: Int) throws(ControlClientError) -> [UInt8] {
         let piece = try read(at: offset, upTo: min(Self.pieceSize, size - offset))
         guard !piece.isEmpty else { throw Self.tooShort(offset, of: size) }
         return piece
     }
 
     /// By offset: others may have the same open file, and move its position.
-    private borrowing func read(at offset: Int, upTo limit: Int) throws(ControlClientError) -> [UInt8] {
+    private func read(at offset: Int, upTo limit: Int) throws(ControlClientError) -> [UInt8] {
         do throws(Errno) {
             return try descriptor.readBytes(at: offset, upTo: limit)
         } catch {

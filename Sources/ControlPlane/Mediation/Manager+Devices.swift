@@ -155,16 +155,18 @@ extension Manager {
         defer { turns.end(id) }
         guard supervised[id]?.identity == identity, let instance = try? instance(id) else { return }
         supervised[id]?.checkpoints.begin()
-        let path = directories.savedState(of: id)
         let limit = stateLimit(of: instance)
-        // When it fails the state from before is still there.
-        try? await ask(id) { client in
-            let state = try client.save(limit: limit)
-            // A guest that does nothing costs no writing.
-            if let before = try? Descriptor(reading: path), try state.equals(before) { return }
-            let file = try FileReplacement(path: path, mode: 0o600)
-            try state.copy(to: file.descriptor)
-            try file.commit()
+        guard let state = try? await ask(id, { try $0.save(limit: limit) }) else { return }
+        let milliseconds = Int32(clamping: Int(configuration.savingLimit / .milliseconds(1)))
+        do {
+            try await blocking { [launcher] in try launcher.keep(state, of: id, milliseconds: milliseconds) }
+            _ = supervised[id]?.checkpoints.end(failed: false)
+        } catch {
+            guard supervised[id]?.checkpoints.end(failed: true) == true else { return }
+            let entry = JournalEntry(
+                time: SystemClock.secondsSinceEpoch, instance: id, kind: JournalEntry.Kind.failed.rawValue,
+                message: "Its state can't be saved, and what was saved before stays: \(error)")
+            try? commit(StoreChange(entries: [entry]))
         }
     }
 

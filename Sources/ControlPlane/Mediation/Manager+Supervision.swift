@@ -169,7 +169,7 @@ extension Manager {
                 // One that doesn't end has never served anybody, and is nobody's from here on.
                 if await !endProcess(instance.id, identity) { supervised[instance.id] = nil }
             } else {
-                launcher.end(identity)
+                launcher.end(identity.id)
             }
             launcher.logs.drain(instance.id)
             let reason = log(of: instance.id).lines(1).lines.last ?? "\(error)"
@@ -193,7 +193,7 @@ extension Manager {
             let how = started.isRestored ? " from the saved state" : ""
             try save(instance, .started, "Device process \(identity.id) started\(how).")
         } catch {
-            launcher.end(identity)
+            launcher.end(identity.id)
             launcher.clean(order.id)
             throw error
         }

@@ -15,6 +15,8 @@ public actor Manager {
         public var users: Range<UInt32>?
         /// How often the state of a vGPU in use is saved, for the case that its device process dies.
         public var checkpointInterval: Duration = .seconds(30)
+        /// How long the disk may take for one.
+        public var savingLimit: Duration = .seconds(30)
         /// The control group that vGPUs have theirs in, if it is delegated to this process; nil: they have none.
         public var controlGroup: ControlGroup?
         /// How many instances there may be at a time, running or not.

@@ -43,7 +43,7 @@ import Testing
         let folder = try Folder()
         let groups = try #require(DeviceGroups(folder.group, of: getpid()))
         #expect(groups.root == folder.group)
-        #expect(groups.controllers == ["cpu", "memory", "pids"])
+        #expect(groups.controllers == ["cpu", "io", "memory", "pids"])
         #expect(try folder.group.child("daemon").read("cgroup.procs") == "\(getpid())")
         #expect(try folder.group.read("cgroup.subtree_control") == "+pids")
     }

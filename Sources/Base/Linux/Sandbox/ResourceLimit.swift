@@ -80,6 +80,15 @@ extension ResourceLimit {
     /// found none for the kernel would close, on the device's thread.
     public static let descriptorsOfDevice = ResourceLimit(.descriptors, 4096)
 
+    /// What a process may use that copies files of at most so many bytes, a piece at a time.
+    static func ofCopying(upTo size: Int) -> [ResourceLimit] {
+        [
+            ResourceLimit(.data, 64 << 20), ResourceLimit(.fileSize, UInt64(max(0, size))),
+            ResourceLimit(.descriptors, 16), ResourceLimit(.processes, 0), ResourceLimit(.core, 0),
+            ResourceLimit(.lockedMemory, 0), ResourceLimit(.messageQueues, 0),
+        ]
+    }
+
     /// What a device process may use while it serves.
     ///
     /// - Parameter memory: private memory that can be written, in bytes. What it shares, with guests or as a display's

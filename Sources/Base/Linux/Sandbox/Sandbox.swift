@@ -30,6 +30,19 @@ public enum Sandbox {
     public static func confine(
         limits: [ResourceLimit], startThreads: () throws(Errno) -> Void
     ) throws(Failure) -> Int? {
+        try confine(limits, .ofDevice, startThreads)
+    }
+
+    /// Confines a process for good that copies between files that are open, and does nothing else.
+    ///
+    /// - Parameter size: the most bytes that a file may have.
+    public static func confineCopying(upTo size: Int) throws(Failure) {
+        _ = try confine(ResourceLimit.ofCopying(upTo: size), .ofCopying) { () throws(Errno) in }
+    }
+
+    private static func confine(
+        _ limits: [ResourceLimit], _ filter: SystemCallFilter, _ startThreads: () throws(Errno) -> Void
+    ) throws(Failure) -> Int? {
         try step("forbid tracing") { () throws(Errno) in try shim(clinux_forbid_tracing()) }
         try giveUpPrivileges()
         var landlock: Int?
@@ -42,7 +55,7 @@ public enum Sandbox {
         // A file that grows too long is an error for whoever writes it, not the end of the process.
         signal(SIGXFSZ, SIG_IGN)
         // Last, as it forbids all of the above. It reaches every thread.
-        try step("filter system calls") { () throws(Errno) in try SystemCallFilter.ofDevice.install() }
+        try step("filter system calls") { () throws(Errno) in try filter.install() }
         return landlock
     }
 

@@ -2,6 +2,7 @@
 struct CheckpointSchedule {
     private var last: ContinuousClock.Instant?
     private var isPending = false
+    private var hasFailed = false
 
     /// Asks for one more.
     ///
@@ -16,5 +17,13 @@ struct CheckpointSchedule {
     mutating func begin(at now: ContinuousClock.Instant = .now) {
         isPending = false
         last = now
+    }
+
+    /// It is done, or has failed.
+    ///
+    /// - Returns: whether that is to be said: the first failure is, after which only a success makes another one news.
+    mutating func end(failed: Bool) -> Bool {
+        defer { hasFailed = failed }
+        return failed && !hasFailed
     }
 }

@@ -9,8 +9,11 @@ import Linux
 struct DeviceGroups: Sendable {
     /// What vGPUs' groups are in.
     let root: ControlGroup
-    /// The controllers that they have: some of `cpu`, `memory`, `pids`.
+    /// The controllers that they have: some of ``wanted``.
     let controllers: Set<String>
+
+    /// `io` for its accounts alone: `io.stat`.
+    private static let wanted: Set<String> = ["cpu", "io", "memory", "pids"]
 
     private static let own = "daemon"
     private static let prefix = "vgpu-"
@@ -34,7 +37,7 @@ struct DeviceGroups: Sendable {
             controllers = Set(
                 available.filter { name in
                     // One that is in use elsewhere, or isn't delegated, can't be had.
-                    ["cpu", "memory", "pids"].contains(name)
+                    Self.wanted.contains(name)
                         && (try? root.write("+\(name)", to: "cgroup.subtree_control")) != nil
                 })
         } catch {
@@ -63,6 +66,11 @@ struct DeviceGroups: Sendable {
     func add(_ process: Int32, to id: InstanceID, _ limits: Limits) throws(Errno) {
         try group(of: id).make()
         try apply(limits, to: id)
+        try group(of: id).add(process)
+    }
+
+    /// Puts a process into the group of a vGPU that runs, which works for it.
+    func add(_ process: Int32, to id: InstanceID) throws(Errno) {
         try group(of: id).add(process)
     }
 

@@ -60,7 +60,7 @@ struct DeviceLauncher: Sendable {
 
     /// What systemd tells a service, and nobody else: a device process has none of its sockets, and can't speak for it.
     /// `systemd.exec(5)`, "Environment Variables Set or Propagated by the Service Manager"
-    private static let withheldVariables: Set<String> = [
+    static let withheldVariables: Set<String> = [
         "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDNAMES", "WATCHDOG_PID",
         "WATCHDOG_USEC",
         "FDSTORE", "MAINPID", "MANAGERPID", "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID",
@@ -173,10 +173,10 @@ struct DeviceLauncher: Sendable {
 
     /// Kills a child for whose end nobody waits, and takes its status, on a thread of its own: one that sleeps in the kernel may take
     /// its time.
-    func end(_ identity: ProcessIdentity) {
+    func end(_ process: Int32) {
         // Without a thread it stays a zombie until this process ends; it is killed in any case.
-        kill(identity.id, SIGKILL)
-        _ = try? Thread(name: "end", stackSize: 128 << 10) { ChildProcess.end(identity.id) }
+        kill(process, SIGKILL)
+        _ = try? Thread(name: "end", stackSize: 128 << 10) { ChildProcess.end(process) }
     }
 
     /// Removes the sockets, the log's pipe and the control group of a device process that has ended.
@@ -196,7 +196,7 @@ struct DeviceLauncher: Sendable {
         if lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK { unlink(path) }
     }
 
-    private func step<Value: ~Copyable>(_ name: String, _ body: () throws(Errno) -> Value) throws(Failure) -> Value {
+    func step<Value: ~Copyable>(_ name: String, _ body: () throws(Errno) -> Value) throws(Failure) -> Value {
         do throws(Errno) { return try body() } catch { throw Failure(step: name, error: error) }
     }
 }

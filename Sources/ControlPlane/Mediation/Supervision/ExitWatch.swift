@@ -51,7 +51,7 @@ final class ExitWatch: Sendable {
     }
 
     /// Takes the status, without which a child stays a zombie. `waitpid(2)`
-    private static func outcome(of process: Int32) -> Outcome {
+    static func outcome(of process: Int32) -> Outcome {
         var status: Int32 = 0
         guard waitpid(process, &status, WNOHANG) == process else { return .unknown }
         let signal = status & 0x7f
