@@ -2,6 +2,11 @@
 struct PayloadWriter {
     private(set) var bytes: [UInt8] = []
 
+    init() {
+        // Most payloads are no longer.
+        bytes.reserveCapacity(64)
+    }
+
     mutating func put(_ number: some FixedWidthInteger) {
         withUnsafeBytes(of: number.littleEndian) { bytes.append(contentsOf: $0) }
     }

@@ -41,26 +41,24 @@ public struct RingConsumer: ~Copyable {
         guard waiting <= UInt64(ring.capacity), waiting >= UInt64(MessageRing.headerSize) else {
             throw Violation(description: "\(waiting) bytes can't wait in a ring of \(ring.capacity)")
         }
-        var header = [UInt8](repeating: 0, count: MessageRing.headerSize)
-        fill(&header, from: head)
-        var reader = PayloadReader(header)
-        let size = Int(reader.uint32())
-        let kind = reader.uint32()
-        let sequence = reader.uint64()
+        var header: InlineArray<2, UInt64> = [0, 0]
+        var span = header.mutableSpan
+        var raw = span.mutableBytes
+        ring.load(at: head, into: &raw)
+        let words = UInt64(littleEndian: header[0])
+        let size = Int(UInt32(truncatingIfNeeded: words))
+        let kind = UInt32(words >> 32)
+        let sequence = UInt64(littleEndian: header[1])
         guard size <= ring.capacity, MessageRing.length(payload: size) <= Int(waiting) else {
             throw Violation(description: "a message of \(size) bytes is not among the \(waiting) that wait")
         }
         var payload = [UInt8](repeating: 0, count: size)
-        fill(&payload, from: head &+ UInt64(MessageRing.headerSize))
+        var payloadSpan = payload.mutableSpan
+        var payloadBytes = payloadSpan.mutableBytes
+        ring.load(at: head &+ UInt64(MessageRing.headerSize), into: &payloadBytes)
         head &+= UInt64(MessageRing.length(payload: size))
         ring.head = head
         return Message(kind: kind, sequence: sequence, payload: payload)
-    }
-
-    private func fill(_ bytes: inout [UInt8], from position: UInt64) {
-        var span = bytes.mutableSpan
-        var raw = span.mutableBytes
-        ring.load(at: position, into: &raw)
     }
 
     /// Says that the producer must ring from now on.

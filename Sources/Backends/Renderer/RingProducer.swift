@@ -29,11 +29,9 @@ public struct RingProducer: ~Copyable {
     /// - Returns: false when there is no room.
     public mutating func put(kind: UInt32, sequence: UInt64, _ payload: [UInt8]) -> Bool {
         guard hasRoom(payload: payload.count) else { return false }
-        var header = PayloadWriter()
-        header.put(UInt32(payload.count))
-        header.put(kind)
-        header.put(sequence)
-        ring.store(header.bytes.span.bytes, at: tail)
+        let size = UInt64(payload.count)
+        let header: InlineArray<2, UInt64> = [(size | UInt64(kind) << 32).littleEndian, sequence.littleEndian]
+        ring.store(header.span.bytes, at: tail)
         ring.store(payload.span.bytes, at: tail &+ UInt64(MessageRing.headerSize))
         tail &+= UInt64(MessageRing.length(payload: payload.count))
         ring.tail = tail
