@@ -25,7 +25,9 @@ public enum GPUCommand: UInt32, CaseIterable, Sendable {
     ///
     /// - Parameter fence: nil: none is asked for.
     public func header(context: UInt32 = 0, fence: UInt64? = nil) -> [UInt8] {
-        words(rawValue, fence == nil ? 0 : 1) + wire(fence ?? UInt64(0)) + words(context, 0)
+        let fenceID = fence ?? 0
+        return words(
+            rawValue, fence == nil ? 0 : 1, UInt32(truncatingIfNeeded: fenceID), UInt32(fenceID >> 32), context, 0)
     }
 }
 

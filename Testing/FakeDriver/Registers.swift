@@ -21,15 +21,17 @@ extension Client: Registers {
 
 extension Function: Registers {
     public func load(region: Int, offset: UInt64, width: AccessWidth) throws -> UInt64 {
-        var bytes = [UInt8](repeating: 0, count: width.rawValue)
-        var span = bytes.mutableSpan
+        var number: InlineArray<1, UInt64> = [0]
+        var span = number.mutableSpan
         var raw = span.mutableBytes
-        try read(region: region, offset: offset, into: &raw)
-        return bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
+        var bytes = raw._mutatingExtracting(0..<width.rawValue)
+        try read(region: region, offset: offset, into: &bytes)
+        return UInt64(littleEndian: number[0])
     }
 
     public func store(_ value: UInt64, region: Int, offset: UInt64, width: AccessWidth) throws {
-        try write(region: region, offset: offset, from: littleEndian(value, width).span.bytes)
+        let number: InlineArray<1, UInt64> = [value.littleEndian]
+        try write(region: region, offset: offset, from: number.span.bytes.extracting(first: width.rawValue))
     }
 }
 

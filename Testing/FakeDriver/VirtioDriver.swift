@@ -11,6 +11,10 @@ public final class VirtioDriver {
     public private(set) var structures: [UInt8: Structure] = [:]
     /// What was agreed on.
     public private(set) var features: Feature = []
+    /// `virtio_pci_common_cfg`, the structure of type 1.
+    private var common: Structure?
+    /// By queue, once they were looked up.
+    private var doorbells: [Int: (bar: Int, offset: UInt64)] = [:]
     /// The next byte of RAM that nobody uses.
     private var free: UInt64
 
@@ -91,6 +95,7 @@ public final class VirtioDriver {
             }
             place = Int(try configuration(place + 1, .byte))
         }
+        common = structures[1]
     }
 
     /// A number in configuration space.
@@ -106,14 +111,21 @@ public final class VirtioDriver {
 
     public subscript(_ field: Field) -> UInt64 {
         get throws {
-            let common = try structure(1)
+            let common = try commonStructure
             return try registers.load(region: common.bar, offset: common.offset + field.rawValue, width: field.width)
         }
     }
 
     public func set(_ field: Field, _ value: UInt64) throws {
-        let common = try structure(1)
+        let common = try commonStructure
         try registers.store(value, region: common.bar, offset: common.offset + field.rawValue, width: field.width)
+    }
+
+    private var commonStructure: Structure {
+        get throws {
+            guard let common else { throw DriverError("There is no structure of type 1.") }
+            return common
+        }
     }
 
     private func structure(_ type: UInt8) throws -> Structure {
@@ -147,7 +159,9 @@ public final class VirtioDriver {
     }
 
     public func notify(_ queue: Int) throws {
-        let doorbell = try doorbell(of: queue)
+        // As drivers do, it is looked up once.
+        let doorbell = try doorbells[queue] ?? doorbell(of: queue)
+        doorbells[queue] = doorbell
         try registers.store(UInt64(queue), region: doorbell.bar, offset: doorbell.offset, width: .word)
     }
 
@@ -230,7 +244,7 @@ public final class VirtioDriver {
     }
 
     public func load<Value: FixedWidthInteger & BitwiseCopyable>(_ type: Value.Type, at address: UInt64) -> Value {
-        bytes(at: address, count: MemoryLayout<Value>.size).number(type, at: 0)!
+        ram.load(type, at: Int(address - ram.address))
     }
 
     /// Lays out a ring as agreed on, and enables the queue.

@@ -23,6 +23,15 @@ public final class GuestRAM: ClientMemory {
         return bytes
     }
 
+    /// A number of up to 8 bytes, little-endian, at an offset into the memory.
+    public func load<Value: FixedWidthInteger & BitwiseCopyable>(_ type: Value.Type, at offset: Int) -> Value {
+        var number: InlineArray<1, UInt64> = [0]
+        var span = number.mutableSpan
+        var raw = span.mutableBytes
+        file.copy(at: offset, count: MemoryLayout<Value>.size, into: &raw)
+        return Value(truncatingIfNeeded: UInt64(littleEndian: number[0]))
+    }
+
     public func store(_ bytes: [UInt8], at offset: Int) {
         file.replace(at: offset, with: bytes.span.bytes)
     }

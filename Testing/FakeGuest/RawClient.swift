@@ -4,7 +4,8 @@ import VFIO
 /// The client's end of a connection, byte for byte: what it sends need not be right.
 public final class RawClient {
     public let socket: UnixSocket
-    private let buffer: PageBuffer
+    /// Where messages are received.
+    public let buffer: PageBuffer
     private let patience: Int32
     private var nextID: UInt16 = 0
 
@@ -18,11 +19,14 @@ public final class RawClient {
         try self.init(UnixSocket(connectingTo: path), patience: patience)
     }
 
-    public init(_ socket: consuming UnixSocket, patience: Int32 = 10_000) throws(Errno) {
+    /// - Parameter buffer: for what is received, of a client that is gone; nil: a new one.
+    public init(
+        _ socket: consuming UnixSocket, patience: Int32 = 10_000, buffer: PageBuffer? = nil
+    ) throws(Errno) {
         socket.setTakesDescriptors(true)
         self.socket = socket
         self.patience = patience
-        buffer = try PageBuffer(count: Self.maximumMessage)
+        if let buffer { self.buffer = buffer } else { self.buffer = try PageBuffer(count: Self.maximumMessage) }
     }
 
     // MARK: Sending

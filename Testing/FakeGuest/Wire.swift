@@ -3,6 +3,7 @@ import VFIO
 /// Numbers one behind the other, each as wide as its type, in the byte order of the host.
 public func wire(_ fields: any FixedWidthInteger...) -> [UInt8] {
     var bytes: [UInt8] = []
+    bytes.reserveCapacity(fields.reduce(0) { $0 + $1.bitWidth / 8 })
     for field in fields { bytes.append(field) }
     return bytes
 }
@@ -33,7 +34,15 @@ public func message(
 public func message(
     command: UInt16, id: UInt16 = 0, _ payload: [UInt8] = [], flags: UInt32 = 0, size: UInt32? = nil
 ) -> [UInt8] {
-    wire(id, command, size ?? UInt32(MessageHeader.size + payload.count), flags, UInt32(0)) + payload
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(MessageHeader.size + payload.count)
+    bytes.append(id)
+    bytes.append(command)
+    bytes.append(size ?? UInt32(MessageHeader.size + payload.count))
+    bytes.append(flags)
+    bytes.append(UInt32(0))
+    bytes += payload
+    return bytes
 }
 
 extension [UInt8] {
