@@ -91,7 +91,8 @@ public final class FuzzedFunction {
         // What comes before the text is its length.
         let state = state().dropFirst(16)
         let name = Array("\"configurationGeneration\":".utf8)
-        guard let start = state.indices.first(where: { state[$0...].starts(with: name) }) else { return Array(state) }
+        let start = state.indices.first { state[$0] == name[0] && state[$0...].starts(with: name) }
+        guard let start else { return Array(state) }
         let end = state[start...].firstIndex(of: UInt8(ascii: ",")) ?? state.endIndex
         return Array(state[..<start] + state[end...])
     }

@@ -10,7 +10,8 @@ public final class PlainServer {
     public let function: Function
     public let path: String
     private let listener: UnixListener
-    private var powerOnState: [UInt8] = []
+    /// Of the last client, for the next one.
+    private var buffer: PageBuffer?
 
     public var loop: EventLoop { function.host.loop }
 
@@ -23,13 +24,16 @@ public final class PlainServer {
 
     /// Connects a client that waits for nothing.
     public func client() throws(Errno) -> RawClient {
-        try RawClient(UnixSocket(connectingTo: path).closed(in: loop.strangersLane), patience: 0)
+        let client = try RawClient(
+            UnixSocket(connectingTo: path).closed(in: loop.strangersLane), patience: 0, buffer: buffer)
+        buffer = client.buffer
+        return client
     }
 
     /// Serves the client that has connected until its session is over, and resets the device.
     ///
     /// - Returns: why it is over.
-    public func serve() throws -> String {
+    public func serve() throws -> SessionEnd {
         var configuration = Server.Configuration()
         // No thread watches for events meanwhile: whoever polls looks by itself.
         configuration.isPolling = true
@@ -38,11 +42,14 @@ public final class PlainServer {
         let end = End()
         configuration.onEvent = { [end] event in
             switch event {
-            case .clientConnected: break
-            default:
-                end.reason = event.description
-                end.server?.stop()
+            case .clientConnected: return
+            // The reasons are sentences, for administrators.
+            case .clientLeft(let reason) where reason.hasPrefix("the client closed"): end.reason = .left
+            case .clientLeft(let reason) where reason.hasPrefix("the versions could not be agreed on"):
+                end.reason = .refused
+            default: break
             }
+            end.server?.stop()
         }
         let server = Server(function, listener: listener, configuration: configuration)
         end.server = server
@@ -52,9 +59,19 @@ public final class PlainServer {
         return end.reason
     }
 
+    /// Why a session is over.
+    public enum SessionEnd {
+        /// The client left.
+        case left
+        /// It spoke another version.
+        case refused
+        /// It sent what can't be read, or took no answers.
+        case other
+    }
+
     private final class End {
         weak var server: Server?
-        var reason = ""
+        var reason = SessionEnd.other
     }
 }
 

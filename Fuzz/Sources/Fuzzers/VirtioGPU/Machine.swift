@@ -20,13 +20,20 @@ final class Machine {
     /// Whether the next renderer would be long in coming.
     private(set) var isSpent = false
     private var mayDie = false
+    /// Whether an input has changed what a reset leaves: monitors, and the memory that they may have.
+    private var isReconfigured = false
 
     private typealias Feature = VirtioGPUFuzzer.Feature
+    /// A request that the device has, and where the response goes.
+    private typealias Sent = (command: GPUCommand, response: UInt64, room: Int)
 
-    private static let size = 1 << 18
+    private static let size = 1 << 17
     /// Room for a request, and for a response.
     private static let room = 4096
     private static let slotCount = 4
+    /// The scenery's requests are short: so many go at once, and what each takes of a slot.
+    private static let sceneryCount = 8
+    private static let sceneryRoom = 256
 
     init() throws {
         _ = try StandIn.install()
@@ -45,15 +52,20 @@ final class Machine {
     func run(_ input: inout Input, _ reach: inout Reach<VirtioGPUFuzzer.Feature>) throws {
         mayDie = input.may(.death, oneIn: 512)
         try renderer.prepareToEnd()
-        // Monitors need their memory, which the last input may have taken away.
-        device.function.reset()
-        try device.function.limits?.apply(Quota(videoMemory: 3 << 20))
-        for head in 0..<2 { try device.function.monitors?.connect(Monitor(width: 640, height: 480), to: head) }
+        if isReconfigured { try reconfigure() }
         try device.begin(input)
         try start(&input, &reach)
         while !input.isEmpty { try step(&input, &reach) }
         if mayDie, !isSpent { try die(&reach) }
         if try driver.needsReset { fuzzFailed("The device gave up.") }
+    }
+
+    /// As it was made. Monitors need their memory, which the last input may have taken away.
+    private func reconfigure() throws {
+        device.function.reset()
+        try device.function.limits?.apply(Quota(videoMemory: 3 << 20))
+        for head in 0..<2 { try device.function.monitors?.connect(Monitor(width: 640, height: 480), to: head) }
+        isReconfigured = false
     }
 
     private func start(_ input: inout Input, _ reach: inout Reach<VirtioGPUFuzzer.Feature>) throws {
@@ -78,10 +90,15 @@ final class Machine {
         // A device whose renderer was not asked for anything is soon reset.
         var rest = (scenery?.requests ?? []).filter { shape & 0x80 == 0 || !$0.command.needsRenderer }[...]
         while !rest.isEmpty {
-            let some = rest.prefix(slots.count).enumerated()
-            for (slot, request) in some { add(request.bytes, Self.room, slots[slot], isInPieces: false, to: queues[0]) }
-            try finish(some.map { ($1.command, $0, Self.room) }, on: queues[0], &reach)
-            rest = rest.dropFirst(slots.count)
+            var sent: [Sent] = []
+            for request in rest.prefix(Self.sceneryCount) {
+                let offset = UInt64(sent.count * Self.sceneryRoom)
+                let place = (request: slots[0].request + offset, response: slots[0].response + offset)
+                add(request.bytes, Self.sceneryRoom, place, isInPieces: false, to: queues[0])
+                sent.append((request.command, place.response, Self.sceneryRoom))
+            }
+            try finish(sent, on: queues[0], &reach)
+            rest = rest.dropFirst(Self.sceneryCount)
         }
     }
 
@@ -103,10 +120,12 @@ final class Machine {
                 : Monitor(width: Int(input.number(bytes: 2)), height: Int(input.number(bytes: 2)))
             let head = Int(input.byte() & 3)
             if (try? device.function.monitors?.connect(input.byte() & 1 == 0 ? nil : monitor, to: head)) != nil {
+                isReconfigured = true
                 reach.note(.monitorChanged)
             }
         case 0xfb:
             let quota = Quota(videoMemory: Int(input.number(bytes: 1)) << 16)
+            isReconfigured = true
             if (try? device.function.limits?.apply(quota)) != nil { reach.note(.quotaChanged) }
         case 0xfa where mayDie: try die(&reach)
         default: try send(action, &input, &reach)
@@ -126,7 +145,7 @@ final class Machine {
         // Tables take memory that doesn't come back.
         ring.isIndirect = action & 4 != 0 && driver.allocate(0) < UInt64(Self.size - Self.room)
         var queue = 0
-        var sent: [(command: GPUCommand, slot: Int, room: Int)] = []
+        var sent: [Sent] = []
         for slot in 0...Int(action & 3) {
             // Most requests are whole, and most on the right queue: all that come at once on the first one's.
             let shape = input.byte()
@@ -136,15 +155,14 @@ final class Machine {
             if flaw == .cutOff { bytes = Array(bytes.prefix(max(1, Int(input.byte())))) }
             let room = flaw == .littleRoom ? Int(input.byte()) : Self.room
             add(bytes, room, slots[slot], isInPieces: shape & 0x20 != 0, to: queues[queue])
-            sent.append((command, slot, room))
+            sent.append((command, slots[slot].response, room))
         }
         try finish(sent, on: queues[queue], &reach)
     }
 
     /// Notifies the device of some requests, and has it give all of them back.
     private func finish(
-        _ sent: [(command: GPUCommand, slot: Int, room: Int)], on queue: any DriverQueue,
-        _ reach: inout Reach<VirtioGPUFuzzer.Feature>
+        _ sent: [Sent], on queue: any DriverQueue, _ reach: inout Reach<VirtioGPUFuzzer.Feature>
     ) throws {
         guard queue.wantsNotification() else { fuzzFailed("A device with nothing to do wants no notification.") }
         try driver.notify(queue)
@@ -152,8 +170,8 @@ final class Machine {
             guard let used = try takeUsed(queue) else { fuzzFailed("A command was not given back.") }
             guard used.count <= Self.room else { fuzzFailed("A response is longer than its room.") }
         }
-        for (command, slot, room) in sent where room >= 24 {
-            let type = driver.load(UInt32.self, at: slots[slot].response)
+        for (command, response, room) in sent where room >= 24 {
+            let type = driver.load(UInt32.self, at: response)
             guard (0x1100...0x1105).contains(type) || (0x1200...0x1205).contains(type) else {
                 fuzzFailed("The response to \(command) is of type \(type).")
             }
