@@ -43,7 +43,7 @@ public final class ServedDevice: Sendable {
         let function = try Function(make(host), host: host)
         let listener = try UnixListener(path: path, mode: mode, takesDescriptors: takesDescriptors)
         let server = Server(function, listener: listener, configuration: configuration)
-        core = try Core(function, server)
+        core = try Core(server)
         thread = try Thread(name: "served device") { [core] in core.run() }
     }
 
@@ -70,16 +70,26 @@ public final class ServedDevice: Sendable {
         return answer.value.withLock { $0! }
     }
 
+    /// Takes the device down and makes it anew in its place, over the same host, while a client that is there goes on.
+    ///
+    /// - Parameters: as for ``init(_:options:mode:takesDescriptors:configuration:)``.
+    public func remake(_ type: String, options: [String] = []) throws {
+        try remake { host in try DeviceCatalog.make(type, options: options, host: host) }
+    }
+
+    public func remake(_ make: @escaping @Sendable (Host) throws -> any Device) throws {
+        try onThread { _, server in Result { try server.remakeFunction(make) } }.get()
+    }
+
     private final class Answer<Value: Sendable>: Sendable {
         let value = Mutex<Value?>(nil)
     }
 
     /// What the device's thread owns while it runs.
     ///
-    /// Unchecked: `function` and `server` are used by the thread that made them before the device's thread starts, and
+    /// Unchecked: `server` and its function are used by the thread that made them before the device's thread starts, and
     /// by that one alone after. `server.stop()` may be called from anywhere.
     private final class Core: @unchecked Sendable {
-        let function: Function
         let server: Server
         private let arrived: EventFD
         private let jobs = Mutex<[Job]>([])
@@ -89,21 +99,21 @@ public final class ServedDevice: Sendable {
             let body: @Sendable (Function, Server) -> Void
         }
 
-        init(_ function: Function, _ server: Server) throws {
-            self.function = function
+        init(_ server: Server) throws {
             self.server = server
             arrived = try EventFD()
         }
 
         func run() {
             do throws(Errno) {
-                let token = try function.host.loop.watch("jobs", arrived.descriptor, for: .readable) {
+                let loop = server.function.host.loop
+                let token = try loop.watch("jobs", arrived.descriptor, for: .readable) {
                     [unowned self] _ in
                     arrived.consume()
                     runJobs()
                 }
                 try server.run()
-                function.host.loop.unwatch(token)
+                loop.unwatch(token)
             } catch {
                 StandardError.print("The served device ended: \(error).")
             }
@@ -116,7 +126,7 @@ public final class ServedDevice: Sendable {
                 return jobs
             }
             for job in waiting {
-                job.body(function, server)
+                job.body(server.function, server)
                 job.done.signal()
             }
         }

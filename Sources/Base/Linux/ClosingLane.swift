@@ -28,7 +28,7 @@ public final class ClosingLane: Sendable {
     }
 
     private struct State {
-        var waiting: [Item] = []
+        var waiting: ArraySlice<Item> = []
         var hasThread = false
         /// Tells a thread that stays that something waits.
         var bell: EventFD?
@@ -141,7 +141,7 @@ public final class ClosingLane: Sendable {
         while true {
             let (item, bell) = state.withLock { state in
                 signalRoom(&state)
-                let item = state.waiting.isEmpty ? nil : state.waiting.removeFirst()
+                let item = state.waiting.popFirst()
                 if item == nil, state.bell == nil { state.hasThread = false }
                 return (item, state.bell)
             }

@@ -1,22 +1,14 @@
 import CLinux
 import Glibc
-import Synchronization
 
 /// Memory that can be handed to another process as a descriptor: a sealed memfd and this
 /// process's mapping of it. `memfd_create(2)`
 ///
 /// Its size is fixed (`F_SEAL_SHRINK`, `F_SEAL_GROW`), so nobody who holds the descriptor can make an
 /// access to it fault. Pages nobody has written take no memory.
-public final class MemoryFile: Sendable {
+public final class MemoryFile: MappedBytes, @unchecked Sendable {
+    // SAFETY, of the conformance: as for MappedBytes, and the descriptor doesn't change.
     public let descriptor: Descriptor
-    public let mapping: Mapping
-    private let cleared = Atomic<Int>(0)
-
-    /// How often this object has made bytes zero: whoever copies them bit by bit sees whether they are still what they were.
-    public var clearings: Int { cleared.load(ordering: .relaxed) }
-
-    /// The size in bytes.
-    public var size: Int { mapping.size }
 
     /// - Parameters:
     ///   - name: shown in /proc/PID/maps as `memfd:NAME`.
@@ -32,9 +24,10 @@ public final class MemoryFile: Sendable {
         let raw = descriptor.raw
         try systemCall { ftruncate(raw, rounded) }
         // The seal leaves the mapping that is there already alone.
-        self.mapping = try Mapping(of: descriptor, size: rounded)
+        let mapping = try Mapping(of: descriptor, size: rounded)
         try shim(isOwnAlone ? clinux_seal_writing(raw) : clinux_seal_size(raw))
         self.descriptor = descriptor
+        super.init(mapping)
     }
 
     /// Takes over a file that somebody else has made, and maps its first `size` bytes.
@@ -44,13 +37,16 @@ public final class MemoryFile: Sendable {
         guard size > 0, clinux_cannot_shrink(descriptor.raw) == 1, try descriptor.status().size >= size else {
             throw .invalidArgument
         }
-        self.mapping = try Mapping(of: descriptor, size: size)
+        let mapping = try Mapping(of: descriptor, size: size)
         self.descriptor = descriptor
+        super.init(mapping)
     }
+
+    public override var file: MemoryFile? { self }
 
     /// The extents that hold data, in order; all else reads as zeros and takes no memory.
     /// `SEEK_DATA`, `SEEK_HOLE`
-    public func dataExtents() throws(Errno) -> [Range<Int>] {
+    public override func dataExtents() throws(Errno) -> [Range<Int>] {
         var extents: [Range<Int>] = []
         var position = 0
         while position < size {
@@ -70,27 +66,15 @@ public final class MemoryFile: Sendable {
 
     /// Makes the bytes of a range zero, and gives the memory of whole pages back. Whoever has them mapped keeps the mapping.
     /// `FALLOC_FL_PUNCH_HOLE`
-    ///
-    /// - Throws: `.invalidArgument` when the range leaves the file.
-    public func clear(_ range: Range<Int>) throws(Errno) {
+    public override func clear(_ range: Range<Int>) throws(Errno) {
         guard range.lowerBound >= 0, range.upperBound <= size else { throw .invalidArgument }
         guard !range.isEmpty else { return }
         noteClearing()
         try shim(clinux_punch_hole(descriptor.raw, off_t(range.lowerBound), range.count))
     }
 
-    func noteClearing() {
-        cleared.add(1, ordering: .relaxed)
-    }
-
-    /// As ``clear(_:)``, from a byte on to the end.
-    public func clear(from offset: Int = 0) throws(Errno) {
-        guard offset >= 0, offset <= size else { throw .invalidArgument }
-        try clear(offset..<size)
-    }
-
     /// How much memory the pages that somebody has written take, in bytes. `st_blocks`
-    public func memoryTaken() throws(Errno) -> Int {
+    public override func memoryTaken() throws(Errno) -> Int {
         Int(clamping: try descriptor.status().allocated)
     }
 }

@@ -199,15 +199,15 @@ public struct UnixSocket: ~Copyable, Sendable {
     }
 
     /// - Parameter skipped: how many bytes have gone.
-    /// Sends `head`, then bytes straight from a file's memory, which may change meanwhile.
+    /// Sends `head`, then bytes straight from memory, which may change meanwhile.
     ///
-    /// - Throws: as ``send(_:_:descriptors:milliseconds:)``; `.badAddress` when the bytes don't lie inside the file.
+    /// - Throws: as ``send(_:_:descriptors:milliseconds:)``; `.badAddress` when the bytes don't lie inside the memory.
     public borrowing func send(
-        _ head: RawSpan, _ file: MemoryFile, at offset: Int, count: Int, milliseconds: Int32 = -1
+        _ head: RawSpan, _ memory: MappedBytes, at offset: Int, count: Int, milliseconds: Int32 = -1
     ) throws(Errno) {
-        guard offset >= 0, count >= 0, offset <= file.size, count <= file.size - offset else { throw .badAddress }
-        // SAFETY: inside the mapping, which `file` keeps; only the kernel reads it, and the sealed size keeps it from faulting.
-        let bytes = RawSpan(_unsafeStart: file.mapping.base + offset, byteCount: count)
+        guard offset >= 0, count >= 0, offset <= memory.size, count <= memory.size - offset else { throw .badAddress }
+        // SAFETY: inside the mapping, which `memory` keeps; only the kernel reads it, and the fixed size keeps it from faulting.
+        let bytes = RawSpan(_unsafeStart: memory.mapping.base + offset, byteCount: count)
         try send(head, bytes, milliseconds: milliseconds)
     }
 

@@ -5,7 +5,7 @@ import PCI
 public struct BAR: Sendable {
     public var layout: BARLayout
     /// Memory behind the BAR, byte for byte from its beginning; needed where parts are mapped.
-    public var memory: MemoryFile?
+    public var memory: MappedBytes?
     /// Parts of the BAR that clients may map, and that accesses by message find in ``memory`` too. Sorted,
     /// page-aligned, not overlapping.
     public var mapped: [Range<UInt64>]
@@ -13,7 +13,7 @@ public struct BAR: Sendable {
     public var doorbells: [Doorbell]
     /// Where the values of doorbells with ``Doorbell/keepsValue`` lie, each at its place in the BAR, in eight bytes. The guest
     /// never sees it.
-    public var shadow: MemoryFile?
+    public var shadow: MappedBytes?
     /// Ranges of registers whose accesses a hypervisor may send straight to the device's thread (ioregionfd). Sorted, not
     /// overlapping.
     public var ioregions: [Range<UInt64>] = []
@@ -31,8 +31,8 @@ public struct BAR: Sendable {
     ///   - ioregions: see ``ioregions``.
     public static func memory(
         _ index: Int, size: UInt64, prefetchable: Bool = false, is64Bit: Bool = false,
-        memory: MemoryFile? = nil, mapped: [Range<UInt64>]? = nil, doorbells: [Doorbell] = [],
-        shadow: MemoryFile? = nil, ioregions: [Range<UInt64>] = []
+        memory: MappedBytes? = nil, mapped: [Range<UInt64>]? = nil, doorbells: [Doorbell] = [],
+        shadow: MappedBytes? = nil, ioregions: [Range<UInt64>] = []
     ) -> BAR {
         let layout = BARLayout(
             index: index, space: is64Bit ? .memory64 : .memory32, size: size, prefetchable: prefetchable)
@@ -46,7 +46,7 @@ public struct BAR: Sendable {
     /// The device keeps the memory current, as a place to tell what it knows; it never reads it.
     ///
     /// - Parameter memory: made with `isOwnAlone`; its size is the BAR's, whole pages and a power of two.
-    public static func shared(_ index: Int, _ memory: MemoryFile) -> BAR {
+    public static func shared(_ index: Int, _ memory: MappedBytes) -> BAR {
         var bar = BAR.memory(index, size: UInt64(memory.size), memory: memory)
         bar.isReadOnly = true
         return bar

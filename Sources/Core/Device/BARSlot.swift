@@ -7,7 +7,7 @@ final class BARSlot {
         /// By the device.
         case registers
         /// From the memory behind the BAR.
-        case memory(MemoryFile)
+        case memory(MappedBytes)
         /// By the shell; the table or array begins at this offset.
         case msixTable(start: UInt64)
         case msixPending(start: UInt64)

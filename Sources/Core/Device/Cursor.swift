@@ -23,7 +23,7 @@ public struct Cursor: Sendable {
 extension Scanout {
     /// Writes some lines of the picture in ``PixelFormat/xrgb8888``, with a cursor on them if there is one, to where they belong in a
     /// picture without gaps between its lines.
-    public func copy(_ lines: Range<Int>, with cursor: Cursor?, to memory: MemoryFile) {
+    public func copy(_ lines: Range<Int>, with cursor: Cursor?, to memory: MappedBytes) {
         var colours = [UInt8](repeating: 0, count: width * 3)
         var line = [UInt8](repeating: 0, count: width * 4)
         for y in lines {
@@ -38,7 +38,7 @@ extension Scanout {
     }
 
     /// Copies some lines as they are, without what lies between them, to where they belong in a picture without gaps.
-    public func copy(_ lines: Range<Int>, to memory: MemoryFile) {
+    public func copy(_ lines: Range<Int>, to memory: MappedBytes) {
         let line = width * format.bytesPerPixel
         for y in lines {
             memory.replace(at: y * line, with: self.memory, at: offset + y * stride, count: line)

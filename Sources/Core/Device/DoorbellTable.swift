@@ -12,7 +12,7 @@ public final class DoorbellTable {
         let token: EventLoop.Token
     }
 
-    private let function: Function
+    var function: Function
     private var bells: [Key: Bell] = [:]
     /// Those that were rung while the function stood still.
     private var waiting: Set<Key> = []

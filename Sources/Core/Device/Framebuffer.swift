@@ -45,14 +45,14 @@ public struct Scanout: Sendable {
     public var stride: Int
     public var format: PixelFormat
     /// The memory that holds the pixels. The guest may change it while it is read.
-    public var memory: MemoryFile
+    public var memory: MappedBytes
     /// Where the first pixel is in ``memory``. `offset + height * stride` lies inside it.
     public var offset: Int
     /// For ``PixelFormat/indexed8``: 256 colours as 0xRRGGBB. Empty for any other format.
     public var palette: [UInt32]
 
     public init(
-        width: Int, height: Int, stride: Int, format: PixelFormat, memory: MemoryFile, offset: Int,
+        width: Int, height: Int, stride: Int, format: PixelFormat, memory: MappedBytes, offset: Int,
         palette: [UInt32] = []
     ) {
         self.width = width

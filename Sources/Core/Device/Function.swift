@@ -19,7 +19,7 @@ public final class Function: Stateful {
     /// Who has monitors that come and go.
     public unowned let monitors: (any MonitorDevice)?
     /// The memory of the device's own that belongs to its state.
-    public let ownMemory: [MemoryFile]
+    public let ownMemory: [MappedBytes]
     // One thread, and neither calls out while it is accessed: checks at run time would find nothing.
     /// What a guest reads and writes at region ``configurationRegion``.
     @exclusivity(unchecked) public private(set) var configuration: ConfigurationSpace
@@ -87,10 +87,10 @@ public final class Function: Stateful {
         public var size: UInt64 = 0
         public var isWritable = false
         /// What may be mapped, byte for byte from the region's beginning.
-        public var memory: MemoryFile?
+        public var memory: MappedBytes?
         public var mapped: [Range<UInt64>] = []
         public var doorbells: [Doorbell] = []
-        public var shadow: MemoryFile?
+        public var shadow: MappedBytes?
         public var ioregions: [Range<UInt64>] = []
         public var isPorts = false
     }
@@ -295,7 +295,7 @@ public final class Function: Stateful {
 
     /// The memory that holds what a read would give, byte for byte from the region's beginning; nil when some of it is not from memory.
     /// It is nil for all while there is a tap: ``read(region:offset:into:)`` shows the bytes to it.
-    public func memory(region: Int, offset: UInt64, count: Int) -> MemoryFile? {
+    public func memory(region: Int, offset: UInt64, count: Int) -> MappedBytes? {
         guard host.tap == nil else { return nil }
         guard region >= 0, region < 6, let bar = awake[region]?.bar, count >= 0 else { return nil }
         let isMapped = bar.mapped.contains { range in

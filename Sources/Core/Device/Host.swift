@@ -11,6 +11,8 @@ public final class Host {
     public let loop: EventLoop
     /// The guest's memory as the device sees it: by I/O virtual address. Out of reach while the function is no bus master.
     public let memory: AddressSpace
+    /// What the device has of memory itself: behind its BARs, and of its own. It outlives the device.
+    public let deviceMemory: DeviceMemory
     /// The way to the guest's interrupt controller.
     public let interrupts: Interrupts
     /// Sees what passes between the function and the world; nobody unless one is set.
@@ -26,9 +28,12 @@ public final class Host {
     /// Tells the administrator, in a sentence, what has happened to the device. Goes to nobody unless somebody listens.
     public var report: (String) -> Void = { _ in }
 
-    public init(loop: EventLoop, memory: AddressSpace = AddressSpace()) {
+    public init(
+        loop: EventLoop, memory: AddressSpace = AddressSpace(), deviceMemory: DeviceMemory = DeviceMemory()
+    ) {
         self.loop = loop
         self.memory = memory
+        self.deviceMemory = deviceMemory
         self.interrupts = Interrupts()
     }
 

@@ -39,6 +39,7 @@ public final class Interrupts {
         didSet {
             pinSent = false
             updatePin()
+            deliverPending()
         }
     }
 

@@ -44,8 +44,8 @@ enum SavedState {
 
 extension Function {
     /// What is saved in extents, by number.
-    var savedMemory: [Int: MemoryFile] {
-        var memory: [Int: MemoryFile] = [:]
+    var savedMemory: [Int: MappedBytes] {
+        var memory: [Int: MappedBytes] = [:]
         for index in 0..<6 {
             // Shared registers follow from the device's own state.
             guard let region = region(index), region.isWritable, !region.mapped.isEmpty else { continue }

@@ -5,7 +5,7 @@ import Linux
 /// Either the device stands still from the first piece to the last, or ``isCurrent`` says before each whether it can go on.
 public final class StateReader {
     private let function: Function
-    private let memory: [Int: MemoryFile]
+    private let memory: [Int: MappedBytes]
     /// How often each memory was cleared before.
     private let clearings: [Int: Int]
     private let restorations: Int

@@ -13,7 +13,7 @@ public final class StateWriter {
     }
 
     private let function: Function
-    private let memory: [Int: MemoryFile]
+    private let memory: [Int: MappedBytes]
     private var expecting = Expecting.header
     private var collected: [UInt8] = []
     /// The shell's and the device's state, once they have come.

@@ -7,7 +7,7 @@ import Linux
 public final class AddressSpace: MappedMemory {
     /// Announced as `max_dma_maps`.
     public let maximumMaps: Int
-    private let files = FileMappings()
+    private let files: FileMappings
     private var pinsMade: UInt64 = 0
 
     /// Which pages the device has written.
@@ -22,8 +22,11 @@ public final class AddressSpace: MappedMemory {
     /// How often maps were made.
     public private(set) var arrivals: UInt64 = 0
 
-    public init(maximumMaps: Int = 65_535) {
+    /// - Parameter maximumFiles: how many files there may be behind maps; unless given as many as the limit on the process's descriptors
+    ///   leaves, and 32,768 at most.
+    public init(maximumMaps: Int = 65_535, maximumFiles: Int? = nil) {
         self.maximumMaps = maximumMaps
+        files = FileMappings(maximumFiles: maximumFiles)
         super.init(log: DirtyLog(), gate: Gate(), traffic: Traffic())
     }
 
@@ -54,29 +57,22 @@ public final class AddressSpace: MappedMemory {
 
     /// Where the bytes of a map are.
     public enum Backing: ~Copyable {
-        /// A file that is memory, from byte `offset` on, a multiple of 4096. The descriptor is closed as soon as it is
-        /// mapped.
+        /// A file that is memory, from byte `offset` on, a multiple of 4096. One descriptor is kept of each, as long as it is mapped.
         case file(Descriptor, offset: UInt64)
         /// Elsewhere: the hypervisor moves them.
         case remote(any RemoteMemory)
     }
 
-    /// Whether maps that are made from now on can be handed to another process: see ``shareableMap(at:)``. A descriptor is kept
-    /// for each file then.
-    public var keepsDescriptors: Bool {
-        get { files.keepsDescriptors }
-        set { files.keepsDescriptors = newValue }
-    }
-
     /// The map at an address, as something that another process can map too.
     ///
-    /// - Returns: nil when there is no map, it has no file, or its descriptor was not kept.
+    /// - Returns: nil when there is no map, or it has no file.
     public func shareableMap(at address: UInt64) -> ShareableMap? {
         guard let window = maps.window(at: address), let host = window.host,
-            case .file(let file) = maps.region(at: address)?.source, let kept = file.kept
+            case .file(let mapping) = maps.region(at: address)?.source
         else { return nil }
         return ShareableMap(
-            address: window.start, last: window.last, access: window.access, offset: file.offset(of: host), kept: kept)
+            address: window.start, last: window.last, access: window.access, offset: mapping.offset(of: host),
+            file: mapping.file)
     }
 
     /// Makes guest memory available to the device.

@@ -1,27 +1,26 @@
 import Linux
 
-/// The files behind maps, each mapped into this process once, however many maps show parts of it.
+/// The files behind maps, each open and mapped in this process once, however many maps show parts of it.
 ///
 /// A guest's memory is one memfd behind many maps. With a mapping for each, 65,535 of them would run into
-/// `vm.max_map_count`, and with a descriptor for each into EMFILE. So no descriptor is kept, but for a device that hands
-/// guest memory on to another process.
+/// `vm.max_map_count`, and with a descriptor for each into EMFILE. The descriptor is kept for whoever must be given the memory: another
+/// process that the device has draw, or one that goes on where this one ends.
 final class FileMappings {
     /// Less than `vm.max_map_count`, so that a client which sends thousands of files leaves room for the
     /// process's own memory.
-    static let maximumCount = 32_768
+    static let maximumCount = ResourceLimit.mappedFiles
     /// In bytes, half of what a process can address, for the same reason.
     static let maximumSize: UInt64 = 1 << 46
-    /// Of how many mappings the descriptors are kept, at most: what is behind the rest can't be handed on.
-    static let maximumDescriptors = 256
 
-    /// Whether descriptors are kept, of mappings that are made from now on.
-    var keepsDescriptors = false
-    private var descriptors = 0
+    /// A file, as the kernel tells it from others.
+    struct Identity: Hashable {
+        var device: UInt64
+        var inode: UInt64
+    }
 
     /// Which mappings show the same bytes with the same rights.
     struct Key: Hashable {
-        var device: UInt64
-        var inode: UInt64
+        var file: Identity
         var writable: Bool
     }
 
@@ -29,20 +28,30 @@ final class FileMappings {
         weak var mapping: FileMapping?
     }
 
+    private struct OpenEntry {
+        weak var file: MappedFile?
+    }
+
     private var shared: [Key: Entry] = [:]
+    private var open: [Identity: OpenEntry] = [:]
+    /// How many files may be open; nil: as many as the process's limit leaves to maps.
+    private let maximumFiles: Int?
     /// Mappings that exist, those of which only pins know among them.
     private(set) var count = 0
     private var size: UInt64 = 0
 
-    init() {
+    init(maximumFiles: Int? = nil) {
+        self.maximumFiles = maximumFiles
         GuardedCopy.install()
     }
 
     /// A mapping that contains `size` bytes of a file from `offset` on.
     ///
     /// Bytes between the end of a file and the end of its last page count as its own.
+    ///
+    /// - Parameter descriptor: kept where it is the first of its file, closed otherwise.
     func mapping(
-        of descriptor: borrowing Descriptor, offset: UInt64, size: UInt64, access: DMAAccess
+        of descriptor: consuming Descriptor, offset: UInt64, size: UInt64, access: DMAAccess
     ) throws(MapError) -> FileMapping {
         guard offset % pageSize == 0 else { throw .unalignedOffset(offset) }
         guard descriptor.isMemory() else { throw descriptor.holdsBytes() ? .notMemory : .noFile }
@@ -54,20 +63,26 @@ final class FileMappings {
         guard offset <= fileSize, size <= fileSize - offset else {
             throw .beyondEndOfFile(offset: offset, size: size, fileSize: status.size)
         }
-        let key = Key(device: status.device, inode: status.inode, writable: access.contains(.write))
+        let identity = Identity(device: status.device, inode: status.inode)
+        let key = Key(file: identity, writable: access.contains(.write))
         if let mapping = shared[key]?.mapping, offset + size <= mapping.size { return mapping }
-        let mapping = try FileMapping(of: descriptor, size: fileSize, access: access, key: key, for: self)
+        let file = try file(identity, descriptor, isWritable: status.isWritable)
+        let mapping = try FileMapping(of: file, size: fileSize, access: access, key: key, for: self)
         shared[key] = Entry(mapping: mapping)
         return mapping
     }
 
-    /// A copy of a descriptor to keep; nil when none is wanted, or there is no room for one.
-    fileprivate func keep(_ descriptor: borrowing Descriptor) -> KeptDescriptor? {
-        guard keepsDescriptors, descriptors < Self.maximumDescriptors, let copy = try? descriptor.duplicate() else {
-            return nil
+    private func file(
+        _ identity: Identity, _ descriptor: consuming Descriptor, isWritable: Bool
+    ) throws(MapError) -> MappedFile {
+        if let file = open[identity]?.file {
+            if isWritable, !file.isWritable { file.replace(by: descriptor) }
+            return file
         }
-        descriptors += 1
-        return KeptDescriptor(copy)
+        guard open.count < maximumFiles ?? ResourceLimit.descriptorsForMaps else { throw .system(.tooManyOpenFiles) }
+        let file = MappedFile(descriptor, isWritable: isWritable, identity: identity, for: self)
+        open[identity] = OpenEntry(file: file)
+        return file
     }
 
     fileprivate func reserve(_ size: UInt64) throws(MapError) {
@@ -76,9 +91,8 @@ final class FileMappings {
         self.size += size
     }
 
-    fileprivate func giveBack(_ size: UInt64, withDescriptor: Bool = false) {
+    fileprivate func giveBack(_ size: UInt64) {
         count -= 1
-        if withDescriptor { descriptors -= 1 }
         self.size -= size
     }
 
@@ -86,14 +100,38 @@ final class FileMappings {
     fileprivate func forget(_ key: Key) {
         if shared[key]?.mapping == nil { shared[key] = nil }
     }
+
+    /// Called when the last mapping of a file is gone.
+    fileprivate func forget(_ identity: Identity) {
+        if open[identity]?.file == nil { open[identity] = nil }
+    }
 }
 
-/// A descriptor that may be there or not.
-final class KeptDescriptor {
-    let descriptor: Descriptor
+/// A file that is open in this process until the last mapping of it goes.
+final class MappedFile {
+    private(set) var descriptor: Descriptor
+    /// Whether all that may be done with the file can be done with the descriptor.
+    private(set) var isWritable: Bool
+    private let identity: FileMappings.Identity
+    private weak var owner: FileMappings?
 
-    init(_ descriptor: consuming Descriptor) {
+    fileprivate init(
+        _ descriptor: consuming Descriptor, isWritable: Bool, identity: FileMappings.Identity, for owner: FileMappings
+    ) {
         self.descriptor = descriptor
+        self.isWritable = isWritable
+        self.identity = identity
+        self.owner = owner
+    }
+
+    deinit {
+        owner?.forget(identity)
+    }
+
+    /// A descriptor has come that can do more.
+    fileprivate func replace(by descriptor: consuming Descriptor) {
+        self.descriptor = descriptor
+        isWritable = true
     }
 }
 
@@ -102,32 +140,31 @@ final class FileMapping {
     private let mapping: Mapping
     private let key: FileMappings.Key
     private weak var owner: FileMappings?
-    /// The file, where somebody may have to be given it.
-    let kept: KeptDescriptor?
+    /// For whoever has to be given it.
+    let file: MappedFile
 
     /// In bytes.
     var size: UInt64 { UInt64(mapping.size) }
 
     fileprivate init(
-        of descriptor: borrowing Descriptor, size: UInt64, access: DMAAccess, key: FileMappings.Key,
-        for owner: FileMappings
+        of file: MappedFile, size: UInt64, access: DMAAccess, key: FileMappings.Key, for owner: FileMappings
     ) throws(MapError) {
         guard let length = Int(exactly: size) else { throw .system(.noMemory) }
         try owner.reserve(size)
         do throws(Errno) {
             mapping = try Mapping(
-                of: descriptor, size: length, access: access.contains(.write) ? [.read, .write] : .read)
+                of: file.descriptor, size: length, access: access.contains(.write) ? [.read, .write] : .read)
         } catch {
             owner.giveBack(size)
             throw .system(error)
         }
         self.key = key
         self.owner = owner
-        kept = owner.keep(descriptor)
+        self.file = file
     }
 
     deinit {
-        owner?.giveBack(size, withDescriptor: kept != nil)
+        owner?.giveBack(size)
         owner?.forget(key)
     }
 

@@ -41,11 +41,11 @@ public class MappedMemory {
         try span.withUnsafeMutableBytes { buffer throws(DMAError) in try read(at: address, into: buffer) }
     }
 
-    /// Copies `count` bytes of guest memory to the bytes of a file from `offset` on, which must lie inside.
-    public final func read(at address: UInt64, count: Int, into file: MemoryFile, at offset: Int) throws(DMAError) {
-        precondition(count >= 0 && offset >= 0 && offset <= file.size && count <= file.size - offset)
-        // SAFETY: the range is checked; the file's size is sealed and its mapping lives as long as it does.
-        try read(at: address, into: UnsafeMutableRawBufferPointer(start: file.mapping.base + offset, count: count))
+    /// Copies `count` bytes of guest memory to those of other memory from `offset` on, which must lie inside.
+    public final func read(at address: UInt64, count: Int, into target: MappedBytes, at offset: Int) throws(DMAError) {
+        precondition(count >= 0 && offset >= 0 && offset <= target.size && count <= target.size - offset)
+        // SAFETY: the range is checked; the memory's size is fixed and its mapping lives as long as it does.
+        try read(at: address, into: UnsafeMutableRawBufferPointer(start: target.mapping.base + offset, count: count))
     }
 
     /// Copies `bytes`, which may be empty, to guest memory. 2, 4 and 8 aligned bytes to an aligned address

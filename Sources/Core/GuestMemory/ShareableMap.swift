@@ -9,10 +9,10 @@ public struct ShareableMap {
     public let access: DMAAccess
     /// Where in the file it begins, a multiple of 4096.
     public let offset: UInt64
-    let kept: KeptDescriptor
+    let file: MappedFile
 
     /// The file.
     public var descriptor: Descriptor {
-        _read { yield kept.descriptor }
+        _read { yield file.descriptor }
     }
 }

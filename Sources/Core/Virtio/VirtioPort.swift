@@ -57,12 +57,12 @@ public final class VirtioPort {
             resumption.consume()
             resume()
         }
-        host.memory.onArrival = { [unowned self] in memoryArrived(isFirst: $0) }
+        // Weakly: who comes after it over the same host is told instead, before this one is gone.
+        host.memory.onArrival = { [weak self] in self?.memoryArrived(isFirst: $0) }
     }
 
     deinit {
         if let resumptionToken { host.loop.unwatch(resumptionToken) }
-        host.memory.onArrival = { _ in }
     }
 
     /// Takes up the device whose port it is.

@@ -38,7 +38,7 @@ public final class BochsDisplay: Device {
     public internal(set) var state = State()
 
     /// The memory behind BAR 0.
-    let videoMemory: MemoryFile
+    let videoMemory: MappedBytes
     /// How much of it the guest may use, in bytes.
     var videoMemoryLimit: Int
     var frameRate: Int
@@ -57,7 +57,7 @@ public final class BochsDisplay: Device {
                     + "but 'vram' is \(limit % (1 << 20) == 0 ? "\(limit >> 20)M" : "\(limit >> 10)K"). "
                     + "Give more, or choose a smaller resolution.")
         }
-        videoMemory = try MemoryFile(name: "vram", size: aperture)
+        videoMemory = try host.deviceMemory.take("vram", size: aperture)
         videoMemoryLimit = limit
         frameRate = options.integer("frame-rate")
         edid =

@@ -34,15 +34,15 @@ public final class Exerciser: Device {
 
     let host: Host
     /// Behind BAR 2. Its mapped part is the buffer that DMA goes to and comes from.
-    let memory: MemoryFile
-    private let shadow: MemoryFile
-    private let shared: MemoryFile
+    let memory: MappedBytes
+    private let shared: MappedBytes
 
     public init(options: DeviceOptions, host: Host) throws {
         self.host = host
-        memory = try MemoryFile(name: "exerciser", size: Self.bufferOffset + Self.bufferSize)
-        shadow = try MemoryFile(name: "exerciser-shadow", size: 4096)
-        shared = try MemoryFile(name: "exerciser-shared", size: 4096, isOwnAlone: true)
+        let own = host.deviceMemory
+        memory = try own.take("exerciser", size: Self.bufferOffset + Self.bufferSize)
+        let shadow = try own.take("exerciser-shadow", size: 4096)
+        shared = try own.take("exerciser-shared", size: 4096, isOwnAlone: true)
         bars = [
             .memory(0, size: 4096, doorbells: [Self.doorbell], ioregions: [0..<0x84]),
             .io(1, size: 16),

@@ -48,12 +48,12 @@ struct Backing: Equatable, Sendable {
         offset <= size && count <= size - offset
     }
 
-    /// Copies `count` bytes from `offset` on to a place in a file.
+    /// Copies `count` bytes from `offset` on to a place in other memory.
     ///
     /// - Throws: ``Refusal/invalidParameter`` when the backing has no such bytes, ``Refusal/unreachable(_:)`` when guest memory can't
     ///   be read.
     func copy(
-        at offset: UInt64, count: Int, from guest: MappedMemory, to file: MemoryFile, at place: Int
+        at offset: UInt64, count: Int, from guest: MappedMemory, to target: MappedBytes, at place: Int
     ) throws(Refusal) {
         guard contains(offset, count: UInt64(count)) else { throw .invalidParameter }
         var offset = offset
@@ -65,7 +65,7 @@ struct Backing: Equatable, Sendable {
             let skipped = offset - piece.start
             let part = Int(min(UInt64(left), piece.length - skipped))
             do throws(DMAError) {
-                try guest.read(at: piece.address + skipped, count: part, into: file, at: place)
+                try guest.read(at: piece.address + skipped, count: part, into: target, at: place)
             } catch {
                 throw .unreachable(error)
             }

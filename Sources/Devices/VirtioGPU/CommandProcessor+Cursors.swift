@@ -30,12 +30,12 @@ extension CommandProcessor {
         switch resource.content {
         case .image(let format, let width, let height, let pixels):
             guard width == edge, height == edge else { throw .invalidParameter }
-            file.replace(at: place, with: file, at: pixels.lowerBound, count: Head.cursorSize)
+            memory.bytes.replace(at: place, with: memory.bytes, at: pixels.lowerBound, count: Head.cursorSize)
             convertCursor(at: place, from: format)
         case .blob(let size):
             guard let backing = resource.backing else { throw .unspecified }
             guard size >= Head.cursorSize else { throw .invalidParameter }
-            try backing.copy(at: 0, count: Head.cursorSize, from: host.memory, to: file, at: place)
+            try backing.copy(at: 0, count: Head.cursorSize, from: host.memory, to: memory.bytes, at: place)
         case .host: throw .invalidResource
         }
     }
@@ -46,8 +46,8 @@ extension CommandProcessor {
         var image = [UInt8](repeating: 0, count: Head.cursorSize)
         var span = image.mutableSpan
         var bytes = span.mutableBytes
-        file.copy(at: place, count: Head.cursorSize, into: &bytes)
+        memory.bytes.copy(at: place, count: Head.cursorSize, into: &bytes)
         let converted = image.indices.map { image[$0 & ~3 + channels[$0 & 3]] }
-        file.replace(at: place, with: converted.span.bytes)
+        memory.bytes.replace(at: place, with: converted.span.bytes)
     }
 }

@@ -57,14 +57,14 @@ extension CommandProcessor {
     func picture(of area: Rectangle, width: Int, format: PixelFormat, _ pixels: Range<Int>) -> Scanout {
         let stride = width * Resource.bytesPerPixel
         return Scanout(
-            width: area.width, height: area.height, stride: stride, format: format, memory: file,
+            width: area.width, height: area.height, stride: stride, format: format, memory: memory.bytes,
             offset: pixels.lowerBound + area.y * stride + area.x * Resource.bytesPerPixel)
     }
 
     func picture(of area: Rectangle, _ blob: Head.Blob) -> Scanout {
         Scanout(
             width: area.width, height: area.height, stride: area.width * Resource.bytesPerPixel, format: blob.format,
-            memory: file, offset: blob.pixels.lowerBound)
+            memory: memory.bytes, offset: blob.pixels.lowerBound)
     }
 
     func flush(_ area: Rectangle, of id: UInt32) throws(Refusal) -> Progress {

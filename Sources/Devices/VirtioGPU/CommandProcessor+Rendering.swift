@@ -203,7 +203,7 @@ extension CommandProcessor {
         let lines = Rectangle(
             x: source.area.x, y: source.area.y + part.y, width: source.area.width, height: part.height)
         let place = try rendering.place(
-            in: file, at: pixels.lowerBound + part.y * stride, size: part.height * stride)
+            in: memory.bytes, at: pixels.lowerBound + part.y * stride, size: part.height * stride)
         let command = RendererCommand.readPixels(
             resource: source.resource, box: .init(lines), stride: UInt32(stride), to: place)
         return HostCopy(head: head, source: source, part: part, pixels: pixels, command: command)
@@ -227,7 +227,7 @@ extension CommandProcessor {
         let edge = Head.cursorEdge
         guard let rendering, let format = host.format, !host.isLost else { throw .invalidResource }
         guard host.width == edge, host.height == edge else { throw .invalidParameter }
-        let piece = try rendering.place(in: file, at: place, size: Head.cursorSize)
+        let piece = try rendering.place(in: memory.bytes, at: place, size: Head.cursorSize)
         let image = Rectangle(x: 0, y: 0, width: edge, height: edge)
         let stride = UInt32(edge * Resource.bytesPerPixel)
         return .sent([.readPixels(resource: id, box: .init(image), stride: stride, to: piece)]) {

@@ -128,11 +128,11 @@ extension CommandProcessor {
             throw .invalidParameter
         }
         if line == stride, UInt64(line) == sourceStride {
-            return try backing.copy(at: offset, count: line * height, from: host.memory, to: file, at: place)
+            return try backing.copy(at: offset, count: line * height, from: host.memory, to: memory.bytes, at: place)
         }
         for y in 0..<height {
             try backing.copy(
-                at: offset + UInt64(y) * sourceStride, count: line, from: host.memory, to: file, at: place + y * stride)
+                at: offset + UInt64(y) * sourceStride, count: line, from: host.memory, to: memory.bytes, at: place + y * stride)
         }
     }
 }

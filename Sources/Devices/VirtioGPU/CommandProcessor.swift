@@ -37,18 +37,15 @@ final class CommandProcessor {
     init(
         host: Host, heads: Int, resolution: Resolution, limit: Int, frameRate: Int = 0,
         rendering: Rendering? = nil
-    ) throws(Errno) {
+    ) throws(DeviceMemoryError) {
         self.host = host
         self.rendering = rendering
         self.frameRate = frameRate
-        let memory = try VideoMemory(reserved: heads * Head.cursorSize, limit: limit)
+        let memory = try VideoMemory(reserved: heads * Head.cursorSize, limit: limit, of: host.deviceMemory)
         self.memory = memory
-        self.heads = (0..<heads).map { Head($0, resolution: resolution, memory: memory.file) }
+        self.heads = (0..<heads).map { Head($0, resolution: resolution, memory: memory.bytes) }
         rendering?.onLoss = { [unowned self] in loseHostResources() }
     }
-
-    /// The memory with all pixels, cursors included.
-    var file: MemoryFile { memory.file }
 
     // MARK: Requests
 

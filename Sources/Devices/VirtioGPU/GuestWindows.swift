@@ -42,7 +42,6 @@ final class GuestWindows {
         self.renderer = renderer
         self.loop = loop
         timer = try TimerFD()
-        memory.keepsDescriptors = true
         timerWatch = try loop.watch("renderer: unmap deadline", timer.descriptor, for: .readable) { [unowned self] _ in
             timer.consume()
             guard leavingCount > 0 else { return }

@@ -47,7 +47,7 @@ final class Head: Framebuffer {
     /// In bytes; whole pages.
     static let cursorSize = cursorEdge * cursorEdge * Resource.bytesPerPixel
 
-    private let memory: MemoryFile
+    private let memory: MappedBytes
     /// Where the cursor's image is in the video memory.
     let cursorPlace: Int
     private(set) var isPlugged: Bool
@@ -61,7 +61,7 @@ final class Head: Framebuffer {
     /// What was flushed and is not shown yet, in the head's own pixels.
     private var flushed: Rectangle?
 
-    init(_ index: Int, resolution: Resolution, memory: MemoryFile) {
+    init(_ index: Int, resolution: Resolution, memory: MappedBytes) {
         self.memory = memory
         self.resolution = resolution
         cursorPlace = index * Self.cursorSize

@@ -155,10 +155,11 @@ final class Rendering {
     }
 
     /// Where bytes of the video memory are for the renderer.
-    func place(in memory: MemoryFile, at offset: Int, size: Int) throws(Refusal) -> RendererCommand.MemoryPiece {
+    func place(in memory: MappedBytes, at offset: Int, size: Int) throws(Refusal) -> RendererCommand.MemoryPiece {
         if pixels == nil {
+            guard let file = memory.file else { throw .invalidContext }
             do throws(Errno) {
-                pixels = try process.share(memory.descriptor, offset: 0, size: UInt64(memory.size))
+                pixels = try process.share(file.descriptor, offset: 0, size: UInt64(memory.size))
             } catch {
                 throw .invalidContext
             }

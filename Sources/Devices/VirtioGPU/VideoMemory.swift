@@ -1,8 +1,9 @@
+import Device
 import Linux
 
-/// The memory of all pixels: one file, handed out in whole pages. What is in nobody's hands is zero and takes no memory.
+/// The memory of all pixels, handed out in whole pages. What is in nobody's hands is zero and takes no memory.
 struct VideoMemory {
-    let file: MemoryFile
+    let bytes: MappedBytes
     /// What may be handed out.
     private let space: Range<Int>
     /// What is left: sorted, none adjoining another.
@@ -21,10 +22,12 @@ struct VideoMemory {
     static let size = 512 << 20
     private static let page = 4096
 
-    /// - Parameter reserved: bytes at the beginning that are not handed out, in whole pages.
-    init(reserved: Int, limit: Int) throws(Errno) {
-        file = try MemoryFile(name: "vram", size: reserved + Self.size)
-        space = reserved..<file.size
+    /// - Parameters:
+    ///   - reserved: bytes at the beginning that are not handed out, in whole pages.
+    ///   - host: whose the memory is.
+    init(reserved: Int, limit: Int, of host: DeviceMemory) throws(DeviceMemoryError) {
+        bytes = try host.take("vram", size: reserved + Self.size)
+        space = reserved..<bytes.size
         free = [space]
         self.limit = limit
     }
@@ -97,10 +100,10 @@ struct VideoMemory {
         elsewhere = 0
         writers = [:]
         leaving = []
-        erase(0..<file.size)
+        erase(0..<bytes.size)
     }
 
-    /// Holds these ranges as handed out, and nothing else. What the file holds stays.
+    /// Holds these ranges as handed out, and nothing else. What is in the memory stays.
     ///
     /// - Returns: false when some overlap, are none that could have been handed out, or are more than the limit; nothing changes
     ///   then.
@@ -124,12 +127,12 @@ struct VideoMemory {
 
     private func erase(_ range: Range<Int>) {
         do throws(Errno) {
-            try file.clear(range)
+            try bytes.clear(range)
         } catch {
             // The system has no memory for making a hole: the pages stay, but nothing on them.
-            for extent in (try? file.dataExtents()) ?? [] {
+            for extent in (try? bytes.dataExtents()) ?? [] {
                 let part = extent.clamped(to: range)
-                file.clear(at: part.lowerBound, count: part.count)
+                bytes.clear(at: part.lowerBound, count: part.count)
             }
         }
     }

@@ -8,7 +8,7 @@ extension VirtioGPU: LimitedDevice {
     public var quota: Quota { Quota(videoMemory: processor.memory.limit, frameRate: processor.frameRate) }
 
     public var videoMemoryUsed: Int? {
-        (try? processor.file.memoryTaken()).map { $0 + processor.memory.elsewhere }
+        (try? processor.memory.bytes.memoryTaken()).map { $0 + processor.memory.elsewhere }
     }
 
     public func apply(_ changes: Quota) throws(QuotaError) {

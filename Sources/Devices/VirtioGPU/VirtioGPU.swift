@@ -113,7 +113,7 @@ public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, Memory
             seconds: options.integer("renderer-timeout"))
     }
 
-    public var memory: [MemoryFile] { [processor.file] }
+    public var memory: [MappedBytes] { [processor.memory.bytes] }
     public var framebuffers: [any Framebuffer] { processor.heads }
 
     // MARK: Queues

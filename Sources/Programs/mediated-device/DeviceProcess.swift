@@ -59,7 +59,7 @@ final class DeviceProcess: ControlDelegate {
         let description: String
     }
 
-    let function: Function
+    var function: Function { server.function }
     let events: EventLog
     let pictures = PictureReader()
     private let arguments: Arguments
@@ -110,7 +110,7 @@ final class DeviceProcess: ControlDelegate {
         } catch let error as UnavailableError {
             throw Failure(status: Exit.cannotCreate, description: error.description)
         }
-        function = try Function(device, host: host)
+        let function = try Function(device, host: host)
         try Self.restore(function, arguments)
         let listener = try Self.listen(
             at: arguments.socket, mode: arguments.mode, or: arguments.socketDescriptor, "--socket-fd")

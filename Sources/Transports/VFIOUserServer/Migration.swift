@@ -9,7 +9,7 @@ import VFIO
 /// stands still.
 struct Migration {
     private(set) var state = MigrationState.running
-    private let function: Function
+    var function: Function
     private var reader: StateReader?
     private var writer: StateWriter?
 

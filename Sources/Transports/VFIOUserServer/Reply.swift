@@ -8,7 +8,7 @@ struct Reply {
         case none
         case descriptors([Int32])
         /// Bytes that follow the payload straight from memory.
-        case memory(MemoryFile, offset: Int, count: Int)
+        case memory(MappedBytes, offset: Int, count: Int)
     }
 
     /// How many bytes of ``ReplySender/payloadBytes()`` it has.
@@ -54,8 +54,8 @@ final class ReplySender {
                 try stream.socket.send(message, milliseconds: milliseconds)
             case .descriptors(let descriptors):
                 try stream.socket.send(message, descriptors: descriptors, milliseconds: milliseconds)
-            case .memory(let file, let offset, let count):
-                try stream.socket.send(message, file, at: offset, count: count, milliseconds: milliseconds)
+            case .memory(let memory, let offset, let count):
+                try stream.socket.send(message, memory, at: offset, count: count, milliseconds: milliseconds)
             }
         } catch {
             throw lose(error)

@@ -25,7 +25,8 @@ public final class Server {
         public init() {}
     }
 
-    private let function: Function
+    /// What is served.
+    @exclusivity(unchecked) public private(set) var function: Function
     private let listener: UnixListener
     private let configuration: Configuration
     /// Asked for once: a process that is confined later may not ask any more.
@@ -98,6 +99,19 @@ public final class Server {
     public nonisolated func stop() {
         isStopping.store(true, ordering: .relaxed)
         function.host.loop.wake()
+    }
+
+    /// Takes the function's device down and makes it anew, over the same host: a client that is there notices nothing. What it has mapped
+    /// stays, and so do its memory, interrupts and doorbells.
+    ///
+    /// On the server's thread, from a handler of its loop or while it doesn't run.
+    ///
+    /// - Parameter make: makes a device of the same type, with the same options.
+    /// - Throws: EBUSY while the client sends a state; otherwise as ``Function/remade(_:)``. All is as it was then.
+    public func remakeFunction(_ make: (Host) throws -> any Device) throws {
+        guard session?.canTakeFunction ?? true else { throw Errno.resourceBusy }
+        function = try function.remade(make)
+        session?.take(function)
     }
 
     private func serve(_ session: Session) {

@@ -19,7 +19,8 @@ extension Session {
         var info = RegionInfo(index: request.index, length: region.size)
         if region.size > 0 { info.flags.insert(.read) }
         if region.isWritable { info.flags.insert(.write) }
-        if region.memory != nil, !region.mapped.isEmpty {
+        let file = region.memory?.file
+        if file != nil, !region.mapped.isEmpty {
             info.flags.insert(.mmap)
             // All of it needs no list.
             if region.mapped != [0..<region.size] {
@@ -28,8 +29,8 @@ extension Session {
         }
         var reply = replies.payloadBytes()
         let (count, complete) = info.write(into: &reply, argumentSize: request.argumentSize)
-        guard complete, info.flags.contains(.mmap), let memory = region.memory else { return Reply(payload: count) }
-        return Reply(payload: count, attachment: .descriptors([memory.descriptor.raw]))
+        guard complete, info.flags.contains(.mmap), let file else { return Reply(payload: count) }
+        return Reply(payload: count, attachment: .descriptors([file.descriptor.raw]))
     }
 
     /// VFIO_USER_DEVICE_GET_REGION_IO_FDS
@@ -50,7 +51,9 @@ extension Session {
         var descriptors: [Int32] = []
         var shadowIndex: UInt32?
         for doorbell in region.doorbells {
-            let shadow = doorbell.keepsValue ? region.shadow : nil
+            let shadow = doorbell.keepsValue ? region.shadow?.file : nil
+            // Without a page for it, its value comes by message alone.
+            if doorbell.keepsValue, shadow == nil { continue }
             let needed = shadow == nil || shadowIndex != nil ? 1 : 2
             guard descriptors.count + needed <= limit else { break }
             var entry = Entry(

@@ -14,11 +14,11 @@ extension Session {
         access.write(into: &reply)
         let (region, count) = (Int(access.region), Int(access.count))
         if count >= Self.leastFromMemory,
-            let file = function.memory(region: region, offset: access.offset, count: count)
+            let memory = function.memory(region: region, offset: access.offset, count: count)
         {
             counters.reads[region] &+= 1
             return Reply(
-                payload: RegionAccess.size, attachment: .memory(file, offset: Int(access.offset), count: count))
+                payload: RegionAccess.size, attachment: .memory(memory, offset: Int(access.offset), count: count))
         }
         let end = RegionAccess.size + count
         var data = reply._mutatingExtracting(RegionAccess.size..<end)

@@ -30,7 +30,8 @@ final class Session {
     static let maximumTransfer = 1 << 20
 
     let stream: MessageStream
-    let function: Function
+    /// What is served; another one of the same kind after ``take(_:)``.
+    @exclusivity(unchecked) private(set) var function: Function
     let interrupts: InterruptTable
     let doorbells: DoorbellTable
     private(set) lazy var ioregions = IORegionTable(self)
@@ -78,6 +79,16 @@ final class Session {
             stream, patience: configuration.patience, closedIn: function.host.loop.clientLane)
         migration = Migration(function)
         function.transport = interrupts
+    }
+
+    /// Whether another function may be made from this one: not from half a state that has come.
+    var canTakeFunction: Bool { migration.state != .resuming }
+
+    /// Goes on with a function that was made from the present one, over the same host. All that the client has set up stays.
+    func take(_ function: Function) {
+        self.function = function
+        doorbells.function = function
+        migration.function = function
     }
 
     /// Drops all that was the client's: its maps, eventfds and connection. The device keeps its state.

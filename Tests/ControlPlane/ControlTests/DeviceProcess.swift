@@ -171,8 +171,8 @@ func withDeviceProcess(takesDescriptors: Bool = false, _ body: (DeviceProcess) t
 /// Where nothing is yet.
 func temporaryPath() -> String { "/tmp/control-\(getpid())-\(UInt64.random(in: 0 ... .max))" }
 
-/// The first bytes of a file.
-func contents(of memory: MemoryFile, count: Int) -> [UInt8] {
+/// The first bytes of memory.
+func contents(of memory: MappedBytes, count: Int) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: count)
     var span = bytes.mutableSpan
     var raw = span.mutableBytes

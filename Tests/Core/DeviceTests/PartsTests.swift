@@ -27,7 +27,7 @@ extension Blank {
         let framebuffers: [any Framebuffer] = []
         let quota = Quota()
         let videoMemoryUsed: Int? = nil
-        let memory: [MemoryFile]
+        let memory: [MappedBytes]
 
         init(options: DeviceOptions, host: Host) throws {
             memory = [try MemoryFile(name: "pixels", size: 4096)]

@@ -126,14 +126,14 @@ final class Lamp: Device {
 
     let identity = PCIIdentity(vendor: 0x1234, device: 0x1a3b, class: .unclassified)
     let bars: [BAR] = [.memory(0, size: 4096)]
-    let memory: [MemoryFile]
+    let memory: [MappedBytes]
     private(set) var state = State(brightness: 7)
 
     struct State: Codable, Sendable {
         var brightness: UInt8
     }
 
-    var glass: MemoryFile { memory[0] }
+    var glass: MappedBytes { memory[0] }
 
     init(options: DeviceOptions, host: Host) throws {
         memory = [try MemoryFile(name: "glass", size: 4096)]

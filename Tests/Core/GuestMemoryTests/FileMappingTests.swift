@@ -32,16 +32,11 @@ import Testing
         }
     }
 
-    @Test func aMapCanBeHandedOnWhenItsDescriptorIsKept() throws {
-        let first = try GuestFile(pages: 4)
-        try memory.map(0, pages: 1, of: first)
-        #expect(memory.shareableMap(at: 0) == nil)
-        #expect(first.descriptorCount == 1)
-        memory.keepsDescriptors = true
-        let second = try GuestFile(pages: 4)
-        try memory.map(page, pages: 2, of: second, at: page)
-        try memory.map(4 * page, pages: 1, of: second, at: 3 * page, .read)
-        #expect(second.descriptorCount == 3, "one for all maps of a file with the same rights")
+    @Test func aMapCanBeHandedOn() throws {
+        let file = try GuestFile(pages: 4)
+        try memory.map(page, pages: 2, of: file, at: page)
+        try memory.map(4 * page, pages: 1, of: file, at: 3 * page, .read)
+        #expect(file.descriptorCount == 2, "the test's own, and one for all maps of the file")
         let map = try #require(memory.shareableMap(at: page + 5))
         #expect(map.address == page && map.last == 3 * page - 1 && map.offset == page && map.access == [.read, .write])
         let bytes = try Mapping(of: map.descriptor, at: map.offset, size: 4096)
@@ -52,19 +47,41 @@ import Testing
         try memory.map(8 * page, pages: 1, of: FakeRemote(start: 8 * page, pages: 1))
         #expect(memory.shareableMap(at: 8 * page) == nil)
         memory.unmapAll()
-        #expect(second.descriptorCount == 2, "whoever has it keeps it")
+        #expect(file.descriptorCount == 2, "whoever has it keeps it")
         _ = consume map
-        #expect(second.descriptorCount == 1)
+        #expect(file.descriptorCount == 1)
     }
 
-    @Test func onlySoManyDescriptorsAreKept() throws {
-        memory.keepsDescriptors = true
-        let files = try (0..<260).map { _ in try GuestFile(pages: 1) }
-        for (index, file) in files.enumerated() { try memory.map(UInt64(index) * page, pages: 1, of: file) }
-        #expect(files.indices.count { memory.shareableMap(at: UInt64($0) * page) != nil } == 256)
+    @Test func theDescriptorThatIsKeptCanDoAllThatMapsDo() throws {
+        let file = try GuestFile(pages: 2)
+        let readOnly = try Descriptor(reading: "/proc/self/fd/\(file.descriptor.raw)")
+        try memory.map(
+            address: 0, size: page, access: .read, backing: .file(try readOnly.duplicate(), offset: 0))
+        try memory.map(page, pages: 1, of: file, at: page)
+        #expect(file.descriptorCount == 3, "two of the test's, and one for both maps")
+        for address in [0, page] {
+            let map = try #require(memory.shareableMap(at: address))
+            let bytes = try Mapping(of: map.descriptor, size: 8192)
+            bytes.base.storeBytes(of: 5, toByteOffset: Int(address), as: UInt8.self)
+            #expect(try memory.load(UInt8.self, at: address) == 5)
+        }
+        try memory.unmap(page, pages: 1)
+        #expect(file.descriptorCount == 3)
         try memory.unmap(0, pages: 1)
-        try memory.map(0, pages: 1, of: files[0])
-        #expect(memory.shareableMap(at: 0) != nil)
+        #expect(file.descriptorCount == 2)
+    }
+
+    @Test func moreFilesThanThereAreDescriptorsForAreRefused() throws {
+        let memory = AddressSpace(maximumFiles: 3)
+        let files = try (0..<4).map { _ in try GuestFile(pages: 2) }
+        for index in 0..<3 { try memory.map(UInt64(index) * page, pages: 1, of: files[index]) }
+        #expect(throws: MapError.system(.tooManyOpenFiles)) { try memory.map(3 * page, pages: 1, of: files[3]) }
+        #expect(files[3].descriptorCount == 1)
+        #expect(memory.mapCount == 3)
+        try memory.map(3 * page, pages: 1, of: files[0], at: page)
+        try memory.unmap(page, pages: 1)
+        try memory.map(page, pages: 1, of: files[3])
+        for index in 0..<4 { #expect(memory.shareableMap(at: UInt64(index) * page) != nil) }
     }
 
     @Test func theRangeMustLieInTheFile() throws {
@@ -113,7 +130,7 @@ import Testing
             try memory.map(2 * index * page, pages: 1, of: file, at: index * page)
         }
         #expect(memory.mapCount == 65_535)
-        #expect(file.descriptorCount == 1, "only the test's own")
+        #expect(file.descriptorCount == 2, "the test's own, and one for all maps")
         #expect(file.mappingCount == 1)
         #expect(throws: MapError.full(maximum: 65_535)) { try memory.map(2 * count * page, pages: 1, of: file) }
         for index in stride(from: 0, to: count, by: 4_999) {

@@ -15,7 +15,7 @@ import Virtio
         let framebuffers: [any Framebuffer] = []
         let quota = Quota()
         let videoMemoryUsed: Int? = nil
-        let memory: [MemoryFile]
+        let memory: [MappedBytes]
         let state = 0
         private unowned let port: VirtioPort
 

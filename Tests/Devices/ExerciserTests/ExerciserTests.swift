@@ -54,11 +54,11 @@ private final class Guest: Transport {
         return read(0x3c)
     }
 
-    func fill(_ file: MemoryFile, at offset: Int = 0, with bytes: [UInt8]) {
+    func fill(_ file: MappedBytes, at offset: Int = 0, with bytes: [UInt8]) {
         file.replace(at: offset, with: bytes.span.bytes)
     }
 
-    func bytes(of file: MemoryFile, at offset: Int = 0, count: Int) -> [UInt8] {
+    func bytes(of file: MappedBytes, at offset: Int = 0, count: Int) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: count)
         var span = bytes.mutableSpan
         var raw = span.mutableBytes

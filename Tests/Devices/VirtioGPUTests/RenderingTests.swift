@@ -641,7 +641,7 @@ import Testing
         try done(first, submit(clear(7, red: 1, green: 0, blue: 0), to: 1))
         try show(first)
         let second = try machine()
-        let (from, to) = (first.gpu.driver.processor.file, second.gpu.driver.processor.file)
+        let (from, to) = (first.gpu.driver.processor.memory.bytes, second.gpu.driver.processor.memory.bytes)
         to.replace(at: 0, with: from, at: 0, count: 1 << 20)
         try second.gpu.driver.restore(first.gpu.driver.state)
         #expect(second.picture() == first.picture() && first.picture() != nil)

@@ -31,7 +31,7 @@ import Testing
     /// Takes a state over, through its JSON, memory included.
     private func restore(_ state: CommandProcessor.State, memory: Driver, into driver: Driver) throws {
         let text = try JSON(encoding: state).text
-        let (from, to) = (memory.processor.file, driver.processor.file)
+        let (from, to) = (memory.processor.memory.bytes, driver.processor.memory.bytes)
         to.replace(at: 0, with: from, at: 0, count: 1 << 20)
         try driver.processor.restore(JSON(parsing: text).decode())
     }
@@ -78,7 +78,7 @@ import Testing
         #expect(driver.processor.state.resources.isEmpty)
         #expect(driver.picture() == nil && driver.processor.heads[0].cursor == nil)
         #expect(driver.processor.heads[1].resolution == (try Resolution("800x600")))
-        #expect(try driver.processor.file.dataExtents().isEmpty)
+        #expect(try driver.processor.memory.bytes.dataExtents().isEmpty)
         #expect(driver.create(1, 512, 512) == Answered.done)
     }
 

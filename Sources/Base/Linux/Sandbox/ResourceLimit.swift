@@ -74,11 +74,24 @@ extension ResourceLimit {
         return pages * UInt64(sysconf(Int32(_SC_PAGESIZE)))
     }
 
-    /// The process's own, a client's eventfds (five types of interrupt, at most a few hundred vectors), files that a renderer
-    /// may need (256), descriptors that wait with messages (512) and in three lanes to be closed (``ClosingLane/capacity`` each,
+    /// The most files that are behind a client's maps.
+    public static let mappedFiles = 32_768
+
+    /// The process's own, a client's eventfds (five types of interrupt, at most a few hundred vectors), descriptors that wait with messages (512) and in three lanes to be closed (``ClosingLane/capacity`` each,
     /// and 512 connections of strangers), connections: so many fewer that one message always finds room for all it may bring. What it
     /// found none for the kernel would close, on the device's thread.
-    public static let descriptorsOfDevice = ResourceLimit(.descriptors, 4096)
+    private static let descriptorsBesidesMaps = 4096
+
+    /// One for each file that is mapped, and the rest.
+    public static let descriptorsOfDevice = ResourceLimit(.descriptors, UInt64(mappedFiles + descriptorsBesidesMaps))
+
+    /// How many descriptors this process may keep for maps, by the limit that it has now. Where that is lower than
+    /// ``descriptorsOfDevice``, maps leave the rest what it may need, or half of all.
+    public static var descriptorsForMaps: Int {
+        let limit = sysconf(Int32(_SC_OPEN_MAX))
+        // -1: there is no limit.
+        return limit < 0 ? mappedFiles : min(mappedFiles, max(limit - descriptorsBesidesMaps, limit / 2))
+    }
 
     /// What a process may use that copies files of at most so many bytes, a piece at a time.
     static func ofCopying(upTo size: Int) -> [ResourceLimit] {

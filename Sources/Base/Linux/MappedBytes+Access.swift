@@ -1,14 +1,14 @@
 import Glibc
 import Synchronization
 
-/// Copies in, out and across. The bytes may change meanwhile, by the hand of whoever else maps the file:
+/// Copies in, out and across. The bytes may change meanwhile, by the hand of whoever else maps the memory:
 /// a copy then holds some bytes from before and some from after, and is checked as a copy.
 ///
-/// The size is sealed, so no access can fault. A range that leaves the file is refused, and nothing is touched.
-extension MemoryFile {
+/// The size is fixed, so no access can fault. A range that leaves the memory is refused, and nothing is touched.
+extension MappedBytes {
     /// Copies `count` bytes from `offset` on to the front of `bytes`.
     ///
-    /// - Returns: false when they don't lie inside the file, or there is no room for them.
+    /// - Returns: false when they don't lie inside the memory, or there is no room for them.
     @discardableResult
     public func copy(at offset: Int, count: Int, into bytes: inout MutableRawSpan) -> Bool {
         guard contains(offset, count: count), count <= bytes.byteCount else { return false }
@@ -22,7 +22,7 @@ extension MemoryFile {
 
     /// Replaces the bytes from `offset` on.
     ///
-    /// - Returns: false when they don't lie inside the file.
+    /// - Returns: false when they don't lie inside the memory.
     @discardableResult
     public func replace(at offset: Int, with bytes: RawSpan) -> Bool {
         guard contains(offset, count: bytes.byteCount) else { return false }
@@ -37,7 +37,7 @@ extension MemoryFile {
     /// Stores a number by one access, so that whoever reads it meanwhile finds the old or the new one.
     ///
     /// - Parameter offset: a multiple of 8.
-    /// - Returns: false when it doesn't lie inside the file, or is no multiple.
+    /// - Returns: false when it doesn't lie inside the memory, or is no multiple.
     @discardableResult
     public func publish(_ number: UInt64, at offset: Int) -> Bool {
         guard contains(offset, count: 8), offset & 7 == 0 else { return false }
@@ -49,27 +49,27 @@ extension MemoryFile {
     /// The number at an offset, by one access.
     ///
     /// - Parameter offset: a multiple of 8.
-    /// - Returns: nil when it doesn't lie inside the file, or is no multiple.
+    /// - Returns: nil when it doesn't lie inside the memory, or is no multiple.
     public func number(at offset: Int) -> UInt64? {
         guard contains(offset, count: 8), offset & 7 == 0 else { return nil }
         // SAFETY: as above.
         return (mapping.base + offset).assumingMemoryBound(to: Atomic<UInt64>.self).pointee.load(ordering: .acquiring)
     }
 
-    /// Replaces `count` bytes from `offset` on by those of another file.
+    /// Replaces `count` bytes from `offset` on by those of another memory.
     ///
-    /// - Returns: false when they don't lie inside both files.
+    /// - Returns: false when they don't lie inside both memories.
     @discardableResult
-    public func replace(at offset: Int, with other: MemoryFile, at otherOffset: Int, count: Int) -> Bool {
+    public func replace(at offset: Int, with other: MappedBytes, at otherOffset: Int, count: Int) -> Bool {
         guard contains(offset, count: count), other.contains(otherOffset, count: count) else { return false }
-        // SAFETY: both ranges are checked; memmove, for both may be the same file.
+        // SAFETY: both ranges are checked; memmove, for both may be the same memory.
         memmove(mapping.base + offset, other.mapping.base + otherOffset, count)
         return true
     }
 
     /// Makes `count` bytes from `offset` on zero.
     ///
-    /// - Returns: false when they don't lie inside the file.
+    /// - Returns: false when they don't lie inside the memory.
     @discardableResult
     public func clear(at offset: Int, count: Int) -> Bool {
         guard contains(offset, count: count) else { return false }
@@ -79,10 +79,10 @@ extension MemoryFile {
         return true
     }
 
-    /// Whether `count` bytes from `offset` on are those of another file.
+    /// Whether `count` bytes from `offset` on are those of another memory.
     ///
-    /// - Returns: false also when they don't lie inside both files.
-    public func equals(at offset: Int, _ other: MemoryFile, at otherOffset: Int, count: Int) -> Bool {
+    /// - Returns: false also when they don't lie inside both memories.
+    public func equals(at offset: Int, _ other: MappedBytes, at otherOffset: Int, count: Int) -> Bool {
         guard contains(offset, count: count), other.contains(otherOffset, count: count) else { return false }
         // SAFETY: both ranges are checked.
         return memcmp(mapping.base + offset, other.mapping.base + otherOffset, count) == 0
