@@ -47,6 +47,25 @@ extension Attack {
                 try client.map(file.descriptor.raw, at: number << 12, size: 4096)
             }
         },
+        Attack("more files than there may be") { gpu, _ in
+            let client = try gpu.client()
+            var number: UInt64 = 0
+            let error = #expect(throws: Errno.self) {
+                while number <= ResourceLimit.mappedFiles {
+                    let file = try MemoryFile(name: "one too many", size: 4096)
+                    let map = DMAMap(flags: [.read, .write], address: number << 12, length: 4096)
+                    let reply = try client.call(.dmaMap, wire(map.write), descriptors: [file.descriptor.raw])
+                    if let errno = reply.errno { throw errno }
+                    number += 1
+                }
+            }
+            #expect(error == .tooManyOpenFiles)
+            #expect(number > 400)
+            // All else has as many descriptors as ever: interrupts and doorbells here, connections of the owner's.
+            try client.setInterrupts((0..<8).map { _ in try EventFD() })
+            let doorbells = wire(UInt32(96), UInt32(0), UInt32(0), UInt32(0))
+            #expect(try client.call(.deviceGetRegionIOFDs, doorbells).files.count == 2)
+        },
         Attack("as many maps as there may be, and one more") { gpu, _ in
             let client = try gpu.client()
             let map = { (number: UInt64) in

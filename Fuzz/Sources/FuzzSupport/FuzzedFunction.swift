@@ -28,7 +28,6 @@ public final class FuzzedFunction {
         let host = Host(loop: try EventLoop(closesAtOnce: true))
         ram = try GuestRAM(at: 0, size: ramSize)
         function = try Function(make(host), host: host)
-        // Behind the device, which may keep what it can share.
         try host.memory.map(
             address: 0, size: UInt64(ramSize), access: [.read, .write],
             backing: .file(ram.file.descriptor.duplicate(), offset: 0))

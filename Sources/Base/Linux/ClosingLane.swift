@@ -38,6 +38,9 @@ public final class ClosingLane: Sendable {
 
     private let name: String
     private let closesAtOnce: Bool
+    /// How many connections may wait besides: see ``hasRoomForConnections``. An eighth of the descriptors that this process may have,
+    /// and at most 512. Asked for once: a process that is confined later may not ask any more.
+    private let connections = min(512, sysconf(Int32(_SC_OPEN_MAX)) / 8)
     private let state = Mutex(State())
     private let count = Atomic<Int>(0)
 
@@ -49,10 +52,6 @@ public final class ClosingLane: Sendable {
         self.name = name
         self.closesAtOnce = closesAtOnce
     }
-
-    /// How many connections may wait besides: see ``hasRoomForConnections``. An eighth of the descriptors that this process may have,
-    /// and at most 512.
-    private var connections: Int { min(512, sysconf(Int32(_SC_OPEN_MAX)) / 8) }
 
     /// Whether more may be taken from those whose lane it is. Whoever asks before each message leaves at most what one message
     /// carries beyond ``capacity``.

@@ -22,9 +22,9 @@ public final class AddressSpace: MappedMemory {
     /// How often maps were made.
     public private(set) var arrivals: UInt64 = 0
 
-    /// - Parameter maximumFiles: how many files there may be behind maps; unless given as many as the limit on the process's descriptors
-    ///   leaves, and 32,768 at most.
-    public init(maximumMaps: Int = 65_535, maximumFiles: Int? = nil) {
+    /// - Parameter maximumFiles: how many files there may be behind maps, each of which takes a descriptor. Unless given, as many as this
+    ///   process's limit leaves, and 32,768 at most.
+    public init(maximumMaps: Int = 65_535, maximumFiles: Int = ResourceLimit.descriptorsForMaps) {
         self.maximumMaps = maximumMaps
         files = FileMappings(maximumFiles: maximumFiles)
         super.init(log: DirtyLog(), gate: Gate(), traffic: Traffic())

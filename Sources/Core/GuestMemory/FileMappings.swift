@@ -34,13 +34,13 @@ final class FileMappings {
 
     private var shared: [Key: Entry] = [:]
     private var open: [Identity: OpenEntry] = [:]
-    /// How many files may be open; nil: as many as the process's limit leaves to maps.
-    private let maximumFiles: Int?
+    private let maximumFiles: Int
     /// Mappings that exist, those of which only pins know among them.
     private(set) var count = 0
     private var size: UInt64 = 0
 
-    init(maximumFiles: Int? = nil) {
+    /// - Parameter maximumFiles: how many may be open.
+    init(maximumFiles: Int) {
         self.maximumFiles = maximumFiles
         GuardedCopy.install()
     }
@@ -79,7 +79,7 @@ final class FileMappings {
             if isWritable, !file.isWritable { file.replace(by: descriptor) }
             return file
         }
-        guard open.count < maximumFiles ?? ResourceLimit.descriptorsForMaps else { throw .system(.tooManyOpenFiles) }
+        guard open.count < maximumFiles else { throw .system(.tooManyOpenFiles) }
         let file = MappedFile(descriptor, isWritable: isWritable, identity: identity, for: self)
         open[identity] = OpenEntry(file: file)
         return file

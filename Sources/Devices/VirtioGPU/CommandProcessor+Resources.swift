@@ -132,7 +132,8 @@ extension CommandProcessor {
         }
         for y in 0..<height {
             try backing.copy(
-                at: offset + UInt64(y) * sourceStride, count: line, from: host.memory, to: memory.bytes, at: place + y * stride)
+                at: offset + UInt64(y) * sourceStride, count: line, from: host.memory, to: memory.bytes,
+                at: place + y * stride)
         }
     }
 }

@@ -100,6 +100,8 @@ final class DeviceProcess: ControlDelegate {
     // MARK: The device and its sockets
 
     private init(_ arguments: Arguments) throws {
+        // Before all that asks for it: once the process is confined nobody can.
+        try ResourceLimit.descriptorsOfDevice.apply()
         let loop = try EventLoop()
         let host = Host(loop: loop)
         let device: any Device
@@ -171,7 +173,6 @@ final class DeviceProcess: ControlDelegate {
     /// Leaves the process no more than it needs from here on. Programs that the device has started are not concerned.
     private func confine() throws {
         guard arguments.isSandboxed else {
-            try ResourceLimit.descriptorsOfDevice.apply()
             if let memory = arguments.memory { try ResourceLimit(.data, memory).apply() }
             return
         }

@@ -1,8 +1,6 @@
 import Device
-import Foundation
 import Linux
 import PCI
-import Programs
 import Testing
 
 /// What a device has of memory is the host's, and outlives it.
@@ -136,18 +134,6 @@ import Testing
         try writer.finish()
         #expect(try function.load(region: 0, offset: 0) == 0)
         #expect(try function.load(region: 0, offset: 8191) == 0x55)
-    }
-
-    @Test func noDeviceMakesFilesItself() throws {
-        let folder = Repository.file("Sources/Devices")
-        let files = try #require(FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil))
-        var count = 0
-        for case let file as URL in files where file.pathExtension == "swift" {
-            count += 1
-            let text = try String(contentsOf: file, encoding: .utf8)
-            #expect(!text.contains("MemoryFile("), "\(file.path)")
-        }
-        #expect(count > 20)
     }
 }
 

@@ -3,7 +3,7 @@ import FakeDriver
 import FakeGuest
 import Linux
 import Testing
-import VFIOUser
+import VFIOUserClient
 
 /// A guest that draws with the device, through a client's registers.
 struct Guest {

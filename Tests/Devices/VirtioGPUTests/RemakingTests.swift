@@ -2,7 +2,7 @@ import Device
 import FakeGuest
 import Linux
 import Testing
-import VFIOUser
+import VFIOUserClient
 
 @testable import VirtioGPU
 
@@ -18,9 +18,9 @@ import VFIOUser
         let guest = try Guest(client, ram)
         let pixels = guest.driver.allocate(wire([1, 2, 3, 4, 5, 6, 7, 8]))
         try guest.show(pixels)
-        let (before, memory) = served.onThread { (ObjectIdentifier($0), ObjectIdentifier($0.ownMemory[0])) }
+        let (before, memory) = served.identities()
         try served.remake("virtio-gpu", options: options)
-        let (after, kept) = served.onThread { (ObjectIdentifier($0), ObjectIdentifier($0.ownMemory[0])) }
+        let (after, kept) = served.identities()
         #expect(after != before && kept == memory)
         // What was drawn is there, with no byte of it having moved.
         #expect(served.picture() == [1, 2, 3, 4, 5, 6, 7, 8])
@@ -59,6 +59,11 @@ import VFIOUser
 }
 
 extension ServedDevice {
+    /// Of the function, and of the memory that its device keeps.
+    fileprivate func identities() -> (ObjectIdentifier, ObjectIdentifier) {
+        onThread { function, _ in (ObjectIdentifier(function), ObjectIdentifier(function.ownMemory[0])) }
+    }
+
     /// What the first head shows.
     fileprivate func picture() -> [UInt32]? {
         onThread { function, _ in

@@ -775,7 +775,7 @@ import Testing
     }
 
     @Test func memoryOfARestoredPictureIsNotFreedByWhatWasBefore() throws {
-        var memory = try VideoMemory(reserved: 0, limit: 8192)
+        var memory = try VideoMemory(reserved: 0, limit: 8192, of: DeviceMemory())
         let first = memory.allocate(8192)
         let piece = try #require(first)
         memory.beginWriting(to: piece)
@@ -787,7 +787,7 @@ import Testing
     }
 
     @Test func memoryThatIsWrittenToIsNotHandedOutAnew() throws {
-        var memory = try VideoMemory(reserved: 0, limit: 8192)
+        var memory = try VideoMemory(reserved: 0, limit: 8192, of: DeviceMemory())
         let first = memory.allocate(8192)
         let piece = try #require(first)
         memory.beginWriting(to: piece)
