@@ -10,6 +10,13 @@ enum Ending: Equatable {
     case signal(Int32)
 }
 
+/// How many descriptors a device process may have: what it wants, or what whoever runs the tests may have.
+func descriptorsOfDevice() throws -> UInt64 {
+    var limit = rlimit()
+    try #require(getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0)
+    return min(36_864, UInt64(limit.rlim_max))
+}
+
 /// Two connected sockets: what is written at one end is read at the other. No child that a test beside this one starts
 /// inherits them, as it could a pipe.
 final class Channel {

@@ -6,6 +6,7 @@ import Synchronization
 import Testing
 import VFIO
 import VFIOUserClient
+import VFIOUserServer
 
 /// A device is taken down and made anew under a client that stays: `Server.remakeFunction(_:)`.
 @Suite struct RemakingTests {
