@@ -12,7 +12,8 @@ public final class DoorbellTable {
         let token: EventLoop.Token
     }
 
-    var function: Function
+    /// Whose they are; another one after ``Function/remade(_:)``.
+    public var function: Function
     private var bells: [Key: Bell] = [:]
     /// Those that were rung while the function stood still.
     private var waiting: Set<Key> = []

@@ -10,11 +10,10 @@ extension Function {
     public func remade(_ make: (Host) throws -> any Device) throws -> Function {
         let ran = isRunning
         setRunning(false)
-        let (sink, onArrival) = (host.interrupts.sink, host.memory.onArrival)
-        // Neither of the two is the truth meanwhile: what would go out waits.
-        host.interrupts.sink = nil
-        defer { host.interrupts.sink = sink }
         let registers = state
+        let (transport, table, onArrival) = (transport, host.interrupts.msixTable, host.memory.onArrival)
+        // Neither of the two is the truth meanwhile: what would go out waits.
+        host.interrupts.transport = nil
         let memory = host.deviceMemory.release()
         do {
             let successor = try Function(make(host), host: host)
@@ -27,12 +26,16 @@ extension Function {
             try successor.restore(registers)
             try successor.device.goOn(from: device)
             host.deviceMemory.dropUntaken()
+            // It knows where the BARs are, and goes on with their memory.
+            successor.attach(transport, knowing: placements)
             successor.setRunning(ran)
             return successor
         } catch {
             host.deviceMemory.takeBack(memory)
             host.memory.onArrival = onArrival
+            host.interrupts.msixTable = table
             try restore(registers)
+            attach(transport, knowing: placements)
             setRunning(ran)
             throw error
         }

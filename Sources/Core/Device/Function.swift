@@ -31,15 +31,12 @@ public final class Function: Stateful {
     /// Whether the device may change: what a guest sends acts, and the device acts by itself.
     @exclusivity(unchecked) public private(set) var isRunning = true
     /// Who brings the accesses, and takes what is for the guest; nobody unless one is set.
-    public weak var transport: (any Transport)? {
-        didSet {
-            host.interrupts.transport = transport
-            placements = Self.nowhere
-            placeRegions()
-        }
+    public var transport: (any Transport)? {
+        get { host.interrupts.transport }
+        set { attach(newValue, knowing: Self.nowhere) }
     }
     /// Where the transport was told last that the BARs and the ROM are.
-    private var placements = nowhere
+    private(set) var placements = nowhere
     private static let nowhere = [BARPlacement?](repeating: nil, count: romRegion + 1)
 
     /// The number of regions: six BARs, the ROM, configuration space, and VGA, which no function has.
@@ -346,6 +343,13 @@ public final class Function: Stateful {
         if changes.contains(.powerState), configuration.powerState == .d0 { return reset() }
         if !changes.isDisjoint(with: [.command, .msi, .msix, .powerState]) { openGates() }
         if !changes.isDisjoint(with: [.command, .bars, .powerState]) { placeRegions() }
+    }
+
+    /// - Parameter placements: where the transport knows the BARs and the ROM to be.
+    func attach(_ transport: (any Transport)?, knowing placements: [BARPlacement?]) {
+        host.interrupts.transport = transport
+        self.placements = placements
+        placeRegions()
     }
 
     /// Tells the transport where the guest has the BARs and the ROM now.
