@@ -17,7 +17,7 @@ import Testing
 
         let identity = PCIIdentity(vendor: 0x1234, device: 0x567a, class: .unclassified)
         let bars = [BAR.memory(0, size: 4096)]
-        let memory: [MemoryFile]
+        let memory: [MappedBytes]
         var value = 0
 
         init(options: DeviceOptions, host: Host) throws {
@@ -31,7 +31,7 @@ import Testing
         /// The first byte of each mebibyte.
         var bytes: [UInt8] { stride(from: 0, to: Self.size, by: 1 << 20).map { contents(of: memory[0], at: $0) } }
 
-        private func contents(of file: MemoryFile, at offset: Int) -> UInt8 {
+        private func contents(of file: MappedBytes, at offset: Int) -> UInt8 {
             UInt8(truncatingIfNeeded: file.number(at: offset) ?? 0)
         }
 
