@@ -41,6 +41,7 @@ public final class BochsDisplay: Device {
     let videoMemory: MappedBytes
     /// How much of it the guest may use, in bytes.
     var videoMemoryLimit: Int
+    private let overdraft: Overdraft
     var frameRate: Int
     /// What stands at the beginning of BAR 2; empty without a monitor.
     private let edid: [UInt8]
@@ -59,10 +60,19 @@ public final class BochsDisplay: Device {
         }
         videoMemory = try host.deviceMemory.take("vram", size: aperture)
         videoMemoryLimit = limit
+        overdraft = try Overdraft(loop: host.loop)
         frameRate = options.integer("frame-rate")
         edid =
             options.boolean("edid")
             ? EDID(width: resolution.width, height: resolution.height, refresh: options.integer("refresh")).bytes : []
+        overdraft.display = self
+        followLimit()
+    }
+
+    /// Frees the pages that are beyond the limit, now and from now on.
+    func followLimit() {
+        giveBackTheRest()
+        overdraft.isPossible = videoMemoryLimit < videoMemory.size
     }
 
     // MARK: Registers

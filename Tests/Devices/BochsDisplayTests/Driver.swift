@@ -6,11 +6,12 @@ import Linux
 /// The driver's side of a display: registers by the names that data sheets use, and pixels.
 final class Driver {
     let display: BochsDisplay
+    let host: Host
 
     /// - Parameter options: `KEY=VALUE` words.
     init(_ options: String...) throws {
-        display = try BochsDisplay(
-            options: DeviceOptions(options, for: BochsDisplay.type), host: Host(loop: try EventLoop()))
+        host = Host(loop: try EventLoop())
+        display = try BochsDisplay(options: DeviceOptions(options, for: BochsDisplay.type), host: host)
     }
 
     subscript(register: DISPI.Register) -> UInt64 {

@@ -98,6 +98,20 @@ import Testing
         #expect(driver.pixels(at: 4 << 20, count: 3) == [0, 0, 0])
     }
 
+    /// As a client that has mapped all of the file can.
+    @Test func memoryBeyondTheLimitIsGivenBackWhenMoreIsUsedThanAllowed() throws {
+        let driver = try Driver("vram=4M", "aperture=16M")
+        let memory = driver.display.videoMemory
+        let ones = [UInt8](repeating: 1, count: 4096)
+        memory.replace(at: 0, with: ones.span.bytes)
+        for offset in stride(from: 4 << 20, to: 9 << 20, by: 4096) { memory.replace(at: offset, with: ones.span.bytes) }
+        #expect(try memory.memoryTaken() > 4 << 20)
+        try driver.host.loop.dispatch(milliseconds: 60_000)
+        #expect(try memory.memoryTaken() == 4096)
+        // What is allowed stays.
+        #expect(driver.display.videoMemoryUsed == 4096)
+    }
+
     @Test func theBankStaysBelowThatManyBanks() throws {
         let driver = try Driver("vram=3M")
         driver[.bank] = 47
