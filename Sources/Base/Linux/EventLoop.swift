@@ -51,8 +51,9 @@ public final class EventLoop {
     /// Called with the name of what is ready, before its handler.
     public var onEvent: ((String) -> Void)?
     private var nextNumber: UInt64 = 1
-    private var polls = 0
-    private var spin = SpinBudget(interval: SpinBudget.systemCallInterval)
+    // What is received while one of these is in use looks at neither: checks at run time, two for each receive, would find nothing.
+    @exclusivity(unchecked) private var polls = 0
+    @exclusivity(unchecked) private var spin = SpinBudget(interval: SpinBudget.systemCallInterval)
 
     /// - Parameter closesAtOnce: the lanes have no threads.
     public init(closesAtOnce: Bool = false) throws(Errno) {
