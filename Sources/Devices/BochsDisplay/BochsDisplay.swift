@@ -66,7 +66,8 @@ public final class BochsDisplay: Device {
             options.boolean("edid")
             ? EDID(width: resolution.width, height: resolution.height, refresh: options.integer("refresh")).bytes : []
         overdraft.display = self
-        followLimit()
+        // Nothing is freed here: the guest may have been given more since these options were chosen, and draw there.
+        overdraft.isPossible = limit < aperture
     }
 
     /// Frees the pages that are beyond the limit, now and from now on.
