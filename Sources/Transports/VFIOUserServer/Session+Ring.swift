@@ -7,7 +7,6 @@ import VFIOUserWire
 extension Session {
     /// Makes a ring, from the version message on.
     func openRing() throws(Errno) -> RingConsumer {
-        let loop = function.host.loop
         let ring = try RingConsumer()
         // The loop's own receive knows nothing of rings: from now on the loop watches the socket as all else.
         loop.endReceiving()
@@ -22,8 +21,8 @@ extension Session {
     }
 
     func closeRing() {
-        if let socketWatch { function.host.loop.unwatch(socketWatch) }
-        if let ringWatch { function.host.loop.unwatch(ringWatch) }
+        if let socketWatch { loop.unwatch(socketWatch) }
+        if let ringWatch { loop.unwatch(ringWatch) }
         ring = nil
     }
 
@@ -49,7 +48,7 @@ extension Session {
     private func dispatch(_ ring: RingConsumer, isSleeping: Bool) throws(End) {
         let sleeps = isSleeping && ring.prepareToSleep()
         do throws(Errno) {
-            try function.host.loop.dispatch(milliseconds: sleeps ? -1 : 0)
+            try loop.dispatch(milliseconds: sleeps ? -1 : 0)
         } catch {
             throw .stream(.system(error))
         }

@@ -32,6 +32,8 @@ final class Session {
     let stream: MessageStream
     /// What is served; another one of the same kind after ``take(_:)``.
     @exclusivity(unchecked) private(set) var function: Function
+    /// The host's: it outlives the function.
+    let loop: EventLoop
     let interrupts: InterruptTable
     let doorbells: DoorbellTable
     private(set) lazy var ioregions = IORegionTable(self)
@@ -69,6 +71,7 @@ final class Session {
         stream = try MessageStream(socket, maximumMessage: Self.maximumMessage)
         replies = try ReplySender(stream)
         self.function = function
+        loop = function.host.loop
         self.configuration = configuration
         function.updateMappedParts()
         interrupts = InterruptTable(
@@ -93,7 +96,7 @@ final class Session {
 
     /// Drops all that was the client's: its maps, eventfds and connection. The device keeps its state.
     func close() {
-        function.host.loop.endReceiving()
+        loop.endReceiving()
         closeRing()
         function.transport = nil
         interrupts.reset()
@@ -128,14 +131,14 @@ final class Session {
         // While a reply is held back no later command may overtake it: only the device's events go on.
         if held != nil { return try dispatchOnly() }
         if isBehind {
-            do throws(Errno) { try function.host.loop.dispatch(milliseconds: 0) } catch {
+            do throws(Errno) { try loop.dispatch(milliseconds: 0) } catch {
                 throw .stream(.system(error))
             }
             return try answerAll()
         }
         if let ring { return try serve(ring, isPolling: isPolling) }
         do throws(MessageStream.Failure) {
-            try stream.fill(in: function.host.loop, isPolling: isPolling)
+            try stream.fill(in: loop, isPolling: isPolling)
         } catch {
             throw .stream(error)
         }
@@ -148,7 +151,6 @@ final class Session {
     }
 
     private func dispatchOnly() throws(End) {
-        let loop = function.host.loop
         do throws(Errno) {
             // Nothing is received, but a client that leaves must be noticed.
             if let socketWatch {
@@ -251,6 +253,6 @@ final class Session {
             // A client that can't be reached is noticed at the next receive.
             try? replies.send(reply, to: header, milliseconds: dma.millisecondsLeft)
         }
-        function.host.loop.wake()
+        loop.wake()
     }
 }
