@@ -428,3 +428,24 @@ int clinux_spawn_closes_from(posix_spawn_file_actions_t *actions, int first) {
 int clinux_pidfd_send(int process, int signal) {
     return syscall(SYS_pidfd_send_signal, process, signal, NULL, 0) < 0 ? -errno : 0;
 }
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define HAS_THREAD_SANITIZER
+// <sanitizer/tsan_interface.h>, which comes with no C compiler of Debian's.
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+#endif
+#endif
+
+void clinux_lock_taken(void *lock) {
+#ifdef HAS_THREAD_SANITIZER
+    __tsan_acquire(lock);
+#endif
+}
+
+void clinux_lock_is_released(void *lock) {
+#ifdef HAS_THREAD_SANITIZER
+    __tsan_release(lock);
+#endif
+}

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Synchronization
 
@@ -83,7 +84,7 @@ public final class ClosingLane: Sendable {
 
     /// Signals `event` once, as soon as there is room: at once where there is. For whoever has an ``EventLoop`` to wait in.
     public func signalRoom(to event: EventFD) {
-        state.withLock { state in
+        withState { state in
             if !state.awaiting.contains(where: { $0 === event }) { state.awaiting.append(event) }
             signalRoom(&state)
         }
@@ -99,11 +100,23 @@ public final class ClosingLane: Sendable {
     public func start() throws(Errno) {
         guard !closesAtOnce else { return }
         let bell = try EventFD()
-        try state.withLock { state throws(Errno) in
+        try withState { state throws(Errno) in
             guard state.bell == nil else { return }
             if !state.hasThread { _ = try Thread(name: name) { [self] in run() } }
             state.hasThread = true
             state.bell = bell
+        }
+    }
+
+    private func withState<Result, Failure: Error>(
+        _ body: (inout State) throws(Failure) -> sending Result
+    ) throws(Failure) -> Result {
+        try state.withLock { state throws(Failure) in
+            // SAFETY: nothing is done with the address but to tell locks apart.
+            let lock = Unmanaged.passUnretained(self).toOpaque()
+            clinux_lock_taken(lock)
+            defer { clinux_lock_is_released(lock) }
+            return try body(&state)
         }
     }
 
@@ -118,7 +131,7 @@ public final class ClosingLane: Sendable {
     private func add(_ item: Item) {
         if closesAtOnce { return item.letGo() }
         count.add(1, ordering: .relaxed)
-        state.withLock { state in
+        withState { state in
             if state.waiting.isEmpty { state.bell?.signal() }
             state.waiting.append(item)
             // With no thread to be had it waits for the next one that comes: closed here it might hold this thread.
@@ -138,7 +151,7 @@ public final class ClosingLane: Sendable {
     /// What is to be let go next; nil when the thread is to end.
     private func next() -> Item? {
         while true {
-            let (item, bell) = state.withLock { state in
+            let (item, bell) = withState { state in
                 signalRoom(&state)
                 let item = state.waiting.popFirst()
                 if item == nil, state.bell == nil { state.hasThread = false }
