@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import Synchronization
 
@@ -42,7 +41,7 @@ public final class ClosingLane: Sendable {
     /// How many connections may wait besides: see ``hasRoomForConnections``. An eighth of the descriptors that this process may have,
     /// and at most 512. Asked for once: a process that is confined later may not ask any more.
     private let connections = min(512, sysconf(Int32(_SC_OPEN_MAX)) / 8)
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let count = Atomic<Int>(0)
 
     /// - Parameters:
@@ -84,7 +83,7 @@ public final class ClosingLane: Sendable {
 
     /// Signals `event` once, as soon as there is room: at once where there is. For whoever has an ``EventLoop`` to wait in.
     public func signalRoom(to event: EventFD) {
-        withState { state in
+        state.withLock { state in
             if !state.awaiting.contains(where: { $0 === event }) { state.awaiting.append(event) }
             signalRoom(&state)
         }
@@ -100,23 +99,11 @@ public final class ClosingLane: Sendable {
     public func start() throws(Errno) {
         guard !closesAtOnce else { return }
         let bell = try EventFD()
-        try withState { state throws(Errno) in
+        try state.withLock { state throws(Errno) in
             guard state.bell == nil else { return }
             if !state.hasThread { _ = try Thread(name: name) { [self] in run() } }
             state.hasThread = true
             state.bell = bell
-        }
-    }
-
-    private func withState<Result, Failure: Error>(
-        _ body: (inout State) throws(Failure) -> sending Result
-    ) throws(Failure) -> Result {
-        try state.withLock { state throws(Failure) in
-            // SAFETY: nothing is done with the address but to tell locks apart.
-            let lock = Unmanaged.passUnretained(self).toOpaque()
-            clinux_lock_taken(lock)
-            defer { clinux_lock_is_released(lock) }
-            return try body(&state)
         }
     }
 
@@ -131,7 +118,7 @@ public final class ClosingLane: Sendable {
     private func add(_ item: Item) {
         if closesAtOnce { return item.letGo() }
         count.add(1, ordering: .relaxed)
-        withState { state in
+        state.withLock { state in
             if state.waiting.isEmpty { state.bell?.signal() }
             state.waiting.append(item)
             // With no thread to be had it waits for the next one that comes: closed here it might hold this thread.
@@ -151,7 +138,7 @@ public final class ClosingLane: Sendable {
     /// What is to be let go next; nil when the thread is to end.
     private func next() -> Item? {
         while true {
-            let (item, bell) = withState { state in
+            let (item, bell) = state.withLock { state in
                 signalRoom(&state)
                 let item = state.waiting.popFirst()
                 if item == nil, state.bell == nil { state.hasThread = false }
@@ -168,7 +155,7 @@ public final class ClosingLane: Sendable {
         weak var lane: ClosingLane?
     }
 
-    private static let lanes = Mutex<[String: Weak]>([:])
+    private static let lanes = Locked<[String: Weak]>([:])
 
     /// The lane of one peer, the same as long as anything is to be let go there.
     ///

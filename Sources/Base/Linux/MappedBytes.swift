@@ -6,12 +6,13 @@ import Synchronization
 ///
 /// Where others map it by a descriptor it is a ``MemoryFile``. Under a hypervisor that maps it by means of its own it has none.
 public class MappedBytes: @unchecked Sendable {
-    // SAFETY, of the conformance: nothing in here changes but by atomic operations, the one subclass is in this module, and the bytes are read and written as
-    // what others change meanwhile.
+    // SAFETY, of the conformance: nothing in here changes but by atomic operations, the one subclass is in this module, and the bytes
+    // are read and written as what others change meanwhile.
     public final let mapping: Mapping
     private final let cleared = Atomic<Int>(0)
 
-    /// How often this object has made bytes zero: whoever copies them bit by bit sees whether they are still what they were.
+    /// How often this object has made bytes zero: whoever copies them piece by piece sees whether any was cleared
+    /// meanwhile.
     public final var clearings: Int { cleared.load(ordering: .relaxed) }
 
     /// The size in bytes.

@@ -23,7 +23,7 @@ final class Sentry: Sendable {
     private let state = Atomic<UInt32>(State.parked)
     private let socket = Atomic<Int32>(-1)
     private let deviceThread = Atomic<UInt>(0)
-    private let thread = Mutex<Thread?>(nil)
+    private let thread = Locked<Thread?>(nil)
 
     private static let interruption = clinux_sentry_signal()
 

@@ -1,11 +1,10 @@
 import CLinux
 import Glibc
-import Synchronization
 
 /// A thread of the operating system. `pthread_create(3)`
 public final class Thread: Sendable {
     private let handle: pthread_t
-    private let isJoined = Mutex(false)
+    private let isJoined = Locked(false)
 
     /// Starts `body` on a new thread, and returns when that runs: what a thread does before, a filter of system calls that is
     /// installed next might forbid.

@@ -198,7 +198,6 @@ public struct UnixSocket: ~Copyable, Sendable {
         }
     }
 
-    /// - Parameter skipped: how many bytes have gone.
     /// Sends `head`, then bytes straight from memory, which may change meanwhile.
     ///
     /// - Throws: as ``send(_:_:descriptors:milliseconds:)``; `.badAddress` when the bytes don't lie inside the memory.
@@ -211,6 +210,7 @@ public struct UnixSocket: ~Copyable, Sendable {
         try send(head, bytes, milliseconds: milliseconds)
     }
 
+    /// - Parameter skipped: how many bytes have gone.
     private borrowing func send(
         _ head: RawSpan, _ body: RawSpan, descriptors: [Int32], milliseconds: Int32, sent skipped: inout Int
     ) throws(Errno) {

@@ -48,7 +48,7 @@ extension ControlDelegate {
         case .modify(let changes): return .reply(try modify(changes))
         case .monitor(let monitor, let head): return .reply(try connect(monitor, to: head))
         case .save:
-            let saving = StateSaving(of: function)
+            let saving = StateSaving { [unowned self] in self.function }
             return .inPieces {
                 try saving.next().map { state in
                     ControlReply(try JSON(encoding: SavedSize(size: state.size)), attachment: state.file)

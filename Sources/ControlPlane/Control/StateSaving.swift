@@ -12,16 +12,19 @@ final class StateSaving {
     /// So often it begins anew; the last time it isn't interrupted. A guest that never leaves its memory alone holds itself up.
     static let mostBeginnings = 8
 
-    private let function: Function
+    /// Another one may be in the place of the first meanwhile.
+    private let function: () -> Function
     private var copy: Copy?
     private var beginnings = 0
 
     private struct Copy {
+        let function: Function
         let reader: StateReader
         let file: MemoryFile
         var done = 0
 
         init(of function: Function) throws {
+            self.function = function
             reader = try StateReader(function)
             file = try MemoryFile(name: "state", size: reader.size)
         }
@@ -41,7 +44,8 @@ final class StateSaving {
         }
     }
 
-    init(of function: Function) {
+    /// - Parameter function: gives the one that is there now.
+    init(of function: @escaping () -> Function) {
         self.function = function
     }
 
@@ -57,7 +61,8 @@ final class StateSaving {
     }
 
     private func current() throws -> Copy {
-        if let copy, copy.reader.isCurrent { return copy }
+        let function = function()
+        if let copy, copy.function === function, copy.reader.isCurrent { return copy }
         // Before there is another.
         copy = nil
         beginnings += 1

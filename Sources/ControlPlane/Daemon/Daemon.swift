@@ -6,7 +6,6 @@ import Logging
 import Mediation
 import NIOPosix
 import Profiles
-import Synchronization
 
 /// The control plane's process: takes up what an earlier one has left, and serves until it is told to end. The device
 /// processes that it has started go on without it.
@@ -107,7 +106,7 @@ public struct Daemon: Sendable {
     }
 
     private final class Outcome: Sendable {
-        let error = Mutex<MediationError?>(nil)
+        let error = Locked<MediationError?>(nil)
     }
 
     // MARK: What it begins with

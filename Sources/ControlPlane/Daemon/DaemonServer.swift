@@ -2,7 +2,6 @@ import DaemonAPI
 import Linux
 import Logging
 import NIOPosix
-import Synchronization
 
 /// Takes connections, looks who they come from, and has them served.
 final class DaemonServer: Sendable {
@@ -15,9 +14,9 @@ final class DaemonServer: Sendable {
     private let onRefusal: @Sendable (UnixSocket.Peer) -> Void
     private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     /// Connections by user.
-    private let connections = Mutex<[UInt32: Int]>([:])
+    private let connections = Locked<[UInt32: Int]>([:])
     /// The lane of a user who has more connections waiting in it than it may, while that is so.
-    private let overfull = Mutex<ClosingLane?>(nil)
+    private let overfull = Locked<ClosingLane?>(nil)
 
     /// - Parameter onRefusal: hears of those who came and may not.
     init(

@@ -2,14 +2,13 @@ import Control
 import Glibc
 import Linux
 import Metrics
-import Synchronization
 
 /// What the daemon counts of itself.
 final class DaemonStatistics: Sendable {
     let process = getpid()
     let user = geteuid()
     private let start = SystemClock.secondsSinceEpoch
-    private let responses = Mutex<[Int: UInt64]>([:])
+    private let responses = Locked<[Int: UInt64]>([:])
 
     var uptimeSeconds: Double { max(0, SystemClock.secondsSinceEpoch - start) }
 

@@ -1,6 +1,5 @@
 import Linux
 import Mediation
-import Synchronization
 
 /// A ``Store`` in an SQLite file. A change is one transaction, which is on the disk when ``commit(_:)`` returns.
 ///
@@ -10,7 +9,7 @@ public final class Database: Store, Sendable {
     /// How many of the newest entries the journal keeps.
     public static let standardJournalLimit = 100_000
 
-    private let connection: Mutex<Connection>
+    private let connection: Locked<Connection>
     /// Nil for a database in memory.
     private let lock: FileLock?
     private let journalLimit: Int
@@ -23,7 +22,7 @@ public final class Database: Store, Sendable {
         journalLimit: Int = standardJournalLimit
     ) throws(DatabaseError) {
         try connection.migrate(Schema.migrations, path: path)
-        self.connection = Mutex(connection)
+        self.connection = Locked(connection)
         self.lock = lock
         self.journalLimit = max(1, journalLimit)
     }

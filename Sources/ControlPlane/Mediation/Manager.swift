@@ -15,7 +15,7 @@ public actor Manager {
         public var users: Range<UInt32>?
         /// How often the state of a vGPU in use is saved, for the case that its device process dies.
         public var checkpointInterval: Duration = .seconds(30)
-        /// How long the disk may take for one.
+        /// How long the process that writes a saved state may take.
         public var savingLimit: Duration = .seconds(30)
         /// The control group that vGPUs have theirs in, if it is delegated to this process; nil: they have none.
         public var controlGroup: ControlGroup?

@@ -1,9 +1,9 @@
-import Synchronization
+import Linux
 
 /// Has one thing after another be done with each vGPU, in the order of asking.
 public final class Turns: Sendable {
     /// Who waits; there is an entry while something is done.
-    private let waiting = Mutex<[InstanceID: [CheckedContinuation<Bool, Never>]]>([:])
+    private let waiting = Locked<[InstanceID: [CheckedContinuation<Bool, Never>]]>([:])
 
     public init() {}
 

@@ -1,6 +1,6 @@
 import Linux
 
-/// The eventfds behind which a client or a hypervisor has put a function's doorbells. All on the device's thread.
+/// The eventfds behind which a client or a hypervisor has put a function's doorbells. One thread at a time.
 public final class DoorbellTable {
     private struct Key: Hashable {
         let bar: Int

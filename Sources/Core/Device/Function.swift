@@ -7,7 +7,7 @@ import Tap
 ///
 /// It owns what all functions share: configuration space, the expansion ROM, the MSI-X table, and the way
 /// an access takes to the device's registers, its mapped memory or its doorbells. A ``transport`` brings accesses
-/// by region and offset. All on the device's thread.
+/// by region and offset. One thread at a time.
 public final class Function: Stateful {
     public let device: any Device
     public let host: Host

@@ -157,7 +157,7 @@ public final class Interrupts {
         deliverPending()
     }
 
-    /// Forgets what is pending and deasserts the pin, as a reset does.
+    /// Resets the MSI-X table, forgets what is pending and deasserts the pin.
     func reset() {
         msixTable?.reset()
         clearPending()

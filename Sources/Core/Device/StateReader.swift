@@ -41,7 +41,7 @@ public final class StateReader {
         size = extents.reduce(ready.count + ends) { $0 + $1.range.count }
     }
 
-    /// Whether the memory is still that of the registers: none of it was given back, and maybe given to others, since.
+    /// Whether the pieces still fit together: since this was made no memory was made zero, and no other state was restored.
     public var isCurrent: Bool {
         restorations == function.restorations && clearings == memory.mapValues(\.clearings)
     }

@@ -1,7 +1,8 @@
 import PCI
 
 /// What a function asks of whatever brings its accesses: a server of vfio-user, a virtual machine monitor, a device model of a
-/// hypervisor, a test. All calls come on the device's thread.
+/// hypervisor, a test. Calls come one at a time, on the thread that has the function just then: its own or, where threads take turns, any of
+/// those.
 ///
 /// The other way round, a transport brings accesses by ``Function/read(region:offset:into:)`` and
 /// ``Function/write(region:offset:from:)``, doorbells by ``DoorbellTable``, and puts the guest's memory into ``Host/memory``.

@@ -23,7 +23,7 @@ final class DeviceProcess: ControlDelegate {
     static func main() {
         // Whoever reads what is said here may leave; the guest keeps its device.
         signal(SIGPIPE, SIG_IGN)
-        if let status = StateKeeper.run(CommandLine.arguments) { exit(status) }
+        if let status = CheckpointWriter.run(CommandLine.arguments) { exit(status) }
         let arguments: Arguments
         do throws(Arguments.Problem) {
             arguments = try Arguments(CommandLine.arguments.dropFirst())

@@ -4,7 +4,6 @@ import JSON
 import Linux
 import Mediation
 import Metrics
-import Synchronization
 
 /// Whom a command watches.
 enum Watched: Hashable, Sendable {
@@ -97,8 +96,8 @@ struct Observation: Sendable {
 
     /// A question on its way, on a thread of its own; without one when none can be had.
     private final class Question: Sendable {
-        private let observation = Mutex<Observation?>(nil)
-        private let thread = Mutex<Linux.Thread?>(nil)
+        private let observation = Locked<Observation?>(nil)
+        private let thread = Locked<Linux.Thread?>(nil)
         private let ask: @Sendable () -> Observation
 
         init(_ watched: Watched, milliseconds: Int) {

@@ -1,4 +1,5 @@
 import Linux
+import PCI
 import VFIO
 import VFIOUserClient
 
@@ -17,20 +18,15 @@ extension AttachedClient {
         }
 
         struct Route {
-            let message: Message
+            let message: MSIMessage
             let event: VirtualMachine.InterruptEvent
         }
-    }
-
-    struct Message: Equatable {
-        var address: UInt64
-        var data: UInt32
     }
 
     /// What the guest wants of a vector.
     struct WantedVector {
         /// Nil for one that goes nowhere yet.
-        var message: Message?
+        var message: MSIMessage?
         var isMasked = false
     }
 
@@ -88,7 +84,7 @@ extension AttachedClient {
             if message != current.route?.message {
                 interrupts.vectors[vector].route = nil
                 let eventFD = try EventFD()
-                let event = try machine.interrupt(address: message.address, data: message.data, by: eventFD)
+                let event = try machine.interrupt(message, by: eventFD)
                 try client.setEventFDs([eventFD], index: index, start: vector)
                 interrupts.vectors[vector].route = .init(message: message, event: event)
             }
@@ -123,7 +119,7 @@ extension AttachedClient {
                 return (
                     .msi,
                     (0..<min(count, 32)).map { vector in
-                        WantedVector(message: Message(address: address, data: UInt32(data) & ~(count - 1) | vector))
+                        WantedVector(message: MSIMessage(address: address, data: UInt32(data) & ~(count - 1) | vector))
                     }
                 )
             }
@@ -135,7 +131,7 @@ extension AttachedClient {
         let offset = msix.tableOffset + UInt64(vector) * 16
         let address = try client.read(UInt64.self, region: msix.tableBAR, offset: offset)
         let dataAndControl = try client.read(UInt64.self, region: msix.tableBAR, offset: offset + 8)
-        let message = Message(address: address, data: UInt32(truncatingIfNeeded: dataAndControl))
+        let message = MSIMessage(address: address, data: UInt32(truncatingIfNeeded: dataAndControl))
         // An entry that was never written has no address.
         return WantedVector(message: address == 0 ? nil : message, isMasked: dataAndControl >> 32 & 1 != 0)
     }

@@ -1,7 +1,6 @@
 import Device
 import Linux
 import PCI
-import Synchronization
 
 /// A function of this process in a guest's PCI slot, with no client and no server between them.
 ///
@@ -13,7 +12,7 @@ final class AttachedFunction: AttachedDevice, Transport, Sendable {
     private let pin: VirtualMachine.Pin
     /// By region: 0 to 5, and the expansion ROM.
     private let parts: [Parts]
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     /// What a region is made of, wherever the guest puts it.
     private struct Parts: Sendable {

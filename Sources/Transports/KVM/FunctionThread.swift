@@ -1,6 +1,5 @@
 import Device
 import Linux
-import Synchronization
 
 /// A function that its own thread and others take in turns, one at a time: its events happen on its own, accesses on those of the
 /// vCPUs, which need not wait for another thread to wake up.
@@ -30,11 +29,11 @@ final class FunctionThread: Sendable {
         try core.turn.withLock { _ throws(Errno) in try core.doorbells.eventFD(of: doorbell, bar: bar) }
     }
 
-    /// Unchecked: `function` and `doorbells` are touched by whoever holds `turn`, and by nobody else once the thread has begun.
+    // SAFETY, of the conformance: `function` and `doorbells` are touched by whoever holds `turn`, and by nobody else once the thread has begun.
     private final class Core: @unchecked Sendable {
         let function: Function
         let doorbells: DoorbellTable
-        let turn = Mutex<Void>(())
+        let turn = Locked<Void>(())
         let stop: EventFD
         /// Readable while the function's loop has something to do.
         private let readiness: Descriptor

@@ -1,6 +1,5 @@
 import Device
 import Linux
-import Synchronization
 import VFIOUserClient
 
 /// A whole guest: memory, one processor or more, a PCI bus with devices, of vfio-user servers and of this process, a console for its
@@ -18,7 +17,7 @@ public final class Machine: Sendable {
     public let virtualMachine: VirtualMachine
     private let memorySlot: VirtualMachine.MemorySlot
     private let processors: [VCPU]
-    private let bus: Mutex<Bus>
+    private let bus: Locked<Bus>
     private let ended: EventFD
 
     /// Where images are loaded and begin to run.
@@ -57,7 +56,7 @@ public final class Machine: Sendable {
         virtualMachine = machine
         self.processors = try (0..<processors).map { try VCPU(machine, number: $0) }
         ended = try EventFD()
-        bus = Mutex(Bus(output: output))
+        bus = Locked(Bus(output: output))
     }
 
     /// Which pages of ``memory`` the guest's processors have written since last asked: one bit each, the first page lowest.

@@ -53,9 +53,9 @@ public final class VCPU: Sendable {
 
     private let descriptor: Descriptor
     private let shared: Mapping
-    private let counts = Mutex(ExitCounters())
+    private let counts = Locked(ExitCounters())
     /// Whoever runs the guest now.
-    private let thread = Mutex<pthread_t?>(nil)
+    private let thread = Locked<pthread_t?>(nil)
     private let isStopping = Atomic<Bool>(false)
 
     private static let interruption = clinux_vcpu_signal()

@@ -1,14 +1,13 @@
 import CKVM
 import Linux
 import PCI
-import Synchronization
 
 extension VirtualMachine {
     /// What stands behind each GSI: the pins of the interrupt controllers, as on a PC, and messages.
     struct Routes {
         /// The first GSI that is no pin.
         static let firstMessage: UInt32 = 24
-        var messages: [UInt32: (address: UInt64, data: UInt32)] = [:]
+        var messages: [UInt32: MSIMessage] = [:]
 
         var all: [kvm_irq_routing_entry] {
             var entries: [kvm_irq_routing_entry] = []
@@ -19,7 +18,7 @@ extension VirtualMachine {
                 }
                 entries.append(.pin(gsi, chip: KVM_IRQCHIP_IOAPIC, pin: gsi))
             }
-            for (gsi, message) in messages { entries.append(.message(gsi, message.address, message.data)) }
+            for (gsi, message) in messages { entries.append(.message(gsi, message)) }
             return entries
         }
     }
@@ -77,11 +76,11 @@ extension VirtualMachine {
     }
 
     /// Ties an eventfd to a message, as MSI and MSI-X send it.
-    public func interrupt(address: UInt64, data: UInt32, by eventFD: EventFD) throws(KVMError) -> InterruptEvent {
+    public func interrupt(_ message: MSIMessage, by eventFD: EventFD) throws(KVMError) -> InterruptEvent {
         let (gsi, entries) = routes.withLock { routes in
             var gsi = Routes.firstMessage
             while routes.messages[gsi] != nil { gsi += 1 }
-            routes.messages[gsi] = (address, data)
+            routes.messages[gsi] = message
             return (gsi, routes.all)
         }
         do throws(KVMError) {
@@ -102,7 +101,7 @@ extension VirtualMachine {
     public final class Pin: Sendable {
         private let machine: VirtualMachine
         private let gsi: UInt32
-        private let isAsserted = Mutex(false)
+        private let isAsserted = Locked(false)
 
         fileprivate init(_ machine: VirtualMachine, gsi: UInt32) {
             self.machine = machine
@@ -151,13 +150,13 @@ extension kvm_irq_routing_entry {
         return entry
     }
 
-    fileprivate static func message(_ gsi: UInt32, _ address: UInt64, _ data: UInt32) -> kvm_irq_routing_entry {
+    fileprivate static func message(_ gsi: UInt32, _ message: MSIMessage) -> kvm_irq_routing_entry {
         var entry = kvm_irq_routing_entry()
         entry.gsi = gsi
         entry.type = UInt32(KVM_IRQ_ROUTING_MSI)
-        entry.u.msi.address_lo = UInt32(truncatingIfNeeded: address)
-        entry.u.msi.address_hi = UInt32(truncatingIfNeeded: address >> 32)
-        entry.u.msi.data = data
+        entry.u.msi.address_lo = UInt32(truncatingIfNeeded: message.address)
+        entry.u.msi.address_hi = UInt32(truncatingIfNeeded: message.address >> 32)
+        entry.u.msi.data = message.data
         return entry
     }
 }

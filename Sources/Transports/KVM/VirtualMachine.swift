@@ -1,7 +1,6 @@
 import CKVM
 import Glibc
 import Linux
-import Synchronization
 
 /// A KVM virtual machine without processors: its memory, its interrupts, and the eventfds that spare it exits.
 ///
@@ -18,10 +17,10 @@ public final class VirtualMachine: Sendable {
     let descriptor: Descriptor
     /// The size of a vCPU's shared page, in bytes.
     let sharedSize: Int
-    let slots: Mutex<Slots>
-    let routes = Mutex(Routes())
+    let slots: Locked<Slots>
+    let routes = Locked(Routes())
     /// How many assert each pin now.
-    let asserted = Mutex<[UInt32: Int]>([:])
+    let asserted = Locked<[UInt32: Int]>([:])
 
     /// A machine with KVM's own interrupt controllers: two PICs, an IOAPIC, local APICs.
     public init() throws(KVMError) {
@@ -32,7 +31,7 @@ public final class VirtualMachine: Sendable {
         descriptor = Descriptor(owning: try call("KVM_CREATE_VM", ckvm_create_vm(kvm.raw)))
         sharedSize = Int(try call("KVM_GET_VCPU_MMAP_SIZE", ckvm_vcpu_mmap_size(kvm.raw)))
         let limit = ckvm_check_extension(descriptor.raw, Int(KVM_CAP_NR_MEMSLOTS))
-        slots = Mutex(Slots(limit: limit > 0 ? Int(limit) : 32))
+        slots = Locked(Slots(limit: limit > 0 ? Int(limit) : 32))
         // Below the firmware's 64 KiB at 4 GiB, where nothing else is.
         try call("KVM_SET_TSS_ADDR", ckvm_set_tss_address(descriptor.raw, 0xfffb_d000))
         try call("KVM_CREATE_IRQCHIP", ckvm_create_irqchip(descriptor.raw))

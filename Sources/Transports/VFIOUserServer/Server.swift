@@ -27,6 +27,8 @@ public final class Server {
 
     /// What is served.
     @exclusivity(unchecked) public private(set) var function: Function
+    /// That of the function's host, which outlives the function: it can be woken up from any thread.
+    private let loop: EventLoop
     private let listener: UnixListener
     private let configuration: Configuration
     /// Asked for once: a process that is confined later may not ask any more.
@@ -45,6 +47,7 @@ public final class Server {
         _ function: Function, listener: UnixListener, configuration: Configuration = Configuration()
     ) {
         self.function = function
+        loop = function.host.loop
         self.listener = listener
         self.configuration = configuration
     }
@@ -64,7 +67,7 @@ public final class Server {
     ///
     /// - Throws: `Errno` when the system refuses to wait. A client's errors end only its session.
     public func run() throws(Errno) {
-        let loop = function.host.loop
+        let loop = loop
         let retry = try TimerFD()
         let greeting = try TimerFD()
         let accepting = try loop.watch("connections", listener.descriptor, for: .readable) { [unowned self] _ in
@@ -98,7 +101,7 @@ public final class Server {
     /// Makes ``run()`` return after the message in hand. Callable from any thread, and from handlers.
     public nonisolated func stop() {
         isStopping.store(true, ordering: .relaxed)
-        function.host.loop.wake()
+        loop.wake()
     }
 
     /// Takes the function's device down and makes it anew, over the same host: a client that is there notices nothing. What it has mapped
@@ -145,7 +148,7 @@ public final class Server {
             guard untaken.count < Untaken.maximumSessions else { throw .tooManyReferences }
             // A client that has sent more than could be closed makes the next one wait, in the backlog. Strangers whose closes hang
             // don't: what they send is looked at and never received, so that each takes one descriptor.
-            let (lane, clientLane) = (function.host.loop.strangersLane, function.host.loop.clientLane)
+            let (lane, clientLane) = (loop.strangersLane, loop.clientLane)
             guard lane.hasRoomForConnections, session != nil || clientLane.hasRoom else { throw .tooManyReferences }
             guard let socket = try listener.accept(closedIn: lane) else { return }
             let peer = try socket.peer()
@@ -172,7 +175,7 @@ public final class Server {
         } catch {
             configuration.onEvent(.connectionFailed(error))
             // No descriptors or no memory. The listener stays readable: look away for a second.
-            if let accepting { try? function.host.loop.change(accepting, to: []) }
+            if let accepting { try? loop.change(accepting, to: []) }
             retry.set(nanoseconds: 1_000_000_000)
         }
     }
@@ -191,6 +194,6 @@ public final class Server {
         if refusals.count >= Refused.maximum {
             refusals.remove(at: refusals.firstIndex { $0.error == .permissionDenied } ?? 0)
         }
-        refusals.append(try Refused(socket, error, loop: function.host.loop))
+        refusals.append(try Refused(socket, error, loop: loop))
     }
 }

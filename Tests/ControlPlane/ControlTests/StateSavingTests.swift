@@ -74,7 +74,7 @@ import Testing
         let (device, function) = try made()
         device.value = 1
         device.fill(1)
-        let saving = StateSaving(of: function)
+        let saving = StateSaving { function }
         #expect(try saving.next() == nil)
         device.value = 2
         device.fill(2)
@@ -89,7 +89,7 @@ import Testing
         let (device, function) = try made()
         device.value = 1
         device.fill(1)
-        let saving = StateSaving(of: function)
+        let saving = StateSaving { function }
         #expect(try saving.next() == nil)
         device.value = 2
         try device.memory[0].clear(8 << 20..<9 << 20)
@@ -104,10 +104,10 @@ import Testing
         let (device, function) = try made()
         device.value = 5
         device.fill(5)
-        let before = try saved(StateSaving(of: function)).state
+        let before = try saved(StateSaving { function }).state
         device.value = 1
         device.fill(1)
-        let saving = StateSaving(of: function)
+        let saving = StateSaving { function }
         #expect(try saving.next() == nil)
         try restore(function, from: before)
         let other = try restored(try saved(saving).state)
@@ -117,7 +117,7 @@ import Testing
 
     @Test func memoryThatIsNeverLeftAloneIsSavedAllTheSame() throws {
         let (device, function) = try made()
-        let saving = StateSaving(of: function)
+        let saving = StateSaving { function }
         for round in 1..<StateSaving.mostBeginnings {
             device.value = round
             device.fill(UInt8(round))

@@ -60,13 +60,15 @@ import Testing
         weak var left: MappedBytes?
         var current: Function? = try Function(Slate(host, backs: ["back", "other"]), host: host)
         left = current?.ownMemory[1]
-        #expect(left != nil)
+        left?.publish(99, at: 0)
+        #expect(current?.ownMemory[1].number(at: 0) == 99)
         current = try current?.remade { try Slate($0) }
         #expect(left == nil)
         #expect(current?.ownMemory.count == 1)
         // Whoever asks for it later gets it empty, as if for the first time.
         current = try current?.remade { try Slate($0, backs: ["back", "other"]) }
         #expect(current?.ownMemory.count == 2)
+        #expect(current?.ownMemory[1].number(at: 0) == 0)
     }
 
     @Test func aDeviceAsksForEachNameOnce() throws {

@@ -32,8 +32,7 @@ ssize_t clinux_receive(int socket, void *buffer, size_t size, int flags,
 /// recvmsg(2) with MSG_PEEK and MSG_DONTWAIT, of bytes alone. Returns their number or -errno.
 ssize_t clinux_peek(int socket, void *buffer, size_t size);
 
-/// Tell ThreadSanitizer, in programs that have it, of a lock that it can't see, such as a Mutex of Swift's library, which is not
-/// instrumented. In the confined device process a suppression is of no use: to know a function's name it starts a program.
+/// Tell ThreadSanitizer, in programs that have it, of a lock that it can't see.
 void clinux_lock_taken(void *lock);
 void clinux_lock_is_released(void *lock);
 

@@ -77,9 +77,10 @@ extension ResourceLimit {
     /// The most files that are behind a client's maps.
     public static let mappedFiles = 32_768
 
-    /// The process's own, a client's eventfds (five types of interrupt, at most a few hundred vectors), descriptors that wait with messages (512) and in three lanes to be closed (``ClosingLane/capacity`` each,
-    /// and 512 connections of strangers), connections: so many fewer that one message always finds room for all it may bring. What it
-    /// found none for the kernel would close, on the device's thread.
+    /// The process's own, a client's eventfds (five types of interrupt, at most a few hundred vectors), connections, descriptors that
+    /// wait with messages (512) and in three lanes to be closed (``ClosingLane/capacity`` each, and 512 connections of strangers): so
+    /// many fewer that one message always finds room for all it may bring. What it found none for the kernel would close, on the
+    /// device's thread.
     private static let descriptorsBesidesMaps = 4096
 
     /// One for each file that is mapped, and the rest.

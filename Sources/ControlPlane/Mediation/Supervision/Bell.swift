@@ -1,4 +1,4 @@
-import Synchronization
+import Linux
 
 /// Rings with a number that grows, for those who wait for a greater one than they know.
 final class Bell: Sendable {
@@ -8,7 +8,7 @@ final class Bell: Sendable {
         var waiting: [Int: CheckedContinuation<Void, Never>] = [:]
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     /// The number it rang with last; 0: never.
     var last: Int { state.withLock { $0.last } }

@@ -66,7 +66,7 @@ struct DeviceGroups: Sendable {
     func add(_ process: Int32, to id: InstanceID, _ limits: Limits) throws(Errno) {
         try group(of: id).make()
         try apply(limits, to: id)
-        try group(of: id).add(process)
+        try add(process, to: id)
     }
 
     /// Puts a process into the group of a vGPU that runs, which works for it.

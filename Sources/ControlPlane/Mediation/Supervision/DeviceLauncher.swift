@@ -196,7 +196,7 @@ struct DeviceLauncher: Sendable {
         if lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK { unlink(path) }
     }
 
-    func step<Value: ~Copyable>(_ name: String, _ body: () throws(Errno) -> Value) throws(Failure) -> Value {
+    private func step<Value: ~Copyable>(_ name: String, _ body: () throws(Errno) -> Value) throws(Failure) -> Value {
         do throws(Errno) { return try body() } catch { throw Failure(step: name, error: error) }
     }
 }

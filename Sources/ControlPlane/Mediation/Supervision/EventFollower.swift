@@ -1,11 +1,10 @@
 import Control
 import Dispatch
 import Linux
-import Synchronization
 
 /// Waits on a thread of its own for what a device process tells.
 final class EventFollower: Sendable {
-    private let isStopped = Mutex(false)
+    private let isStopped = Locked(false)
 
     /// - Parameters:
     ///   - path: the process's control socket.

@@ -1,6 +1,5 @@
 import Glibc
 import Linux
-import Synchronization
 
 /// Tells when a process ends, which may be no child of this one: that of an earlier daemon. Signals go by here too.
 final class ExitWatch: Sendable {
@@ -19,7 +18,7 @@ final class ExitWatch: Sendable {
         }
     }
 
-    private let isCancelled = Mutex(false)
+    private let isCancelled = Locked(false)
     private let process: ProcessHandle
 
     /// - Parameter handler: called once, on a thread of its own, when the process has ended.

@@ -1,7 +1,6 @@
 import Control
 import Glibc
 import Linux
-import Synchronization
 
 /// Takes what device processes write to standard error into the logs of their vGPUs, as much of it as these may hold: what a
 /// process writes beyond that is lost, and costs nobody else.
@@ -66,8 +65,8 @@ final class LogCollector: Sendable {
 
     /// What the thread has in common with the collector, which it doesn't keep.
     private final class State: Sendable {
-        let pipes = Mutex<[InstanceID: LogPipe]>([:])
-        let isOver = Mutex(false)
+        let pipes = Locked<[InstanceID: LogPipe]>([:])
+        let isOver = Locked(false)
         let wakeUp = try? EventFD()
 
         func run(until wakeUp: EventFD) {
@@ -93,9 +92,9 @@ final class LogCollector: Sendable {
 private final class LogPipe: Sendable {
     let descriptor: Descriptor
     private let log: LogFile
-    private let allowance = Mutex((pieces: Allowance(20, at: SystemClock.nanoseconds), mutedUntil: 0 as UInt64))
+    private let allowance = Locked((pieces: Allowance(20, at: SystemClock.nanoseconds), mutedUntil: 0 as UInt64))
     /// One reads at a time, so that the log has all in its order.
-    private let turn = Mutex(())
+    private let turn = Locked(())
 
     /// As much as a pipe holds.
     private static let pieceSize = 64 << 10

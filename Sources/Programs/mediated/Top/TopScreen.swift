@@ -1,6 +1,5 @@
 import Glibc
 import Linux
-import Synchronization
 
 /// The live view of `mediated top`. It has the terminal until a key or a signal ends it, and gives it back as it was.
 ///
@@ -124,10 +123,10 @@ struct TopScreen {
 
     /// Looks again and again.
     private final class Watch: Sendable {
-        private let state: Mutex<Lookout>
+        private let state: Locked<Lookout>
 
         init(_ lookout: Lookout, interval: Double, news: EventFD) throws(Errno) {
-            state = Mutex(lookout)
+            state = Locked(lookout)
             _ = try Linux.Thread(name: "watch") { [self] in
                 var lookout = lookout
                 while true {

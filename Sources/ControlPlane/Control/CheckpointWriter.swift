@@ -5,9 +5,9 @@ import Linux
 ///
 /// The daemon puts it into the control group of the vGPU before it lets it begin: what it reads and writes, the page cache, and the disk's
 /// work are charged to that group.
-public enum StateKeeper {
+public enum CheckpointWriter {
     /// The first word of the command line. The state's size in bytes follows.
-    public static let role = "--keep-state"
+    public static let role = "--write-checkpoint"
 
     /// The descriptors that it is given, in this order.
     private enum Inherited: Int32 {

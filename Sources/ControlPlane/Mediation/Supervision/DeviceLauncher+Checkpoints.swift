@@ -14,12 +14,12 @@ extension DeviceLauncher {
         do throws(Errno) {
             let file = try FileReplacement(path: path, mode: 0o600)
             outcome = try keep(state, of: id, in: file.descriptor, path, milliseconds)
-            if outcome == .status(StateKeeper.written) { try file.putInPlace() }
+            if outcome == .status(CheckpointWriter.written) { try file.putInPlace() }
         } catch {
             throw Failure(step: "write '\(path)'", error: error)
         }
         switch outcome {
-        case .status(StateKeeper.written), .status(StateKeeper.unchanged): break
+        case .status(CheckpointWriter.written), .status(CheckpointWriter.unchanged): break
         case .status(let error): throw Failure(step: "write '\(path)'", error: Errno(rawValue: error))
         case .signal, .unknown:
             throw Failure(step: "write '\(path)', as the process for it ended \(outcome)", error: .interrupted)
@@ -32,7 +32,7 @@ extension DeviceLauncher {
         let before = try before(path)
         let start = try PipeEnds(blocks: true)
         let process = try ChildProcess.spawn(
-            program, [StateKeeper.role, "\(state.size)"],
+            program, [CheckpointWriter.role, "\(state.size)"],
             passing: [start.reader.raw, state.descriptor.raw, file.raw, before.raw], without: Self.withheldVariables)
         do throws(Errno) {
             let handle = try ProcessHandle(process)

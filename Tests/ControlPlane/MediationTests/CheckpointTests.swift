@@ -9,17 +9,17 @@ import VFIOUserClient
 @testable import Mediation
 
 /// The process that brings a saved state to the disk.
-@Suite struct StateKeepingTests {
+@Suite struct CheckpointTests {
     /// Where the exerciser's register is that keeps what is written to it.
     private static let scratch: UInt64 = 4
 
-    /// In the place of mediated-device: does in the role of the keeper what a test says, and is the real one otherwise.
+    /// In the place of mediated-device: does in the role of the writer what a test says, and is the real one otherwise.
     private final class Program {
         let scratch: Scratch
         var path: String { scratch.path("program") }
         /// The processes that had that role.
-        var keepers: [Int32] {
-            let text = (try? String(contentsOfFile: scratch.path("keepers"), encoding: .utf8)) ?? ""
+        var writers: [Int32] {
+            let text = (try? String(contentsOfFile: scratch.path("writers"), encoding: .utf8)) ?? ""
             return text.split(separator: "\n").compactMap { Int32($0) }
         }
 
@@ -30,8 +30,8 @@ import VFIOUserClient
             let text = """
                 #!/bin/sh
                 cd '\(scratch.path(""))'
-                if [ "$1" = \(StateKeeper.role) ]; then
-                    echo $$ >>keepers
+                if [ "$1" = \(CheckpointWriter.role) ]; then
+                    echo $$ >>writers
                     \(act)
                 fi
                 exec '\(device)' "$@"
@@ -75,7 +75,7 @@ import VFIOUserClient
         try use(id, bench, writing: 0xfeed)
         try await bench.awaitSavedState(of: id, holding: 0xfeed)
         // The file that stands for the kernel's has the last one that was put there.
-        #expect(try group.processes == program.keepers && program.keepers.count == 1)
+        #expect(try group.processes == program.writers && program.writers.count == 1)
     }
 
     @Test func oneThatFailsLeavesTheOldStateAndIsToldOfOnce() async throws {
@@ -106,7 +106,9 @@ import VFIOUserClient
     }
 
     @Test func oneThatHangsHoldsUpNobodyElse() async throws {
-        let program = try Program(keeping: "[ -e hangs ] && exec sleep 1000")
+        let program = try Program(keeping: "[ -e hangs ] && echo >begun && exec sleep 1000")
+        let begun = program.scratch.path("begun")
+        try #require(mkfifo(begun, 0o600) == 0)
         let bench = try Bench {
             $0.program = program.path
             $0.savingLimit = .seconds(600)
@@ -115,18 +117,14 @@ import VFIOUserClient
         let (stuck, other) = (try await bench.started().id, try await bench.started().id)
         try program.set("hangs")
         try use(stuck, bench, writing: 0xfeed)
-        let deadline = ContinuousClock.now + .seconds(60)
-        while program.keepers.isEmpty {
-            try #require(ContinuousClock.now < deadline)
-            await Task.yield()
-        }
-        let keeper = try #require(program.keepers.first)
+        _ = try await blocking { try Descriptor(reading: begun).readBytes(upTo: 1) }
+        let writer = try #require(program.writers.first)
         _ = try await bench.manager.ask(stuck) { try $0.statistics() }
         try program.clear("hangs")
         try use(other, bench, writing: 0xbeef)
         try await bench.awaitSavedState(of: other, holding: 0xbeef)
 
-        #expect(kill(keeper, SIGKILL) == 0)
+        #expect(kill(writer, SIGKILL) == 0)
         let told = await bench.store.entry("failed", of: stuck)
         #expect(told.message.contains("ended by signal 9"))
         #expect(try folder(bench) == ["\(other).state"])
@@ -143,18 +141,20 @@ import VFIOUserClient
         try use(id, bench, writing: 0xfeed)
         let told = await bench.store.entry("failed", of: id)
         #expect(told.message.contains("timed out"))
-        let deadline = ContinuousClock.now + .seconds(60)
-        while let keeper = program.keepers.first, kill(keeper, 0) == 0 {
-            try #require(ContinuousClock.now < deadline)
-            await Task.yield()
+        let writer = try #require(program.writers.first)
+        try await blocking {
+            do throws(Errno) { _ = try waitReadable([ProcessHandle(writer).descriptor.raw], milliseconds: -1) } catch {
+                // It has ended, and its status is taken.
+                guard error == .noSuchProcess else { throw error }
+            }
         }
         #expect(try folder(bench).isEmpty)
     }
 
     // MARK: The process itself
 
-    /// A keeper that waits to be let go on.
-    private final class Keeper {
+    /// A writer that waits to be let go on.
+    private final class Writer {
         private final class Gate {
             let pipe: PipeEnds
             init() throws(Errno) { pipe = try PipeEnds(blocks: true) }
@@ -166,7 +166,8 @@ import VFIOUserClient
         init(_ state: borrowing Descriptor, size: Int, to file: Int32, before: Int32) throws {
             let gate = try Gate()
             process = try ChildProcess.spawn(
-                Programs.Program.folder.appendingPathComponent("mediated-device").path, [StateKeeper.role, "\(size)"],
+                Programs.Program.folder.appendingPathComponent("mediated-device").path,
+                [CheckpointWriter.role, "\(size)"],
                 passing: [gate.pipe.reader.raw, state.raw, file, before])
             self.gate = gate
         }
@@ -192,22 +193,22 @@ import VFIOUserClient
     @Test func nothingIsWrittenBeforeItIsLetGoOnAndNothingThatIsThereAlready() throws {
         let scratch = try Scratch()
         let state = try state(1 << 20)
-        func keep(_ name: String, before: String = "/dev/null", _ act: (Keeper) throws -> Void) throws -> Int32 {
+        func keep(_ name: String, before: String = "/dev/null", _ act: (Writer) throws -> Void) throws -> Int32 {
             let before = try Descriptor(reading: before)
             let file = Descriptor(
                 owning: open(scratch.path(name), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600))
-            let keeper = try Keeper(state.descriptor, size: state.size, to: file.raw, before: before.raw)
-            try act(keeper)
-            return try keeper.end()
+            let writer = try Writer(state.descriptor, size: state.size, to: file.raw, before: before.raw)
+            try act(writer)
+            return try writer.end()
         }
         func count(_ name: String) -> Int? { FileManager.default.contents(atPath: scratch.path(name))?.count }
         #expect(try keep("a") { $0.giveUp() } == ECANCELED)
         #expect(count("a") == 0)
-        #expect(try keep("b") { try $0.release() } == StateKeeper.written)
+        #expect(try keep("b") { try $0.release() } == CheckpointWriter.written)
         #expect(FileManager.default.contents(atPath: scratch.path("b")) == Data(repeating: 7, count: 1 << 20))
-        #expect(try keep("c", before: scratch.path("b")) { try $0.release() } == StateKeeper.unchanged)
+        #expect(try keep("c", before: scratch.path("b")) { try $0.release() } == CheckpointWriter.unchanged)
         #expect(count("c") == 0)
-        #expect(try keep("d", before: scratch.path("a")) { try $0.release() } == StateKeeper.written)
+        #expect(try keep("d", before: scratch.path("a")) { try $0.release() } == CheckpointWriter.written)
     }
 
     @Test func itIsConfinedWhileItReadsWhatADeviceProcessWrote() throws {
@@ -215,13 +216,13 @@ import VFIOUserClient
         // Too small for all of it, so that the process waits.
         let sink = try PipeEnds(blocks: true)
         let none = try Descriptor(reading: "/dev/null")
-        let keeper = try Keeper(state.descriptor, size: state.size, to: sink.writer.raw, before: none.raw)
-        try keeper.release()
+        let writer = try Writer(state.descriptor, size: state.size, to: sink.writer.raw, before: none.raw)
+        try writer.release()
         #expect(try sink.reader.readBytes(upTo: 1) == [7])
-        let status = try String(contentsOfFile: "/proc/\(keeper.process)/status", encoding: .utf8)
+        let status = try String(contentsOfFile: "/proc/\(writer.process)/status", encoding: .utf8)
         for line in ["Seccomp:\t2", "NoNewPrivs:\t1", "CapEff:\t0000000000000000"] {
             #expect(status.contains(line), "\(line)")
         }
-        ChildProcess.end(keeper.process)
+        ChildProcess.end(writer.process)
     }
 }
