@@ -156,13 +156,17 @@ extension Manager {
         guard supervised[id]?.identity == identity, let instance = try? instance(id) else { return }
         supervised[id]?.checkpoints.begin()
         let limit = stateLimit(of: instance)
-        guard let state = try? await ask(id, { try $0.save(limit: limit) }) else { return }
         let milliseconds = Int32(clamping: Int(configuration.savingLimit / .milliseconds(1)))
         do {
+            let state = try await ask(id) { try $0.save(limit: limit) }
             try await blocking { [launcher] in try launcher.keep(state, of: id, milliseconds: milliseconds) }
             _ = supervised[id]?.checkpoints.end(failed: false)
         } catch {
-            guard supervised[id]?.checkpoints.end(failed: true) == true else { return }
+            // Of one that has ended nothing is left to be saved.
+            guard supervised[id]?.identity == identity, identity.runs else { return }
+            guard supervised[id]?.checkpoints.end(failed: true) == true,
+                supervised[id]?.allowance.take(at: SystemClock.nanoseconds) == true
+            else { return }
             let entry = JournalEntry(
                 time: SystemClock.secondsSinceEpoch, instance: id, kind: JournalEntry.Kind.failed.rawValue,
                 message: "Its state can't be saved, and what was saved before stays: \(error)")

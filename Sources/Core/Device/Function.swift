@@ -429,11 +429,13 @@ public final class Function: Stateful {
         guard (table == nil) == (state.msixTable == nil) else {
             throw StateError("The state has \(table == nil ? "an" : "no") MSI-X table, other than this device.")
         }
-        try host.interrupts.restore(pinAsserted: state.pin, pending: state.pending)
+        try Interrupts.check(pending: state.pending)
         self.configuration = configuration
         host.interrupts.msixTable = table
         restorations += 1
+        // What is pending is so under the gates of the same state.
         openGates()
+        host.interrupts.restore(pinAsserted: state.pin, pending: state.pending)
         placeRegions()
     }
 }

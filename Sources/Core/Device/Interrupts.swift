@@ -52,6 +52,7 @@ public final class Interrupts {
     private var pinSent = false
     /// Vectors whose message could not go out yet; MSI-X's pending-bit array.
     private(set) var pending = InlineArray<32, UInt64>(repeating: 0)
+    private static let pendingWords = 32
     private var anythingPending = false
 
     var gates = Gates() {
@@ -170,16 +171,23 @@ public final class Interrupts {
         anythingPending = false
     }
 
-    /// Takes over what a saved function had pending and asserted.
-    func restore(pinAsserted: Bool, pending saved: [UInt64]) throws(StateError) {
-        guard saved.count <= pending.count else {
+    /// - Throws: ``StateError`` when no function can have these pending.
+    static func check(pending saved: [UInt64]) throws(StateError) {
+        guard saved.count <= pendingWords else {
             throw StateError(
-                "The state has \(saved.count) words of pending interrupts; there are at most \(pending.count).")
+                "The state has \(saved.count) words of pending interrupts; there are at most \(pendingWords).")
         }
+    }
+
+    /// Takes over what a saved function had pending and asserted, and sends what has a way to the guest.
+    ///
+    /// - Parameter saved: such as ``check(pending:)`` admits.
+    func restore(pinAsserted: Bool, pending saved: [UInt64]) {
         clearPending()
         for (index, word) in saved.enumerated() { pending[index] = word }
         anythingPending = saved.contains { $0 != 0 }
         setINTx(pinAsserted)
+        deliverPending()
     }
 
     private func isMasked(_ kind: InterruptKind, _ vector: Int) -> Bool {

@@ -67,14 +67,17 @@ public final class BochsDisplay: Device {
             ? EDID(width: resolution.width, height: resolution.height, refresh: options.integer("refresh")).bytes : []
         overdraft.display = self
         // Nothing is freed here: the guest may have been given more since these options were chosen, and draw there.
-        overdraft.isPossible = limit < aperture
+        overdraft.isPossible = hasMoreThanTheLimit
     }
 
     /// Frees the pages that are beyond the limit, now and from now on.
     func followLimit() {
         giveBackTheRest()
-        overdraft.isPossible = videoMemoryLimit < videoMemory.size
+        overdraft.isPossible = hasMoreThanTheLimit
     }
+
+    /// Whether a client may make video memory take more than the limit. Memory that is no file is all there from the beginning.
+    private var hasMoreThanTheLimit: Bool { videoMemoryLimit < videoMemory.size && videoMemory.file != nil }
 
     // MARK: Registers
 

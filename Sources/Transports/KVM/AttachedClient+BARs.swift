@@ -54,7 +54,10 @@ extension AttachedClient {
         guard region.file != nil else { return [] }
         let areas =
             region.info.sparseAreas.isEmpty ? [.init(offset: 0, size: region.info.length)] : region.info.sparseAreas
+        let length = region.info.length
         return areas.compactMap { area in
+            // The server's word: an area that leaves its BAR would come to lie where something else is.
+            guard area.offset <= length, area.size <= length - area.offset else { return nil }
             guard let size = Int(exactly: area.size), size > 0,
                 let mapping = try? region.map(at: area.offset, size: size)
             else { return nil }

@@ -151,6 +151,24 @@ import VFIOUserClient
         #expect(try folder(bench).isEmpty)
     }
 
+    @Test func whileItFailsItIsTriedEverMoreSeldom() {
+        var schedule = CheckpointSchedule()
+        var now = ContinuousClock.now
+        #expect(schedule.request(every: .seconds(30), at: now) == .zero)
+        var pauses: [Duration?] = []
+        for _ in 0..<7 {
+            schedule.begin(at: now)
+            // It was given up after a while, from which the next one's pause counts.
+            now += .seconds(30)
+            _ = schedule.end(failed: true, at: now)
+            pauses.append(schedule.request(every: .seconds(30), at: now))
+        }
+        #expect(pauses == [60, 120, 240, 480, 960, 960, 960].map { .seconds($0) })
+        schedule.begin(at: now)
+        _ = schedule.end(failed: false, at: now)
+        #expect(schedule.request(every: .seconds(30), at: now) == .seconds(30))
+    }
+
     // MARK: The process itself
 
     /// A writer that waits to be let go on.

@@ -216,15 +216,40 @@ import Testing
     }
 
     @Test func aMessageOfMSICarriesItsNumber() throws {
-        try configure(Self.command, 4, width: 2)
-        try configure(Self.msi + 4, 0xfee0_0000)
-        try configure(Self.msi + 12, 0x30, width: 2)
-        // Four vectors.
-        try configure(Self.msi + 2, 0x21, width: 2)
+        try setUpMSI()
         try configure(Self.msi + 16, 0b100)
         host.interrupts.raise(3)
         host.interrupts.raise(2)
         #expect(slot.takeSent() == [MSIMessage(address: 0xfee0_0000, data: 0x33)])
+        try configure(Self.msi + 16, 0)
+        #expect(slot.takeSent() == [MSIMessage(address: 0xfee0_0000, data: 0x32)])
+    }
+
+    /// With four vectors.
+    private func setUpMSI() throws {
+        try configure(Self.command, 4, width: 2)
+        try configure(Self.msi + 4, 0xfee0_0000)
+        try configure(Self.msi + 12, 0x30, width: 2)
+        try configure(Self.msi + 2, 0x21, width: 2)
+    }
+
+    @Test func whatAStateHasPendingGoesOutUnderItsOwnMasks() throws {
+        let other = try TransportTests(.byAddress)
+        try other.setUpMSI()
+        try other.configure(Self.msi + 16, 0b100)
+        other.host.interrupts.raise(2)
+        let reader = try StateReader(other.function)
+        var bytes = [UInt8](repeating: 0, count: reader.size)
+        var span = bytes.mutableSpan
+        var raw = span.mutableBytes
+        #expect(reader.read(into: &raw) == reader.size)
+
+        // Into a function where the guest has switched on another kind.
+        try setUpMSIX()
+        let writer = StateWriter(function)
+        try writer.write(bytes.span.bytes)
+        try writer.finish()
+        #expect(slot.takeSent() == [])
         try configure(Self.msi + 16, 0)
         #expect(slot.takeSent() == [MSIMessage(address: 0xfee0_0000, data: 0x32)])
     }

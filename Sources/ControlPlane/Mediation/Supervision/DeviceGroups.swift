@@ -69,8 +69,10 @@ struct DeviceGroups: Sendable {
         try add(process, to: id)
     }
 
-    /// Puts a process into the group of a vGPU that runs, which works for it.
+    /// Puts a process into the group of a vGPU that runs, which works for it. A device process that a daemon without groups has started
+    /// has none yet.
     func add(_ process: Int32, to id: InstanceID) throws(Errno) {
+        try group(of: id).make()
         try group(of: id).add(process)
     }
 

@@ -44,6 +44,12 @@ public struct ProcessIdentity: Equatable, Codable, Sendable {
         }
     }
 
+    /// Whether this process has not ended yet.
+    var runs: Bool {
+        guard let handle = try? handle() else { return false }
+        return (try? waitReadable([handle.descriptor.raw], milliseconds: 0)) == [false]
+    }
+
     private static func text(of path: String) throws(Errno) -> String {
         String(decoding: try Descriptor(reading: path).readBytes(upTo: 4096), as: UTF8.self)
     }
