@@ -55,9 +55,12 @@ extension GuestTests {
             try machine.awaitReady()
             #expect(
                 try mediated("attach", exerciser.socket, machine, "--id", "exerciser", "--timeout", "0").status == 0)
+            // Nobody has waited until the guest has found it.
+            let type = "/sys/bus/pci/devices/0000:01:00.0/class"
+            #expect(try machine.run("timeout 60 sh -c 'until [ -e \(type) ]; do sleep 0.1; done'").status == 0)
             let detached = try mediated("detach", "exerciser", machine)
             #expect(detached.status == 69 && detached.errors.contains("MSI-X"), "\(detached)")
-            #expect(try machine.run("cat /sys/bus/pci/devices/0000:01:00.0/class").output == "0xff0000")
+            #expect(try machine.run("cat \(type)").output == "0xff0000")
         }
 
         @Test func aPortWithTooLittleRoomIsNoted() throws {
