@@ -65,7 +65,7 @@ public final class FuzzedFunction {
     }
 
     /// The memory that belongs to the device's state.
-    private var memory: [MemoryFile] {
+    private var memory: [MappedBytes] {
         (0..<6).compactMap { function.region($0) }.filter(\.isWritable).compactMap(\.memory) + function.ownMemory
     }
 
