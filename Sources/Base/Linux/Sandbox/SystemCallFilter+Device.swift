@@ -83,8 +83,10 @@ extension SystemCallFilter {
     /// Where the kernel doesn't lend its clocks to the process (vDSO).
     static let clocks =
         [Rule(__NR_clock_gettime)]
-        // A thread of ThreadSanitizer's own sleeps, and looks at the time: refused, it would take a processor.
-        + (ResourceLimit.isSanitized ? [Rule(__NR_nanosleep), Rule(__NR_gettimeofday)] : [])
+        // A thread of ThreadSanitizer's own may begin after the filter: where it can't register with the kernel, glibc ends the process.
+        // It sleeps, and looks at the time: refused, it would take a processor.
+        + (ResourceLimit.isSanitized
+            ? [Rule(__NR_rseq), Rule(__NR_set_robust_list), Rule(__NR_nanosleep), Rule(__NR_gettimeofday)] : [])
 
     static let end = [Rule(__NR_exit), Rule(__NR_exit_group)]
 
