@@ -438,6 +438,14 @@ void __tsan_release(void *address);
 #endif
 #endif
 
+int clinux_has_thread_sanitizer(void) {
+#ifdef HAS_THREAD_SANITIZER
+    return 1;
+#else
+    return 0;
+#endif
+}
+
 void clinux_lock_taken(void *lock) {
 #ifdef HAS_THREAD_SANITIZER
     __tsan_acquire(lock);

@@ -32,6 +32,9 @@ ssize_t clinux_receive(int socket, void *buffer, size_t size, int flags,
 /// recvmsg(2) with MSG_PEEK and MSG_DONTWAIT, of bytes alone. Returns their number or -errno.
 ssize_t clinux_peek(int socket, void *buffer, size_t size);
 
+/// Whether this program was built with ThreadSanitizer, which holds signals back while a thread writes.
+int clinux_has_thread_sanitizer(void);
+
 /// Tell ThreadSanitizer, in programs that have it, of a lock that it can't see.
 void clinux_lock_taken(void *lock);
 void clinux_lock_is_released(void *lock);
