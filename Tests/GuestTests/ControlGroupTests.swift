@@ -78,7 +78,8 @@ extension GuestTests {
 
             func check(_ command: String, _ expected: String, sourceLocation: SourceLocation = #_sourceLocation) throws
             {
-                #expect(try machine.run(command).output == expected, "\(command)", sourceLocation: sourceLocation)
+                let output = try machine.run(command).output
+                #expect(output == expected, "\(command)", sourceLocation: sourceLocation)
             }
             func wait(until condition: String) throws {
                 let outcome = try machine.run(

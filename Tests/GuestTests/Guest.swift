@@ -36,7 +36,9 @@ extension Guest {
 final class Agent {
     private let input: FileHandle
     private let output: FileHandle
-    private var console = ""
+    /// What the guest has said and nobody has waited for yet, in bytes: a read may end within a character, or between the carriage
+    /// return and the line feed that a terminal ends a line with.
+    private var console = Data()
 
     /// How long a guest may take for anything, in seconds: a boot takes five on a quiet machine.
     private static let patience = 120.0
@@ -61,19 +63,19 @@ final class Agent {
     func waitFor(_ mark: String) throws -> String {
         let deadline = Date(timeIntervalSinceNow: Self.patience)
         while true {
-            if let range = console.range(of: mark) {
-                defer { console = String(console[range.upperBound...]) }
-                return String(console[..<range.lowerBound])
+            if let range = console.range(of: Data(mark.utf8)) {
+                defer { console = Data(console[range.upperBound...]) }
+                return String(decoding: console[..<range.lowerBound], as: UTF8.self)
             }
+            var said: String { String(decoding: console.suffix(2000), as: UTF8.self) }
             let left = deadline.timeIntervalSinceNow
             var entry = pollfd(fd: output.fileDescriptor, events: Int16(POLLIN), revents: 0)
             guard left > 0, poll(&entry, 1, Int32(left * 1000)) > 0 else {
-                throw GuestError("The guest did not say '\(mark)'. Its console: \(console.suffix(2000))")
+                throw GuestError("The guest did not say '\(mark)'. Its console: \(said)")
             }
             let data = output.availableData
-            guard !data.isEmpty else { throw GuestError("QEMU ended. The console: \(console.suffix(2000))") }
-            // The agent speaks ASCII; firmware may not.
-            console += String(decoding: data, as: UTF8.self).replacingOccurrences(of: "\r\n", with: "\n")
+            guard !data.isEmpty else { throw GuestError("QEMU ended. The console: \(said)") }
+            console += data.filter { $0 != UInt8(ascii: "\r") }
         }
     }
 }
