@@ -75,7 +75,7 @@ package.targets = [
         "Sources/Devices",
         [
             .target(name: "VirtioEntropy", dependencies: ["Device", "Virtio", "Linux"]),
-            .target(name: "SerialCard", dependencies: ["Linux", "PCI", "Device"]),
+            .target(name: "SerialCard", dependencies: ["Linux", "PCI", "Device", "Tap"]),
             .target(
                 name: "VirtioGPU",
                 dependencies: ["CLinux", "Linux", "GuestMemory", "Device", "Display", "Renderer", "Virtio"]),
@@ -236,7 +236,8 @@ package.targets = [
                     "bell", "Device", "Linux", "PCI", "Programs", "TutorialDevice", "VFIO", "VFIOUserClient",
                 ]),
             .testTarget(
-                name: "SerialCardTests", dependencies: ["PCI", "SerialCard", "Device", "LingeringSocket", "Linux"]),
+                name: "SerialCardTests",
+                dependencies: ["PCI", "SerialCard", "Device", "FakeGuest", "LingeringSocket", "Linux", "Tap"]),
             .testTarget(
                 name: "SavedStateTests",
                 dependencies: [

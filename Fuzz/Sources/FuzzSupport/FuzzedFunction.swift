@@ -55,7 +55,7 @@ public final class FuzzedFunction {
         interrupts.isOpen = true
         function.reset()
         // What is the administrator's, a reset leaves.
-        if let quota { try function.limits?.apply(quota) }
+        if let quota { try function.apply(quota) }
         function.updateMappedParts()
         ram.file.clear(at: 0, count: ram.file.size)
         for file in memory where try file.memoryTaken() > 0 { try file.clear() }

@@ -66,7 +66,7 @@ final class BochsDisplayFuzzer: FuzzTarget {
         let quota = Quota(
             videoMemory: Int(input.byte()) << 16, frameRate: input.byte() & 1 == 0 ? nil : Int(input.byte()))
         do {
-            try driver.device.function.limits?.apply(quota)
+            try driver.device.function.apply(quota)
             reach.note("quota changed")
         } catch {
             reach.note("quota refused")

@@ -58,27 +58,20 @@ extension ControlDelegate {
     }
 
     private func modify(_ changes: Quota) throws -> ControlReply {
-        guard let limits = function.limits else {
-            let lack = changes.videoMemory == nil ? "shows no pictures" : "has no video memory"
-            throw ControlError(.quota, "A '\(function.type.name)' \(lack).")
-        }
-        let before = limits.quota
+        let before = function.limits?.quota
         do throws(QuotaError) {
-            try limits.apply(changes)
+            try function.apply(changes)
         } catch {
             throw ControlError(.quota, error.description)
         }
-        let quota = limits.quota
+        let quota = function.limits?.quota ?? Quota()
         if quota != before { events.append(.modified, "The quota is now \(quota.text).") }
         return ControlReply(try JSON(encoding: quota))
     }
 
     private func connect(_ monitor: Monitor?, to head: Int) throws(ControlError) -> ControlReply {
-        guard let monitors = function.monitors else {
-            throw ControlError(.monitor, "Monitors of a '\(function.type.name)' neither come nor go.")
-        }
         do throws(MonitorError) {
-            try monitors.connect(monitor, to: head)
+            try function.connect(monitor, to: head)
         } catch {
             throw ControlError(.monitor, error.description)
         }

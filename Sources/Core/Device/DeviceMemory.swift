@@ -55,6 +55,11 @@ public final class DeviceMemory {
         return bytes
     }
 
+    /// What the device calls a memory; nil when it has no such.
+    func name(of bytes: MappedBytes) -> String? {
+        pieces.first { $0.value.bytes === bytes }?.key
+    }
+
     // MARK: From one device to the next
 
     /// The device is taken down: all that it had waits for the next one.

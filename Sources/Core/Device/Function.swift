@@ -381,6 +381,7 @@ public final class Function: Stateful {
     /// refused, and what it rings by eventfd waits there.
     public func setRunning(_ running: Bool) {
         guard running != isRunning else { return }
+        host.tap?.note(.running(running))
         isRunning = running
         device.setRunning(running)
     }
@@ -388,6 +389,7 @@ public final class Function: Stateful {
     /// Resets the function and the device: VFIO's DEVICE_RESET, a function-level reset of the guest's, and the end of D3hot.
     /// The client's interrupt set-up and memory maps stay.
     public func reset() {
+        host.tap?.note(.reset)
         device.reset()
         configuration.reset()
         host.interrupts.reset()
@@ -430,6 +432,7 @@ public final class Function: Stateful {
             throw StateError("The state has \(table == nil ? "an" : "no") MSI-X table, other than this device.")
         }
         try Interrupts.check(pending: state.pending)
+        host.tap?.note(.restored)
         self.configuration = configuration
         host.interrupts.msixTable = table
         restorations += 1

@@ -52,4 +52,24 @@ public final class Host {
         try RandomNumbers.fill(&bytes)
         tap?.note(.random, bytes.bytes)
     }
+
+    /// Copies what is in memory of the device's own to the front of `bytes`. Every look goes through here at memory that the guest may write
+    /// to without the device's knowledge, and that decides what the device does.
+    ///
+    /// - Parameters:
+    ///   - memory: what ``deviceMemory`` has given.
+    ///   - offset: in bytes.
+    ///   - count: in bytes.
+    /// - Returns: false when the bytes don't lie inside the memory, or there is no room for them.
+    @discardableResult
+    public func look(
+        at memory: MappedBytes, from offset: Int, count: Int, into bytes: inout MutableRawSpan
+    ) -> Bool {
+        guard memory.copy(at: offset, count: count, into: &bytes) else { return false }
+        if let tap {
+            tap.note(
+                .look(memory: deviceMemory.name(of: memory) ?? "", offset: offset), bytes.bytes.extracting(0..<count))
+        }
+        return true
+    }
 }

@@ -1,4 +1,5 @@
 import Linux
+import Tap
 
 /// The guest's memory by I/O virtual address, with the rules of the kernel's type1 driver and no IOMMU.
 /// `VFIO_IOMMU_MAP_DMA`, `VFIO_IOMMU_UNMAP_DMA`, VFIO_USER_DMA_MAP, VFIO_USER_DMA_UNMAP
@@ -103,6 +104,7 @@ public final class AddressSpace: MappedMemory {
         }
         mapped += UInt128(size)
         arrivals &+= 1
+        traffic.tap?.note(.mapped(address: address, size: size))
         if gate.isOpen { onArrival(maps.count == 1) }
     }
 
@@ -138,6 +140,7 @@ public final class AddressSpace: MappedMemory {
         guard size > 0, size - 1 <= UInt64.max - address,
             let region = maps.remove(address, through: address + (size - 1))
         else { throw .notMapped(address: address, size: size) }
+        traffic.tap?.note(.unmapped(address: address, size: size))
         mapped -= UInt128(size)
         withdrawals &+= 1
         forgetRecent()
@@ -150,6 +153,7 @@ public final class AddressSpace: MappedMemory {
     /// - Parameter onRelease: as for ``unmap(address:size:onRelease:)``, once for all.
     @discardableResult
     public func unmapAll(onRelease: @escaping () -> Void = {}) -> Unmapping {
+        traffic.tap?.note(.unmappedAll)
         var regions: [Region] = []
         regions.reserveCapacity(maps.count)
         maps.forEach { _, region in regions.append(region) }

@@ -4,8 +4,8 @@
 /// happened, and when the bytes of a read are there. It calls nothing of the function's. While there is none, each passage costs one
 /// comparison.
 ///
-/// It doesn't see, so far: what guests read and write in memory that a BAR maps, the bytes of a serial line, a renderer's work, and what
-/// the hypervisor or an administrator does to the function (reset, stand still, restore, map, monitors, quota).
+/// What a guest reads and writes in memory that a BAR maps passes nobody; what the device takes of it for its work is seen. The pixels
+/// that somebody looks at aren't: they change nothing of the device. Nor, so far, is what a renderer is told and answers.
 public protocol Tap: AnyObject {
     /// - Parameters:
     ///   - passage: what passed.
@@ -38,6 +38,32 @@ public enum Passage: Hashable, Sendable {
     case message(vector: Int)
     /// The device has changed the level of its pin.
     case pin(isAsserted: Bool)
+    /// The device has looked at these bytes of memory of its own that the guest may write to meanwhile, which it has by this name.
+    case look(memory: String, offset: Int)
+    /// The function is reset, by the hypervisor or by the guest.
+    case reset
+    /// The hypervisor has the function stand still, or go on.
+    case running(Bool)
+    /// Another state has taken the place of the function's.
+    case restored
+    /// The hypervisor has made guest memory available. `size` is in bytes.
+    case mapped(address: UInt64, size: UInt64)
+    /// The hypervisor takes the map of these bounds away.
+    case unmapped(address: UInt64, size: UInt64)
+    /// The hypervisor takes all maps away.
+    case unmappedAll
+    /// An administrator asks for other limits: the bytes of video memory, and the pictures a second. Nil: as before.
+    case quota(videoMemory: Int?, frameRate: Int?)
+    /// An administrator puts a monitor of so many pixels at a head, or takes it away: 0 by 0.
+    case monitor(head: Int, width: Int, height: Int)
+    /// There is somebody at the other end of what the device has under this name, such as a serial line.
+    case connected(String)
+    /// There is nobody any more.
+    case disconnected(String)
+    /// The device has received these bytes from the other end.
+    case received(String)
+    /// The device has sent these bytes to the other end.
+    case sent(String)
     /// A descriptor or a timer of the loop was ready, which has this name.
     case event(String)
     /// The device has looked at the clock. The bytes are the nanoseconds: one `UInt64`.

@@ -7,7 +7,7 @@ extension Exerciser {
         for place in stride(from: 0, to: Self.bufferSize, by: Self.pieceSize) {
             var span = piece.mutableSpan
             var bytes = span.mutableBytes
-            memory.copy(at: Self.bufferOffset + place, count: Self.pieceSize, into: &bytes)
+            host.look(at: memory, from: Self.bufferOffset + place, count: Self.pieceSize, into: &bytes)
             for byte in piece {
                 crc = crc >> 8 ^ Self.crcTable[Int(UInt8(truncatingIfNeeded: crc) ^ byte)]
             }

@@ -76,7 +76,7 @@ extension Exerciser {
             case .store:
                 var span = piece.mutableSpan
                 var bytes = span.mutableBytes
-                memory.copy(at: Self.bufferOffset + place, count: count, into: &bytes)
+                host.look(at: memory, from: Self.bufferOffset + place, count: count, into: &bytes)
             case .fill:
                 break
             }

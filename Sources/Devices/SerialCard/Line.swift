@@ -1,5 +1,6 @@
 import Device
 import Linux
+import Tap
 
 /// The cable and what is at its other end: a UNIX socket, a pseudo-terminal, or nothing.
 ///
@@ -14,13 +15,15 @@ final class Line {
         case terminal(Pty)
     }
 
+    /// What the loop's events and the tap's passages call it.
+    private static let name = "line"
     /// How much is kept of what was sent with no peer, in bytes.
     static let keptBytes = 16 << 10
 
     /// What was sent with no peer, and not to one since; a little more than is kept of it.
     private var kept: [UInt8] = []
     private let end: End
-    private let loop: EventLoop
+    private let host: Host
     /// The peer's bytes; nil while there is no peer.
     private var stream: ByteStream?
     /// The watch over the peer, or over the arrival of one.
@@ -35,9 +38,11 @@ final class Line {
 
     /// Makes the end that the option names and waits for a peer.
     ///
-    /// - Parameter option: `none`, `unix:PATH`, `pty` or `pty:LINK`.
-    init(_ option: String, loop: EventLoop) throws {
-        self.loop = loop
+    /// - Parameters:
+    ///   - option: `none`, `unix:PATH`, `pty` or `pty:LINK`.
+    ///   - host: has the loop that the line waits on, and the tap that sees what goes over it.
+    init(_ option: String, host: Host) throws {
+        self.host = host
         let parts = option.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
         end =
             switch (parts[0], parts.count > 1 ? parts[1] : nil) {
@@ -97,6 +102,7 @@ final class Line {
         guard let stream, hasInput else { return 0 }
         switch stream.receive(into: &bytes, limit: limit) {
         case .bytes(let count):
+            host.tap?.note(.received(Self.name), bytes.bytes.extracting(0..<count))
             // Fewer than the limit: that was all.
             hasInput = count == limit || hasHungUp
             return count
@@ -122,7 +128,9 @@ final class Line {
         }
         guard kept.isEmpty else { return 0 }
         switch stream.send(bytes) {
-        case .bytes(let count): return count
+        case .bytes(let count):
+            host.tap?.note(.sent(Self.name), bytes.extracting(0..<count))
+            return count
         case .blocked: return 0
         case .ended:
             hangUp()
@@ -144,7 +152,9 @@ final class Line {
         while !kept.isEmpty {
             let bytes = kept
             switch stream.send(bytes.span.bytes) {
-            case .bytes(let count): kept.removeFirst(count)
+            case .bytes(let count):
+                host.tap?.note(.sent(Self.name), bytes.span.bytes.extracting(0..<count))
+                kept.removeFirst(count)
             case .blocked: return
             case .ended: return hangUp()
             }
@@ -171,6 +181,7 @@ final class Line {
 
     /// Gives the peer up, with whatever it sent that was not received.
     func disconnect() {
+        if stream != nil { host.tap?.note(.disconnected(Self.name)) }
         unwatch()
         stream?.shutDown()
         stream = nil
@@ -187,10 +198,10 @@ final class Line {
         switch end {
         case .nothing: break
         case .socket(let listener, _):
-            watch = (try? loop.watch("line: connections", listener.descriptor, for: .readable, handler: arrival))
+            watch = (try? host.loop.watch("line: connections", listener.descriptor, for: .readable, handler: arrival))
                 .map { ($0, .readable) }
         case .terminal(let pty):
-            watch = (try? loop.watch("line: openings", pty.openings, for: .readable, handler: arrival))
+            watch = (try? host.loop.watch("line: openings", pty.openings, for: .readable, handler: arrival))
                 .map { ($0, .readable) }
         }
     }
@@ -198,13 +209,13 @@ final class Line {
     /// Peers have sent more than could be closed: others come when there is room.
     private func awaitRoom(_ room: EventFD) throws(Errno) {
         unwatch()
-        let token = try loop.watch("line: room", room.descriptor, for: .readable) { [weak self] _ in
+        let token = try host.loop.watch("line: room", room.descriptor, for: .readable) { [weak self] _ in
             room.consume()
             self?.unwatch()
             self?.awaitPeer()
         }
         watch = (token, .readable)
-        loop.strangersLane.signalRoom(to: room)
+        host.loop.strangersLane.signalRoom(to: room)
     }
 
     private func peerArrived() {
@@ -212,8 +223,8 @@ final class Line {
         case .nothing: break
         case .socket(let listener, let room):
             do throws(Errno) {
-                guard loop.strangersLane.hasRoom else { return try awaitRoom(room) }
-                guard let socket = try listener.accept(closedIn: loop.strangersLane) else { return }
+                guard host.loop.strangersLane.hasRoom else { return try awaitRoom(room) }
+                guard let socket = try listener.accept(closedIn: host.loop.strangersLane) else { return }
                 stream = try ByteStream(socket)
             } catch {
                 return unwatch()
@@ -223,6 +234,7 @@ final class Line {
             guard pty.isInUse else { return }
             stream = pty.stream
         }
+        host.tap?.note(.connected(Self.name))
         unwatch()
         hasInput = true
         onChange()
@@ -245,16 +257,18 @@ final class Line {
     private func setEvents(_ events: EventLoop.Events) {
         guard let stream, watch?.events != events else { return }
         if let watch {
-            try? loop.change(watch.token, to: events)
+            try? host.loop.change(watch.token, to: events)
             self.watch = (watch.token, events)
         } else {
-            watch = (try? loop.watch("line", stream.descriptor, for: events) { [weak self] in self?.streamReady($0) })
+            watch =
+                (try? host.loop.watch(Self.name, stream.descriptor, for: events) { [weak self] in self?.streamReady($0)
+                })
                 .map { ($0, events) }
         }
     }
 
     private func unwatch() {
-        if let watch { loop.unwatch(watch.token) }
+        if let watch { host.loop.unwatch(watch.token) }
         watch = nil
     }
 }

@@ -27,7 +27,7 @@ public final class SerialCard: Device {
 
     public init(options: DeviceOptions, host: Host) throws {
         self.host = host
-        line = try Line(options.text("line") ?? "none", loop: host.loop)
+        line = try Line(options.text("line") ?? "none", host: host)
         line.onChange = { [unowned self] in settle() }
         settle()
     }

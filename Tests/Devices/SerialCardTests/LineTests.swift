@@ -1,4 +1,5 @@
 import Device
+import FakeGuest
 import Foundation
 import LingeringSocket
 import Linux
@@ -18,6 +19,25 @@ import Testing
         let peer = try Peer(connectingTo: path)
         try bench.settle()
         return peer
+    }
+
+    @Test func aTapSeesTheLine() throws {
+        let tap = KeepingTap()
+        bench.host.tap = tap
+        bench.open()
+        let peer = try connect()
+        #expect(peer.send([1, 2, 3]) == 3)
+        try bench.settle()
+        bench.set(.data, 9)
+        try bench.settle()
+        peer.stream.shutDown()
+        _ = bench.drain()
+        try bench.settle()
+        #expect(
+            tap.take().filter { if case .pin = $0.passage { false } else { true } } == [
+                .init(.connected("line")), .init(.received("line"), [1, 2, 3]), .init(.sent("line"), [9]),
+                .init(.disconnected("line")),
+            ])
     }
 
     // MARK: Standing still

@@ -14,7 +14,7 @@ import VFIOUserClient
     }
 
     private func apply(_ changes: Quota) -> Bool {
-        device.onThread { function, _ in (try? function.limits?.apply(changes)) != nil }
+        device.onThread { function, _ in (try? function.apply(changes)) != nil }
     }
 
     private func used() -> Int? { device.onThread { function, _ in function.limits?.videoMemoryUsed } }

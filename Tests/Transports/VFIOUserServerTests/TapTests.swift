@@ -194,7 +194,10 @@ import VFIOUserClient
         for _ in 0..<2 { bench.device.onThread { _, _ in } }
         try go(to: 2)
         for _ in 0..<2 { bench.device.onThread { _, _ in } }
-        #expect(tap.take() == [Seen(.doorbell(bar: 0, offset: 0x80, times: 3))])
+        #expect(
+            tap.take() == [
+                Seen(.running(false)), Seen(.running(true)), Seen(.doorbell(bar: 0, offset: 0x80, times: 3)),
+            ])
     }
 
     /// Of two BARs that have a doorbell at the same place.
@@ -248,6 +251,86 @@ import VFIOUserClient
             message(.dmaRead, id: request.header.id, wire(UInt64(0x7000), UInt64(4)) + [5, 6, 7, 8], flags: .reply))
         #expect(try bench.client.receive()?.errno == nil)
         #expect(tap.take().contains(Seen(.memoryRead(address: 0x7000), [5, 6, 7, 8])))
+    }
+
+    @Test func mapsOfTheHypervisor() throws {
+        let ram = try GuestRAM(at: 0x10_0000, size: 4096)
+        try bench.map(ram)
+        try bench.call(.dmaUnmap, wire(DMAUnmap(address: ram.address, length: 4096).write))
+        #expect(
+            tap.take().map(\.passage) == [
+                .mapped(address: ram.address, size: 4096), .unmapped(address: ram.address, size: 4096),
+            ])
+        // Whoever leaves takes all along.
+        bench.client.socket.shutDown()
+        _ = try Bench(bench.device)
+        #expect(tap.take().contains(Seen(.unmappedAll)))
+    }
+
+    /// The client writes to the buffer with nobody's knowledge: what the device takes of it is seen when it looks.
+    @Test func memoryThatTheClientHasMapped() throws {
+        let ram = try GuestRAM(at: 0x10_0000, size: 4096)
+        try bench.map(ram)
+        let start = bench.device.onThread { function, _ in
+            let region = function.region(2)
+            let start = Int(region?.mapped.first?.lowerBound ?? 0)
+            _ = region?.memory?.replace(at: start, with: ([7, 8, 9] as [UInt8]).span.bytes)
+            return start
+        }
+        #expect(try bench.transfer(Bench.store, to: ram.address, length: 3) == 0)
+        let moves = tap.take().filter {
+            switch $0.passage {
+            case .look, .memoryWrite: true
+            default: false
+            }
+        }
+        #expect(
+            moves == [
+                Seen(.look(memory: "exerciser", offset: start), [7, 8, 9]),
+                Seen(.memoryWrite(address: ram.address), [7, 8, 9]),
+            ])
+    }
+
+    // MARK: What the hypervisor and an administrator do
+
+    @Test func resetsAndStandingStill() throws {
+        func go(to state: UInt32) throws {
+            try bench.call(.deviceFeature, wire(UInt32(16), UInt32(1 << 17 | 2), state, UInt32(0)))
+        }
+        try bench.call(.deviceReset)
+        try go(to: 1)
+        try go(to: 2)
+        #expect(tap.take().map(\.passage) == [.reset, .running(false), .running(true)])
+    }
+
+    @Test func aStateThatIsLoaded() throws {
+        let isLoaded = bench.device.onThread { function, _ -> Bool? in
+            guard let reader = try? StateReader(function) else { return nil }
+            var state = [UInt8](repeating: 0, count: reader.size)
+            var span = state.mutableSpan
+            var bytes = span.mutableBytes
+            _ = reader.read(into: &bytes)
+            let writer = StateWriter(function)
+            return (try? writer.write(state.span.bytes)) != nil && (try? writer.finish()) != nil
+        }
+        #expect(isLoaded == true)
+        #expect(tap.take().map(\.passage) == [.restored])
+    }
+
+    /// Before what the guest sees of them.
+    @Test func limitsAndMonitors() throws {
+        let device = try ServedDevice("virtio-gpu", options: ["vram=16M"])
+        device.onThread { [tap] function, _ in
+            function.host.tap = tap
+            try? function.apply(Quota(videoMemory: 8 << 20, frameRate: 30))
+            try? function.connect(Monitor(width: 800, height: 600), to: 0)
+            try? function.connect(nil, to: 9)
+        }
+        #expect(
+            tap.take().map(\.passage).filter { if case .message = $0 { false } else { true } } == [
+                .quota(videoMemory: 8 << 20, frameRate: 30), .monitor(head: 0, width: 800, height: 600),
+                .monitor(head: 9, width: 0, height: 0),
+            ])
     }
 
     // MARK: Interrupts, clock, random numbers

@@ -63,8 +63,8 @@ final class Machine {
     /// As it was made. Monitors need their memory, which the last input may have taken away.
     private func reconfigure() throws {
         device.function.reset()
-        try device.function.limits?.apply(Quota(videoMemory: 3 << 20))
-        for head in 0..<2 { try device.function.monitors?.connect(Monitor(width: 640, height: 480), to: head) }
+        try device.function.apply(Quota(videoMemory: 3 << 20))
+        for head in 0..<2 { try device.function.connect(Monitor(width: 640, height: 480), to: head) }
         isReconfigured = false
     }
 
@@ -119,14 +119,14 @@ final class Machine {
                 ? Monitor(width: 640 + Int(shape), height: 480)
                 : Monitor(width: Int(input.number(bytes: 2)), height: Int(input.number(bytes: 2)))
             let head = Int(input.byte() & 3)
-            if (try? device.function.monitors?.connect(input.byte() & 1 == 0 ? nil : monitor, to: head)) != nil {
+            if (try? device.function.connect(input.byte() & 1 == 0 ? nil : monitor, to: head)) != nil {
                 isReconfigured = true
                 reach.note(.monitorChanged)
             }
         case 0xfb:
             let quota = Quota(videoMemory: Int(input.number(bytes: 1)) << 16)
             isReconfigured = true
-            if (try? device.function.limits?.apply(quota)) != nil { reach.note(.quotaChanged) }
+            if (try? device.function.apply(quota)) != nil { reach.note(.quotaChanged) }
         case 0xfa where mayDie: try die(&reach)
         default: try send(action, &input, &reach)
         }
