@@ -90,12 +90,12 @@ package.targets = [
     room(
         "Sources/Transports",
         [
-            .target(name: "VFIO", dependencies: ["CLinux", "JSON"]),
+            .target(name: "VFIO", dependencies: ["CLinux", "JSON", "PCI"]),
             .target(name: "VFIOUserWire", dependencies: ["Linux", "VFIO"]),
             .target(
                 name: "VFIOUserServer",
                 dependencies: ["Linux", "VFIO", "VFIOUserWire", "PCI", "GuestMemory", "Device"]),
-            .target(name: "VFIOUserClient", dependencies: ["Linux", "VFIO", "VFIOUserWire"]),
+            .target(name: "VFIOUserClient", dependencies: ["Linux", "PCI", "VFIO", "VFIOUserWire"]),
             .target(
                 name: "KVM",
                 dependencies: ["CKVM", "CLinux", "Linux", "PCI", "GuestMemory", "Device", "VFIO", "VFIOUserClient"]),
@@ -147,12 +147,13 @@ package.targets = [
             .executableTarget(
                 name: "mediated-device",
                 dependencies: [
-                    "Control", "Device", "DeviceCatalog", "JSON", "Linux", "VFIOUserServer",
+                    "Control", "Device", "DeviceCatalog", "JSON", "Linux", "PCI", "VFIOUserServer",
                 ]),
             .executableTarget(
                 name: "mediated",
                 dependencies: [
-                    "Linux", "JSON", "VFIO", "PCIInspection", "Device", "DeviceCatalog", "VFIOUserClient", "Control",
+                    "Linux", "JSON", "VFIO", "PCI", "PCIInspection", "Device", "DeviceCatalog", "VFIOUserClient",
+                    "Control",
                     "DaemonAPI",
                     "DaemonClient", "Mediation", "Metrics", "QMP", "PNG", "KVM", "Text",
                     .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -265,7 +266,7 @@ package.targets = [
             .testTarget(
                 name: "KVMTests",
                 dependencies: [
-                    "VFIO", "FakeGuest", "KVM", "VFIOUserClient", "Linux", "Device", "DeviceCatalog", "Tap",
+                    "VFIO", "FakeGuest", "KVM", "PCI", "VFIOUserClient", "Linux", "Device", "DeviceCatalog", "Tap",
                 ],
                 exclude: ["Guests"]),
         ]),
@@ -310,7 +311,7 @@ package.targets = [
                 name: "CommandTests",
                 dependencies: [
                     "Device", "CPNG", "Control", "DaemonAPI", "DaemonClient", "FakeGuest", "FakeQEMU", "JSON", "KVM",
-                    "Lab", "Linux", "Metrics", "Programs", "SeededRandom", "VFIO", "VFIOUserClient",
+                    "Lab", "Linux", "Metrics", "PCI", "Programs", "SeededRandom", "VFIO", "VFIOUserClient",
                     "mediated",
                     "mediated-daemon", "mediated-device", "mediated-renderer",
                 ])
@@ -327,16 +328,19 @@ package.targets = [
             .testTarget(
                 name: "SandboxTests",
                 dependencies: [
-                    "Control", "Device", "DeviceCatalog", "FakeGuest", "LingeringSocket", "Linux", "Programs",
+                    "Control", "Device", "DeviceCatalog", "FakeGuest", "LingeringSocket", "Linux", "PCI", "Programs",
                     "SandboxProbe", "VFIO", "VFIOUserClient", "mediated-device",
                 ]),
             .testTarget(
                 name: "NeighbourTests",
-                dependencies: ["Control", "FakeGuest", "Linux", "Programs", "SeededRandom", "VFIO", "mediated-device"]),
+                dependencies: [
+                    "Control", "FakeGuest", "Linux", "PCI", "Programs", "SeededRandom", "VFIO", "mediated-device",
+                ]),
             .testTarget(
                 name: "AllocationTests",
                 dependencies: [
-                    "CAllocationCounter", "Device", "Exerciser", "Linux", "VFIO", "VFIOUserClient", "VFIOUserServer",
+                    "CAllocationCounter", "Device", "Exerciser", "Linux", "PCI", "VFIO", "VFIOUserClient",
+                    "VFIOUserServer",
                 ]),
         ]),
 ].flatMap { $0 }

@@ -3,6 +3,7 @@ import Device
 import Exerciser
 import Foundation
 import Linux
+import PCI
 import Synchronization
 import Testing
 import VFIO
@@ -57,8 +58,8 @@ struct AllocationTests {
         for number in 0..<times {
             try client.write(number, region: 0, offset: Self.scratch, isPosted: true)
             try client.write(number, region: 0, offset: Self.scratch)
-            _ = try client.read(UInt32.self, region: Function.configurationRegion, offset: 0)
-            try client.write(UInt16(2), region: Function.configurationRegion, offset: 4)
+            _ = try client.read(UInt32.self, region: RegionIndex.configuration, offset: 0)
+            try client.write(UInt16(2), region: RegionIndex.configuration, offset: 4)
             #expect(try client.read(UInt32.self, region: 0, offset: Self.scratch) == number)
         }
     }

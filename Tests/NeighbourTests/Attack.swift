@@ -2,6 +2,7 @@ import Control
 import FakeGuest
 import Glibc
 import Linux
+import PCI
 import SeededRandom
 import Testing
 import VFIO
@@ -88,7 +89,7 @@ extension Attack {
         },
         Attack("eventfds again and again", rounds: 2) { gpu, _ in
             let client = try gpu.client()
-            for index in [IRQIndex.msix, .msi, .intx] {
+            for index in [InterruptKind.msix, .msi, .intx] {
                 let count = index == .intx ? 1 : 8
                 for _ in 0..<200 {
                     for action in index == .intx ? [IRQSet.Action.trigger, .mask, .unmask] : [.trigger] {

@@ -5,6 +5,7 @@ import FakeGuest
 import Foundation
 import LingeringSocket
 import Linux
+import PCI
 import Synchronization
 import Testing
 import VFIO
@@ -244,8 +245,8 @@ import VFIOUserClient
         #expect(try device.stop() == .exit(0))
     }
 
-    @Test(arguments: [IRQIndex.msi, .msix])
-    func interruptsArriveAtTheirEventFDs(index: IRQIndex) throws {
+    @Test(arguments: [InterruptKind.msi, .msix])
+    func interruptsArriveAtTheirEventFDs(index: InterruptKind) throws {
         let device = try SandboxedDevice("exerciser")
         let client = try device.client()
         let events = try (0..<8).map { _ in try EventFD() }

@@ -48,7 +48,7 @@ public final class FuzzedFunction {
         maySave = input.may(.save, oneIn: 8)
         mayLook = input.may(.look, oneIn: 4)
         // Decoding of I/O and memory, and the right to be bus master.
-        try function.store(7, region: Function.configurationRegion, offset: 4, width: .word)
+        try function.store(7, region: RegionIndex.configuration, offset: 4, width: .word)
     }
 
     private func powerUp() throws {

@@ -67,7 +67,7 @@ public final class RegisterDriver {
         self.values = values.merging(Self.messages) { own, _ in own }
         configuration = device.function.configuration.registers.map { register in
             let width = AccessWidth(rawValue: register.width.rawValue) ?? .byte
-            return Place(register.name, Function.configurationRegion, UInt64(register.offset), width)
+            return Place(register.name, RegionIndex.configuration, UInt64(register.offset), width)
         }
         others = Self.others(of: device.function)
     }

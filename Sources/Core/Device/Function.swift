@@ -21,7 +21,7 @@ public final class Function: Stateful {
     /// The memory of the device's own that belongs to its state.
     public let ownMemory: [MappedBytes]
     // One thread, and neither calls out while it is accessed: checks at run time would find nothing.
-    /// What a guest reads and writes at region ``configurationRegion``.
+    /// What a guest reads and writes at region `RegionIndex.configuration`.
     @exclusivity(unchecked) public private(set) var configuration: ConfigurationSpace
     /// The BARs, by index.
     @exclusivity(unchecked) private var slots: [BARSlot?]
@@ -37,14 +37,7 @@ public final class Function: Stateful {
     }
     /// Where the transport was told last that the BARs and the ROM are.
     private(set) var placements = nowhere
-    private static let nowhere = [BARPlacement?](repeating: nil, count: romRegion + 1)
-
-    /// The number of regions: six BARs, the ROM, configuration space, and VGA, which no function has.
-    public static let regionCount = 9
-    /// VFIO_PCI_ROM_REGION_INDEX
-    public static let romRegion = 6
-    /// VFIO_PCI_CONFIG_REGION_INDEX
-    public static let configurationRegion = 7
+    private static let nowhere = [BARPlacement?](repeating: nil, count: RegionIndex.rom + 1)
 
     /// - Throws: `ConfigurationError` when what the device declares is impossible.
     public init(_ device: any Device, host: Host) throws(ConfigurationError) {
@@ -101,9 +94,9 @@ public final class Function: Stateful {
                 size: bar.layout.size, isWritable: !bar.isReadOnly, memory: bar.memory, mapped: bar.mapped,
                 doorbells: bar.doorbells, shadow: bar.shadow, ioregions: bar.ioregions, isPorts: bar.layout.space == .io
             )
-        case Self.romRegion: return Region(size: UInt64(romImage.count))
-        case Self.configurationRegion: return Region(size: UInt64(configuration.size), isWritable: true)
-        case 0..<Self.regionCount: return Region()
+        case RegionIndex.rom: return Region(size: UInt64(romImage.count))
+        case RegionIndex.configuration: return Region(size: UInt64(configuration.size), isWritable: true)
+        case 0..<RegionIndex.count: return Region()
         default: return nil
         }
     }
@@ -169,14 +162,14 @@ public final class Function: Stateful {
             return
         }
         switch region {
-        case Self.configurationRegion:
+        case RegionIndex.configuration:
             try check(region, offset, source.byteCount, size: UInt64(configuration.size))
             host.tap?.note(.write(region: region, offset: offset), source)
             act(on: configuration.write(at: Int(offset), from: source))
             writeThroughWindow(Int(offset), source.byteCount)
-        case Self.romRegion where !romImage.isEmpty: throw .readOnly(region)
+        case RegionIndex.rom where !romImage.isEmpty: throw .readOnly(region)
         case 0..<6 where slots[region] != nil: throw .asleep(region)
-        case 0..<Self.regionCount:
+        case 0..<RegionIndex.count:
             try check(region, offset, source.byteCount, size: 0)
         default: throw .noSuchRegion(region)
         }
@@ -191,18 +184,18 @@ public final class Function: Stateful {
             return
         }
         switch region {
-        case Self.configurationRegion:
+        case RegionIndex.configuration:
             try check(region, offset, target.byteCount, size: UInt64(configuration.size))
             showInterruptStatus()
             readThroughWindow(Int(offset), target.byteCount)
             configuration.read(at: Int(offset), into: &target)
-        case Self.romRegion:
+        case RegionIndex.rom:
             try check(region, offset, target.byteCount, size: UInt64(romImage.count))
             let image = romImage
             let start = Int(offset)
             target.copy(image.span.bytes.extracting(start..<start + target.byteCount), to: 0)
         case 0..<6 where slots[region] != nil: throw .asleep(region)
-        case 0..<Self.regionCount:
+        case 0..<RegionIndex.count:
             try check(region, offset, target.byteCount, size: 0)
         default: throw .noSuchRegion(region)
         }

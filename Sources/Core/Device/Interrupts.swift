@@ -1,18 +1,6 @@
 import PCI
 import Tap
 
-/// The kinds of interrupt that a PCI function has, with their VFIO index (`VFIO_PCI_…_IRQ_INDEX`).
-public enum InterruptKind: Int, CaseIterable, Sendable {
-    /// The pin, level-triggered.
-    case intx = 0
-    case msi = 1
-    case msix = 2
-    /// An uncorrectable error, told to the client.
-    case error = 3
-    /// The device would like to be unplugged.
-    case request = 4
-}
-
 /// A function's interrupts: what the device asked for, what the guest lets through, what waits.
 ///
 /// A device calls ``raise(_:)`` for a message-signalled vector and ``setINTx(_:)`` for its pin. It may

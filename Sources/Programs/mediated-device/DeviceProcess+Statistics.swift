@@ -1,5 +1,6 @@
 import Device
 import JSON
+import PCI
 import VFIOUserServer
 
 extension DeviceProcess {
@@ -40,7 +41,7 @@ extension Statistics {
             "errors": JSON(errors),
             "interrupts": JSON(interrupts),
             "interruptsByKind": .object(
-                JSON.Object(InterruptKind.allCases.map { ("\($0)", JSON(interruptsByKind[$0.rawValue])) })),
+                JSON.Object(InterruptKind.allCases.map { ("\($0)", JSON(interruptsByKind[Int($0.rawValue)])) })),
             "doorbells": JSON(doorbells),
             "messageDMABytes": JSON(messageDMABytesRead &+ messageDMABytesWritten),
             "messageDMABytesRead": JSON(messageDMABytesRead),

@@ -8,7 +8,7 @@ extension AttachedClient {
     struct InterruptState {
         var pin: VirtualMachine.InterruptEvent?
         var vectors: [Vector] = []
-        var index = IRQIndex.intx
+        var index = InterruptKind.intx
 
         struct Vector {
             /// Where its messages go; nil before it was first let through.
@@ -96,7 +96,7 @@ extension AttachedClient {
     }
 
     /// Which type the guest has switched on, and what it wants of the vectors.
-    private func wantedVectors() throws(ClientError) -> (IRQIndex, [WantedVector]) {
+    private func wantedVectors() throws(ClientError) -> (InterruptKind, [WantedVector]) {
         if let msix = capabilities.msix {
             let control = try configuration(UInt16.self, msix.offset + 2)
             if control & 0x8000 != 0 {

@@ -22,7 +22,7 @@ final class AttachedFunction: AttachedDevice, Transport, Sendable {
 
     /// Changed while the function has its turn, looked at by any vCPU.
     private struct State {
-        var bars = [PlacedBAR?](repeating: nil, count: Function.romRegion + 1)
+        var bars = [PlacedBAR?](repeating: nil, count: RegionIndex.rom + 1)
         var troubles = Troubles()
     }
 
@@ -34,7 +34,7 @@ final class AttachedFunction: AttachedDevice, Transport, Sendable {
         self.pin = machine.pin(pin)
         let thread = try FunctionThread(name: "device", make: make)
         self.thread = thread
-        let regions = thread.withFunction { (0...Function.romRegion).compactMap($0.region) }
+        let regions = thread.withFunction { (0...RegionIndex.rom).compactMap($0.region) }
         parts = try regions.enumerated().map { index, region in
             // One that keeps its value needs the write itself: KVM's event has none.
             let bells = region.doorbells.filter { !$0.keepsValue }
@@ -43,7 +43,7 @@ final class AttachedFunction: AttachedDevice, Transport, Sendable {
         thread.withFunction { function in
             // As firmware does, for the guest's driver.
             let line = [UInt8(truncatingIfNeeded: pin)]
-            try? function.write(region: Function.configurationRegion, offset: 0x3c, from: line.span.bytes)
+            try? function.write(region: RegionIndex.configuration, offset: 0x3c, from: line.span.bytes)
             function.transport = self
         }
     }
@@ -53,11 +53,11 @@ final class AttachedFunction: AttachedDevice, Transport, Sendable {
     // MARK: Accesses
 
     func readConfiguration(at register: UInt64, width: Int) -> UInt64 {
-        read(Function.configurationRegion, at: register, width: width)
+        read(RegionIndex.configuration, at: register, width: width)
     }
 
     func writeConfiguration(at register: UInt64, width: Int, value: UInt64) {
-        write(Function.configurationRegion, at: register, width: width, value: value)
+        write(RegionIndex.configuration, at: register, width: width, value: value)
     }
 
     func decode(_ address: UInt64, width: Int, in space: BARPlacement.Space) -> (bar: Int, offset: UInt64)? {

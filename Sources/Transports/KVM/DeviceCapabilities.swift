@@ -1,3 +1,4 @@
+import PCI
 import VFIO
 import VFIOUserClient
 

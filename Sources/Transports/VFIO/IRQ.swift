@@ -1,15 +1,5 @@
 import CLinux
-
-/// The interrupt types of a PCI device. VFIO_PCI_…_IRQ_INDEX
-public enum IRQIndex: UInt32, CaseIterable, Sendable {
-    case intx = 0
-    case msi = 1
-    case msix = 2
-    /// The device reports an uncorrectable error.
-    case error = 3
-    /// The device asks to be let go.
-    case request = 4
-}
+import PCI
 
 /// How many interrupts of a type there are and how they behave. VFIO_USER_DEVICE_GET_IRQ_INFO; request and
 /// reply have the same form. `struct vfio_irq_info`
@@ -79,7 +69,7 @@ public struct IRQSet: Equatable, Sendable {
         case trigger = 32
     }
 
-    public init(index: IRQIndex, start: UInt32 = 0, count: UInt32, data: DataType, action: Action) {
+    public init(index: InterruptKind, start: UInt32 = 0, count: UInt32, data: DataType, action: Action) {
         self.index = index.rawValue
         self.start = start
         self.count = count

@@ -1,16 +1,5 @@
 import CLinux
 
-/// The fixed regions of a PCI device. VFIO_PCI_…_REGION_INDEX
-public enum RegionIndex {
-    public static let bar0 = 0
-    public static let bar5 = 5
-    public static let rom = 6
-    public static let configuration = 7
-    public static let vga = 8
-    /// VFIO_PCI_NUM_REGIONS
-    public static let count = 9
-}
-
 /// How large a region is and what may be done with it. VFIO_USER_DEVICE_GET_REGION_INFO,
 /// `struct vfio_region_info` and its capabilities.
 ///

@@ -1,4 +1,5 @@
 import Linux
+import PCI
 import VFIO
 
 /// What a device has, and what a client tells it.
@@ -80,7 +81,7 @@ extension Client {
     }
 
     /// VFIO_USER_DEVICE_GET_IRQ_INFO
-    public func irqInfo(_ index: IRQIndex) throws(ClientError) -> IRQInfo {
+    public func irqInfo(_ index: InterruptKind) throws(ClientError) -> IRQInfo {
         let count = prepare { IRQInfo(index: index.rawValue).write(into: &$0) }
         let reply = try call(.deviceGetIRQInfo, payload: count)
         let info = try parse(.deviceGetIRQInfo, reply) { payload throws(MalformedMessage) in try IRQInfo(payload) }

@@ -1,11 +1,12 @@
 import Linux
+import PCI
 import VFIO
 
 /// Interrupts. VFIO_USER_DEVICE_SET_IRQS
 extension Client {
     /// Has interrupts `start` and following signalled by these eventfds; the type is on from then on.
     public func setEventFDs(
-        _ eventFDs: [EventFD], index: IRQIndex, start: Int = 0, action: IRQSet.Action = .trigger
+        _ eventFDs: [EventFD], index: InterruptKind, start: Int = 0, action: IRQSet.Action = .trigger
     ) throws(ClientError) {
         let set = IRQSet(
             index: index, start: UInt32(start), count: UInt32(eventFDs.count), data: .eventfd, action: action)
@@ -14,25 +15,25 @@ extension Client {
 
     /// Takes the eventfds of some interrupts away; the type stays on.
     public func removeEventFDs(
-        index: IRQIndex, start: Int = 0, count: Int, action: IRQSet.Action = .trigger
+        index: InterruptKind, start: Int = 0, count: Int, action: IRQSet.Action = .trigger
     ) throws(ClientError) {
         try send(
             IRQSet(index: index, start: UInt32(start), count: UInt32(count), data: .eventfd, action: action))
     }
 
     /// Switches a type off.
-    public func disableInterrupts(_ index: IRQIndex) throws(ClientError) {
+    public func disableInterrupts(_ index: InterruptKind) throws(ClientError) {
         try send(IRQSet(index: index, count: 0, data: .none, action: .trigger))
     }
 
     /// Masks, unmasks or triggers a range of interrupts.
-    public func act(_ action: IRQSet.Action, index: IRQIndex, start: Int = 0, count: Int = 1) throws(ClientError) {
+    public func act(_ action: IRQSet.Action, index: InterruptKind, start: Int = 0, count: Int = 1) throws(ClientError) {
         try send(IRQSet(index: index, start: UInt32(start), count: UInt32(count), data: .none, action: action))
     }
 
     /// Masks, unmasks or triggers those interrupts whose element is true.
     public func act(
-        _ action: IRQSet.Action, index: IRQIndex, start: Int = 0, where selected: [Bool]
+        _ action: IRQSet.Action, index: InterruptKind, start: Int = 0, where selected: [Bool]
     ) throws(ClientError) {
         let set = IRQSet(
             index: index, start: UInt32(start), count: UInt32(selected.count), data: .bool, action: action)

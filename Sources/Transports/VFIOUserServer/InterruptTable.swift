@@ -35,12 +35,12 @@ final class InterruptTable: Transport {
     private var unmaskControl: Control?
     private let interrupts: Interrupts
     private let loop: EventLoop
-    /// How many eventfds were signalled, by `IRQIndex`.
+    /// How many eventfds were signalled, by `InterruptKind`.
     private(set) var sent = InlineArray<5, UInt64>(repeating: 0)
 
-    /// - Parameter counts: how many interrupts of each type there are, by `IRQIndex`.
+    /// - Parameter counts: how many interrupts of each type there are, by `InterruptKind`.
     init(counts: [Int], interrupts: Interrupts, loop: EventLoop) {
-        lines = IRQIndex.allCases.map { index in
+        lines = InterruptKind.allCases.map { index in
             let count = UInt32(counts[Int(index.rawValue)])
             let flags: IRQInfo.Flags =
                 switch index {
@@ -56,14 +56,14 @@ final class InterruptTable: Transport {
 
     /// Forgets everything the client has set up and closes its descriptors.
     func reset() {
-        for index in IRQIndex.allCases { disable(index) }
+        for index in InterruptKind.allCases { disable(index) }
     }
 
     /// The answer to GET_IRQ_INFO.
     ///
     /// - Throws: EINVAL for a type that PCI doesn't have.
     func info(_ index: UInt32) throws(Errno) -> IRQInfo {
-        guard let index = IRQIndex(rawValue: index) else { throw .invalidArgument }
+        guard let index = InterruptKind(rawValue: index) else { throw .invalidArgument }
         return lines[Int(index.rawValue)].info
     }
 
@@ -77,7 +77,7 @@ final class InterruptTable: Transport {
     /// - Throws: EINVAL for ranges and descriptors that don't fit or a type that can't be on now, ENOTTY for an
     ///   action that the type doesn't have.
     func apply(_ set: IRQSet, bools: RawSpan, descriptors: inout ReceivedDescriptors) throws(Errno) {
-        guard let index = IRQIndex(rawValue: set.index) else { throw .invalidArgument }
+        guard let index = InterruptKind(rawValue: set.index) else { throw .invalidArgument }
         let available = lines[Int(set.index)].info.count
         // As in the kernel a type of which there is none can't even be switched off.
         guard set.start < available, set.count <= available - set.start else { throw .invalidArgument }
@@ -106,7 +106,7 @@ final class InterruptTable: Transport {
         }
     }
 
-    private func assign(_ set: IRQSet, _ index: IRQIndex, _ descriptors: inout ReceivedDescriptors) throws(Errno) {
+    private func assign(_ set: IRQSet, _ index: InterruptKind, _ descriptors: inout ReceivedDescriptors) throws(Errno) {
         let isRemoval = descriptors.count == 0
         var eventFDs: [EventFD] = []
         for number in 0..<descriptors.count {
@@ -131,9 +131,9 @@ final class InterruptTable: Transport {
     }
 
     /// Switches a type on, unless another that excludes it is on.
-    private func enable(_ index: IRQIndex) throws(Errno) {
+    private func enable(_ index: InterruptKind) throws(Errno) {
         guard !lines[Int(index.rawValue)].isOn else { return }
-        let exclusive: [IRQIndex] = [.intx, .msi, .msix]
+        let exclusive: [InterruptKind] = [.intx, .msi, .msix]
         if exclusive.contains(index) {
             guard !exclusive.contains(where: { lines[Int($0.rawValue)].isOn }) else { throw .invalidArgument }
         }
@@ -141,7 +141,7 @@ final class InterruptTable: Transport {
         lines[Int(index.rawValue)].vectors = Array(repeating: Vector(), count: count)
     }
 
-    private func disable(_ index: IRQIndex) {
+    private func disable(_ index: InterruptKind) {
         guard lines[Int(index.rawValue)].isOn else { return }
         lines[Int(index.rawValue)].vectors = []
         if index == .intx {
@@ -153,7 +153,7 @@ final class InterruptTable: Transport {
         }
     }
 
-    private func trigger(_ index: IRQIndex, _ vector: Int) {
+    private func trigger(_ index: InterruptKind, _ vector: Int) {
         if index == .intx {
             if !lines[0].vectors[0].masked { signalPin() }
         } else {
@@ -161,7 +161,7 @@ final class InterruptTable: Transport {
         }
     }
 
-    private func unmask(_ index: IRQIndex, _ vector: Int) {
+    private func unmask(_ index: InterruptKind, _ vector: Int) {
         lines[Int(index.rawValue)].vectors[vector].masked = false
         if index == .intx { sendPin() } else { interrupts.deliverPending() }
     }
@@ -205,14 +205,16 @@ final class InterruptTable: Transport {
     // MARK: Transport
 
     var messageRouting: MessageRouting {
-        .byVector(lines[Int(IRQIndex.msix.rawValue)].isOn ? .msix : lines[Int(IRQIndex.msi.rawValue)].isOn ? .msi : nil)
+        .byVector(
+            lines[Int(InterruptKind.msix.rawValue)].isOn
+                ? .msix : lines[Int(InterruptKind.msi.rawValue)].isOn ? .msi : nil)
     }
 
     func send(_ kind: InterruptKind, vector: Int, _ message: MSIMessage?) -> Bool {
-        let line = lines[kind.rawValue]
+        let line = lines[Int(kind.rawValue)]
         guard vector < line.vectors.count, !line.vectors[vector].masked, let trigger = line.vectors[vector].trigger
         else { return false }
-        signal(trigger, kind.rawValue)
+        signal(trigger, Int(kind.rawValue))
         return true
     }
 
@@ -234,6 +236,6 @@ final class InterruptTable: Transport {
     }
 
     func notify(_ kind: InterruptKind) {
-        signal(lines[kind.rawValue].vectors.first?.trigger, kind.rawValue)
+        signal(lines[Int(kind.rawValue)].vectors.first?.trigger, Int(kind.rawValue))
     }
 }

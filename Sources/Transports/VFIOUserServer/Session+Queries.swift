@@ -1,5 +1,6 @@
 import Device
 import Linux
+import PCI
 import VFIO
 
 extension Session {
@@ -8,7 +9,8 @@ extension Session {
         try DeviceInfo.checkRequest(payload)
         var reply = replies.payloadBytes()
         let info = DeviceInfo(
-            flags: [.reset, .pci], regionCount: UInt32(Function.regionCount), irqCount: UInt32(IRQIndex.allCases.count))
+            flags: [.reset, .pci], regionCount: UInt32(RegionIndex.count),
+            irqCount: UInt32(InterruptKind.allCases.count))
         return Reply(payload: info.write(into: &reply))
     }
 

@@ -1,6 +1,7 @@
 import Device
 import GuestMemory
 import Linux
+import PCI
 import VFIO
 import VFIOUserWire
 

@@ -1,3 +1,5 @@
+import PCI
+
 /// What a server has done: counters that only grow.
 public struct Statistics: Sendable {
     /// Messages of any kind.

@@ -73,7 +73,7 @@ import Testing
 
     private func configure(_ offset: Int, _ value: UInt32, width: Int = 4) throws {
         let bytes = (0..<width).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
-        try function.write(region: Function.configurationRegion, offset: UInt64(offset), from: bytes.span.bytes)
+        try function.write(region: RegionIndex.configuration, offset: UInt64(offset), from: bytes.span.bytes)
     }
 
     private func store(_ value: UInt32, at offset: UInt64) throws {

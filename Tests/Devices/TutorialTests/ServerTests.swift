@@ -1,5 +1,6 @@
 import Foundation
 import Linux
+import PCI
 import Programs
 import Testing
 import VFIO

@@ -1,6 +1,7 @@
 import FakeGuest
 import JSON
 import Linux
+import PCI
 import Programs
 import SeededRandom
 import Testing
@@ -121,7 +122,7 @@ import VFIO
                 index: index, flags: [.read, .mmap], length: .max, offset: .max,
                 sparseAreas: (0..<RegionInfo.maximumAreas).map { _ in .init(offset: .max, size: .max) })
         }
-        device.interrupts = IRQIndex.allCases.map {
+        device.interrupts = InterruptKind.allCases.map {
             IRQInfo(index: $0.rawValue, flags: IRQInfo.Flags(rawValue: .max), count: .max)
         }
         let outcome = try inspect(device)

@@ -1,6 +1,7 @@
 import FakeGuest
 import KVM
 import Linux
+import PCI
 import Synchronization
 import VFIO
 import VFIOUserClient

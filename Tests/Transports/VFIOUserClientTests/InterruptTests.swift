@@ -1,5 +1,6 @@
 import FakeGuest
 import Linux
+import PCI
 import Testing
 import VFIO
 import VFIOUserClient
@@ -29,8 +30,8 @@ import VFIOUserClient
 
     // MARK: Messages
 
-    @Test(arguments: [IRQIndex.msi, .msix])
-    func eachVectorHasItsEventFD(index: IRQIndex) throws {
+    @Test(arguments: [InterruptKind.msi, .msix])
+    func eachVectorHasItsEventFD(index: InterruptKind) throws {
         let events = try eventFDs(8)
         try client.setEventFDs(events, index: index)
         try raise(3)

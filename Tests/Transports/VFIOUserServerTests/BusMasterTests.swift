@@ -1,5 +1,6 @@
 import FakeGuest
 import Linux
+import PCI
 import Testing
 import VFIO
 
@@ -15,7 +16,7 @@ import VFIO
         try bench.map(memory)
     }
 
-    private func connect(_ index: IRQIndex) throws -> EventFD {
+    private func connect(_ index: InterruptKind) throws -> EventFD {
         let event = try EventFD()
         let set = IRQSet(index: index, count: 1, data: .eventfd, action: .trigger)
         try bench.call(.deviceSetIRQs, wire(set.write), descriptors: [event.descriptor.raw])
@@ -46,7 +47,7 @@ import VFIO
         #expect(try bench.transfer(Bench.load, from: 0x20000, length: 8) == 5)
     }
 
-    @Test(arguments: [IRQIndex.msi, .msix]) func aMessageWaitsForIt(_ index: IRQIndex) throws {
+    @Test(arguments: [InterruptKind.msi, .msix]) func aMessageWaitsForIt(_ index: InterruptKind) throws {
         let event = try connect(index)
         try bench.write(UInt32(0), at: 0x10)
         try bench.write(UInt32(0), at: 0x10)

@@ -1,6 +1,7 @@
 import CLinux
 import FakeGuest
 import Linux
+import PCI
 import Testing
 import VFIO
 
@@ -13,14 +14,14 @@ import VFIO
     }
 
     private func set(
-        _ index: IRQIndex, start: UInt32 = 0, count: UInt32 = 1, _ data: IRQSet.DataType, _ action: IRQSet.Action,
+        _ index: InterruptKind, start: UInt32 = 0, count: UInt32 = 1, _ data: IRQSet.DataType, _ action: IRQSet.Action,
         bools: [UInt8] = []
     ) -> [UInt8] {
         wire(IRQSet(index: index, start: start, count: count, data: data, action: action).write) + bools
     }
 
     /// Assigns an eventfd to each of the vectors.
-    private func assign(_ index: IRQIndex, start: UInt32 = 0, count: Int = 1, _ action: IRQSet.Action = .trigger)
+    private func assign(_ index: InterruptKind, start: UInt32 = 0, count: Int = 1, _ action: IRQSet.Action = .trigger)
         throws -> [EventFD]
     {
         let events = try (0..<count).map { _ in try EventFD() }
@@ -34,8 +35,8 @@ import VFIO
     private func setCause() throws { try bench.write(UInt32(1), at: 0x14) }
     private func clearCause() throws { try bench.write(UInt32.max, at: 0x18) }
 
-    @Test(arguments: [IRQIndex.msi, .msix])
-    func eachVectorHasItsEventFD(_ index: IRQIndex) throws {
+    @Test(arguments: [InterruptKind.msi, .msix])
+    func eachVectorHasItsEventFD(_ index: InterruptKind) throws {
         let events = try assign(index, count: 8)
         for vector in 0..<8 {
             try raise(UInt32(vector))
@@ -65,7 +66,7 @@ import VFIO
     }
 
     @Test func onlyOneOfTheKindsIsOnAtATime() throws {
-        let kinds: [IRQIndex] = [.intx, .msi, .msix]
+        let kinds: [InterruptKind] = [.intx, .msi, .msix]
         for index in kinds {
             _ = try assign(index)
             for other in kinds where other != index {
@@ -78,8 +79,8 @@ import VFIO
         }
     }
 
-    @Test(arguments: IRQIndex.allCases)
-    func theClientTriggersForATest(_ index: IRQIndex) throws {
+    @Test(arguments: InterruptKind.allCases)
+    func theClientTriggersForATest(_ index: InterruptKind) throws {
         let event = try assign(index)[0]
         try bench.call(.deviceSetIRQs, set(index, .none, .trigger))
         #expect(event.consume() == 1)
@@ -96,8 +97,8 @@ import VFIO
         #expect(events.map { $0.consume() } == [0, 1, 0, 0, 1, 0, 0, 0])
     }
 
-    @Test(arguments: [IRQIndex.msi, .msix])
-    func maskedMessagesComeWithTheUnmask(_ index: IRQIndex) throws {
+    @Test(arguments: [InterruptKind.msi, .msix])
+    func maskedMessagesComeWithTheUnmask(_ index: InterruptKind) throws {
         let events = try assign(index, count: 2)
         try bench.call(.deviceSetIRQs, set(index, count: 2, .bool, .mask, bools: [0, 1]))
         try raise(0)
@@ -225,8 +226,8 @@ import VFIO
         try bench.expectAlive()
     }
 
-    @Test(arguments: IRQIndex.allCases)
-    func rangesOutsideAreInvalid(_ index: IRQIndex) throws {
+    @Test(arguments: InterruptKind.allCases)
+    func rangesOutsideAreInvalid(_ index: InterruptKind) throws {
         let available: UInt32 = index == .msi || index == .msix ? 8 : 1
         for (start, count) in [(available, 1), (0, available + 1), (available, 0), (1, .max), (.max, 1), (.max, .max)] {
             try bench.expectRefusal(
@@ -238,7 +239,7 @@ import VFIO
 
     @Test func aTypeThatTheDeviceLacksCanNotBeSwitchedOff() throws {
         let serial = try Bench("serial")
-        for index in [IRQIndex.msi, .msix] {
+        for index in [InterruptKind.msi, .msix] {
             let reply = try serial.client.call(.deviceSetIRQs, set(index, count: 0, .none, .trigger))
             #expect(reply.errno == .invalidArgument)
         }
@@ -295,15 +296,15 @@ import VFIO
     }
 
     @Test func aTypeThatIsOffCanNotBeMaskedOrTriggered() throws {
-        for index in [IRQIndex.intx, .msi, .msix] {
+        for index in [InterruptKind.intx, .msi, .msix] {
             for action in [IRQSet.Action.mask, .unmask, .trigger] {
                 try bench.expectRefusal(.invalidArgument, of: .deviceSetIRQs, set(index, .none, action))
             }
         }
     }
 
-    @Test(arguments: [IRQIndex.error, .request])
-    func errorAndRequestCanOnlyBeTriggered(_ index: IRQIndex) throws {
+    @Test(arguments: [InterruptKind.error, .request])
+    func errorAndRequestCanOnlyBeTriggered(_ index: InterruptKind) throws {
         let event = try assign(index)[0]
         for action in [IRQSet.Action.mask, .unmask] {
             try bench.expectRefusal(.inappropriateIOCTLForDevice, of: .deviceSetIRQs, set(index, .none, action))

@@ -1,6 +1,7 @@
 import Device
 import FakeGuest
 import Linux
+import PCI
 import Testing
 import VFIO
 import VFIOUserClient
@@ -94,14 +95,14 @@ import VFIOUserClient
 
     @Test func interruptsAreCountedByKind() throws {
         let event = try EventFD()
-        for (index, times) in [(IRQIndex.msix, 3), (.error, 2)] {
+        for (index, times) in [(InterruptKind.msix, 3), (.error, 2)] {
             let set = IRQSet(index: index, count: 1, data: .eventfd, action: .trigger)
             try bench.call(.deviceSetIRQs, wire(set.write), descriptors: [event.descriptor.raw])
             let trigger = IRQSet(index: index, count: 1, data: .none, action: .trigger)
             for _ in 0..<times { try bench.call(.deviceSetIRQs, wire(trigger.write)) }
         }
         let counted = statistics()
-        let byKind = InterruptKind.allCases.map { counted.interruptsByKind[$0.rawValue] }
+        let byKind = InterruptKind.allCases.map { counted.interruptsByKind[Int($0.rawValue)] }
         #expect(byKind == [0, 0, 3, 2, 0])
         #expect(counted.interrupts == 5)
     }

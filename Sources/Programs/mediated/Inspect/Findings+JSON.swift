@@ -1,4 +1,5 @@
 import JSON
+import PCI
 import PCIInspection
 import VFIO
 
@@ -52,7 +53,7 @@ extension Findings {
     private func json(_ interrupt: IRQInfo) -> JSON {
         [
             "index": JSON(interrupt.index),
-            "name": .string(IRQIndex(rawValue: interrupt.index)?.name ?? "\(interrupt.index)"),
+            "name": .string(InterruptKind(rawValue: interrupt.index)?.name ?? "\(interrupt.index)"),
             "count": JSON(interrupt.count), "flags": json(interrupt.flags.list(IRQInfo.Flags.names)),
         ]
     }

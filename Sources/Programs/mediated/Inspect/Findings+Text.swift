@@ -1,3 +1,4 @@
+import PCI
 import PCIInspection
 import VFIO
 
@@ -87,7 +88,7 @@ extension Findings {
     // MARK: Interrupts and migration
 
     private func line(_ interrupt: IRQInfo) -> String {
-        let name = IRQIndex(rawValue: interrupt.index)?.name ?? "\(interrupt.index)"
+        let name = InterruptKind(rawValue: interrupt.index)?.name ?? "\(interrupt.index)"
         return "Interrupts \(name): Count=\(interrupt.count) \(interrupt.flags.text(IRQInfo.Flags.names))"
     }
 

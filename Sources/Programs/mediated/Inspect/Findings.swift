@@ -1,3 +1,4 @@
+import PCI
 import PCIInspection
 import VFIO
 import VFIOUserClient
@@ -79,7 +80,7 @@ struct Findings {
     }
 
     private mutating func askInterrupts(_ client: Client) throws(ClientError) {
-        for index in IRQIndex.allCases where index.rawValue < info.irqCount {
+        for index in InterruptKind.allCases where index.rawValue < info.irqCount {
             guard var interrupt = try ask({ () throws(ClientError) in try client.irqInfo(index) }) else { continue }
             interrupt.index = index.rawValue
             interrupts.append(interrupt)
@@ -166,7 +167,7 @@ extension MigrationFlags {
     ]
 }
 
-extension IRQIndex {
+extension InterruptKind {
     var name: String {
         switch self {
         case .intx: "intx"

@@ -1,0 +1,11 @@
+/// The regions of a PCI function, as vfio-pci numbers them: 0 to 5 are the BARs. `VFIO_PCI_…_REGION_INDEX`
+public enum RegionIndex {
+    public static let bar0 = 0
+    public static let bar5 = 5
+    public static let rom = 6
+    public static let configuration = 7
+    /// No function here has one.
+    public static let vga = 8
+    /// VFIO_PCI_NUM_REGIONS
+    public static let count = 9
+}
