@@ -99,6 +99,9 @@ neighbours: setup ## Attack a device process for NEIGHBOUR_SECONDS (60), and say
 fuzz: setup ## Run the fuzzers for FUZZ_SECONDS (180)
 	@Fuzz/run $(FUZZ_SECONDS)
 
+fuzz-long: setup ## Run the fuzzers for eight hours, and keep the fewest inputs that cover as much
+	@Fuzz/run 28800
+
 docs: setup ## Write the modules' reference to docs/, for a browser
 	@SWIFT=$(SWIFT) Scripts/document docs
 
