@@ -85,7 +85,7 @@ public final class Function: Stateful {
         public var isPorts = false
     }
 
-    /// - Parameter index: 0 to ``regionCount`` - 1; nil for any other.
+    /// - Parameter index: less than `RegionIndex.count`; nil for any other.
     public func region(_ index: Int) -> Region? {
         switch index {
         case 0..<6:

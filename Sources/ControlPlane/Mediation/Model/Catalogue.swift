@@ -11,7 +11,7 @@ public struct Catalogue: Sendable {
         self.types = types
     }
 
-    /// The types that come with the vendor drivers.
+    /// The types that come with the devices.
     public static func builtInTypes() throws(OptionError) -> [InstanceType] {
         var types: [InstanceType] = []
         for type in DeviceCatalog.types { types.append(try InstanceType(type)) }

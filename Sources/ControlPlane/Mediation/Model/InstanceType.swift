@@ -31,7 +31,7 @@ public struct InstanceType: Equatable, Codable, Sendable {
         self.options = options
     }
 
-    /// The type that comes with a vendor driver: its device as it is when nothing is chosen.
+    /// The type that comes with a device: the device as it is when nothing is chosen.
     public init(_ type: DeviceType) throws(OptionError) {
         let standard = try DeviceOptions(for: type)
         let resolution = standard.text("resolution")
