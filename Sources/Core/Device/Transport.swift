@@ -28,7 +28,7 @@ public protocol Transport: AnyObject {
     /// ``Function/Region/mapped`` parts mapped. Nothing happens under one whose client looks after addresses.
     ///
     /// - Parameters:
-    ///   - region: 0 to 5, or ``Function/romRegion``.
+    ///   - region: 0 to 5, or `RegionIndex.rom`.
     ///   - placement: nil when it is nowhere now. Whatever leaves is told of before what comes to its place.
     func place(_ region: Int, at placement: BARPlacement?)
 }
