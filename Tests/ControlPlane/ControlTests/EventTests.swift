@@ -88,6 +88,23 @@ import Testing
         }
     }
 
+    @Test func whoeverDoesNotReadTakesNothingFromOthersAndIsToldOnceTheyDo() throws {
+        try withDeviceProcess { process in
+            let slow = try RawPeer(process.path)
+            // The answers are more than a socket holds.
+            try slow.send(String(repeating: Self.info, count: 1000) + Self.request)
+            let client = try ControlClient(connectingTo: process.path)
+            for number in 1...3 {
+                process.happen()
+                let events = try client.events(after: number - 1, milliseconds: 10_000)
+                #expect(events.events.map(\.number) == [number] && events.lost == 0)
+            }
+            let answers = try slow.lines(1001)
+            #expect(answers[999]["result"]?["type"] == "test")
+            #expect(answers[1000]["result"]?["last"] == 3 && answers[1000]["result"]?["lost"] == 0)
+        }
+    }
+
     @Test func whoeverLeavesWhileWaitingLeavesNothing() throws {
         try withDeviceProcess { process in
             for _ in 0..<100 {

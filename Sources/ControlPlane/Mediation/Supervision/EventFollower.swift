@@ -6,6 +6,9 @@ import Linux
 final class EventFollower: Sendable {
     private let isStopped = Locked(false)
 
+    /// How long nobody is asked after a connection was dropped, in milliseconds.
+    private static let pause: Int32 = 1000
+
     /// - Parameters:
     ///   - path: the process's control socket.
     ///   - handler: takes one answer after the other; the process isn't asked for more before it is done.
@@ -13,20 +16,39 @@ final class EventFollower: Sendable {
     init(control path: String, handler: @escaping @Sendable (ControlEvents) async -> Void) throws(Errno) {
         _ = try Thread(name: "events", stackSize: 256 << 10) { [self] in
             var last = 0
-            guard let client = try? ControlClient(connectingTo: path) else { return }
-            // Until the process ends or says something that it shouldn't.
-            while let events = try? client.events(after: last, milliseconds: -1), !isStopped.withLock({ $0 }) {
-                let done = DispatchSemaphore(value: 0)
-                Task {
-                    await handler(events)
-                    done.signal()
-                }
-                done.wait()
-                // Numbers only grow; and a process of no good will doesn't pause by itself.
-                guard events.last > last else { return }
-                last = events.last
-                _ = try? waitReadable([], milliseconds: Int32(ControlServer.eventPause / 1_000_000))
+            // Of too many who wait the process drops the one that has waited longest. Who comes again behind the same number misses
+            // nothing.
+            while follow(path, behind: &last, handler) {
+                _ = try? waitReadable([], milliseconds: Self.pause)
             }
+        }
+    }
+
+    /// Follows by one connection, until it ends.
+    ///
+    /// - Returns: false when there is nobody to follow any more: the process has ended, or says something that it shouldn't.
+    private func follow(
+        _ path: String, behind last: inout Int, _ handler: @escaping @Sendable (ControlEvents) async -> Void
+    ) -> Bool {
+        guard !isStopped.withLock({ $0 }), let client = try? ControlClient(connectingTo: path) else { return false }
+        while true {
+            let events: ControlEvents
+            do throws(ControlClientError) {
+                events = try client.events(after: last, milliseconds: -1)
+            } catch {
+                return error == .closed
+            }
+            guard !isStopped.withLock({ $0 }) else { return false }
+            let done = DispatchSemaphore(value: 0)
+            Task {
+                await handler(events)
+                done.signal()
+            }
+            done.wait()
+            // Numbers only grow; and a process of no good will doesn't pause by itself.
+            guard events.last > last else { return false }
+            last = events.last
+            _ = try? waitReadable([], milliseconds: Int32(ControlServer.eventPause / 1_000_000))
         }
     }
 

@@ -1,0 +1,45 @@
+import Control
+import Glibc
+import JSON
+import Linux
+import Synchronization
+import Testing
+
+@testable import Mediation
+
+/// What a device process sees of who follows its events. The process is the test's.
+@Suite struct EventFollowerTests {
+    @Test func whoeverIsDroppedComesAgainBehindTheSameNumber() throws {
+        let path = "/tmp/events-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+        let listener = try UnixListener(path: path)
+        let told = Mutex<[Int]>([])
+        let follower = try EventFollower(control: path) { events in told.withLock { $0.append(events.last) } }
+        defer { follower.stop() }
+        #expect(try numbersAsked(of: listener, telling: [1]) == [0, 1])
+        #expect(try numbersAsked(of: listener, telling: [2, 5]) == [1, 2, 5])
+        #expect(told.withLock { $0 } == [1, 2, 5])
+    }
+
+    /// Tells one who connects of these events, and drops them when they ask for more.
+    ///
+    /// - Returns: the numbers behind which they have asked.
+    private func numbersAsked(of listener: UnixListener, telling events: [Int]) throws -> [Int?] {
+        try #require(waitReadable([listener.descriptor.raw], milliseconds: 30_000).first == true)
+        guard let socket = try listener.accept() else { return [] }
+        var incoming = try LineBuffer(limit: 4096)
+        var descriptors = ReceivedDescriptors()
+        func next() throws -> Int? {
+            let line = try incoming.receiveLine(
+                from: socket, until: Deadline(milliseconds: 30_000), descriptors: &descriptors)
+            return try JSON(parsing: line)["after"]?.int
+        }
+        var asked: [Int?] = []
+        for last in events {
+            asked.append(try next())
+            let reply: JSON = ["version": 1, "result": ["events": [], "last": JSON(last), "lost": 0]]
+            try socket.send(Array((reply.text + "\n").utf8).span.bytes, milliseconds: 30_000)
+        }
+        asked.append(try next())
+        return asked
+    }
+}
