@@ -204,7 +204,8 @@ package.targets = [
             .testTarget(name: "GuestMemoryTests", dependencies: ["SeededRandom", "GuestMemory", "Linux", "CLinux"]),
             .testTarget(name: "PCITests", dependencies: ["SeededRandom", "PCI"]),
             .testTarget(name: "DisplayTests", dependencies: ["Display"]),
-            .testTarget(name: "DeviceTests", dependencies: ["Linux", "Device", "JSON", "PCI", "Programs"]),
+            .testTarget(
+                name: "DeviceTests", dependencies: ["Linux", "Device", "JSON", "PCI", "Programs", "SeededRandom"]),
             .testTarget(
                 name: "VirtioTests",
                 dependencies: [

@@ -18,6 +18,8 @@ public final class FuzzedFunction {
     /// Whether this input may save and restore, which takes long, and has not.
     public private(set) var maySave = false
     private var mayLook = false
+    /// One for each picture, from the input's beginning on.
+    private var watches: [DamageWatch] = []
 
     public var host: Host { function.host }
 
@@ -59,7 +61,7 @@ public final class FuzzedFunction {
         function.updateMappedParts()
         ram.file.clear(at: 0, count: ram.file.size)
         for file in memory where try file.memoryTaken() > 0 { try file.clear() }
-        for framebuffer in function.display?.framebuffers ?? [] { framebuffer.forgetDamage() }
+        watches = (function.display?.framebuffers ?? []).map { $0.watchDamage() }
         // What was about to happen.
         try host.loop.dispatch(milliseconds: 0)
     }
@@ -150,7 +152,7 @@ public final class FuzzedFunction {
     public func look() -> Bool {
         guard mayLook else { return false }
         mayLook = false
-        for framebuffer in function.display?.framebuffers ?? [] { _ = framebuffer.takeDamage() }
+        for watch in watches { _ = watch.take() }
         return true
     }
 }

@@ -1,39 +1,36 @@
-/// The changed parts of a picture, collected until somebody takes them, by a display that knows what it changes.
-public struct DamageList: Sendable {
-    /// The most rectangles there are at a time.
-    public static let maximumRectangles = 64
-
+/// The parts of a picture that have changed since its one reader last took them.
+struct DamageList {
+    /// Whether all of the picture is to be told, of whatever size it is by then.
+    private var isEverything = true
     private var rectangles: [Rectangle] = []
 
-    public init() {}
-
-    /// Adds a rectangle, clipped to a picture of this size. It takes the place of those that it covers; when there are as many as
-    /// there may be, it joins the one that grows the least.
-    public mutating func add(_ rectangle: Rectangle, width: Int, height: Int) {
-        let picture = Rectangle(x: 0, y: 0, width: width, height: height)
-        guard let added = rectangle.intersection(picture) else { return }
-        if rectangles.contains(where: { $0.contains(added) }) { return }
+    /// Adds a rectangle. It takes the place of those that it covers; when there are as many as there may be, it joins the one that grows
+    /// the least.
+    mutating func add(_ added: Rectangle) {
+        if isEverything || rectangles.contains(where: { $0.contains(added) }) { return }
         rectangles.removeAll { added.contains($0) }
-        guard rectangles.count >= Self.maximumRectangles else { return rectangles.append(added) }
-        let growths = rectangles.map { $0.union(added).area - $0.area }
-        guard let least = growths.indices.min(by: { growths[$0] < growths[$1] }) else { return }
-        rectangles[least] = rectangles[least].union(added)
+        guard rectangles.count >= DamageWatch.maximumRectangles else { return rectangles.append(added) }
+        let least = rectangles.indices.min {
+            rectangles[$0].growth(holding: added) < rectangles[$1].growth(holding: added)
+        }
+        if let least { rectangles[least] = rectangles[least].union(added) }
     }
 
-    /// Makes the whole of a picture of this size the only rectangle.
-    public mutating func addAll(width: Int, height: Int) {
-        rectangles = [Rectangle(x: 0, y: 0, width: width, height: height)]
-    }
-
-    /// Forgets all.
-    public mutating func clear() {
+    /// Has all of the picture told next, whatever it is then.
+    mutating func addAll() {
+        isEverything = true
         rectangles = []
     }
 
-    /// Gives out what there is, and forgets it.
-    public mutating func take() -> [Rectangle] {
-        defer { rectangles = [] }
-        return rectangles
+    /// Gives out what there is, clipped to the picture, and forgets it. While there is no picture everything waits.
+    mutating func take(of picture: Scanout?) -> [Rectangle] {
+        guard let picture else { return [] }
+        defer {
+            isEverything = false
+            rectangles = []
+        }
+        let whole = Rectangle(x: 0, y: 0, width: picture.width, height: picture.height)
+        return isEverything ? [whole] : rectangles.compactMap { $0.intersection(whole) }
     }
 }
 
@@ -62,5 +59,9 @@ extension Rectangle {
             height: max(y + height, other.y + other.height) - top)
     }
 
-    fileprivate var area: Int { width * height }
+    /// How many pixels more there are when it is to hold `other` as well.
+    fileprivate func growth(holding other: Rectangle) -> Int {
+        let both = union(other)
+        return both.width * both.height - width * height
+    }
 }

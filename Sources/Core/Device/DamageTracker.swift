@@ -6,37 +6,33 @@ import Linux
 /// The copy takes the size of the picture, from the first look until ``forget()``. A look reads every visible
 /// pixel once and writes only what changed. Where in memory the picture lies may differ from look to look:
 /// flipping between two buffers that show nearly the same is little damage.
-public struct DamageTracker {
-    /// The most rectangles that one look tells.
-    public static let maximumRectangles = 64
+struct DamageTracker {
     /// Pixels of one tile: rectangles begin and end at multiples of these, or at the picture's edge.
     static let tileWidth = 64
     static let tileHeight = 16
 
     /// What the last look saw. Nil before the first, when there was no picture, and when there is no
     /// memory for a copy.
-    public private(set) var snapshot: Scanout?
-
-    public init() {}
+    private(set) var snapshot: Scanout?
 
     /// Compares `scanout` with what was there the last time.
     ///
-    /// - Returns: the parts that changed, none overlapping another; the whole when size, format or palette
-    ///   changed, or when there is no memory for a copy.
-    public mutating func look(at scanout: Scanout?) -> [Rectangle] {
+    /// - Returns: the parts that changed, none overlapping another, at most ``DamageWatch/maximumRectangles``. Nil when there is nothing
+    ///   to compare with: at first, when size, format or palette changed, without a picture, or without memory for a copy.
+    mutating func look(at scanout: Scanout?) -> [Rectangle]? {
         guard let scanout else {
             forget()
-            return []
+            return nil
         }
         if let snapshot, snapshot.hasSameShape(as: scanout) {
             return Self.merge(update(snapshot, from: scanout), height: scanout.height)
         }
         snapshot = scanout.copied()
-        return [Rectangle(x: 0, y: 0, width: scanout.width, height: scanout.height)]
+        return nil
     }
 
-    /// Frees the copy; the next look tells everything.
-    public mutating func forget() {
+    /// Frees the copy; the next look has nothing to compare with.
+    mutating func forget() {
         snapshot = nil
     }
 
@@ -109,12 +105,12 @@ public struct DamageTracker {
             open = next
         }
         finished += open
-        return finished.count <= maximumRectangles ? finished : mergeRoughly(bands, height: height)
+        return finished.count <= DamageWatch.maximumRectangles ? finished : mergeRoughly(bands, height: height)
     }
 
     /// Cuts the picture into as many strips as there may be rectangles, and bounds the changes in each.
     private static func mergeRoughly(_ bands: [[Range<Int>]], height: Int) -> [Rectangle] {
-        let bandsPerStrip = (bands.count + maximumRectangles - 1) / maximumRectangles
+        let bandsPerStrip = (bands.count + DamageWatch.maximumRectangles - 1) / DamageWatch.maximumRectangles
         return stride(from: 0, to: bands.count, by: bandsPerStrip).compactMap { first in
             let changed = (first..<min(first + bandsPerStrip, bands.count)).filter { !bands[$0].isEmpty }
             guard let top = changed.first, let bottom = changed.last else { return nil }

@@ -11,29 +11,18 @@ public protocol Framebuffer: AnyObject {
     /// What is scanned out now; nil while the head is off or the mode makes no sense.
     var scanout: Scanout? { get }
 
-    /// The rectangles in which pixels may have changed since the last call, clipped to the
-    /// scanout; everything after a change of mode. At most 64 rectangles; the cost is at most one pass
-    /// over the visible pixels.
-    func takeDamage() -> [Rectangle]
-
-    /// The picture that the last ``takeDamage()`` saw. Whoever repaints by rectangles reads the pixels
-    /// here: in ``scanout`` one may have changed since, and change back before the next call, which
-    /// then finds nothing.
-    var snapshot: Scanout? { get }
-
     /// What the display lays over the picture; nil while it shows none.
     var cursor: Cursor? { get }
 
-    /// Frees what following changes takes, when nobody asks for them any more. The next
-    /// ``takeDamage()`` tells everything.
-    func forgetDamage()
+    /// Where changes of the picture go to those who watch it: always the same.
+    var damage: Damage { get }
 }
 
 extension Framebuffer {
-    /// For a device whose pixels change on its own thread alone.
-    public var snapshot: Scanout? { scanout }
     public var cursor: Cursor? { nil }
-    public func forgetDamage() {}
+
+    /// A place of its own from which to watch what changes. A device that is made anew has other framebuffers, to be watched anew.
+    public func watchDamage() -> DamageWatch { DamageWatch(self) }
 }
 
 /// A picture in memory: where its pixels are and how they are written down.

@@ -28,16 +28,4 @@ extension BochsDisplay: Framebuffer {
         default: .indexed8
         }
     }
-
-    public func takeDamage() -> [Rectangle] {
-        damage.look(at: scanout)
-    }
-
-    public var snapshot: Scanout? {
-        damage.snapshot ?? scanout
-    }
-
-    public func forgetDamage() {
-        damage.forget()
-    }
 }

@@ -45,7 +45,7 @@ public final class BochsDisplay: Device {
     var frameRate: Int
     /// What stands at the beginning of BAR 2; empty without a monitor.
     private let edid: [UInt8]
-    var damage = DamageTracker()
+    public let damage = Damage(comparingPixels: true)
 
     /// - Throws: `OptionError` for impossible sizes, or when `vram` can't hold the resolution with 32 bits per pixel.
     public init(options: DeviceOptions, host: Host) throws {

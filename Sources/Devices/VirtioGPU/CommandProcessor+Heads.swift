@@ -94,7 +94,7 @@ extension CommandProcessor {
             if let host = resource.host {
                 if let copy = try hostCopy(of: part, to: head, host) { copies.append(copy) }
             } else {
-                head.damage(part)
+                head.damage.add(part)
                 if let blob = source.blob { try copy(part, of: source, blob, resource.backing) }
             }
         }

@@ -216,7 +216,7 @@ extension CommandProcessor {
             { [unowned self] isDone in
                 for copy in copies {
                     memory.endWriting(to: copy.pixels)
-                    if isDone, copy.head.source == copy.source { copy.head.damage(copy.part) }
+                    if isDone, copy.head.source == copy.source { copy.head.damage.add(copy.part) }
                 }
             }
         )

@@ -55,7 +55,7 @@ final class Head: Framebuffer {
     private(set) var source: Source?
     private var picture: Scanout?
     var pointer: Pointer?
-    private var damage = DamageList()
+    let damage = Damage()
     /// When its pictures are to be shown.
     var pacer = FramePacer()
     /// What was flushed and is not shown yet, in the head's own pixels.
@@ -77,7 +77,7 @@ final class Head: Framebuffer {
         guard isPlugged != (resolution != nil) || resolution ?? self.resolution != self.resolution else { return false }
         isPlugged = resolution != nil
         self.resolution = resolution ?? self.resolution
-        damageAll()
+        damage.addAll()
         return true
     }
 
@@ -90,7 +90,7 @@ final class Head: Framebuffer {
         guard source != self.source else { return }
         self.source = source
         self.picture = picture
-        damageAll()
+        damage.addAll()
     }
 
     /// The part of a rectangle that the head shows, in its own pixels.
@@ -117,19 +117,6 @@ final class Head: Framebuffer {
         return flushed?.intersection(Rectangle(x: 0, y: 0, width: source.area.width, height: source.area.height))
     }
 
-    /// Pixels have changed.
-    ///
-    /// - Parameter part: in the head's own pixels.
-    func damage(_ part: Rectangle) {
-        guard let source else { return }
-        damage.add(part, width: source.area.width, height: source.area.height)
-    }
-
-    private func damageAll() {
-        guard let scanout else { return damage.clear() }
-        damage.addAll(width: scanout.width, height: scanout.height)
-    }
-
     // MARK: Framebuffer
 
     var scanout: Scanout? { isPlugged ? picture : nil }
@@ -145,14 +132,6 @@ final class Head: Framebuffer {
             hotY: min(Int(pointer.hotY), edge - 1), image: image)
     }
 
-    func takeDamage() -> [Rectangle] {
-        scanout == nil ? [] : damage.take()
-    }
-
-    func forgetDamage() {
-        damageAll()
-    }
-
     // MARK: State
 
     var state: State {
@@ -166,6 +145,6 @@ final class Head: Framebuffer {
         source = state.source
         self.picture = picture
         pointer = state.pointer
-        damageAll()
+        damage.addAll()
     }
 }

@@ -59,11 +59,11 @@ final class TestDevice: Device, DisplayDevice, LimitedDevice, MonitorDevice {
     private final class Head: Framebuffer {
         let scanout: Scanout?
         let cursor: Cursor?
+        let damage = Damage()
         init(_ scanout: Scanout?, _ cursor: Cursor? = nil) {
             self.scanout = scanout
             self.cursor = cursor
         }
-        func takeDamage() -> [Rectangle] { [] }
     }
 }
 

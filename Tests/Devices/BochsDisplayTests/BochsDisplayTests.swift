@@ -157,36 +157,46 @@ import Testing
 
     // MARK: Damage
 
-    @Test func damageIsWhatTheGuestDrewSinceTheLastLook() throws {
+    @Test func damageIsWhatTheGuestDrewSinceEachWatchersLastLook() throws {
         let driver = try Driver()
         driver.setMode(640, 480, bits: 32)
-        #expect(driver.display.takeDamage() == [Rectangle(x: 0, y: 0, width: 640, height: 480)])
-        #expect(driver.display.takeDamage().isEmpty)
+        let watches = (0..<2).map { _ in driver.display.watchDamage() }
+        for watch in watches {
+            #expect(watch.take() == [Rectangle(x: 0, y: 0, width: 640, height: 480)])
+            #expect(watch.take().isEmpty)
+        }
         driver.draw([1], at: 100 * 2560 + 200 * 4)
-        #expect(driver.display.takeDamage() == [Rectangle(x: 192, y: 96, width: 64, height: 16)])
+        let first = Rectangle(x: 192, y: 96, width: 64, height: 16)
+        #expect(watches[0].take() == [first])
+        driver.draw([1], at: 0)
+        let second = Rectangle(x: 0, y: 0, width: 64, height: 16)
+        #expect(watches[0].take() == [second])
+        #expect(watches[1].take() == [first, second])
     }
 
     @Test func changesOfModeOrPaletteDamageEverything() throws {
         let driver = try Driver()
         driver.setMode(640, 480, bits: 8)
-        _ = driver.display.takeDamage()
+        let watch = driver.display.watchDamage()
+        _ = watch.take()
         driver[port: 0x3c8] = 1
         for value in [1, 2, 3] as [UInt64] { driver[port: 0x3c9] = value }
-        #expect(driver.display.takeDamage() == [Rectangle(x: 0, y: 0, width: 640, height: 480)])
+        #expect(watch.take() == [Rectangle(x: 0, y: 0, width: 640, height: 480)])
         driver.setMode(800, 600, bits: 8)
-        #expect(driver.display.takeDamage() == [Rectangle(x: 0, y: 0, width: 800, height: 600)])
+        #expect(watch.take() == [Rectangle(x: 0, y: 0, width: 800, height: 600)])
         driver[.enable] = 0
-        #expect(driver.display.takeDamage().isEmpty)
+        #expect(watch.take().isEmpty)
     }
 
-    @Test func forgettingDamageFreesTheCopy() throws {
+    @Test func theLastWhoWatchesFreesTheCopy() throws {
         let driver = try Driver()
         driver.setMode(640, 480, bits: 32)
-        _ = driver.display.takeDamage()
-        #expect(driver.display.snapshot?.memory !== driver.display.videoMemory)
-        driver.display.forgetDamage()
-        #expect(driver.display.snapshot?.memory === driver.display.videoMemory)
-        #expect(driver.display.takeDamage().count == 1)
+        var watch: DamageWatch? = driver.display.watchDamage()
+        _ = watch?.take()
+        weak let copy = watch?.picture?.memory
+        #expect(copy != nil && copy !== driver.display.videoMemory)
+        watch = nil
+        #expect(copy == nil)
     }
 
     // MARK: State

@@ -73,20 +73,37 @@ import Testing
         let heads = driver.processor.heads
         driver.show(1, [0, 0, 4, 6])
         driver.show(1, [4, 2, 4, 4], at: 1)
-        #expect(heads[0].takeDamage() == [Rectangle(x: 0, y: 0, width: 4, height: 6)])
-        #expect(heads[1].takeDamage() == [Rectangle(x: 0, y: 0, width: 4, height: 4)])
+        let watches = heads.map { $0.watchDamage() }
+        #expect(watches[0].take() == [Rectangle(x: 0, y: 0, width: 4, height: 6)])
+        #expect(watches[1].take() == [Rectangle(x: 0, y: 0, width: 4, height: 4)])
         #expect(driver.flush(1, [3, 1, 2, 2]) == Answered.done)
-        #expect(heads[0].takeDamage() == [Rectangle(x: 3, y: 1, width: 1, height: 2)])
-        #expect(heads[1].takeDamage() == [Rectangle(x: 0, y: 0, width: 1, height: 1)])
-        #expect(heads[0].takeDamage().isEmpty)
+        #expect(watches[0].take() == [Rectangle(x: 3, y: 1, width: 1, height: 2)])
+        #expect(watches[1].take() == [Rectangle(x: 0, y: 0, width: 1, height: 1)])
+        #expect(watches[0].take().isEmpty)
         driver.transfer(1, [0, 0, 8, 6])
-        #expect(heads[0].takeDamage().isEmpty, "not before a flush")
+        #expect(watches[0].take().isEmpty, "not before a flush")
         driver.flush(1, [0, 0, 0, 0])
-        #expect(heads[0].takeDamage().isEmpty)
+        #expect(watches[0].take().isEmpty)
         driver.show(1, [0, 0, 4, 6])
-        #expect(heads[0].takeDamage().isEmpty, "nothing has changed")
-        heads[0].forgetDamage()
-        #expect(heads[0].takeDamage() == [Rectangle(x: 0, y: 0, width: 4, height: 6)])
+        #expect(watches[0].take().isEmpty, "nothing has changed")
+    }
+
+    @Test func eachWhoWatchesAHeadIsToldOfEachFlush() throws {
+        let driver = try drawn()
+        driver.show(1, [0, 0, 8, 6])
+        let whole = Rectangle(x: 0, y: 0, width: 8, height: 6)
+        let watches = (0..<2).map { _ in driver.processor.heads[0].watchDamage() }
+        for watch in watches { #expect(watch.take() == [whole]) }
+        driver.flush(1, [0, 0, 1, 1])
+        #expect(watches[0].take() == [Rectangle(x: 0, y: 0, width: 1, height: 1)])
+        driver.flush(1, [5, 5, 2, 1])
+        #expect(watches[0].take() == [Rectangle(x: 5, y: 5, width: 2, height: 1)])
+        let late = driver.processor.heads[0].watchDamage()
+        #expect(late.take() == [whole])
+        #expect(
+            watches[1].take() == [
+                Rectangle(x: 0, y: 0, width: 1, height: 1), Rectangle(x: 5, y: 5, width: 2, height: 1),
+            ])
     }
 
     @Test func aFlushOutsideTheResourceIsRefused() throws {
@@ -100,25 +117,27 @@ import Testing
         let driver = try drawn()
         let head = driver.processor.heads[0]
         driver.show(1, [0, 0, 4, 4])
-        _ = head.takeDamage()
+        let watch = head.watchDamage()
+        _ = watch.take()
         driver.show(1, [1, 0, 4, 4])
-        #expect(head.takeDamage() == [Rectangle(x: 0, y: 0, width: 4, height: 4)])
+        #expect(watch.take() == [Rectangle(x: 0, y: 0, width: 4, height: 4)])
         driver.show(0, [0, 0, 0, 0])
-        #expect(head.takeDamage().isEmpty)
+        #expect(watch.take().isEmpty)
     }
 
     @Test func withoutAMonitorNothingIsShown() throws {
         let driver = try drawn()
         let head = driver.processor.heads[0]
+        let watch = head.watchDamage()
         driver.show(1, [0, 0, 4, 4])
         #expect(head.plug(nil))
         #expect(head.scanout == nil)
         driver.flush(1, [0, 0, 4, 4])
-        #expect(head.takeDamage().isEmpty)
+        #expect(watch.take().isEmpty)
         #expect(!head.plug(nil), "it was gone already")
         #expect(head.plug(try Resolution("1024x768")))
         #expect(driver.picture() != nil)
-        #expect(head.takeDamage() == [Rectangle(x: 0, y: 0, width: 4, height: 4)])
+        #expect(watch.take() == [Rectangle(x: 0, y: 0, width: 4, height: 4)])
         #expect(!head.plug(try Resolution("1024x768")))
     }
 
@@ -137,9 +156,10 @@ import Testing
         #expect(driver.picture()?[0][0] == 64)
         #expect(driver.flush(1, [3, 2, 100, 100]) == Answered.done)
         #expect(driver.picture() == [[64, 65, 66], [74, 75, 1075]])
-        _ = driver.processor.heads[0].takeDamage()
+        let watch = driver.processor.heads[0].watchDamage()
+        _ = watch.take()
         driver.flush(1, [0, 0, 2, 2])
-        #expect(driver.processor.heads[0].takeDamage() == [Rectangle(x: 0, y: 0, width: 1, height: 1)])
+        #expect(watch.take() == [Rectangle(x: 0, y: 0, width: 1, height: 1)])
     }
 
     @Test func aBlobOnTwoHeadsIsCopiedForBoth() throws {

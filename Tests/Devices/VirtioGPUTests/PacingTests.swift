@@ -15,6 +15,7 @@ import Testing
         private(set) var now: UInt64 = 0
         /// What the device asked to be woken after; 0: not at all.
         private(set) var alarm: UInt64 = 0
+        private lazy var watch = driver.processor.heads[0].watchDamage()
         /// The fences that came back, in their order, each with the type of its response.
         private(set) var fences: [UInt64] = []
         private(set) var types: [UInt32] = []
@@ -55,7 +56,7 @@ import Testing
                 VIRTIO_GPU_CMD_TRANSFER_TO_HOST_2D, wire([0, 0, 4, 2]) + wire(UInt64(0)) + wire([1, 0]), fence: fence)
         }
 
-        var damage: [Rectangle] { driver.processor.heads[0].takeDamage() }
+        var damage: [Rectangle] { watch.take() }
     }
 
     private let picture = Rectangle(x: 0, y: 0, width: 4, height: 2)

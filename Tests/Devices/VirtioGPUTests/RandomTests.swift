@@ -60,17 +60,18 @@ import Testing
         let driver = try Driver(vram: 128 << 10)
         driver.fill(from: 0, pixels: 1 << 18)
         let other = try Driver(vram: 128 << 10)
+        let heads = driver.processor.heads.map { (head: $0, watch: $0.watchDamage()) }
         var done = 0
         for step in 0..<400 {
             let (bytes, queue) = guest.request()
             let answer = try #require(driver.send(bytes, from: queue))
             #expect((0x1100...0x1105).contains(answer.type) || (0x1200...0x1205).contains(answer.type))
             if answer.type < 0x1200 { done += 1 }
-            for head in driver.processor.heads {
+            for (head, watch) in heads {
                 guard let scanout = head.scanout else { continue }
                 let end = scanout.offset + (scanout.height - 1) * scanout.stride + scanout.width * 4
                 #expect(scanout.offset >= 0 && end <= scanout.memory.size)
-                for rectangle in head.takeDamage() {
+                for rectangle in watch.take() {
                     let picture = Rectangle(x: 0, y: 0, width: scanout.width, height: scanout.height)
                     #expect(picture.contains(rectangle))
                 }

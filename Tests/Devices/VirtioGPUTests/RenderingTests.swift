@@ -168,11 +168,12 @@ import Testing
         try show(machine)
         #expect(machine.picture() == [UInt32](repeating: 0xff00_ff00, count: 128))
         let head = try #require(machine.gpu.driver.framebuffers.first)
-        _ = head.takeDamage()
+        let watch = head.watchDamage()
+        _ = watch.take()
         try done(machine, submit(clear(7, red: 0, green: 0, blue: 1, surface: 4), to: 1))
         let part = wire([3, 2, 4, 5])
         try done(machine, header(VIRTIO_GPU_CMD_RESOURCE_FLUSH, context: 0) + part + wire([7, 0]))
-        #expect(head.takeDamage() == [Rectangle(x: 3, y: 2, width: 4, height: 5)])
+        #expect(watch.take() == [Rectangle(x: 3, y: 2, width: 4, height: 5)])
         let lines = stride(from: 0, to: 128, by: 16).map { machine.picture()?[$0 + 3] }
         #expect(lines == [0xff00_ff00, 0xff00_ff00] + [UInt32](repeating: 0xff00_00ff, count: 5) + [0xff00_ff00])
         // A part of it, and what is outside.

@@ -67,9 +67,10 @@ import Testing
 
     @Test func aRestoredPictureIsAllDamage() throws {
         let driver = try busy()
-        _ = driver.processor.heads[0].takeDamage()
+        let watch = driver.processor.heads[0].watchDamage()
+        _ = watch.take()
         try driver.processor.restore(driver.processor.state)
-        #expect(driver.processor.heads[0].takeDamage() == [Rectangle(x: 0, y: 0, width: 4, height: 4)])
+        #expect(watch.take() == [Rectangle(x: 0, y: 0, width: 4, height: 4)])
     }
 
     @Test func aResetForgetsAllButTheMonitors() throws {
