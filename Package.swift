@@ -147,7 +147,7 @@ package.targets = [
             .executableTarget(
                 name: "mediated-device",
                 dependencies: [
-                    "Control", "Device", "DeviceCatalog", "JSON", "Linux", "PCI", "VFIOUserServer",
+                    "Control", "Device", "DeviceCatalog", "GuestMemory", "JSON", "Linux", "PCI", "VFIOUserServer",
                 ]),
             .executableTarget(
                 name: "mediated",

@@ -9,6 +9,11 @@ public enum CheckpointWriter {
     /// The first word of the command line. The state's size in bytes follows.
     public static let role = "--write-checkpoint"
 
+    /// The command line of a writer, without the program's name.
+    ///
+    /// - Parameter size: of the state, in bytes.
+    public static func words(size: Int) -> [String] { [role, "\(size)"] }
+
     /// The descriptors that it is given, in this order.
     private enum Inherited: Int32 {
         /// The read end of a pipe: a byte says that it may begin.

@@ -2,10 +2,10 @@ import Device
 import JSON
 import Linux
 
-/// What a device process lets its control socket ask and do. All calls come on the device's thread, between two
-/// messages of its client.
+/// What a device process lets a control socket ask and do. Each of its functions has one. All calls come on that function's thread, between
+/// two messages of its client.
 public protocol ControlDelegate: AnyObject {
-    /// The function that the process serves.
+    /// The function that the socket is about.
     var function: Function { get }
     var info: ControlInfo { get }
     /// Counters, as an object.
@@ -15,7 +15,7 @@ public protocol ControlDelegate: AnyObject {
     /// Through which all consumers read pictures.
     var pictures: PictureReader { get }
 
-    /// Ends the process soon. Called when the answer is on its way.
+    /// Ends the process soon, with all its functions. Called when the answer is on its way.
     func stop()
 }
 

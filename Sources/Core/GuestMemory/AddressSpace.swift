@@ -23,11 +23,14 @@ public final class AddressSpace: MappedMemory {
     /// How often maps were made.
     public private(set) var arrivals: UInt64 = 0
 
-    /// - Parameter maximumFiles: how many files there may be behind maps, each of which takes a descriptor. Unless given, as many as this
-    ///   process's limit leaves, and 32,768 at most.
-    public init(maximumMaps: Int = 65_535, maximumFiles: Int = ResourceLimit.descriptorsForMaps) {
+    /// - Parameters:
+    ///   - maximumFiles: how many files there may be behind maps, each of which takes a descriptor. Unless given, the function's share of
+    ///     what this process's limit leaves, and of 32,768.
+    ///   - functions: how many functions the process serves, at least 1: no client can take another's share.
+    public init(maximumMaps: Int = 65_535, maximumFiles: Int? = nil, functions: Int = 1) {
         self.maximumMaps = maximumMaps
-        files = FileMappings(maximumFiles: maximumFiles)
+        files = FileMappings(
+            maximumFiles: maximumFiles ?? ResourceLimit.descriptorsForMaps(functions: functions), functions: functions)
         super.init(log: DirtyLog(), gate: Gate(), traffic: Traffic())
     }
 

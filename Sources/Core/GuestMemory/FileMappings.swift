@@ -8,9 +8,11 @@ import Linux
 final class FileMappings {
     /// Less than `vm.max_map_count`, so that a client which sends thousands of files leaves room for the
     /// process's own memory.
-    static let maximumCount = ResourceLimit.mappedFiles
-    /// In bytes, half of what a process can address, for the same reason.
-    static let maximumSize: UInt64 = 1 << 46
+    private let maximumCount: Int
+    /// In bytes, for the same reason.
+    private let maximumSize: UInt64
+    /// Half of what a process can address.
+    private static let addressableSize: UInt64 = 1 << 46
 
     /// A file, as the kernel tells it from others.
     struct Identity: Hashable {
@@ -39,9 +41,13 @@ final class FileMappings {
     private(set) var count = 0
     private var size: UInt64 = 0
 
-    /// - Parameter maximumFiles: how many may be open.
-    init(maximumFiles: Int) {
+    /// - Parameters:
+    ///   - maximumFiles: how many may be open.
+    ///   - functions: how many of them share the process, each with as much of it.
+    init(maximumFiles: Int, functions: Int) {
         self.maximumFiles = maximumFiles
+        maximumCount = ResourceLimit.mappedFiles / functions
+        maximumSize = Self.addressableSize / UInt64(functions)
         GuardedCopy.install()
     }
 
@@ -86,7 +92,7 @@ final class FileMappings {
     }
 
     fileprivate func reserve(_ size: UInt64) throws(MapError) {
-        guard count < Self.maximumCount, size <= Self.maximumSize - self.size else { throw .system(.noMemory) }
+        guard count < maximumCount, size <= maximumSize - self.size else { throw .system(.noMemory) }
         count += 1
         self.size += size
     }

@@ -185,7 +185,7 @@ import VFIOUserClient
             let gate = try Gate()
             process = try ChildProcess.spawn(
                 Programs.Program.folder.appendingPathComponent("mediated-device").path,
-                [CheckpointWriter.role, "\(size)"],
+                CheckpointWriter.words(size: size),
                 passing: [gate.pipe.reader.raw, state.raw, file, before])
             self.gate = gate
         }

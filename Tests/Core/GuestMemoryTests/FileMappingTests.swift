@@ -84,6 +84,21 @@ import Testing
         for index in 0..<4 { #expect(memory.shareableMap(at: UInt64(index) * page) != nil) }
     }
 
+    @Test func aFunctionHasItsShareOfWhatTheProcessMayMap() throws {
+        // So many functions that each has two mappings.
+        let memory = AddressSpace(maximumFiles: 4, functions: ResourceLimit.mappedFiles / 2)
+        let files = try (0..<3).map { _ in try GuestFile(pages: 1) }
+        for index in 0..<2 { try memory.map(UInt64(index) * page, pages: 1, of: files[index]) }
+        #expect(throws: MapError.system(.noMemory)) { try memory.map(2 * page, pages: 1, of: files[2]) }
+        try memory.unmap(0, pages: 1)
+        try memory.map(2 * page, pages: 1, of: files[2])
+    }
+
+    @Test(arguments: 1...8) func allFunctionsTogetherHaveNoMoreFilesThanOne(functions: Int) {
+        let each = ResourceLimit.descriptorsForMaps(functions: functions)
+        #expect(each > 0 && each * functions <= ResourceLimit.descriptorsForMaps())
+    }
+
     @Test func theRangeMustLieInTheFile() throws {
         let file = try GuestFile(pages: 4)
         #expect(throws: MapError.beyondEndOfFile(offset: 0, size: 5 * page, fileSize: 4 * page)) {

@@ -45,7 +45,7 @@ public struct ResourceLimit: Sendable {
 }
 
 extension ResourceLimit {
-    /// In bytes. A device takes about 10 MiB. What a client can make it keep besides (65,535 maps, the dirty log,
+    /// In bytes, for each function. A device takes about 10 MiB. What a client can make it keep besides (65,535 maps, the dirty log,
     /// messages of 1 MiB) is less than 100 MiB.
     public static let defaultMemory: UInt64 = 256 << 20
 
@@ -74,24 +74,29 @@ extension ResourceLimit {
         return pages * UInt64(sysconf(Int32(_SC_PAGESIZE)))
     }
 
-    /// The most files that are behind a client's maps.
+    /// The most files that are behind the maps of clients, those of all functions of a process together.
     public static let mappedFiles = 32_768
 
-    /// The process's own, a client's eventfds (five types of interrupt, at most a few hundred vectors), connections, descriptors that
+    /// For each function: the process's own, a client's eventfds (five types of interrupt, at most a few hundred vectors), connections, descriptors that
     /// wait with messages (512) and in three lanes to be closed (``ClosingLane/capacity`` each, and 512 connections of strangers): so
     /// many fewer that one message always finds room for all it may bring. What it found none for the kernel would close, on the
     /// device's thread.
     private static let descriptorsBesidesMaps = 4096
 
     /// One for each file that is mapped, and the rest.
-    public static let descriptorsOfDevice = ResourceLimit(.descriptors, UInt64(mappedFiles + descriptorsBesidesMaps))
+    ///
+    /// - Parameter functions: how many the process serves.
+    public static func descriptorsOfDevice(functions: Int = 1) -> ResourceLimit {
+        ResourceLimit(.descriptors, UInt64(mappedFiles + functions * descriptorsBesidesMaps))
+    }
 
-    /// How many descriptors this process may keep for maps, by the limit that it has now. Where that is lower than
-    /// ``descriptorsOfDevice``, maps leave the rest what it may need, or half of all.
-    public static var descriptorsForMaps: Int {
+    /// How many descriptors each of a process's functions may keep for maps, by the limit that the process has now. Where that is lower
+    /// than ``descriptorsOfDevice(functions:)``, maps leave the rest what it may need, or half of all.
+    public static func descriptorsForMaps(functions: Int = 1) -> Int {
         let limit = sysconf(Int32(_SC_OPEN_MAX))
         // -1: there is no limit.
-        return limit < 0 ? mappedFiles : min(mappedFiles, max(limit - descriptorsBesidesMaps, limit / 2))
+        let all = limit < 0 ? mappedFiles : min(mappedFiles, max(limit - functions * descriptorsBesidesMaps, limit / 2))
+        return all / functions
     }
 
     /// What a process may use that copies files of at most so many bytes, a piece at a time.
@@ -105,14 +110,16 @@ extension ResourceLimit {
 
     /// What a device process may use while it serves.
     ///
-    /// - Parameter memory: private memory that can be written, in bytes. What it shares, with guests or as a display's
-    ///   memory, is not counted.
-    public static func ofDevice(memory: UInt64 = defaultMemory) -> [ResourceLimit] {
+    /// - Parameters:
+    ///   - memory: private memory that can be written, in bytes; unless given, ``defaultMemory`` for each function. What it shares, with
+    ///     guests or as a display's memory, is not counted.
+    ///   - functions: how many it serves.
+    public static func ofDevice(memory: UInt64? = nil, functions: Int = 1) -> [ResourceLimit] {
         [
-            ResourceLimit(.data, memory),
+            ResourceLimit(.data, memory ?? defaultMemory * UInt64(functions)),
             // Memory files among them: up to 256 MiB of video memory, and a saved state that contains it.
             ResourceLimit(.fileSize, 512 << 20),
-            descriptorsOfDevice,
+            descriptorsOfDevice(functions: functions),
             // Neither processes nor threads, whoever else runs as the same user. The kernel doesn't hold root to it; the
             // system call filter does.
             ResourceLimit(.processes, 0),

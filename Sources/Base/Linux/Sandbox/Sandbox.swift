@@ -22,7 +22,7 @@ public enum Sandbox {
     /// come later.
     ///
     /// - Parameters:
-    ///   - limits: what the process may use; see ``ResourceLimit/ofDevice(memory:)``.
+    ///   - limits: what the process may use; see ``ResourceLimit/ofDevice(memory:functions:)``.
     ///   - startThreads: starts whatever threads the process needs. Landlock and capabilities belong to a thread and go
     ///     down to those that it starts, so none may be there before; and none can be started after.
     /// - Returns: the version of Landlock that takes part; nil when this kernel has none, or it is switched off.

@@ -32,7 +32,7 @@ extension DeviceLauncher {
         let before = try before(path)
         let start = try PipeEnds(blocks: true)
         let process = try ChildProcess.spawn(
-            program, [CheckpointWriter.role, "\(state.size)"],
+            program, CheckpointWriter.words(size: state.size),
             passing: [start.reader.raw, state.descriptor.raw, file.raw, before.raw], without: Self.withheldVariables)
         do throws(Errno) {
             let handle = try ProcessHandle(process)

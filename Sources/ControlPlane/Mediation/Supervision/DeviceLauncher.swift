@@ -1,3 +1,4 @@
+import Control
 import Glibc
 import Linux
 
@@ -100,26 +101,35 @@ struct DeviceLauncher: Sendable {
         let start = try step("make a pipe") { () throws(Errno) in try PipeEnds(blocks: true) }
         let state = order.isRestored ? try? Descriptor(reading: directories.savedState(of: order.id)) : nil
 
-        var descriptors = [listener.descriptor.raw, control.descriptor.raw, start.reader.raw]
-        var arguments = [
-            order.device, "--name", "\(order.id)", "--socket", directories.socket(of: order.id),
-            "--control", directories.control(of: order.id), "--socket-fd", "3", "--control-fd", "4", "--start-fd", "5",
-            "--sandbox", "--memory", "\(MemoryBounds(order.limits).data)",
-        ]
+        var descriptors: [Int32] = []
+        func pass(_ descriptor: Int32) -> Int32 {
+            descriptors.append(descriptor)
+            return ChildProcess.firstDescriptor + Int32(descriptors.count - 1)
+        }
+        var function = DeviceArguments.Function(order.device, socket: directories.socket(of: order.id))
+        function.name = "\(order.id)"
+        function.options = order.options
+        function.control = directories.control(of: order.id)
+        function.socketDescriptor = pass(listener.descriptor.raw)
+        function.controlDescriptor = pass(control.descriptor.raw)
         let isRestored: Bool
         switch state {
         case let state?:
             isRestored = true
-            descriptors.append(state.raw)
-            arguments += ["--state-fd", "6"]
+            function.state = .descriptor(pass(state.raw))
         case nil: isRestored = false
         }
-        for option in order.options { arguments += ["--option", option] }
-        if let user = order.user { arguments += ["--uid", "\(user)", "--gid", "\(order.group ?? user)"] }
-        arguments += allowed(order)
+        var arguments = DeviceArguments(function)
+        arguments.startDescriptor = pass(start.reader.raw)
+        arguments.isSandboxed = true
+        arguments.memory = MemoryBounds(order.limits).data
+        arguments.identity = order.user.map { DeviceArguments.Identity(user: $0, group: order.group ?? $0) }
+        // Without an owner the device process lets in root and this user, so it must be told of this one.
+        arguments.allowedPeers = AllowedPeers(
+            users: [order.owner?.user ?? geteuid()], groups: order.owner?.group.map { [$0] } ?? [])
         let identity = try step("start '\(program)'") { () throws(Errno) in
             let process = try ChildProcess.spawn(
-                program, arguments, passing: descriptors, without: Self.withheldVariables, standardError: log.raw,
+                program, arguments.words, passing: descriptors, without: Self.withheldVariables, standardError: log.raw,
                 isDetached: true)
             do throws(Errno) { return try ProcessIdentity(of: process) } catch {
                 ChildProcess.end(process)
@@ -139,13 +149,6 @@ struct DeviceLauncher: Sendable {
             }
         }
         return started
-    }
-
-    /// Without an owner the device process lets in root and this user, so it must be told of this one.
-    private func allowed(_ order: Order) -> [String] {
-        var words = ["--allow-user", "\(order.owner?.user ?? geteuid())"]
-        if let group = order.owner?.group { words += ["--allow-group", "\(group)"] }
-        return words
     }
 
     /// The socket in a folder of its own: nobody but the owner may enter that, or connect.

@@ -1,26 +1,44 @@
+import Control
 import Device
 import JSON
+import Linux
 import PCI
 import VFIOUserServer
 
-extension DeviceProcess {
-    /// The counters of all who count, and what there is now, by name.
-    var statistics: JSON {
-        let memory = function.host.memory
-        var members = server.statistics.members
-        members["mappedDMABytesRead"] = JSON(memory.traffic.bytesRead)
-        members["mappedDMABytesWritten"] = JSON(memory.traffic.bytesWritten)
-        members["dmaMaps"] = JSON(memory.mapCount)
-        members["dmaMappedBytes"] = JSON(memory.mappedBytes)
-        members["frames"] = JSON(pictures.frames)
-        if let limits = function.limits {
-            let quota = limits.quota
-            members["frameRate"] = quota.frameRate.map { JSON($0) }
-            members["videoMemoryQuota"] = quota.videoMemory.map { JSON($0) }
-            members["videoMemoryUsed"] = limits.videoMemoryUsed.map { JSON($0) }
-        }
-        members["uptimeSeconds"] = .number(uptimeSeconds)
-        return .object(members)
+/// Makes the server that a function is to have: of vfio-user, on a socket.
+///
+/// - Parameters:
+///   - arguments: what is said of the function.
+///   - process: what is said of all that its process serves.
+///   - events: what happens to clients goes there.
+func makeServer(
+    of function: Function, _ arguments: DeviceArguments.Function, _ process: DeviceArguments, events: EventLog
+) throws(Failure) -> any FunctionServer {
+    let listener = try UnixListener.make(
+        at: arguments.socket, mode: process.mode, or: arguments.socketDescriptor, .socketDescriptor)
+    var configuration = Server.Configuration()
+    configuration.isPolling = process.isPolling
+    configuration.allowedPeers = process.allowedPeers
+    configuration.onEvent = { events.append(ControlEvent.Kind($0), $0.description) }
+    return Server(function, listener: listener, configuration: configuration)
+}
+
+extension Server: FunctionServer {
+    var counters: JSON.Object { statistics.members }
+}
+
+extension ControlEvent.Kind {
+    /// What a server's event is called.
+    fileprivate init(_ event: Server.Event) {
+        self =
+            switch event {
+            case .clientConnected: .clientConnected
+            case .clientLeft: .clientLeft
+            case .clientDenied: .clientDenied
+            case .clientRefused: .clientRefused
+            case .clientSilent: .clientSilent
+            case .connectionFailed: .connectionFailed
+            }
     }
 }
 
