@@ -9,7 +9,12 @@ import Linux
 struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Serve a device on a vfio-user socket until it is stopped.",
-        discussion: "'mediated types' lists the types and their options. SIGTERM and SIGINT end the process in order.")
+        discussion: """
+            'mediated types' lists the types and their options. SIGTERM and SIGINT end the process in order.
+
+            A device that belongs to the first, such as a display's serial line, can share its process: behind '--' comes its \
+            type, with a socket and options of its own, and so on.
+            """)
 
     @Argument(help: "The device's type.", completion: .list(DeviceCatalog.types.map(\.name)))
     var type: String
@@ -39,21 +44,46 @@ struct Run: ParsableCommand {
     @Flag(help: "Don't confine the process: for debuggers, profilers, and kernels without system call filters.")
     var noSandbox = false
 
+    @Argument(
+        parsing: .postTerminator,
+        help: ArgumentHelp(
+            "A device that shares the process: '-- TYPE --socket PATH', and its options.", valueName: "device"))
+    var further: [String] = []
+
     func run() throws {
-        do throws(OptionError) {
-            try DeviceCatalog.check(type, options: option)
-        } catch {
-            throw Failure(.usage, error.description)
+        var arguments = DeviceArguments()
+        var run = self
+        while true {
+            arguments.functions.append(try run.function())
+            guard !run.further.isEmpty else { break }
+            run = try Run.parse(run.further)
+            guard run.mode == nil, !run.poll, !run.noSandbox else {
+                throw Failure(
+                    .usage, "--mode, --poll and --no-sandbox are for the whole process: give them before '--'.")
+            }
         }
         if let mode {
             guard let bits = UInt32(mode, radix: 8), bits <= 0o777 else {
                 throw Failure(.usage, "The mode is '\(mode)' but must be octal, from 0 to 0777, such as 0660.")
             }
+            arguments.mode = bits
         }
-        let control = control ?? ControlClient.path(besides: socket)
-        guard control != socket else { throw Failure(.usage, "Both sockets have the path '\(socket)'.") }
-        try checkSocket(socket)
-        try checkSocket(control)
+        arguments.isPolling = poll
+        arguments.isSandboxed = !noSandbox
+        do throws(DeviceArguments.Problem) { try arguments.check() } catch {
+            throw Failure(.usage, error.description)
+        }
+        for path in arguments.functions.flatMap({ [$0.socket, $0.controlPath] }) { try checkSocket(path) }
+        try become("mediated-device", arguments.words)
+    }
+
+    /// The device of this command, whatever stands behind `--`.
+    private func function() throws -> DeviceArguments.Function {
+        do throws(OptionError) {
+            try DeviceCatalog.check(type, options: option)
+        } catch {
+            throw Failure(.usage, error.description)
+        }
         if let state {
             do throws(Errno) {
                 _ = try Descriptor(reading: state)
@@ -61,18 +91,11 @@ struct Run: ParsableCommand {
                 throw Failure(error, cannot: "read the state", state, otherwise: .noInput)
             }
         }
-        try become("mediated-device", arguments(control: control))
-    }
-
-    /// What the program is told.
-    private func arguments(control: String) -> [String] {
-        var arguments = [type, "--socket", socket, "--control", control]
-        for word in option { arguments += ["--option", word] }
-        if let state { arguments += ["--restore", state] }
-        if let mode { arguments += ["--mode", mode] }
-        if poll { arguments.append("--poll") }
-        if !noSandbox { arguments.append("--sandbox") }
-        return arguments
+        var function = DeviceArguments.Function(type, socket: socket)
+        function.options = option
+        function.control = control
+        function.state = state.map { .file($0) }
+        return function
     }
 
     // MARK: Checks

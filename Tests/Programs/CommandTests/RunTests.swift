@@ -146,7 +146,35 @@ import Testing
         let path = scratch.path("socket")
         let same = try Command.run("run", "serial", "--socket", path, "--control", path)
         #expect(same.status == 64)
-        #expect(same.errors == "mediated: Both sockets have the path '\(path)'.\n")
+        #expect(same.errors == "mediated: '\(path)' is the path of two sockets.\n")
+    }
+
+    @Test func aDeviceBehindDashesSharesTheProcess() throws {
+        let other = scratch.path("other")
+        let device = try RunningDevice(
+            "exerciser", "--no-sandbox", "--", "bochs-display", "--socket", other, "-o", "vram=4M", in: scratch)
+        let infos = try [device.socket, other].map { try JSON(parsing: Command.run("info", $0, "--json").output) }
+        #expect(infos.map { $0["type"] } == ["exerciser", "bochs-display"])
+        #expect(infos[1]["options"] == ["vram=4M"])
+        #expect(infos[0]["process"] == infos[1]["process"])
+        #expect(try Command.run("stop", other).status == 0)
+        #expect(device.status() == 0)
+        for path in [device.socket, other].flatMap({ [$0, $0 + ".control"] }) {
+            #expect(!FileManager.default.fileExists(atPath: path))
+        }
+    }
+
+    @Test(arguments: [
+        (["--", "quantum", "--socket", "@"], "There is no device type 'quantum'."),
+        (["--", "serial", "--socket", "@/none/socket"], "Can't create the socket"),
+        (["--", "serial", "--socket", "@socket"], "'@socket' is the path of two sockets."),
+        (["--", "serial", "--socket", "@other", "--poll"], "--mode, --poll and --no-sandbox are for the whole"),
+    ])
+    func whatIsWrongBehindDashesIsSaidSo(words: [String], message: String) throws {
+        func placed(_ text: String) -> String { text.replacing("@", with: scratch.path("")) }
+        let outcome = try Command.run(["run", "serial", "--socket", scratch.path("socket")] + words.map(placed))
+        #expect(outcome.status == 64 || outcome.status == 73)
+        #expect(outcome.errors.hasPrefix("mediated: \(placed(message))"), "\(outcome.errors)")
     }
 
     @Test func aSocketThatIsTakenIsLeftAlone() throws {
