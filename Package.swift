@@ -14,7 +14,7 @@ let package = Package(
                 "Linux", "JSON", "VFIO", "Tap", "GuestMemory", "PCI", "Device", "Virtio", "Exerciser", "DeviceCatalog",
                 "VFIOUserServer", "VFIOUserClient", "KVM",
             ]),
-        .library(name: "Renderer", targets: ["Renderer"]),
+        .library(name: "Renderer", targets: ["SharedRing", "Renderer"]),
         .library(name: "FakeGuest", targets: ["FakeGuest", "FakeDriver", "EchoDevice"]),
     ],
     dependencies: [
@@ -58,6 +58,7 @@ package.targets = [
         "Sources/Core",
         [
             .target(name: "Tap"),
+            .target(name: "SharedRing", dependencies: ["Linux"]),
             .target(name: "GuestMemory", dependencies: ["Linux", "Tap"]),
             .target(name: "PCI"),
             .target(name: "PCIInspection", dependencies: ["JSON", "PCI"]),
@@ -68,8 +69,8 @@ package.targets = [
     room(
         "Sources/Backends",
         [
-            .target(name: "Renderer", dependencies: ["Linux", "Text"]),
-            .target(name: "Virgl", dependencies: ["CVirglrenderer", "Linux", "Renderer"]),
+            .target(name: "Renderer", dependencies: ["Linux", "SharedRing", "Text"]),
+            .target(name: "Virgl", dependencies: ["CVirglrenderer", "Linux", "Renderer", "SharedRing"]),
         ]),
     room(
         "Sources/Devices",
@@ -91,11 +92,11 @@ package.targets = [
         "Sources/Transports",
         [
             .target(name: "VFIO", dependencies: ["CLinux", "JSON", "PCI"]),
-            .target(name: "VFIOUserWire", dependencies: ["Linux", "VFIO"]),
+            .target(name: "VFIOUserWire", dependencies: ["Linux", "SharedRing", "VFIO"]),
             .target(
                 name: "VFIOUserServer",
-                dependencies: ["Linux", "VFIO", "VFIOUserWire", "PCI", "GuestMemory", "Device"]),
-            .target(name: "VFIOUserClient", dependencies: ["Linux", "PCI", "VFIO", "VFIOUserWire"]),
+                dependencies: ["Linux", "SharedRing", "VFIO", "VFIOUserWire", "PCI", "GuestMemory", "Device"]),
+            .target(name: "VFIOUserClient", dependencies: ["Linux", "PCI", "SharedRing", "VFIO", "VFIOUserWire"]),
             .target(
                 name: "KVM",
                 dependencies: ["CKVM", "CLinux", "Linux", "PCI", "GuestMemory", "Device", "VFIO", "VFIOUserClient"]),
@@ -202,6 +203,7 @@ package.targets = [
         "Tests/Core",
         [
             .testTarget(name: "GuestMemoryTests", dependencies: ["SeededRandom", "GuestMemory", "Linux", "CLinux"]),
+            .testTarget(name: "SharedRingTests", dependencies: ["Linux", "SharedRing"]),
             .testTarget(name: "PCITests", dependencies: ["SeededRandom", "PCI"]),
             .testTarget(name: "DisplayTests", dependencies: ["Display"]),
             .testTarget(
@@ -216,7 +218,7 @@ package.targets = [
     room(
         "Tests/Backends",
         [
-            .testTarget(name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "Linux"])
+            .testTarget(name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "SharedRing", "Linux"])
         ]),
     room(
         "Tests/Devices",

@@ -1,4 +1,5 @@
 import Linux
+import SharedRing
 
 /// What goes over the sockets between a device process, the renderer's launcher and the renderer itself: packets of a kind and a number
 /// and, with them, descriptors.
@@ -84,23 +85,24 @@ public struct RendererEndpoint: ~Copyable {
     }
 
     /// What becomes readable when the device process has rung.
-    public var doorbell: Int32 { commands.doorbell.descriptor.raw }
+    public var doorbell: Int32 { commands.doorbell.event.descriptor.raw }
 
     /// Takes the next command; nil when none waits.
-    public mutating func nextCommand() throws(RingConsumer.Violation) -> (sequence: UInt64, command: RendererCommand)? {
+    public mutating func nextCommand() throws(RingViolation) -> (sequence: UInt64, command: RendererCommand)? {
         guard let message = try commands.next() else { return nil }
         guard let command = RendererCommand(kind: message.kind, payload: message.payload) else {
-            throw RingConsumer.Violation(
-                description: "message \(message.kind) of \(message.payload.count) bytes is no command")
+            throw RingViolation(
+                "message \(message.kind) of \(message.payload.count) bytes is no command")
         }
         return (message.sequence, command)
     }
 
     /// Answers a command.
     ///
+    /// - Throws: when it breaks the rules of its ring.
     /// - Returns: false when the device process leaves answers lying until there is no room.
-    public mutating func answer(_ sequence: UInt64, _ reply: RendererReply) -> Bool {
-        replies.put(kind: reply.status.rawValue, sequence: sequence, reply.payload)
+    public mutating func answer(_ sequence: UInt64, _ reply: RendererReply) throws(RingViolation) -> Bool {
+        try replies.put(kind: reply.status.rawValue, sequence: sequence, reply.payload)
     }
 
     /// Takes the memory that a command names.

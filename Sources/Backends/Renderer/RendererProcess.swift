@@ -1,5 +1,6 @@
 import Glibc
 import Linux
+import SharedRing
 
 /// A renderer in a process of its own, as the device process sees it: commands go in, answers come back, and it may end or
 /// hang at any moment without harm to anybody.
@@ -138,7 +139,7 @@ public final class RendererProcess {
         try RendererLink.send(
             RendererLink.hello,
             descriptors: [
-                commands.file.descriptor.raw, replies.file.descriptor.raw, commandDoorbell.descriptor.raw,
+                commands.memory.file.descriptor.raw, replies.memory.file.descriptor.raw, commandDoorbell.descriptor.raw,
                 replyDoorbell.descriptor.raw,
             ], over: pair.first)
         // Last: once it is sent, the launcher owes word of an end.
@@ -157,7 +158,7 @@ public final class RendererProcess {
             end("The renderer was ended, for its answers can't be waited for.")
             throw error
         }
-        _ = session.replies.prepareToSleep()
+        takeReplies()
     }
 
     /// Ends the renderer at once: what it has not answered, it won't.
@@ -190,7 +191,7 @@ public final class RendererProcess {
         let deadline = Deadline(milliseconds: milliseconds)
         while !pending.isEmpty {
             guard let session else { return waitForEnd(milliseconds: deadline.millisecondsLeft) }
-            let sources = [session.replies.doorbell.descriptor.raw, launcher.descriptor.raw]
+            let sources = [session.replies.doorbell.event.descriptor.raw, launcher.descriptor.raw]
             let left = deadline.millisecondsLeft
             guard left != 0, let ready = try? waitReadable(sources, milliseconds: left) else { return false }
             if ready[0] { takeReplies() }
@@ -323,7 +324,11 @@ public final class RendererProcess {
     private func flush() {
         while let (sequence, command) = backlog.first {
             let (kind, payload) = command.message
-            guard session?.commands.put(kind: kind, sequence: sequence, payload) == true else { return }
+            do throws(RingViolation) {
+                guard try session?.commands.put(kind: kind, sequence: sequence, payload) == true else { return }
+            } catch {
+                return endForNonsense(error)
+            }
             backlog.removeFirst()
         }
     }
@@ -332,28 +337,33 @@ public final class RendererProcess {
     private func flushBacklog() {
         guard isCongested else { return }
         flush()
-        if !isCongested { onRoom() }
+        // Of one that was ended for it, whoever waits for room hears with its end.
+        if session != nil, !isCongested { onRoom() }
     }
 
     private func takeReplies() {
         guard session != nil else { return }
         session?.replies.wakeUp()
-        repeat {
-            do throws(RingConsumer.Violation) {
+        do throws(RingViolation) {
+            repeat {
                 while let message = try session?.replies.next() { try take(message) }
-            } catch {
-                return end("The renderer has sent nonsense, and was ended: \(error).")
-            }
-        } while session?.replies.prepareToSleep() == false
+            } while try session?.replies.prepareToSleep() == false
+        } catch {
+            return endForNonsense(error)
+        }
         flushBacklog()
     }
 
-    private func take(_ message: RingConsumer.Message) throws(RingConsumer.Violation) {
+    private func endForNonsense(_ error: RingViolation) {
+        end("The renderer has sent nonsense, and was ended: \(error).")
+    }
+
+    private func take(_ message: RingConsumer.Message) throws(RingViolation) {
         // Fences are done later than what comes behind them.
         guard let index = pending.firstIndex(where: { $0.sequence == message.sequence }),
             let reply = RendererReply(kind: message.kind, payload: message.payload)
         else {
-            throw RingConsumer.Violation(description: "an answer to command \(message.sequence), which waits for none")
+            throw RingViolation("an answer to command \(message.sequence), which waits for none")
         }
         let completion = pending.remove(at: index).completion
         answered += 1

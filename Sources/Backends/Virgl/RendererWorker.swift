@@ -1,12 +1,13 @@
 import Glibc
 import Linux
 import Renderer
+import SharedRing
 
 /// Does what a device process asks of a renderer, until it leaves.
 public struct RendererWorker: ~Copyable {
     /// Why a renderer ends.
     public enum End: Error {
-        case violation(RingConsumer.Violation)
+        case violation(RingViolation)
         case system(Errno)
     }
 
@@ -34,7 +35,7 @@ public struct RendererWorker: ~Copyable {
     public mutating func run() throws(End) {
         while true {
             try carryOutAll()
-            finishFences()
+            try finishFences()
             guard try wait() else { return }
         }
     }
@@ -44,7 +45,9 @@ public struct RendererWorker: ~Copyable {
     /// - Returns: false when the device process has gone.
     private mutating func wait() throws(End) -> Bool {
         giveBackMemory()
-        guard endpoint.commands.prepareToSleep() else { return true }
+        guard try keepingRules({ (endpoint) throws(RingViolation) in try endpoint.commands.prepareToSleep() }) else {
+            return true
+        }
         var entries = [
             pollfd(fd: endpoint.doorbell, events: Int16(POLLIN), revents: 0),
             pollfd(fd: endpoint.socket.descriptor.raw, events: 0, revents: 0),
@@ -71,13 +74,13 @@ public struct RendererWorker: ~Copyable {
         FreedMemory.giveBack()
     }
 
-    private mutating func finishFences() {
+    private mutating func finishFences() throws(End) {
         guard !fences.isEmpty else { return }
         renderer.poll()
         let done = renderer.lastDoneFence
         while let first = fences.first, Int32(bitPattern: done &- first.number) >= 0 {
             fences.removeFirst()
-            answer(first.sequence, .done)
+            try answer(first.sequence, .done)
         }
     }
 
@@ -85,12 +88,11 @@ public struct RendererWorker: ~Copyable {
 
     private mutating func carryOutAll() throws(End) {
         while true {
-            let next: (sequence: UInt64, command: RendererCommand)?
-            do throws(RingConsumer.Violation) { next = try endpoint.nextCommand() } catch { throw .violation(error) }
+            let next = try keepingRules { (endpoint) throws(RingViolation) in try endpoint.nextCommand() }
             guard let (sequence, command) = next else { return }
             if command == .fence {
                 guard let number = renderer.makeFence() else {
-                    answer(sequence, .done)
+                    try answer(sequence, .done)
                     continue
                 }
                 fences.append((number, sequence))
@@ -98,7 +100,7 @@ public struct RendererWorker: ~Copyable {
             }
             let reply: RendererReply
             do throws(Errno) { reply = try carryOut(command) } catch { throw .system(error) }
-            answer(sequence, reply.status, reply.data)
+            try answer(sequence, reply.status, reply.data)
         }
     }
 
@@ -157,8 +159,18 @@ public struct RendererWorker: ~Copyable {
         return (window.base + Int(piece.offset), Int(piece.size))
     }
 
-    private mutating func answer(_ sequence: UInt64, _ status: RendererReply.Status, _ data: [UInt8] = []) {
+    private mutating func answer(
+        _ sequence: UInt64, _ status: RendererReply.Status, _ data: [UInt8] = []
+    ) throws(End) {
         // A device process that leaves answers lying for so long has stopped; nobody waits for this one.
-        _ = endpoint.answer(sequence, RendererReply(status, data: data))
+        _ = try keepingRules { (endpoint) throws(RingViolation) in
+            try endpoint.answer(sequence, RendererReply(status, data: data))
+        }
+    }
+
+    private mutating func keepingRules<Result>(
+        _ use: (inout RendererEndpoint) throws(RingViolation) -> Result
+    ) throws(End) -> Result {
+        do throws(RingViolation) { return try use(&endpoint) } catch { throw .violation(error) }
     }
 }

@@ -30,11 +30,11 @@ extension Client {
         if try isThere() { return }
         if try ringSpin.wait(until: isThere) { return }
         let deadline = Deadline(milliseconds: try configuration.patience(for: command))
-        while true {
-            ring.prepareToSleep()
-            defer { ring.wakeUp() }
-            if try isThere() { return }
-            try sleep(until: ring.doorbell, command, deadline)
-        }
+        var hasSlept: Bool
+        repeat {
+            hasSlept = try ring.doorbell.sleep(unless: isThere) { () throws(ClientError) in
+                try sleep(until: ring.doorbell.event, command, deadline)
+            }
+        } while hasSlept
     }
 }

@@ -1,5 +1,6 @@
 import Device
 import Linux
+import SharedRing
 import VFIO
 import VFIOUserWire
 
@@ -13,8 +14,8 @@ extension Session {
         socketWatch = try loop.watch("messages", stream.socket.descriptor, for: .readable) { [unowned self] _ in
             hasArrivals = true
         }
-        ringWatch = try loop.watch("access ring", ring.doorbell.descriptor, for: .readable) { [unowned ring] _ in
-            ring.wakeUp()
+        ringWatch = try loop.watch("access ring", ring.doorbell.event.descriptor, for: .readable) { [unowned ring] _ in
+            ring.doorbell.wakeUp()
         }
         self.ring = ring
         return ring
@@ -34,7 +35,9 @@ extension Session {
     func serve(_ ring: RingConsumer, isPolling: Bool) throws(End) {
         let count = try carryOutRing()
         if count == 0 {
-            let isThere = spin.wait { ring.hasEntries }
+            let isThere = try keepingRules { () throws(RingViolation) in
+                try spin.wait { () throws(RingViolation) in try ring.hasEntries() }
+            }
             if !isThere { try dispatch(ring, isSleeping: !isPolling) }
         } else {
             ringAccesses += count
@@ -46,13 +49,18 @@ extension Session {
     }
 
     private func dispatch(_ ring: RingConsumer, isSleeping: Bool) throws(End) {
-        let sleeps = isSleeping && ring.prepareToSleep()
+        var sleeps = false
+        if isSleeping {
+            sleeps = try keepingRules { () throws(RingViolation) in
+                try ring.doorbell.prepareToSleep { () throws(RingViolation) in try ring.hasEntries() }
+            }
+        }
         do throws(Errno) {
             try loop.dispatch(milliseconds: sleeps ? -1 : 0)
         } catch {
             throw .stream(.system(error))
         }
-        if sleeps { ring.wakeUp() }
+        if sleeps { ring.doorbell.wakeUp() }
         guard hasArrivals else { return }
         hasArrivals = false
         do throws(MessageStream.Failure) {
@@ -69,10 +77,16 @@ extension Session {
     @discardableResult
     func carryOutRing() throws(End) -> Int {
         guard let ring else { return 0 }
-        do throws(RingConsumer.Violation) {
-            return try ring.drain { carryOut(&$0) }
+        return try keepingRules { () throws(RingViolation) in try ring.drain { carryOut(&$0) } }
+    }
+
+    /// Looks into the ring. Of a client that breaks its rules only the session suffers.
+    @inline(__always)
+    private func keepingRules<Result>(_ look: () throws(RingViolation) -> Result) throws(End) -> Result {
+        do throws(RingViolation) {
+            return try look()
         } catch {
-            throw .refused(error.description)
+            throw .refused("it breaks the rules of its access ring: \(error)")
         }
     }
 

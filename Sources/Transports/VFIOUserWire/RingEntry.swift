@@ -41,7 +41,7 @@ public struct RingEntry {
     }
 
     /// How many words a slot needs for the entry: its head, and `count` bytes.
-    var usedWords: Int { Self.headWords + (min(count, Self.maximumCount) + 7) / 8 }
+    @inlinable var usedWords: Int { Self.headWords + (min(count, Self.maximumCount) + 7) / 8 }
 
     /// Where ``count`` bytes of data are among the bytes of the words; nil when there can't be so many, or are none.
     @inlinable public var dataRange: Range<Int>? {

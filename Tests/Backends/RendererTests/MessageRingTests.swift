@@ -1,22 +1,18 @@
 import Linux
+import SharedRing
 import Testing
 
 @testable import Renderer
 
-/// The ring between a device process and a renderer that was taken over.
+/// Messages in a ring between a device process and its renderer.
 @Suite struct MessageRingTests {
-    @Test func whatWasSeenCanNotBeTakenBack() throws {
+    @Test func aMessageThatIsLongerThanWhatWaitsIsAViolation() throws {
         let ring = try MessageRing(capacity: 4096)
-        let doorbell = try EventFD()
-        var producer = RingProducer(ring, doorbell: doorbell)
-        var consumer = RingConsumer(ring, doorbell: doorbell)
-        let before = ring.tail
-        let isPut = producer.put(kind: 1, sequence: 2, [3])
-        #expect(isPut)
-        let sleeps = consumer.prepareToSleep()
-        #expect(!sleeps)
-        ring.tail = before
-        #expect(throws: RingConsumer.Violation.self) { try consumer.next() }
+        var consumer = RingConsumer(ring, doorbell: try EventFD())
+        let header: InlineArray<2, UInt64> = [UInt64(17).littleEndian, 0]
+        ring.store(header.span.bytes, at: 0)
+        ring.memory.release(.tail, 32)
+        #expect(throws: RingViolation.self) { try consumer.next() }
     }
 
     @Test func messagesComeOutAsTheyWerePutIn() throws {
@@ -27,9 +23,9 @@ import Testing
         // Round and round, and of every length that leaves a rest.
         for number in 0..<300 {
             let payload = [UInt8](repeating: UInt8(number & 0xff), count: number)
-            let isPut = producer.put(kind: UInt32(number), sequence: UInt64(number), payload)
+            let isPut = try producer.put(kind: UInt32(number), sequence: UInt64(number), payload)
             #expect(isPut)
-            let sleeps = consumer.prepareToSleep()
+            let sleeps = try consumer.prepareToSleep()
             #expect(!sleeps)
             let message = try consumer.next()
             #expect(message?.kind == UInt32(number))
@@ -38,7 +34,7 @@ import Testing
         }
         let rest = try consumer.next()
         #expect(rest?.payload == nil)
-        let sleeps = consumer.prepareToSleep()
+        let sleeps = try consumer.prepareToSleep()
         #expect(sleeps)
     }
 }

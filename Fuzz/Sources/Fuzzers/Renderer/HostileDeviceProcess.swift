@@ -1,5 +1,6 @@
 import FuzzSupport
 import Linux
+import SharedRing
 
 @testable import Renderer
 
@@ -15,7 +16,7 @@ enum HostileDeviceProcess {
         let small = try MemoryFile(name: "small", size: 4096)
         let pair = try UnixSocket.pair(keepsPackets: true)
         var descriptors = [
-            commands.file.descriptor.raw, replies.file.descriptor.raw, commandBell.descriptor.raw,
+            commands.memory.file.descriptor.raw, replies.memory.file.descriptor.raw, commandBell.descriptor.raw,
             replyBell.descriptor.raw,
         ]
         // One of them missing, or another kind of thing.
@@ -36,10 +37,13 @@ enum HostileDeviceProcess {
             let action = input.byte()
             switch action & 7 {
             case 0: ring.corrupt(&input)
-            case 1: replies.file.publish(input.number(bytes: 8), at: action & 8 == 0 ? 0x40 : 0x80)
-            case 2: _ = producer.put(kind: UInt32(action >> 3), sequence: 1, input.take(Int(input.byte())))
-            case 3: _ = endpoint.answer(input.number(bytes: 1), RendererReply(.done, data: input.take(Int(action))))
-            case 4: if endpoint.commands.prepareToSleep() { endpoint.commands.wakeUp() }
+            case 1:
+                let number = UInt32(input.number(bytes: 4))
+                replies.memory.release(action & 8 == 0 ? .head : .consumerAsleep, number)
+            case 2: _ = try? producer.put(kind: UInt32(action >> 3), sequence: 1, input.take(Int(input.byte())))
+            case 3:
+                _ = try? endpoint.answer(input.number(bytes: 1), RendererReply(.done, data: input.take(Int(action))))
+            case 4: if (try? endpoint.commands.prepareToSleep()) == true { endpoint.commands.wakeUp() }
             case 5:
                 try RendererLink.send(
                     action & 8 == 0 ? RendererLink.memory : input.byte(),
@@ -47,7 +51,7 @@ enum HostileDeviceProcess {
                 _ = try? endpoint.takeMemory()
             default:
                 let (kind, payload) = RendererCommand(&input).message
-                _ = producer.put(kind: kind, sequence: 1, payload)
+                _ = try? producer.put(kind: kind, sequence: 1, payload)
             }
             do {
                 while let (_, command) = try endpoint.nextCommand() {

@@ -1,11 +1,12 @@
 import FuzzSupport
 import Linux
+import SharedRing
 
 @testable import Renderer
 
 /// A ring, and what somebody who has its memory can do to it.
 struct HostileRing {
-    private static let positions = [0x00, 0x40, 0x80]
+    private static let fields: [SharedRing.Field] = [.tail, .head, .consumerAsleep]
 
     let ring: MessageRing
     let doorbell: EventFD
@@ -14,14 +15,16 @@ struct HostileRing {
     func corrupt(_ input: inout Input) {
         let action = input.byte()
         switch action & 3 {
-        case 0: ring.file.publish(input.number(bytes: 8), at: Self.positions[Int(action >> 2) % 3])
+        case 0: ring.memory.release(Self.fields[Int(action >> 2) % 3], UInt32(input.number(bytes: 4)))
         case 1:
             // Near what is right.
-            let place = Self.positions[Int(action >> 2) % 2]
-            let value = ring.file.number(at: place) ?? 0
-            ring.file.publish(value &+ UInt64(bitPattern: Int64(Int8(bitPattern: input.byte()))), at: place)
-        case 2: ring.store(input.take(Int(action >> 2)).span.bytes, at: ring.tail &- input.number(bytes: 1))
-        default: ring.store(input.take(Int(action >> 2)).span.bytes, at: input.number(bytes: 3))
+            let field = Self.fields[Int(action >> 2) % 2]
+            let step = UInt32(bitPattern: Int32(Int8(bitPattern: input.byte())))
+            ring.memory.release(field, ring.memory.acquire(field) &+ step)
+        case 2:
+            let place = ring.memory.acquire(.tail) &- UInt32(input.number(bytes: 1))
+            ring.store(input.take(Int(action >> 2)).span.bytes, at: place)
+        default: ring.store(input.take(Int(action >> 2)).span.bytes, at: UInt32(input.number(bytes: 3)))
         }
         if action & 0x80 != 0 { doorbell.signal() }
     }

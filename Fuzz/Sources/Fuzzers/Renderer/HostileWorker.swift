@@ -124,7 +124,7 @@ final class HostileWorker {
         case 8:
             // An answer that is none, or one to a command that waits for none.
             let sequence = input.number(bytes: 2)
-            _ = session?.producer.put(kind: UInt32(action >> 4), sequence: sequence, input.take(Int(input.byte())))
+            _ = try? session?.producer.put(kind: UInt32(action >> 4), sequence: sequence, input.take(Int(input.byte())))
         case 9:
             // An end is the launcher's to tell, which nobody has taken over.
             let packet = action & 0x80 != 0 ? RendererLink.start : input.byte() & 0x1f
@@ -160,7 +160,7 @@ final class HostileWorker {
         guard session != nil else { return }
         while let message = try? session?.consumer.next() {
             let data = [UInt8](repeating: action, count: Int(action))
-            _ = session?.producer.put(kind: UInt32(action >> 4 & 3), sequence: message.sequence, data)
+            _ = try? session?.producer.put(kind: UInt32(action >> 4 & 3), sequence: message.sequence, data)
             if action & 0x0f == 5 { break }
         }
     }

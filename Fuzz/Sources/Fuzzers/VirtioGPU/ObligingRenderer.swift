@@ -92,10 +92,10 @@ final class ObligingRenderer {
                 continue
             }
             let reply = try reply(to: command)
-            _ = endpoint?.answer(sequence, reply)
+            _ = try endpoint?.answer(sequence, reply)
         }
         // Later than what came behind them.
-        for fence in fences { _ = endpoint?.answer(fence, RendererReply(.done)) }
+        for fence in fences { _ = try endpoint?.answer(fence, RendererReply(.done)) }
         fences = []
         return count
     }
