@@ -14,7 +14,7 @@ let package = Package(
                 "Linux", "JSON", "VFIO", "Tap", "GuestMemory", "PCI", "Device", "Virtio", "Exerciser", "DeviceCatalog",
                 "VFIOUserServer", "VFIOUserClient", "KVM",
             ]),
-        .library(name: "Renderer", targets: ["SharedRing", "Renderer"]),
+        .library(name: "Renderer", targets: ["SharedRing", "Worker", "Renderer"]),
         .library(name: "FakeGuest", targets: ["FakeGuest", "FakeDriver", "EchoDevice"]),
     ],
     dependencies: [
@@ -69,8 +69,9 @@ package.targets = [
     room(
         "Sources/Backends",
         [
-            .target(name: "Renderer", dependencies: ["Linux", "SharedRing", "Text"]),
-            .target(name: "Virgl", dependencies: ["CVirglrenderer", "Linux", "Renderer", "SharedRing"]),
+            .target(name: "Worker", dependencies: ["Linux", "SharedRing", "Text"]),
+            .target(name: "Renderer", dependencies: ["Linux", "Worker"]),
+            .target(name: "Virgl", dependencies: ["CVirglrenderer", "Linux", "Renderer", "Worker"]),
         ]),
     room(
         "Sources/Devices",
@@ -79,7 +80,7 @@ package.targets = [
             .target(name: "SerialCard", dependencies: ["Linux", "PCI", "Device", "Tap"]),
             .target(
                 name: "VirtioGPU",
-                dependencies: ["CLinux", "Linux", "GuestMemory", "Device", "Display", "Renderer", "Virtio"]),
+                dependencies: ["CLinux", "Linux", "GuestMemory", "Device", "Display", "Renderer", "Virtio", "Worker"]),
             .target(name: "BochsDisplay", dependencies: ["Linux", "PCI", "Device", "Display"]),
             .target(name: "Exerciser", dependencies: ["GuestMemory", "Linux", "PCI", "Device"]),
             .target(
@@ -138,7 +139,7 @@ package.targets = [
     room(
         "Sources/Programs",
         [
-            .executableTarget(name: "mediated-renderer", dependencies: ["Linux", "Renderer", "Virgl"]),
+            .executableTarget(name: "mediated-renderer", dependencies: ["Linux", "Renderer", "Virgl", "Worker"]),
             .executableTarget(
                 name: "mediated-daemon",
                 dependencies: [
@@ -218,7 +219,8 @@ package.targets = [
     room(
         "Tests/Backends",
         [
-            .testTarget(name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "SharedRing", "Linux"])
+            .testTarget(name: "WorkerTests", dependencies: ["Linux", "SharedRing", "Worker"]),
+            .testTarget(name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "Linux", "Worker"]),
         ]),
     room(
         "Tests/Devices",

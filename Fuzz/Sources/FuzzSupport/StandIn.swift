@@ -1,8 +1,8 @@
 import FakeGuest
 import Glibc
 import Linux
-import Renderer
 import Synchronization
+import Worker
 
 /// What `RendererProcess` starts in place of mediated-renderer: the fuzzer's own program by another name, which hands its end
 /// of the link back and ends. So both ends are in one process, and what one of them does to the other is repeatable.
@@ -62,7 +62,7 @@ public final class StandInListener: Sendable {
             _ = try waitReadable([listener.descriptor.raw], milliseconds: -1)
             guard let socket = try listener.accept() else { continue }
             var descriptors = ReceivedDescriptors()
-            _ = try RendererLink.receive(from: socket, &descriptors, blocking: true)
+            _ = try WorkerLink.receive(from: socket, &descriptors, blocking: true)
             guard let link = descriptors.take(0) else { continue }
             // No other comes, and libFuzzer ends without ending this object.
             unlink(path)

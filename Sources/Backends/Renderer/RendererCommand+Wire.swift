@@ -1,15 +1,13 @@
-/// Commands as messages of a ring. Both ends are of one build, so there are no versions.
-extension RendererCommand {
+import Worker
+
+extension RendererCommand: WorkerMessage {
     private enum Kind: UInt32 {
         case capabilitySet = 1
         case createContext, destroyContext, createResource, destroyResource, attachBacking, detachBacking
         case attachResource, detachResource, submit, transferToHost, transferFromHost, readPixels, fence
-        case mapMemory, unmapMemory
     }
 
-    /// The message's kind and payload.
-    var message: (kind: UInt32, payload: [UInt8]) {
-        var writer = PayloadWriter()
+    public func encode(into writer: inout PayloadWriter) -> UInt32 {
         let kind: Kind
         switch self {
         case .capabilitySet(let id, let version):
@@ -57,22 +55,12 @@ extension RendererCommand {
             writer.put(piece)
         case .fence:
             kind = .fence
-        case .mapMemory(let window, let offset, let size):
-            kind = .mapMemory
-            writer.put(MemoryPiece(window: window, offset: offset, size: size))
-        case .unmapMemory(let window):
-            kind = .unmapMemory
-            writer.put(window)
         }
-        return (kind.rawValue, writer.bytes)
+        return kind.rawValue
     }
 
-    /// Reads a command.
-    ///
-    /// - Returns: nil when the message is none.
-    init?(kind: UInt32, payload: [UInt8]) {
+    public init?(kind: UInt32, payload reader: inout PayloadReader) {
         guard let kind = Kind(rawValue: kind) else { return nil }
-        var reader = PayloadReader(payload)
         self =
             switch kind {
             case .capabilitySet: .capabilitySet(id: reader.uint32(), version: reader.uint32())
@@ -92,23 +80,19 @@ extension RendererCommand {
                 .readPixels(
                     resource: reader.uint32(), box: Box(&reader), stride: reader.uint32(), to: MemoryPiece(&reader))
             case .fence: .fence
-            case .mapMemory:
-                .mapMemory(window: reader.uint32(), offset: reader.uint64(), size: reader.uint64())
-            case .unmapMemory: .unmapMemory(window: reader.uint32())
             }
-        guard reader.isExact else { return nil }
     }
 }
 
-extension RendererReply {
-    var payload: [UInt8] { data }
+extension RendererReply: WorkerMessage {
+    public func encode(into payload: inout PayloadWriter) -> UInt32 {
+        payload.put(data)
+        return status.rawValue
+    }
 
-    /// Reads an answer.
-    ///
-    /// - Returns: nil when the message is none.
-    init?(kind: UInt32, payload: [UInt8]) {
+    public init?(kind: UInt32, payload: inout PayloadReader) {
         guard let status = Status(rawValue: kind) else { return nil }
-        self.init(status, data: payload)
+        self.init(status, data: payload.data())
     }
 }
 
@@ -117,7 +101,7 @@ extension PayloadWriter {
         for word in words { put(word) }
     }
 
-    fileprivate mutating func put(_ piece: RendererCommand.MemoryPiece) {
+    fileprivate mutating func put(_ piece: MemoryPiece) {
         put(piece.window)
         put(piece.offset)
         put(piece.size)
@@ -131,10 +115,10 @@ extension PayloadWriter {
 }
 
 extension PayloadReader {
-    fileprivate mutating func pieces() -> [RendererCommand.MemoryPiece] {
+    fileprivate mutating func pieces() -> [MemoryPiece] {
         // No more are made than there are bytes for.
-        var pieces: [RendererCommand.MemoryPiece] = []
-        for _ in 0..<min(uint32(), RendererCommand.pieceLimit) { pieces.append(RendererCommand.MemoryPiece(&self)) }
+        var pieces: [MemoryPiece] = []
+        for _ in 0..<min(uint32(), RendererCommand.pieceLimit) { pieces.append(MemoryPiece(&self)) }
         return pieces
     }
 }
@@ -144,7 +128,7 @@ extension RendererCommand {
     public static let pieceLimit: UInt32 = 16384
 }
 
-extension RendererCommand.MemoryPiece {
+extension MemoryPiece {
     fileprivate init(_ reader: inout PayloadReader) {
         self.init(window: reader.uint32(), offset: reader.uint64(), size: reader.uint64())
     }

@@ -1,3 +1,5 @@
+import Worker
+
 /// What a renderer can be asked to do, in the order in which it is asked. The words are those of virtio 1.2, section 5.7.6,
 /// and of virglrenderer.
 public enum RendererCommand: Equatable, Sendable {
@@ -30,23 +32,6 @@ public enum RendererCommand: Equatable, Sendable {
     case readPixels(resource: UInt32, box: Box, stride: UInt32, to: MemoryPiece)
     /// Answered when everything that was asked before is done. VIRTIO_GPU_FLAG_FENCE
     case fence
-    /// The next descriptor on the socket is memory that ``MemoryPiece``s will lie in.
-    case mapMemory(window: UInt32, offset: UInt64, size: UInt64)
-    /// Answered when the renderer doesn't use that memory any more. Resources lose what they had in it.
-    case unmapMemory(window: UInt32)
-
-    /// Bytes in a window of shared memory.
-    public struct MemoryPiece: Equatable, Sendable {
-        public var window: UInt32
-        public var offset: UInt64
-        public var size: UInt64
-
-        public init(window: UInt32, offset: UInt64, size: UInt64) {
-            self.window = window
-            self.offset = offset
-            self.size = size
-        }
-    }
 
     /// struct virtio_gpu_resource_create_3d, without what is padding there.
     public struct ResourceParameters: Equatable, Sendable {

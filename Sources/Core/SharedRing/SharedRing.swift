@@ -20,7 +20,7 @@ public struct SharedRing: @unchecked Sendable {
     // SAFETY, of the conformance: nothing changes but what lies in shared memory, and that by atomic operations.
 
     /// A word of the header.
-    public struct Field: Sendable {
+    public struct Field: Equatable, Sendable {
         /// In bytes from the beginning of the memory.
         @usableFromInline let offset: Int
         @inlinable init(_ offset: Int) { self.offset = offset }

@@ -1,6 +1,7 @@
 import GuestMemory
 import Linux
 import Renderer
+import Worker
 
 /// The guest's memory as the renderer sees it: windows, each a whole map that some resource's backing lies in.
 ///
@@ -58,8 +59,8 @@ final class GuestWindows {
     ///
     /// - Throws: ``Refusal/unreachable(_:)`` when nothing is mapped, ``Refusal/unspecified`` when there is guest memory that can't be
     ///   shared, ``Refusal/outOfMemory`` when there are too many pieces or windows.
-    func pieces(of backing: Backing) throws(Refusal) -> [RendererCommand.MemoryPiece] {
-        var pieces: [RendererCommand.MemoryPiece] = []
+    func pieces(of backing: Backing) throws(Refusal) -> [MemoryPiece] {
+        var pieces: [MemoryPiece] = []
         for piece in backing.pieces {
             var address = piece.address
             var left = piece.length
@@ -110,7 +111,7 @@ final class GuestWindows {
         leavingCount += 1
         if leavingCount == 1 { timer.set(nanoseconds: UInt64(Rendering.settleLimit) * 1_000_000) }
         // Until it has let go it may write to any of it; whoever unmaps waits to be told of that as well.
-        renderer.send(.unmapMemory(window: window.id)) { [weak self, memory] _ in
+        renderer.withdraw(window.id) { [weak self, memory] in
             Self.markWritten(window, in: memory)
             window.pin?.release()
             guard let self else { return }

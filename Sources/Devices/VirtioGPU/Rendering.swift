@@ -2,6 +2,7 @@ import Device
 import GuestMemory
 import Linux
 import Renderer
+import Worker
 
 /// 3D: a renderer in a process of its own, from the device's side.
 ///
@@ -155,7 +156,7 @@ final class Rendering {
     }
 
     /// Where bytes of the video memory are for the renderer.
-    func place(in memory: MappedBytes, at offset: Int, size: Int) throws(Refusal) -> RendererCommand.MemoryPiece {
+    func place(in memory: MappedBytes, at offset: Int, size: Int) throws(Refusal) -> MemoryPiece {
         if pixels == nil {
             guard let file = memory.file else { throw .invalidContext }
             do throws(Errno) {

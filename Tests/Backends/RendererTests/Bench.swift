@@ -56,6 +56,13 @@ final class Bench {
         return (memory, try renderer.share(memory.descriptor, offset: 0, size: UInt64(size)))
     }
 
+    /// Takes memory away again, and waits until the renderer has let go of it.
+    func withdraw(_ window: UInt32) throws {
+        var isDone = false
+        renderer.withdraw(window) { isDone = true }
+        try wait { isDone }
+    }
+
     /// The renderer's process ID: the launcher's child.
     func process() throws -> Int32 {
         try #require(try Self.children(of: launcher()).last)

@@ -3,6 +3,7 @@ import Glibc
 import Linux
 import Renderer
 import Testing
+import Worker
 
 /// A real virglrenderer with Mesa's software driver, in a process of its own.
 @Suite(.serialized) struct RendererTests {
@@ -73,7 +74,7 @@ import Testing
     @Test func whatDoesNotExistIsRefused() throws {
         let bench = try Bench()
         let box = RendererCommand.Box(x: 0, y: 0, width: 1, height: 1)
-        let nowhere = RendererCommand.MemoryPiece(window: 99, offset: 0, size: 4)
+        let nowhere = MemoryPiece(window: 99, offset: 0, size: 4)
         #expect(try bench.call(.submit(context: 5, commands: [0, 0, 0, 0]))?.status != .done)
         #expect(try bench.call(.submit(context: 5, commands: [1, 2, 3]))?.status == .invalid)
         #expect(try bench.call(.transferToHost(.init(context: 0, resource: 9, box: box)))?.status != .done)
@@ -92,7 +93,7 @@ import Testing
         let (_, window) = try bench.share(4096)
         try bench.done(.createResource(picture(7)))
         for (offset, size) in [(0, 4097), (4096, 1), (UInt64.max, 1), (1, UInt64.max), (0, 0)] as [(UInt64, UInt64)] {
-            let piece = RendererCommand.MemoryPiece(window: window, offset: offset, size: size)
+            let piece = MemoryPiece(window: window, offset: offset, size: size)
             #expect(try bench.call(.attachBacking(resource: 7, pieces: [piece]))?.status == .noSuchObject)
         }
     }
@@ -100,11 +101,11 @@ import Testing
     @Test func memoryThatIsTakenAwayIsUsedNoMore() throws {
         let bench = try Bench()
         let (_, window) = try bench.share(4096)
-        let piece = RendererCommand.MemoryPiece(window: window, offset: 0, size: 512)
+        let piece = MemoryPiece(window: window, offset: 0, size: 512)
         let all = RendererCommand.Box(x: 0, y: 0, width: 16, height: 8)
         try bench.done(.createResource(picture(7)))
         try bench.done(.attachBacking(resource: 7, pieces: [piece]))
-        try bench.done(.unmapMemory(window: window))
+        try bench.withdraw(window)
         #expect(try bench.call(.transferToHost(.init(context: 0, resource: 7, box: all)))?.status != .done)
         #expect(try bench.call(.attachBacking(resource: 7, pieces: [piece]))?.status == .noSuchObject)
     }

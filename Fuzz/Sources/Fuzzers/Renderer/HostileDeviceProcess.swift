@@ -3,6 +3,7 @@ import Linux
 import SharedRing
 
 @testable import Renderer
+@testable import Worker
 
 /// A renderer whose device process was taken over, which is worth little: all that it can lose is what that process has. It
 /// must end all the same, and not do what it was not asked.
@@ -10,8 +11,8 @@ enum HostileDeviceProcess {
     /// - Returns: how many commands have arrived.
     static func run(_ input: inout Input) throws -> Int {
         let shape = input.byte()
-        let commands = try MessageRing(capacity: RendererLink.commandCapacity)
-        let replies = try MessageRing(capacity: RendererLink.replyCapacity)
+        let commands = try MessageRing(capacity: WorkerLink.commandCapacity)
+        let replies = try MessageRing(capacity: WorkerLink.replyCapacity)
         let (commandBell, replyBell) = (try EventFD(), try EventFD())
         let small = try MemoryFile(name: "small", size: 4096)
         let pair = try UnixSocket.pair(keepsPackets: true)
@@ -28,11 +29,11 @@ enum HostileDeviceProcess {
                 descriptors[place] = shape & 0x20 != 0 ? pair.first.descriptor.raw : small.descriptor.raw
             }
         }
-        try RendererLink.send(RendererLink.hello, descriptors: descriptors, over: pair.first)
-        guard var endpoint = try? RendererEndpoint(pair.second) else { return 0 }
+        try WorkerLink.send(WorkerLink.hello, descriptors: descriptors, over: pair.first)
+        guard var endpoint = try? WorkerEndpoint<RendererCommand, RendererReply>(pair.second) else { return 0 }
         var count = 0
         let ring = HostileRing(ring: commands, doorbell: commandBell)
-        var producer = RingProducer(commands, doorbell: commandBell)
+        var producer = MessageProducer(commands, doorbell: commandBell)
         while !input.isEmpty {
             let action = input.byte()
             switch action & 7 {
@@ -42,20 +43,25 @@ enum HostileDeviceProcess {
                 replies.memory.release(action & 8 == 0 ? .head : .consumerAsleep, number)
             case 2: _ = try? producer.put(kind: UInt32(action >> 3), sequence: 1, input.take(Int(input.byte())))
             case 3:
-                _ = try? endpoint.answer(input.number(bytes: 1), RendererReply(.done, data: input.take(Int(action))))
-            case 4: if (try? endpoint.commands.prepareToSleep()) == true { endpoint.commands.wakeUp() }
+                let sequence = input.number(bytes: 1)
+                _ = try? endpoint.answer(sequence, RendererReply(.done, data: input.take(Int(action))))
+            case 4: _ = try? endpoint.wait(for: .period(milliseconds: 0))
             case 5:
-                try RendererLink.send(
-                    action & 8 == 0 ? RendererLink.memory : input.byte(),
+                try WorkerLink.send(
+                    action & 8 == 0 ? WorkerLink.memory : input.byte(),
                     descriptors: action & 16 == 0 ? [small.descriptor.raw] : [], over: pair.first)
-                _ = try? endpoint.takeMemory()
+                let window = WindowCommand.map(window: UInt32(action >> 5), offset: 0, size: input.number(bytes: 2))
+                _ = try? producer.put(window, sequence: 1)
             default:
                 let (kind, payload) = RendererCommand(&input).message
                 _ = try? producer.put(kind: kind, sequence: 1, payload)
             }
             do {
-                while let (_, command) = try endpoint.nextCommand() {
-                    checkRoundTrip(command)
+                while let (sequence, request) = try endpoint.next() {
+                    switch request {
+                    case .command(let command): checkRoundTrip(command)
+                    case .unmap(let window): try endpoint.finishUnmap(of: window, sequence)
+                    }
                     count += 1
                 }
             } catch {

@@ -3,6 +3,7 @@ import Linux
 import SharedRing
 
 @testable import Renderer
+@testable import Worker
 
 /// A ring, and what somebody who has its memory can do to it.
 struct HostileRing {
@@ -38,7 +39,7 @@ extension RendererCommand {
         let box = Box(x: UInt32(input.byte()), y: other, z: 0, width: UInt32(input.byte()), height: id, depth: 1)
         let piece = MemoryPiece(window: other, offset: input.number(bytes: 2), size: input.number(bytes: 2))
         let transfer = Transfer(context: id, resource: other, box: box, offset: piece.offset)
-        switch kind % 16 {
+        switch kind % 15 {
         case 0: self = .capabilitySet(id: id, version: other)
         case 1: self = .createContext(id: id, capabilitySet: other, name: input.take(Int(kind >> 4)))
         case 2: self = .destroyContext(id: id)
@@ -52,10 +53,25 @@ extension RendererCommand {
         case 10: self = .transferToHost(transfer)
         case 11: self = .transferFromHost(transfer)
         case 12: self = .readPixels(resource: id, box: box, stride: other, to: piece)
-        case 13: self = .unmapMemory(window: id)
         // So long that a few of them fill the ring.
-        case 14: self = .submit(context: id, commands: [UInt8](repeating: kind, count: 1 << 20))
+        case 13: self = .submit(context: id, commands: [UInt8](repeating: kind, count: 1 << 20))
         default: self = .fence
         }
+    }
+}
+
+extension WorkerMessage {
+    /// The message's kind and payload.
+    var message: (kind: UInt32, payload: [UInt8]) {
+        var writer = PayloadWriter()
+        let kind = encode(into: &writer)
+        return (kind, writer.bytes)
+    }
+
+    /// Reads a message; nil when it is none.
+    init?(kind: UInt32, payload: [UInt8]) {
+        var reader = PayloadReader(payload)
+        self.init(kind: kind, payload: &reader)
+        guard reader.isExact else { return nil }
     }
 }

@@ -2,6 +2,7 @@ import FuzzSupport
 import Linux
 
 @testable import Renderer
+@testable import Worker
 
 /// A device process with a renderer that somebody else has taken over: it has the memory of both rings, both doorbells and
 /// its socket, and owes nothing.
@@ -24,15 +25,15 @@ final class HostileWorker {
         let socket: UnixSocket
         let commands: HostileRing
         let replies: HostileRing
-        var consumer: RingConsumer
-        var producer: RingProducer
+        var consumer: MessageConsumer
+        var producer: MessageProducer
 
         init(_ socket: consuming UnixSocket, _ commands: HostileRing, _ replies: HostileRing) {
             self.socket = socket
             self.commands = commands
             self.replies = replies
-            consumer = RingConsumer(commands.ring, doorbell: commands.doorbell)
-            producer = RingProducer(replies.ring, doorbell: replies.doorbell)
+            consumer = MessageConsumer(commands.ring, doorbell: commands.doorbell)
+            producer = MessageProducer(replies.ring, doorbell: replies.doorbell)
         }
     }
 
@@ -80,21 +81,21 @@ final class HostileWorker {
     /// Takes what the device process has sent to the launcher and to the new renderer.
     private func meet() throws {
         var descriptors = ReceivedDescriptors()
-        var packet: RendererLink.Packet?
+        var packet: WorkerLink.Packet?
         repeat {
-            packet = try RendererLink.receive(from: launcher, &descriptors, blocking: true)
-        } while packet?.kind != RendererLink.start
+            packet = try WorkerLink.receive(from: launcher, &descriptors, blocking: true)
+        } while packet?.kind != WorkerLink.start
         guard let end = descriptors.take(0) else { fuzzFailed("A start came without a socket.") }
         let socket = UnixSocket(owning: end)
-        guard try RendererLink.receive(from: socket, &descriptors, blocking: true)?.kind == RendererLink.hello,
+        guard try WorkerLink.receive(from: socket, &descriptors, blocking: true)?.kind == WorkerLink.hello,
             let commandMemory = descriptors.take(0), let replyMemory = descriptors.take(1),
             let commandDoorbell = descriptors.take(2), let replyDoorbell = descriptors.take(3)
         else { fuzzFailed("A hello is not what it must be.") }
         let commands = HostileRing(
-            ring: try MessageRing(adopting: commandMemory, capacity: RendererLink.commandCapacity),
+            ring: try MessageRing(adopting: commandMemory, capacity: WorkerLink.commandCapacity),
             doorbell: try EventFD(adopting: commandDoorbell))
         let replies = HostileRing(
-            ring: try MessageRing(adopting: replyMemory, capacity: RendererLink.replyCapacity),
+            ring: try MessageRing(adopting: replyMemory, capacity: WorkerLink.replyCapacity),
             doorbell: try EventFD(adopting: replyDoorbell))
         session = Session(socket, commands, replies)
         owesEnd = true
@@ -105,7 +106,7 @@ final class HostileWorker {
         session = nil
         guard owesEnd else { return }
         owesEnd = false
-        while (try? launcher.send([RendererLink.ended].span.bytes, descriptors: [], milliseconds: 0)) == nil {
+        while (try? launcher.send([WorkerLink.ended].span.bytes, descriptors: [], milliseconds: 0)) == nil {
             // Behind what it has sent besides.
             try? loop.dispatch(milliseconds: 0)
         }
@@ -127,7 +128,7 @@ final class HostileWorker {
             _ = try? session?.producer.put(kind: UInt32(action >> 4), sequence: sequence, input.take(Int(input.byte())))
         case 9:
             // An end is the launcher's to tell, which nobody has taken over.
-            let packet = action & 0x80 != 0 ? RendererLink.start : input.byte() & 0x1f
+            let packet = action & 0x80 != 0 ? WorkerLink.start : input.byte() & 0x1f
             // Where there is no room for it nobody waits.
             if action & 0x10 == 0, let session {
                 try? session.socket.send([packet].span.bytes, descriptors: [], milliseconds: 0)
@@ -158,9 +159,14 @@ final class HostileWorker {
     /// As an honest renderer does, unless the rings are broken already.
     private func answer(_ action: UInt8) {
         guard session != nil else { return }
-        while let message = try? session?.consumer.next() {
-            let data = [UInt8](repeating: action, count: Int(action))
-            _ = try? session?.producer.put(kind: UInt32(action >> 4 & 3), sequence: message.sequence, data)
+        while let header = try? session?.consumer.next() {
+            if session?.consumer.read(WindowCommand.self, header) != nil {
+                _ = try? session?.producer.put(WindowReply(), sequence: header.sequence)
+            } else {
+                let status = RendererReply.Status(rawValue: UInt32(action >> 4 & 3)) ?? .done
+                let reply = RendererReply(status, data: [UInt8](repeating: action, count: Int(action)))
+                _ = try? session?.producer.put(reply, sequence: header.sequence)
+            }
             if action & 0x0f == 5 { break }
         }
     }

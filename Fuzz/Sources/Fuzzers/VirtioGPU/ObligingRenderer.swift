@@ -3,12 +3,15 @@ import Glibc
 import Linux
 import Renderer
 import Synchronization
+import Worker
 
 /// What answers the device in a renderer's place, on the device's own thread whenever it is called: it says yes to most,
 /// draws nothing, and ends when the device is about to end it.
 final class ObligingRenderer {
     private let launcher: UnixSocket
-    private var endpoint: RendererEndpoint?
+    private typealias Endpoint = WorkerEndpoint<RendererCommand, RendererReply>
+
+    private var endpoint: Endpoint?
     private var fences: [UInt64] = []
     /// Whether the device has asked for anything since this renderer was started.
     private var isUsed = false
@@ -68,7 +71,7 @@ final class ObligingRenderer {
         endpoint = nil
         fences = []
         isUsed = false
-        try RendererLink.send(RendererLink.ended, number: UInt64(signal), over: launcher)
+        try WorkerLink.send(WorkerLink.ended, number: UInt64(signal), over: launcher)
     }
 
     /// To be called when the device is about to have another renderer, and to wait until this one has ended: it has then.
@@ -84,18 +87,21 @@ final class ObligingRenderer {
     func carryOutAll() throws -> Int {
         try hearLauncher()
         var count = 0
-        while let (sequence, command) = try endpoint?.nextCommand() {
+        while let (sequence, request) = try endpoint?.next() {
             count += 1
+            guard case .command(let command) = request else {
+                if case .unmap(let window) = request { try endpoint?.finishUnmap(of: window, sequence) }
+                continue
+            }
             if case .capabilitySet = command {} else { isUsed = true }
             guard command != .fence else {
                 fences.append(sequence)
                 continue
             }
-            let reply = try reply(to: command)
-            _ = try endpoint?.answer(sequence, reply)
+            try endpoint?.answer(sequence, reply(to: command))
         }
         // Later than what came behind them.
-        for fence in fences { _ = try endpoint?.answer(fence, RendererReply(.done)) }
+        for fence in fences { try endpoint?.answer(fence, RendererReply(.done)) }
         fences = []
         return count
     }
@@ -103,16 +109,15 @@ final class ObligingRenderer {
     private func hearLauncher() throws {
         var descriptors = ReceivedDescriptors()
         while try launcher.waitReadable(milliseconds: 0) {
-            let packet = try RendererLink.receive(from: launcher, &descriptors, blocking: false)
+            let packet = try WorkerLink.receive(from: launcher, &descriptors, blocking: false)
             try die(by: SIGKILL)
-            guard packet?.kind == RendererLink.start, let socket = descriptors.take(0) else { continue }
-            endpoint = try RendererEndpoint(UnixSocket(owning: socket))
+            guard packet?.kind == WorkerLink.start, let socket = descriptors.take(0) else { continue }
+            endpoint = try Endpoint(UnixSocket(owning: socket))
         }
     }
 
-    private func reply(to command: RendererCommand) throws -> RendererReply {
+    private func reply(to command: RendererCommand) -> RendererReply {
         switch command {
-        case .mapMemory: _ = try endpoint?.takeMemory()
         case .capabilitySet: return RendererReply(.done, data: [UInt8](repeating: 1, count: 308))
         // As real ones, it does not like everything.
         case .submit(_, let commands) where commands.first == 0: return RendererReply(.invalid)

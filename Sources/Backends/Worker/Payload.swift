@@ -1,5 +1,8 @@
 /// Numbers and bytes one after the other, little-endian, without padding.
-struct PayloadWriter {
+public struct PayloadWriter {
+    /// More are given back when the next payload begins.
+    private static let keptCapacity = 1 << 16
+
     private(set) var bytes: [UInt8] = []
 
     init() {
@@ -7,12 +10,17 @@ struct PayloadWriter {
         bytes.reserveCapacity(64)
     }
 
-    mutating func put(_ number: some FixedWidthInteger) {
+    /// Begins anew.
+    mutating func clear() {
+        bytes.removeAll(keepingCapacity: bytes.capacity <= 2 * Self.keptCapacity)
+    }
+
+    public mutating func put(_ number: some FixedWidthInteger) {
         withUnsafeBytes(of: number.littleEndian) { bytes.append(contentsOf: $0) }
     }
 
     /// The number of bytes, in four, and the bytes.
-    mutating func put(_ data: [UInt8]) {
+    public mutating func put(_ data: [UInt8]) {
         put(UInt32(truncatingIfNeeded: data.count))
         bytes.append(contentsOf: data)
     }
@@ -20,7 +28,7 @@ struct PayloadWriter {
 
 /// Reads what a ``PayloadWriter`` wrote, or what somebody wants to pass for it: what is missing reads as 0 or empty, and
 /// ``isExact`` tells.
-struct PayloadReader {
+public struct PayloadReader {
     private let bytes: [UInt8]
     private var position = 0
     private var isShort = false
@@ -32,8 +40,8 @@ struct PayloadReader {
     /// Whether everything was there that was read, and nothing else.
     var isExact: Bool { !isShort && position == bytes.count }
 
-    mutating func uint32() -> UInt32 { number() }
-    mutating func uint64() -> UInt64 { number() }
+    public mutating func uint32() -> UInt32 { number() }
+    public mutating func uint64() -> UInt64 { number() }
 
     private mutating func number<Number: FixedWidthInteger & UnsignedInteger>() -> Number {
         let size = Number.bitWidth / 8
@@ -45,7 +53,7 @@ struct PayloadReader {
         return bytes[position..<position + size].reversed().reduce(0) { $0 << 8 | Number($1) }
     }
 
-    mutating func data() -> [UInt8] {
+    public mutating func data() -> [UInt8] {
         let count = Int(uint32())
         guard count <= bytes.count - position else {
             isShort = true

@@ -2,11 +2,13 @@ import Linux
 import SharedRing
 
 /// The end of a ring that puts messages in.
-public struct RingProducer: ~Copyable {
+struct MessageProducer: ~Copyable {
     let ring: MessageRing
     private var cursor: ProducerCursor
     /// The consumer's.
     private let doorbell: RingDoorbell
+    /// Where payloads are written before they go in, so that no message takes memory of its own.
+    private var writer = PayloadWriter()
 
     init(_ ring: MessageRing, doorbell: EventFD) {
         self.ring = ring
@@ -15,13 +17,23 @@ public struct RingProducer: ~Copyable {
     }
 
     /// The largest payload that goes through, in bytes.
-    public var limit: Int { ring.capacity / 2 }
+    var limit: Int { ring.capacity / 2 }
 
     /// Puts a message in.
     ///
     /// - Returns: false when there is no room.
     /// - Throws: when the consumer breaks the ring's rules.
-    public mutating func put(kind: UInt32, sequence: UInt64, _ payload: [UInt8]) throws(RingViolation) -> Bool {
+    mutating func put(_ message: some WorkerMessage, sequence: UInt64) throws(RingViolation) -> Bool {
+        writer.clear()
+        let kind = message.encode(into: &writer)
+        return try put(kind: kind, sequence: sequence, writer.bytes)
+    }
+
+    /// Puts a message in, whatever it means.
+    ///
+    /// - Returns: false when there is no room.
+    /// - Throws: when the consumer breaks the ring's rules.
+    mutating func put(kind: UInt32, sequence: UInt64, _ payload: [UInt8]) throws(RingViolation) -> Bool {
         guard payload.count <= limit else { return false }
         let length = UInt32(MessageRing.length(payload: payload.count))
         guard try cursor.hasRoom(for: length) else { return false }

@@ -2,13 +2,13 @@ import Linux
 import SharedRing
 import Testing
 
-@testable import Renderer
+@testable import Worker
 
-/// Messages in a ring between a device process and its renderer.
+/// Messages in a ring between a device process and its worker.
 @Suite struct MessageRingTests {
     @Test func aMessageThatIsLongerThanWhatWaitsIsAViolation() throws {
         let ring = try MessageRing(capacity: 4096)
-        var consumer = RingConsumer(ring, doorbell: try EventFD())
+        var consumer = MessageConsumer(ring, doorbell: try EventFD())
         let header: InlineArray<2, UInt64> = [UInt64(17).littleEndian, 0]
         ring.store(header.span.bytes, at: 0)
         ring.memory.release(.tail, 32)
@@ -18,8 +18,8 @@ import Testing
     @Test func messagesComeOutAsTheyWerePutIn() throws {
         let ring = try MessageRing(capacity: 4096)
         let doorbell = try EventFD()
-        var producer = RingProducer(ring, doorbell: doorbell)
-        var consumer = RingConsumer(ring, doorbell: doorbell)
+        var producer = MessageProducer(ring, doorbell: doorbell)
+        var consumer = MessageConsumer(ring, doorbell: doorbell)
         // Round and round, and of every length that leaves a rest.
         for number in 0..<300 {
             let payload = [UInt8](repeating: UInt8(number & 0xff), count: number)
@@ -30,10 +30,10 @@ import Testing
             let message = try consumer.next()
             #expect(message?.kind == UInt32(number))
             #expect(message?.sequence == UInt64(number))
-            #expect(message?.payload == payload)
+            #expect(consumer.payload == payload)
         }
         let rest = try consumer.next()
-        #expect(rest?.payload == nil)
+        #expect(rest == nil)
         let sleeps = try consumer.prepareToSleep()
         #expect(sleeps)
     }

@@ -15,7 +15,7 @@ struct MessageRing {
     ///
     /// - Parameter capacity: a power of two, from 4096 to 2³¹.
     init(capacity: Int) throws(Errno) {
-        memory = try SharedRing(name: "renderer-ring", size: capacity)
+        memory = try SharedRing(name: "worker-ring", size: capacity)
         self.capacity = capacity
     }
 

@@ -1,9 +1,9 @@
 import Linux
 import Text
 
-/// Passes what a launcher and its renderers write to their standard output and error on to this process's log: a few short lines, so
-/// that a renderer which somebody has taken over fills no disk, and no line of it does anything to a terminal.
-final class RendererLog {
+/// Passes what a launcher and its workers write to their standard output and error on to this process's log: a few short lines, so
+/// that a worker which somebody has taken over fills no disk, and no line of it does anything to a terminal.
+final class WorkerLog {
     /// How many lines may come at once, besides one for each second, and how many bytes are kept of each, as they came.
     static let lineLimit = 64
     static let lengthLimit = 512
@@ -13,6 +13,7 @@ final class RendererLog {
     private let reader: Descriptor
     private let clock: () -> UInt64
     private let write: (String) -> Void
+    private let program: String
     private let loop: EventLoop
     private var watch: EventLoop.Token?
     private var line: [UInt8] = []
@@ -20,18 +21,21 @@ final class RendererLog {
 
     /// - Parameters:
     ///   - reader: that of a pipe, which does not block.
+    ///   - program: the launcher's name.
     ///   - clock: the time in nanoseconds, from any moment on.
     ///   - write: takes each line.
     init(
-        _ reader: consuming Descriptor, loop: EventLoop, clock: @escaping () -> UInt64 = { SystemClock.nanoseconds },
+        _ reader: consuming Descriptor, of program: String, loop: EventLoop,
+        clock: @escaping () -> UInt64 = { SystemClock.nanoseconds },
         write: @escaping (String) -> Void = StandardError.print
     ) throws(Errno) {
         self.reader = reader
+        self.program = program
         self.clock = clock
         allowance = Allowance(Self.lineLimit, at: clock())
         self.loop = loop
         self.write = write
-        watch = try loop.watch("renderer: log", self.reader, for: .readable) { [unowned self] events in
+        watch = try loop.watch("worker: log", self.reader, for: .readable) { [unowned self] events in
             drain()
             if events.contains(.hangUp) { close() }
         }
@@ -63,7 +67,7 @@ final class RendererLog {
         if allowance.take(at: clock()) {
             write(String(decoding: line, as: UTF8.self).printable)
         } else if allowance.refused == 1 {
-            write("mediated-renderer: Lines are left out from here on.")
+            write("\(program): Lines are left out from here on.")
         }
     }
 }

@@ -1,0 +1,105 @@
+import Linux
+import Renderer
+import Worker
+
+/// virglrenderer as a library of a worker's: does what a device process asks of a renderer.
+public struct VirglLibrary: WorkerLibrary {
+    private let renderer: VirglRenderer
+    /// Fence commands that wait for the library, in their order: its number, and the command's.
+    private var fences: [(number: UInt32, sequence: UInt64)] = []
+
+    /// Contexts that there are, and how many have gone since memory was given back.
+    private var contexts: Set<UInt32> = []
+    private var goneContexts = 0
+    /// So many contexts may go before the memory that they had is given back; what the last one had is always.
+    private static let mostGoneContexts = 8
+
+    /// How often fences are looked after when the library has no descriptor that tells, in milliseconds.
+    private static let fencePeriod: Int32 = 1
+
+    public init(_ renderer: VirglRenderer) {
+        self.renderer = renderer
+    }
+
+    // MARK: Waiting
+
+    public mutating func prepareToSleep() -> WorkerWait {
+        giveBackMemory()
+        guard !fences.isEmpty else { return .commands }
+        return renderer.pollDescriptor.map { .descriptor($0) } ?? .period(milliseconds: Self.fencePeriod)
+    }
+
+    /// The C library keeps what was freed between what is still there, which for contexts of OpenGL is nearly all that they had.
+    private mutating func giveBackMemory() {
+        guard goneContexts >= (contexts.isEmpty ? 1 : Self.mostGoneContexts) else { return }
+        goneContexts = 0
+        FreedMemory.giveBack()
+    }
+
+    public mutating func nextAnswer() -> (sequence: UInt64, reply: RendererReply)? {
+        guard let first = fences.first else { return nil }
+        if !isDone(first.number) { renderer.poll() }
+        guard isDone(first.number) else { return nil }
+        fences.removeFirst()
+        return (first.sequence, RendererReply(.done))
+    }
+
+    private func isDone(_ fence: UInt32) -> Bool {
+        Int32(bitPattern: renderer.lastDoneFence &- fence) >= 0
+    }
+
+    // MARK: Commands
+
+    public mutating func carryOut(
+        _ command: RendererCommand, _ sequence: UInt64, _ windows: WorkerWindows
+    ) -> RendererReply? {
+        switch command {
+        case .capabilitySet(let id, let version):
+            guard let contents = renderer.capabilitySet(id: id, version: version) else {
+                return RendererReply(.noSuchObject)
+            }
+            return RendererReply(.done, data: contents)
+        case .createContext(let id, let set, let name):
+            let status = renderer.createContext(id: id, capabilitySet: set, name: name)
+            if status == .done { contexts.insert(id) }
+            return RendererReply(status)
+        case .destroyContext(let id):
+            renderer.destroyContext(id: id)
+            if contexts.remove(id) != nil { goneContexts += 1 }
+        case .createResource(let parameters): return RendererReply(renderer.createResource(parameters))
+        case .destroyResource(let id): renderer.destroyResource(id: id)
+        case .attachBacking(let resource, let pieces):
+            return RendererReply(attachBacking(to: resource, pieces, windows))
+        case .detachBacking(let resource): renderer.detachBacking(of: resource)
+        case .attachResource(let context, let resource): renderer.attach(resource, to: context)
+        case .detachResource(let context, let resource): renderer.detach(resource, from: context)
+        case .submit(let context, let commands): return RendererReply(renderer.submit(commands, to: context))
+        case .transferToHost(let transfer): return RendererReply(renderer.transferToHost(transfer))
+        case .transferFromHost(let transfer): return RendererReply(renderer.transferFromHost(transfer))
+        case .readPixels(let resource, let box, let stride, let piece):
+            guard let (base, size) = windows.address(of: piece) else { return RendererReply(.noSuchObject) }
+            return RendererReply(renderer.readPixels(of: resource, box, stride: stride, to: base, size: size))
+        case .fence:
+            if let number = renderer.makeFence() {
+                fences.append((number, sequence))
+                return nil
+            }
+        }
+        return RendererReply(.done)
+    }
+
+    private func attachBacking(
+        to resource: UInt32, _ pieces: [MemoryPiece], _ windows: WorkerWindows
+    ) -> RendererReply.Status {
+        var places: [(base: UnsafeMutableRawPointer, size: Int)] = []
+        for piece in pieces {
+            guard let place = windows.address(of: piece) else { return .noSuchObject }
+            places.append(place)
+        }
+        return renderer.attachBacking(to: resource, places, windows: Set(pieces.map(\.window)))
+    }
+
+    public func forget(window: UInt32) {
+        renderer.detachBackings(in: window)
+    }
+}

@@ -1,0 +1,71 @@
+/// What goes through a worker's rings: a command, or the answer to one. A library brings a type of each. Both ends are of one build,
+/// so there are no versions.
+public protocol WorkerMessage: Sendable {
+    /// Writes what ``init(kind:payload:)`` reads.
+    ///
+    /// - Returns: the message's kind, less than 2³¹.
+    func encode(into payload: inout PayloadWriter) -> UInt32
+
+    /// Reads a message. A payload that is too short, or too long, is found by whoever calls this.
+    ///
+    /// - Returns: nil when the message is none.
+    init?(kind: UInt32, payload: inout PayloadReader)
+}
+
+/// Bytes in a window of memory that a device process shares with its worker.
+public struct MemoryPiece: Equatable, Sendable {
+    public var window: UInt32
+    public var offset: UInt64
+    public var size: UInt64
+
+    public init(window: UInt32, offset: UInt64, size: UInt64) {
+        self.window = window
+        self.offset = offset
+        self.size = size
+    }
+}
+
+/// What a device process says of its windows, besides the library's commands and among them.
+enum WindowCommand: WorkerMessage, Equatable {
+    /// The next descriptor on the socket, which is there already, is memory that ``MemoryPiece``s will lie in.
+    case map(window: UInt32, offset: UInt64, size: UInt64)
+    /// Answered when the worker doesn't use that memory any more.
+    case unmap(window: UInt32)
+
+    private static let mapKind: UInt32 = 1 << 31
+    private static let unmapKind: UInt32 = 1 << 31 | 1
+
+    func encode(into payload: inout PayloadWriter) -> UInt32 {
+        switch self {
+        case .map(let window, let offset, let size):
+            payload.put(window)
+            payload.put(offset)
+            payload.put(size)
+            return Self.mapKind
+        case .unmap(let window):
+            payload.put(window)
+            return Self.unmapKind
+        }
+    }
+
+    init?(kind: UInt32, payload: inout PayloadReader) {
+        switch kind {
+        case Self.mapKind: self = .map(window: payload.uint32(), offset: payload.uint64(), size: payload.uint64())
+        case Self.unmapKind: self = .unmap(window: payload.uint32())
+        default: return nil
+        }
+    }
+}
+
+/// The answer to a ``WindowCommand``.
+struct WindowReply: WorkerMessage {
+    private static let done: UInt32 = 1 << 31
+
+    init() {}
+
+    func encode(into payload: inout PayloadWriter) -> UInt32 { Self.done }
+
+    init?(kind: UInt32, payload: inout PayloadReader) {
+        guard kind == Self.done else { return nil }
+    }
+}
