@@ -119,7 +119,7 @@ package.targets = [
                 dependencies: [
                     "Device", "DeviceCatalog", "Display", "Linux", "Mediation", .product(name: "Yams", package: "Yams"),
                 ]),
-            .target(name: "Metrics", dependencies: ["JSON", "Text"]),
+            .target(name: "Metrics", dependencies: ["JSON", "PCI", "Text"]),
             .target(name: "DaemonAPI", dependencies: ["JSON"]),
             .target(
                 name: "DaemonClient",

@@ -1,4 +1,5 @@
 import JSON
+import PCI
 
 /// The counters of a device process, as far as its `statistics` can be understood.
 ///
@@ -51,8 +52,9 @@ public struct VGPUStatistics: Equatable, Sendable {
         uptimeSeconds = json["uptimeSeconds"]?.double.flatMap { $0.isFinite && $0 >= 0 ? $0 : nil }
     }
 
-    private static let regions = ["bar0", "bar1", "bar2", "bar3", "bar4", "bar5", "rom", "config"]
-    private static let interruptKinds = ["intx", "msi", "msix", "error", "request"]
+    /// All but the last: no function has VGA.
+    private static let regions = Array(RegionIndex.names[...RegionIndex.configuration])
+    private static let interruptKinds = InterruptKind.allCases.map(\.name)
 }
 
 /// Counts by names that are known, each of which is there, and one for all other names together.

@@ -8,4 +8,7 @@ public enum InterruptKind: UInt32, CaseIterable, Sendable {
     case error = 3
     /// The device asks to be let go.
     case request = 4
+
+    /// What counters and reports call it.
+    public var name: String { "\(self)" }
 }

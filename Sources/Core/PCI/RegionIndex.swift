@@ -8,4 +8,6 @@ public enum RegionIndex {
     public static let vga = 8
     /// VFIO_PCI_NUM_REGIONS
     public static let count = 9
+    /// What counters and reports call them, by index.
+    public static let names = ["bar0", "bar1", "bar2", "bar3", "bar4", "bar5", "rom", "config", "vga"]
 }

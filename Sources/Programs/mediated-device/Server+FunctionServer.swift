@@ -45,9 +45,8 @@ extension ControlEvent.Kind {
 extension Statistics {
     /// The counters by name; accesses by region.
     fileprivate var members: JSON.Object {
-        let regions = ["bar0", "bar1", "bar2", "bar3", "bar4", "bar5", "rom", "config", "vga"]
         func byRegion(_ counts: InlineArray<9, UInt64>) -> JSON {
-            .object(JSON.Object(counts.indices.filter { counts[$0] > 0 }.map { (regions[$0], JSON(counts[$0])) }))
+            .object(JSON.Object(counts.indices.filter { counts[$0] > 0 }.map { (RegionIndex.names[$0], JSON(counts[$0])) }))
         }
         return [
             "messages": JSON(messages),
@@ -59,7 +58,7 @@ extension Statistics {
             "errors": JSON(errors),
             "interrupts": JSON(interrupts),
             "interruptsByKind": .object(
-                JSON.Object(InterruptKind.allCases.map { ("\($0)", JSON(interruptsByKind[Int($0.rawValue)])) })),
+                JSON.Object(InterruptKind.allCases.map { ($0.name, JSON(interruptsByKind[Int($0.rawValue)])) })),
             "doorbells": JSON(doorbells),
             "messageDMABytes": JSON(messageDMABytesRead &+ messageDMABytesWritten),
             "messageDMABytesRead": JSON(messageDMABytesRead),

@@ -135,14 +135,8 @@ struct Findings {
 extension Findings {
     /// The name of a region: a PCI device's have fixed places.
     func name(_ region: RegionInfo) -> String {
-        guard info.flags.contains(.pci) else { return "region\(region.index)" }
-        return switch Int(region.index) {
-        case RegionIndex.bar0...RegionIndex.bar5: "bar\(region.index)"
-        case RegionIndex.rom: "rom"
-        case RegionIndex.configuration: "config"
-        case RegionIndex.vga: "vga"
-        default: "region\(region.index)"
-        }
+        guard info.flags.contains(.pci), region.index < UInt32(RegionIndex.count) else { return "region\(region.index)" }
+        return RegionIndex.names[Int(region.index)]
     }
 }
 
@@ -165,18 +159,6 @@ extension MigrationFlags {
     static let names: [(flag: Self, name: String)] = [
         (.stopCopy, "stop-copy"), (.peerToPeer, "p2p"), (.preCopy, "pre-copy"),
     ]
-}
-
-extension InterruptKind {
-    var name: String {
-        switch self {
-        case .intx: "intx"
-        case .msi: "msi"
-        case .msix: "msix"
-        case .error: "error"
-        case .request: "request"
-        }
-    }
 }
 
 extension OptionSet where Element == Self {
