@@ -47,7 +47,7 @@ import VFIOUserClient
         let text = try String(contentsOfFile: "/proc/\(device.child.pid)/limits", encoding: .utf8)
         let limits = text.split(separator: "\n").map { $0.split(separator: " ", omittingEmptySubsequences: true) }
         for (words, value) in [
-            ("Max data size", "100000000"), ("Max file size", "536870912"),
+            ("Max data size", "100000000"), ("Max file size", "1073741824"),
             ("Max open files", "\(try descriptorsOfDevice())"),
             ("Max processes", "0"), ("Max core file size", "0"), ("Max locked memory", "0"),
             ("Max msgqueue size", "0"),

@@ -117,8 +117,8 @@ extension ResourceLimit {
     public static func ofDevice(memory: UInt64? = nil, functions: Int = 1) -> [ResourceLimit] {
         [
             ResourceLimit(.data, memory ?? defaultMemory * UInt64(functions)),
-            // Memory files among them: up to 256 MiB of video memory, and a saved state that contains it.
-            ResourceLimit(.fileSize, 512 << 20),
+            // Memory files among them: up to 512 MiB of video memory, and a saved state that contains it.
+            ResourceLimit(.fileSize, 1 << 30),
             descriptorsOfDevice(functions: functions),
             // Neither processes nor threads, whoever else runs as the same user. The kernel doesn't hold root to it; the
             // system call filter does.
