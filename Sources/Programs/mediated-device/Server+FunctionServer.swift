@@ -46,7 +46,8 @@ extension Statistics {
     /// The counters by name; accesses by region.
     fileprivate var members: JSON.Object {
         func byRegion(_ counts: InlineArray<9, UInt64>) -> JSON {
-            .object(JSON.Object(counts.indices.filter { counts[$0] > 0 }.map { (RegionIndex.names[$0], JSON(counts[$0])) }))
+            .object(
+                JSON.Object(counts.indices.filter { counts[$0] > 0 }.map { (RegionIndex.names[$0], JSON(counts[$0])) }))
         }
         return [
             "messages": JSON(messages),

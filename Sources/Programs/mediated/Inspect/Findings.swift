@@ -135,7 +135,9 @@ struct Findings {
 extension Findings {
     /// The name of a region: a PCI device's have fixed places.
     func name(_ region: RegionInfo) -> String {
-        guard info.flags.contains(.pci), region.index < UInt32(RegionIndex.count) else { return "region\(region.index)" }
+        guard info.flags.contains(.pci), region.index < UInt32(RegionIndex.count) else {
+            return "region\(region.index)"
+        }
         return RegionIndex.names[Int(region.index)]
     }
 }
