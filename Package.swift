@@ -69,7 +69,7 @@ package.targets = [
     room(
         "Sources/Backends",
         [
-            .target(name: "Worker", dependencies: ["Linux", "SharedRing", "Text"]),
+            .target(name: "Worker", dependencies: ["Linux", "SharedRing", "Tap", "Text"]),
             .target(name: "Renderer", dependencies: ["Linux", "Worker"]),
             .target(name: "Virgl", dependencies: ["CVirglrenderer", "Linux", "Renderer", "Worker"]),
         ]),
@@ -219,7 +219,7 @@ package.targets = [
     room(
         "Tests/Backends",
         [
-            .testTarget(name: "WorkerTests", dependencies: ["Linux", "SharedRing", "Worker"]),
+            .testTarget(name: "WorkerTests", dependencies: ["FakeGuest", "Linux", "SharedRing", "Tap", "Worker"]),
             .testTarget(name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "Linux", "Worker"]),
         ]),
     room(
@@ -243,7 +243,7 @@ package.targets = [
                 ]),
             .testTarget(
                 name: "SerialCardTests",
-                dependencies: ["PCI", "SerialCard", "Device", "FakeGuest", "LingeringSocket", "Linux", "Tap"]),
+                dependencies: ["PCI", "SerialCard", "Device", "FakeGuest", "LingeringSocket", "Linux"]),
             .testTarget(
                 name: "SavedStateTests",
                 dependencies: [

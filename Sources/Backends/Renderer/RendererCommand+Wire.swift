@@ -78,7 +78,7 @@ extension RendererCommand: WorkerMessage {
             case .transferFromHost: .transferFromHost(Transfer(&reader))
             case .readPixels:
                 .readPixels(
-                    resource: reader.uint32(), box: Box(&reader), stride: reader.uint32(), to: MemoryPiece(&reader))
+                    resource: reader.uint32(), box: Box(&reader), stride: reader.uint32(), to: reader.piece())
             case .fence: .fence
             }
     }
@@ -101,12 +101,6 @@ extension PayloadWriter {
         for word in words { put(word) }
     }
 
-    fileprivate mutating func put(_ piece: MemoryPiece) {
-        put(piece.window)
-        put(piece.offset)
-        put(piece.size)
-    }
-
     fileprivate mutating func put(_ transfer: RendererCommand.Transfer) {
         put([transfer.context, transfer.resource] + transfer.box.words)
         put(transfer.offset)
@@ -118,19 +112,8 @@ extension PayloadReader {
     fileprivate mutating func pieces() -> [MemoryPiece] {
         // No more are made than there are bytes for.
         var pieces: [MemoryPiece] = []
-        for _ in 0..<min(uint32(), RendererCommand.pieceLimit) { pieces.append(MemoryPiece(&self)) }
+        for _ in 0..<min(uint32(), RendererCommand.pieceLimit) { pieces.append(piece()) }
         return pieces
-    }
-}
-
-extension RendererCommand {
-    /// The most pieces that the backing of one resource has.
-    public static let pieceLimit: UInt32 = 16384
-}
-
-extension MemoryPiece {
-    fileprivate init(_ reader: inout PayloadReader) {
-        self.init(window: reader.uint32(), offset: reader.uint64(), size: reader.uint64())
     }
 }
 

@@ -33,6 +33,9 @@ public enum RendererCommand: Equatable, Sendable {
     /// Answered when everything that was asked before is done. VIRTIO_GPU_FLAG_FENCE
     case fence
 
+    /// The most pieces that the backing of one resource has.
+    public static let pieceLimit: UInt32 = 16384
+
     /// struct virtio_gpu_resource_create_3d, without what is padding there.
     public struct ResourceParameters: Equatable, Sendable {
         public var id: UInt32

@@ -15,8 +15,8 @@ struct MessageConsumer: ~Copyable {
     private var cursor: ConsumerCursor
     /// Rung by the producer when the consumer sleeps.
     let doorbell: RingDoorbell
-    /// That of the last message, copied out of the ring.
-    private var bytes: [UInt8] = []
+    /// That of the message that was taken last, copied out of the ring.
+    private(set) var payload: [UInt8] = []
 
     init(_ ring: MessageRing, doorbell: EventFD) {
         self.ring = ring
@@ -42,31 +42,28 @@ struct MessageConsumer: ~Copyable {
         }
         resize(to: size)
         let (ring, start) = (ring, cursor.head &+ UInt32(MessageRing.headerSize))
-        var payloadSpan = bytes.mutableSpan
+        var payloadSpan = payload.mutableSpan
         var payloadBytes = payloadSpan.mutableBytes
         ring.load(at: start, into: &payloadBytes)
         cursor.take(UInt32(MessageRing.length(payload: size)))
         return Header(kind: UInt32(words >> 32), sequence: UInt64(littleEndian: header[1]))
     }
 
-    /// The payload of the message that was taken last.
-    var payload: [UInt8] { bytes }
-
     /// Reads the message that was taken last.
     ///
     /// - Returns: nil when it is none of this type.
     func read<Message: WorkerMessage>(_ type: Message.Type, _ header: Header) -> Message? {
-        var reader = PayloadReader(bytes)
+        var reader = PayloadReader(payload)
         guard let message = Message(kind: header.kind, payload: &reader), reader.isExact else { return nil }
         return message
     }
 
     private mutating func resize(to size: Int) {
-        if size <= Self.keptCapacity, bytes.capacity > 2 * Self.keptCapacity { bytes = [] }
-        if bytes.count > size {
-            bytes.removeLast(bytes.count - size)
+        if size <= Self.keptCapacity, payload.capacity > 2 * Self.keptCapacity { payload = [] }
+        if payload.count > size {
+            payload.removeLast(payload.count - size)
         } else {
-            bytes.append(contentsOf: repeatElement(0, count: size - bytes.count))
+            payload.append(contentsOf: repeatElement(0, count: size - payload.count))
         }
     }
 

@@ -26,6 +26,7 @@ struct MessageProducer: ~Copyable {
     mutating func put(_ message: some WorkerMessage, sequence: UInt64) throws(RingViolation) -> Bool {
         writer.clear()
         let kind = message.encode(into: &writer)
+        assert(kind >> 31 == 0 || message is WindowCommand || message is WindowReply, "kind \(kind) is the windows'")
         return try put(kind: kind, sequence: sequence, writer.bytes)
     }
 

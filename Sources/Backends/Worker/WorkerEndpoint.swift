@@ -9,18 +9,27 @@ public enum WorkerEnd: Error {
     case system(Errno)
 }
 
+extension WorkerEnd: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .violation(let violation): "\(violation)"
+        case .system(let error): "\(error)"
+        }
+    }
+}
+
 /// The worker's end of a session.
 public struct WorkerEndpoint<Command: WorkerMessage, Reply: WorkerMessage>: ~Copyable {
     /// What a worker is to do next.
-    public enum Request {
+    enum Request {
         case command(Command)
         /// The library must forget what lies in the window; then ``finishUnmap(of:_:)``.
         case unmap(window: UInt32)
     }
 
-    public let socket: UnixSocket
+    let socket: UnixSocket
     /// The memory that the device process shares.
-    public private(set) var windows = WorkerWindows()
+    private(set) var windows = WorkerWindows()
     private(set) var commands: MessageConsumer
     private(set) var replies: MessageProducer
 
@@ -43,7 +52,7 @@ public struct WorkerEndpoint<Command: WorkerMessage, Reply: WorkerMessage>: ~Cop
     }
 
     /// Takes what is to be done next; nil when nothing waits.
-    public mutating func next() throws(WorkerEnd) -> (sequence: UInt64, request: Request)? {
+    mutating func next() throws(WorkerEnd) -> (sequence: UInt64, request: Request)? {
         while true {
             let header: MessageConsumer.Header
             do throws(RingViolation) {
@@ -64,12 +73,12 @@ public struct WorkerEndpoint<Command: WorkerMessage, Reply: WorkerMessage>: ~Cop
     }
 
     /// Answers a command.
-    public mutating func answer(_ sequence: UInt64, _ reply: Reply) throws(WorkerEnd) {
+    mutating func answer(_ sequence: UInt64, _ reply: Reply) throws(WorkerEnd) {
         try put(reply, sequence)
     }
 
     /// Unmaps a window that the library has forgotten.
-    public mutating func finishUnmap(of window: UInt32, _ sequence: UInt64) throws(WorkerEnd) {
+    mutating func finishUnmap(of window: UInt32, _ sequence: UInt64) throws(WorkerEnd) {
         windows.remove(window)
         try put(WindowReply(), sequence)
     }

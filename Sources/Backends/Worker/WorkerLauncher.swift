@@ -65,7 +65,7 @@ public struct WorkerLauncher: Sendable {
             guard ready[0] else { continue }
             var descriptors = ReceivedDescriptors()
             let packet = try WorkerLink.receive(from: socket, &descriptors, blocking: true)
-            // Whatever is asked, the worker that is there has served.
+            // Either request ends the worker that is there.
             if packet != nil, let old = worker {
                 worker = nil
                 try tell(ChildProcess.end(old.process), over: socket)

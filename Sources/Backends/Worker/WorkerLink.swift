@@ -28,7 +28,7 @@ public enum WorkerLink {
 
     /// In bytes.
     static let commandCapacity = 8 << 20
-    static let replyCapacity = 1 << 18
+    static let replyCapacity = 1 << 19
 
     /// Takes the next packet.
     ///

@@ -25,6 +25,18 @@ public struct MemoryPiece: Equatable, Sendable {
     }
 }
 
+extension PayloadWriter {
+    public mutating func put(_ piece: MemoryPiece) {
+        put(piece.window)
+        put(piece.offset)
+        put(piece.size)
+    }
+}
+
+extension PayloadReader {
+    public mutating func piece() -> MemoryPiece { MemoryPiece(window: uint32(), offset: uint64(), size: uint64()) }
+}
+
 /// What a device process says of its windows, besides the library's commands and among them.
 enum WindowCommand: WorkerMessage, Equatable {
     /// The next descriptor on the socket, which is there already, is memory that ``MemoryPiece``s will lie in.

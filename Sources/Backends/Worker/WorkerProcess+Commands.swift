@@ -34,7 +34,7 @@ extension WorkerProcess {
             try WorkerLink.send(WorkerLink.memory, descriptors: [file.raw], over: session.socket)
         } catch {
             // It would have this thread wait as long for the next one.
-            end("The \(name) does not take the memory that it is given, and was ended.")
+            stop("The \(name) does not take the memory that it is given, and was ended.")
             throw error
         }
         let window = nextWindow
@@ -59,6 +59,7 @@ extension WorkerProcess {
                     case .window(let command): try session?.commands.put(command, sequence: sequence)
                     }
                 guard isPut == true else { return }
+                show(request)
             } catch {
                 return endForNonsense(error)
             }
@@ -79,7 +80,10 @@ extension WorkerProcess {
         session?.replies.wakeUp()
         do throws(RingViolation) {
             repeat {
-                while let header = try session?.replies.next() { try take(header) }
+                while let header = try session?.replies.next() {
+                    show(header)
+                    try take(header)
+                }
             } while try session?.replies.prepareToSleep() == false
         } catch {
             return endForNonsense(error)
@@ -88,7 +92,7 @@ extension WorkerProcess {
     }
 
     private func endForNonsense(_ error: RingViolation) {
-        end("The \(name) has sent nonsense, and was ended: \(error).")
+        stop("The \(name) has sent nonsense, and was ended: \(error).")
     }
 
     private func take(_ header: MessageConsumer.Header) throws(RingViolation) {

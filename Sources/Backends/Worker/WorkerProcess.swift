@@ -1,6 +1,7 @@
 import Glibc
 import Linux
 import SharedRing
+import Tap
 
 /// A worker in a process of its own, as the device process sees it: commands go in, answers come back, and it may end or
 /// hang at any moment without harm to anybody.
@@ -40,7 +41,7 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
         let socket: UnixSocket
         var commands: MessageProducer
         var replies: MessageConsumer
-        /// Of its answers; of its end's hang-up where there is no launcher any more.
+        /// On the answers' doorbell; without a launcher on the socket, whose hang-up is the worker's end.
         var watch: EventLoop.Token?
 
         init(
@@ -87,6 +88,9 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
     public var onEnd: (String?) -> Void = { _ in }
     /// Called when ``isCongested`` has become false.
     public var onRoom: () -> Void = {}
+
+    /// Who sees what the worker is told and answers; nobody unless somebody is given.
+    public var tap: () -> (any Tap)? = { nil }
 
     /// Whether there is a worker.
     public var isRunning: Bool { session != nil }
@@ -175,13 +179,14 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
             pair.first, MessageProducer(commands, doorbell: commandDoorbell),
             MessageConsumer(replies, doorbell: replyDoorbell))
         self.session = session
+        tap()?.note(.connected(name))
         do throws(Errno) {
             session.watch = try loop.watch("worker: replies", replyDoorbell.descriptor, for: .readable) {
                 [unowned self] _ in
                 takeReplies()
             }
         } catch {
-            end("The \(name) was ended, for its answers can't be waited for.")
+            stop("The \(name) was ended, for its answers can't be waited for.")
             throw error
         }
         takeReplies()
@@ -191,7 +196,10 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
     ///
     /// - Parameter reason: a sentence for ``onEnd``.
     public func stop(_ reason: String? = nil) {
-        end(reason)
+        guard session != nil else { return }
+        leave(reason)
+        // One that hangs sees nothing.
+        try? WorkerLink.send(WorkerLink.kill, over: launcher)
     }
 
     /// Waits until the worker that was told to end has ended, whose completions are called then.
@@ -241,16 +249,10 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
         if wasCongested { onRoom() }
     }
 
-    func end(_ reason: String?) {
-        guard session != nil else { return }
-        leave(reason)
-        // One that hangs sees nothing.
-        try? WorkerLink.send(WorkerLink.kill, over: launcher)
-    }
-
     private func leave(_ reason: String?) {
         guard let session else { return }
         self.session = nil
+        tap()?.note(.disconnected(name))
         leaving = (session, reason, isCongested)
         watchdog.set(nanoseconds: 0)
         backlog = []
@@ -299,7 +301,7 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
         watchdog.consume()
         guard !pending.isEmpty else { return }
         guard answered != answeredBefore else {
-            return end("The \(name) has not answered for \(patience / 1_000_000) ms, and was ended.")
+            return stop("The \(name) has not answered for \(patience / 1_000_000) ms, and was ended.")
         }
         keepWatch()
     }

@@ -2,8 +2,8 @@ import Device
 import JSON
 import Linux
 
-/// What a device process lets a control socket ask and do. Each of its functions has one. All calls come on that function's thread, between
-/// two messages of its client.
+/// What a device process lets one control socket ask and do; each of its functions has a socket and a delegate. All calls come on that
+/// function's thread, between two messages of its client.
 public protocol ControlDelegate: AnyObject {
     /// The function that the socket is about.
     var function: Function { get }
@@ -59,12 +59,12 @@ extension ControlDelegate {
 
     private func modify(_ changes: Quota) throws -> ControlReply {
         let before = function.limits?.quota
+        let quota: Quota
         do throws(QuotaError) {
-            try function.apply(changes)
+            quota = try function.apply(changes)
         } catch {
             throw ControlError(.quota, error.description)
         }
-        let quota = function.limits?.quota ?? Quota()
         if quota != before { events.append(.modified, "The quota is now \(quota.text).") }
         return ControlReply(try JSON(encoding: quota))
     }

@@ -1,6 +1,7 @@
 import Linux
 
-/// What a device process is told on its command line: whoever starts one writes it by ``words``, and the process reads it by ``init(words:)``.
+/// What a device process is told on its command line: whoever starts one writes it by ``words``, and the process reads it by
+/// ``init(words:)``.
 ///
 /// Each type begins a function, and the options behind it are that function's, up to the next type. What concerns the whole process may
 /// stand anywhere. Descriptors are numbers in the process that is started.

@@ -167,7 +167,10 @@ extension Manager {
         } catch {
             if supervised[instance.id]?.identity == identity {
                 // One that doesn't end has never served anybody, and is nobody's from here on.
-                if await !endProcess(instance.id, identity) { supervised[instance.id] = nil }
+                if await !endProcess(instance.id, identity) {
+                    supervised[instance.id]?.events?.stop()
+                    supervised[instance.id] = nil
+                }
             } else {
                 launcher.end(identity.id)
             }

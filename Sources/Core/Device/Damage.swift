@@ -93,7 +93,8 @@ public final class DamageWatch {
     /// have changed since, and change back before the next call, which then finds nothing. Nil while there is no scanout, and when
     /// the display is gone.
     ///
-    /// It is as the last look of any watcher has found it: what is newer than one's own the next ``take()`` tells.
+    /// Where pixels are compared, all watchers share this copy. Another's look may have brought it further than your last ``take()``; your
+    /// next one tells what came in between.
     public var picture: Scanout? {
         guard let framebuffer else { return nil }
         return damage.snapshot ?? framebuffer.scanout

@@ -14,7 +14,7 @@ public protocol Framebuffer: AnyObject {
     /// What the display lays over the picture; nil while it shows none.
     var cursor: Cursor? { get }
 
-    /// Where changes of the picture go to those who watch it: always the same.
+    /// What changes in the picture, for those who watch it: the same object as long as the framebuffer lives.
     var damage: Damage { get }
 }
 

@@ -53,8 +53,10 @@ public final class Host {
         tap?.note(.random, bytes.bytes)
     }
 
-    /// Copies what is in memory of the device's own to the front of `bytes`. Every look goes through here at memory that the guest may write
-    /// to without the device's knowledge, and that decides what the device does.
+    /// Copies what is in memory of the device's own to the front of `bytes`.
+    ///
+    /// Every look at memory that the guest may write to without the device's knowledge, and that decides what the device does, goes
+    /// through here.
     ///
     /// - Parameters:
     ///   - memory: what ``deviceMemory`` has given.

@@ -9,6 +9,6 @@ public enum InterruptKind: UInt32, CaseIterable, Sendable {
     /// The device asks to be let go.
     case request = 4
 
-    /// What counters and reports call it.
+    /// What counters and reports call it: a case that is renamed changes these.
     public var name: String { "\(self)" }
 }

@@ -5,7 +5,8 @@
 /// comparison.
 ///
 /// What a guest reads and writes in memory that a BAR maps passes nobody; what the device takes of it for its work is seen. The pixels
-/// that somebody looks at aren't: they change nothing of the device. Nor, so far, is what a renderer is told and answers.
+/// that somebody looks at aren't: they change nothing of the device. Nor is what a worker process, such as a renderer, does by itself in
+/// memory that it shares with the device or the guest.
 public protocol Tap: AnyObject {
     /// - Parameters:
     ///   - passage: what passed.
@@ -44,7 +45,7 @@ public enum Passage: Hashable, Sendable {
     case reset
     /// The hypervisor has the function stand still, or go on.
     case running(Bool)
-    /// Another state has taken the place of the function's.
+    /// Another state takes the place of the function's.
     case restored
     /// The hypervisor has made guest memory available. `size` is in bytes.
     case mapped(address: UInt64, size: UInt64)
@@ -54,7 +55,7 @@ public enum Passage: Hashable, Sendable {
     case unmappedAll
     /// An administrator asks for other limits: the bytes of video memory, and the pictures a second. Nil: as before.
     case quota(videoMemory: Int?, frameRate: Int?)
-    /// An administrator puts a monitor of so many pixels at a head, or takes it away: 0 by 0.
+    /// An administrator asks for a monitor of so many pixels at a head, or for none: 0 by 0.
     case monitor(head: Int, width: Int, height: Int)
     /// There is somebody at the other end of what the device has under this name, such as a serial line.
     case connected(String)

@@ -127,16 +127,20 @@ final class Line {
             return bytes.byteCount
         }
         guard kept.isEmpty else { return 0 }
-        switch stream.send(bytes) {
-        case .bytes(let count):
-            host.tap?.note(.sent(Self.name), bytes.extracting(0..<count))
-            return count
+        switch send(bytes, over: stream) {
+        case .bytes(let count): return count
         case .blocked: return 0
         case .ended:
             hangUp()
             keep(bytes)
             return bytes.byteCount
         }
+    }
+
+    private func send(_ bytes: RawSpan, over stream: ByteStream) -> ByteStream.Transfer {
+        let transfer = stream.send(bytes)
+        if case .bytes(let count) = transfer { host.tap?.note(.sent(Self.name), bytes.extracting(0..<count)) }
+        return transfer
     }
 
     private func keep(_ bytes: RawSpan) {
@@ -151,10 +155,8 @@ final class Line {
         kept.removeFirst(max(0, kept.count - Self.keptBytes))
         while !kept.isEmpty {
             let bytes = kept
-            switch stream.send(bytes.span.bytes) {
-            case .bytes(let count):
-                host.tap?.note(.sent(Self.name), bytes.span.bytes.extracting(0..<count))
-                kept.removeFirst(count)
+            switch send(bytes.span.bytes, over: stream) {
+            case .bytes(let count): kept.removeFirst(count)
             case .blocked: return
             case .ended: return hangUp()
             }

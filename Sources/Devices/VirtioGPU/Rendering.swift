@@ -72,6 +72,7 @@ final class Rendering {
         process = try RendererProcess(
             program: program, renderNode: renderNode, loop: host.loop,
             memoryLimit: Self.spareMemory + UInt64(videoMemory), milliseconds: UInt64(milliseconds))
+        process.tap = { [weak host] in host?.tap }
         windows = try GuestWindows(host.memory, for: process, loop: host.loop)
         self.loop = host.loop
         backOff = BackOff(clock: host.nanoseconds)

@@ -2,7 +2,7 @@ import Control
 import Glibc
 import Linux
 
-/// A process of a vGPU's: it serves a function, or several that belong together, and is confined.
+/// A device process: it serves a function, or several that belong together, and confines itself where it is told to.
 @main
 final class DeviceProcess {
     static func main() {
@@ -44,7 +44,7 @@ final class DeviceProcess {
 
     private let arguments: DeviceArguments
     private let stopSignal: StopSignal
-    /// It has the process's first thread, and so has the only function of a process no other.
+    /// Served by the process's first thread: one function needs no other.
     private let first: ServedFunction
     private let others: [ServingThread]
 

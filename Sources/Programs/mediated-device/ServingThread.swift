@@ -20,7 +20,7 @@ final class ServingThread: Sendable {
         self.function = Locked(function)
     }
 
-    /// Starts the thread, and those that its loop has: for a process that can't start any later. It serves nobody yet.
+    /// Starts the thread, and those that its loop has: for a process that can start none later. It serves nobody yet.
     func start() throws(Errno) {
         // As much stack as the process's first thread has.
         let started = try Thread(name: "function", stackSize: 8 << 20) { [self] in run() }

@@ -52,12 +52,12 @@ struct Run: ParsableCommand {
 
     func run() throws {
         var arguments = DeviceArguments()
-        var run = self
+        var command = self
         while true {
-            arguments.functions.append(try run.function())
-            guard !run.further.isEmpty else { break }
-            run = try Run.parse(run.further)
-            guard run.mode == nil, !run.poll, !run.noSandbox else {
+            arguments.functions.append(try command.function())
+            guard !command.further.isEmpty else { break }
+            command = try Run.parse(command.further)
+            guard command.mode == nil, !command.poll, !command.noSandbox else {
                 throw Failure(
                     .usage, "--mode, --poll and --no-sandbox are for the whole process: give them before '--'.")
             }

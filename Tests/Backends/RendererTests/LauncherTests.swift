@@ -1,7 +1,6 @@
 import Glibc
 import Linux
 import Testing
-
 import Worker
 
 /// Renderers that start and end, from the other side of the launcher's socket.

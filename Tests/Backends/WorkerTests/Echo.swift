@@ -24,9 +24,7 @@ enum EchoCommand: WorkerMessage, Equatable {
             payload.put(bytes)
             return 1
         case .read(let piece):
-            payload.put(piece.window)
-            payload.put(piece.offset)
-            payload.put(piece.size)
+            payload.put(piece)
             return 2
         case .late: return 3
         case .silence: return 4
@@ -37,8 +35,7 @@ enum EchoCommand: WorkerMessage, Equatable {
         switch kind {
         case 0: self = .echo(payload.data())
         case 1: self = .count(payload.data())
-        case 2:
-            self = .read(MemoryPiece(window: payload.uint32(), offset: payload.uint64(), size: payload.uint64()))
+        case 2: self = .read(payload.piece())
         case 3: self = .late
         case 4: self = .silence
         default: return nil

@@ -1,3 +1,4 @@
+import FakeGuest
 import Linux
 import SharedRing
 import Testing
@@ -45,6 +46,20 @@ import Testing
         try bench.wait { answers.count == 20 }
         #expect(hasRoom && !bench.process.isCongested)
         #expect(answers.allSatisfy { $0 == EchoReply(Array("\(1 << 20)".utf8)) })
+    }
+
+    @Test func aTapSeesWhatIsSaid() throws {
+        let bench = try WorkerBench()
+        let tap = KeepingTap()
+        bench.process.tap = { tap }
+        try bench.launch()
+        _ = tap.takeAll()
+        #expect(try bench.call(.echo([1, 2])) == EchoReply([1, 2]))
+        bench.process.stop()
+        let seen = tap.takeAll()
+        #expect(seen.map(\.passage) == [.sent("echo"), .received("echo"), .disconnected("echo")])
+        // A message begins with its kind, and a payload's bytes with their number.
+        #expect(seen.prefix(2).allSatisfy { $0.bytes.dropFirst(4) == [2, 0, 0, 0, 1, 2] })
     }
 
     // MARK: Windows

@@ -232,7 +232,7 @@ import VFIOUserServer
         let device = try ServedDevice("bochs-display", options: options)
         let client = try device.client()
         try device.onThread { function, _ in
-            Result { try function.apply(Quota(videoMemory: 8 << 20, frameRate: 30)) }
+            Result { _ = try function.apply(Quota(videoMemory: 8 << 20, frameRate: 30)) }
         }.get()
         try setMode(client, width: 1024, height: 1024)
         let last = 1024 * 1024 - 1

@@ -322,7 +322,7 @@ import VFIOUserClient
         let device = try ServedDevice("virtio-gpu", options: ["vram=16M"])
         device.onThread { [tap] function, _ in
             function.host.tap = tap
-            try? function.apply(Quota(videoMemory: 8 << 20, frameRate: 30))
+            _ = try? function.apply(Quota(videoMemory: 8 << 20, frameRate: 30))
             try? function.connect(Monitor(width: 800, height: 600), to: 0)
             try? function.connect(nil, to: 9)
         }

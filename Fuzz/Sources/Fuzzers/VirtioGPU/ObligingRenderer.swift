@@ -3,7 +3,7 @@ import Glibc
 import Linux
 import Renderer
 import Synchronization
-import Worker
+@testable import Worker
 
 /// What answers the device in a renderer's place, on the device's own thread whenever it is called: it says yes to most,
 /// draws nothing, and ends when the device is about to end it.

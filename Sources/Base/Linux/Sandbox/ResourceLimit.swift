@@ -77,8 +77,8 @@ extension ResourceLimit {
     /// The most files that are behind the maps of clients, those of all functions of a process together.
     public static let mappedFiles = 32_768
 
-    /// For each function: the process's own, a client's eventfds (five types of interrupt, at most a few hundred vectors), connections, descriptors that
-    /// wait with messages (512) and in three lanes to be closed (``ClosingLane/capacity`` each, and 512 connections of strangers): so
+    /// For each function: the process's own, a client's eventfds (five types of interrupt, at most a few hundred vectors), connections,
+    /// descriptors that wait with messages (512) and in three lanes to be closed (``ClosingLane/capacity`` each, and 512 connections of strangers): so
     /// many fewer that one message always finds room for all it may bring. What it found none for the kernel would close, on the
     /// device's thread.
     private static let descriptorsBesidesMaps = 4096

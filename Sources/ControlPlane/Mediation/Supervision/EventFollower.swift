@@ -6,7 +6,7 @@ import Linux
 final class EventFollower: Sendable {
     private let isStopped = Locked(false)
 
-    /// How long nobody is asked after a connection was dropped, in milliseconds.
+    /// Between a connection that was dropped and the next one, in milliseconds.
     private static let pause: Int32 = 1000
 
     /// - Parameters:
@@ -30,7 +30,17 @@ final class EventFollower: Sendable {
     private func follow(
         _ path: String, behind last: inout Int, _ handler: @escaping @Sendable (ControlEvents) async -> Void
     ) -> Bool {
-        guard !isStopped.withLock({ $0 }), let client = try? ControlClient(connectingTo: path) else { return false }
+        guard !isStopped.withLock({ $0 }) else { return false }
+        let client: ControlClient
+        do throws(ControlClientError) {
+            client = try ControlClient(connectingTo: path)
+        } catch {
+            // A process that can't take anybody just now is there all the same.
+            switch error {
+            case .cannotConnect(_, .noSuchFileOrDirectory), .cannotConnect(_, .connectionRefused): return false
+            default: return true
+            }
+        }
         while true {
             let events: ControlEvents
             do throws(ControlClientError) {
