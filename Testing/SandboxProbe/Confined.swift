@@ -167,7 +167,7 @@ enum Confined {
                 return pieces
             },
             "file-too-long": now { () throws(Errno) in
-                _ = try MemoryFile(name: "long", size: (512 << 20) + 1)
+                _ = try MemoryFile(name: "long", size: (1 << 30) + 1)
                 return nil
             },
             "descriptors": now { () throws(Errno) in

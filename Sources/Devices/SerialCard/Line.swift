@@ -262,9 +262,8 @@ final class Line {
             try? host.loop.change(watch.token, to: events)
             self.watch = (watch.token, events)
         } else {
-            watch =
-                (try? host.loop.watch(Self.name, stream.descriptor, for: events) { [weak self] in self?.streamReady($0)
-                })
+            let ready: (EventLoop.Events) -> Void = { [weak self] in self?.streamReady($0) }
+            watch = (try? host.loop.watch(Self.name, stream.descriptor, for: events, handler: ready))
                 .map { ($0, events) }
         }
     }
