@@ -115,7 +115,11 @@ final class HostileWorker {
     private func step(_ input: inout Input) throws {
         let action = input.byte()
         switch action & 0x0f {
-        case 0, 1: send(RendererCommand(&input))
+        case 0: send(RendererCommand(&input))
+        case 1:
+            // Sixteen of the longest are more than the ring holds.
+            let command = RendererCommand(&input)
+            for _ in 0...action >> 4 { send(command) }
         case 2:
             let file = try MemoryFile(name: "shared", size: 4096)
             if (try? process.share(file.descriptor, offset: 0, size: 4096)) != nil { reached.insert(.memoryShared) }
