@@ -11,7 +11,7 @@ public final class UnixListener: Sendable {
     private let leavesPath: Bool
 
     /// Binds and listens at `path`, where the socket appears when it can be connected to. A dead socket that an earlier process
-    /// left there is replaced.
+    /// left there is replaced; for one that the process has just left to another this waits for a second.
     ///
     /// - Parameters:
     ///   - mode: the permissions of the socket file. Whoever may write to it may connect.
@@ -137,12 +137,21 @@ public final class UnixListener: Sendable {
         guard status.st_mode & S_IFMT == S_IFSOCK else { throw .fileExists }
         do throws(Errno) {
             // One that hangs has a full backlog, and would never be connected to.
+            let connection = try UnixSocket(connectingTo: path, milliseconds: 1000)
+            guard try hasEnded(connection.peer().pid) else { throw .addressInUse }
+            // A program that it was just starting has the listener until `execve(2)`, and turns those who wait away then.
+            _ = try connection.waitReadable(milliseconds: 1000)
             _ = try UnixSocket(connectingTo: path, milliseconds: 1000)
             throw Errno.addressInUse
         } catch {
             guard error == .connectionRefused else { throw .addressInUse }
             unlink(path)
         }
+    }
+
+    /// - Parameter process: 0 for one of another namespace, of which that isn't known.
+    private static func hasEnded(_ process: Int32) -> Bool {
+        process > 0 && kill(process, 0) != 0 && errno == ESRCH
     }
 
     /// The next connection that waits. `accept4(2)`

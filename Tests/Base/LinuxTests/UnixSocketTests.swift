@@ -24,6 +24,39 @@ import Testing
         #expect(listener.path == path)
     }
 
+    /// Whoever was killed while it started a program has left its listener to that, until the program is there.
+    @Test func aListenerWhoseProcessHasEndedIsReplacedWhenItsHeirLetsGo() throws {
+        let path = "/tmp/inherited-listener-\(getpid()).sock"
+        let heir = try listener(at: path)
+        let releasing = try Linux.Thread(name: "heir") {
+            // Somebody looks who is there.
+            _ = try? waitReadable([heir], milliseconds: -1)
+            close(heir)
+        }
+        let listener = try UnixListener(path: path)
+        releasing.join()
+        #expect(listener.path == path)
+    }
+
+    @Test func aListenerThatItsHeirKeepsIsInUse() throws {
+        let path = "/tmp/kept-listener-\(getpid()).sock"
+        let heir = Descriptor(owning: try listener(at: path))
+        defer { unlink(path) }
+        #expect(throws: Errno.addressInUse) { try UnixListener(path: path) }
+        #expect(try waitReadable([heir.raw], milliseconds: 0) == [true])
+    }
+
+    /// A socket that a process listens at which has ended, while this one has it too.
+    private func listener(at path: String) throws -> Int32 {
+        let raw = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        // Of what every Debian has, this alone can do it.
+        let script = "open(S, '+<&=', 3) && bind(S, pack_sockaddr_un($ARGV[0])) && listen(S, 4) || exit 1"
+        let process = try ChildProcess.spawn("/usr/bin/perl", ["-MSocket", "-e", script, path], passing: [raw])
+        var status: Int32 = 0
+        #expect(waitpid(process, &status, 0) == process && status == 0)
+        return raw
+    }
+
     @Test func nothingFollowsAMessageOfWhichAPartHasGone() throws {
         let pair = try UnixSocket.pair()
         #expect(throws: Errno.timedOut) { try pair.first.send(bytes.span.bytes, milliseconds: 1) }
