@@ -41,6 +41,7 @@ package.targets = [
             .systemLibrary(
                 name: "CVirglrenderer", pkgConfig: "virglrenderer", providers: [.apt(["libvirglrenderer-dev"])]),
             .target(name: "CKVM"),
+            .target(name: "CXen"),
             .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
             .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         ]),
@@ -101,6 +102,7 @@ package.targets = [
             .target(
                 name: "KVM",
                 dependencies: ["CKVM", "CLinux", "Linux", "PCI", "GuestMemory", "Device", "VFIO", "VFIOUserClient"]),
+            .target(name: "Xen", dependencies: ["CXen", "Linux", "PCI", "GuestMemory", "Device"]),
         ]),
     room(
         "Sources/Tools",
@@ -189,8 +191,14 @@ package.targets = [
             .executableTarget(name: "StoreWriter", dependencies: ["Database", "Linux", "StoreModel"]),
             .target(name: "CSystemCall"),
             .executableTarget(name: "SandboxProbe", dependencies: ["CLinux", "CSystemCall", "Linux"]),
-            .target(name: "Lab"),
+            .target(name: "CXenDomain"),
+            .executableTarget(
+                name: "XenProbe",
+                dependencies: [
+                    "CXenDomain", "Device", "DeviceCatalog", "GuestMemory", "Linux", "PCI", "Xen",
+                ]),
             .target(name: "Programs"),
+            .target(name: "Lab", dependencies: ["Programs"]),
             .target(name: "CAllocationCounter"),
         ]),
     room(
@@ -274,6 +282,12 @@ package.targets = [
                     "VFIO", "FakeGuest", "KVM", "PCI", "VFIOUserClient", "Linux", "Device", "DeviceCatalog", "Tap",
                 ],
                 exclude: ["Guests"]),
+            .testTarget(
+                name: "XenTests",
+                dependencies: [
+                    "CXen", "Device", "DeviceCatalog", "GuestMemory", "Lab", "Linux", "PCI", "Programs", "SeededRandom",
+                    "Xen", "XenProbe",
+                ]),
         ]),
     room(
         "Tests/Tools",

@@ -21,6 +21,9 @@ public enum Lab {
     /// Whether libvirtd can be run here: it wants root.
     public static var hasLibvirt: Bool { values["LIBVIRTD"] != nil && geteuid() == 0 }
 
+    /// Whether Xen can be booted here.
+    public static var hasXen: Bool { values["XEN_4_17"] != nil && values["BZIMAGE_6_1"] != nil }
+
     /// Whether an HTTP interface can be checked against its OpenAPI description.
     public static var hasSchemathesis: Bool { values["SCHEMATHESIS_PYTHON"] != nil }
 

@@ -3,12 +3,14 @@ import Programs
 
 /// Files for a guest that come with its initial file system: an archive that the kernel unpacks over the lab's own. Linux
 /// Documentation/driver-api/early-userspace/buffer-format.rst
-struct GuestFiles {
+public struct GuestFiles {
     private var archive = Data()
     private var folders: Set<String> = []
 
+    public init() {}
+
     /// Adds a program of this build with all that it is linked with, at the places where these lie here.
-    mutating func add(program: URL) throws {
+    public mutating func add(program: URL) throws {
         try add(file: program.path, at: program.path)
         let said = try Program.run(URL(fileURLWithPath: "/usr/bin/ldd"), [program.path]).output
         for word in said.split(whereSeparator: { $0.isWhitespace }) where word.hasPrefix("/") {
@@ -17,7 +19,7 @@ struct GuestFiles {
     }
 
     /// Adds a file, unless there is one at that place.
-    mutating func add(file: String, at path: String) throws {
+    public mutating func add(file: String, at path: String) throws {
         guard folders.insert(path).inserted else { return }
         let mode = UInt32(FileManager.default.isExecutableFile(atPath: file) ? 0o100755 : 0o100644)
         addFolders(above: path)
@@ -46,7 +48,7 @@ struct GuestFiles {
     }
 
     /// Writes the lab's initial file system with these files behind it.
-    func write(after initial: String, to path: String) throws {
+    public func write(after initial: String, to path: String) throws {
         var all = self
         all.add("TRAILER!!!", 0, Data())
         var image = try Data(contentsOf: URL(fileURLWithPath: initial))

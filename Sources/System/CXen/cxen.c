@@ -1,0 +1,181 @@
+#include "CXen.h"
+
+#include <errno.h>
+#include <sys/ioctl.h>
+
+static int result_of(int result) { return result < 0 ? -errno : result; }
+
+_Static_assert(sizeof(struct cxen_request) == 32, "the size of struct ioreq");
+
+// MARK: /dev/xen/privcmd
+
+struct map_frames { // privcmd_mmapbatch_v2
+    unsigned count;
+    uint16_t domain;
+    uint64_t address;
+    const uint64_t *frames;
+    int *errors;
+};
+
+struct map_resource { // privcmd_mmap_resource
+    uint16_t domain;
+    uint32_t type, id, first;
+    uint64_t count, address;
+};
+
+struct buffer { // privcmd_dm_op_buf
+    void *bytes;
+    size_t size;
+};
+
+struct operate { // privcmd_dm_op
+    uint16_t domain, count;
+    const struct buffer *buffers;
+};
+
+enum {
+    MAP_FRAMES = _IOC(_IOC_NONE, 'P', 4, sizeof(struct map_frames)),
+    OPERATE = _IOC(_IOC_NONE, 'P', 5, sizeof(struct operate)),
+    RESTRICT = _IOC(_IOC_NONE, 'P', 6, sizeof(uint16_t)),
+    MAP_RESOURCE = _IOC(_IOC_NONE, 'P', 7, sizeof(struct map_resource)),
+};
+
+int cxen_restrict(int privcmd, uint16_t domain) { return result_of(ioctl(privcmd, RESTRICT, &domain)); }
+
+int cxen_map_frames(int privcmd, uint16_t domain, void *address, unsigned count, const uint64_t *frames, int *errors) {
+    struct map_frames map = {count, domain, (uint64_t)address, frames, errors};
+    int result = result_of(ioctl(privcmd, MAP_FRAMES, &map));
+    return result == -ENOENT ? 0 : result;
+}
+
+int cxen_map_server(int privcmd, uint16_t domain, uint16_t server, uint32_t first, uint32_t count, void *address) {
+    enum { ioreq_server = 0 };
+    struct map_resource map = {domain, ioreq_server, server, first, count, (uint64_t)address};
+    return result_of(ioctl(privcmd, MAP_RESOURCE, &map));
+}
+
+/// struct xen_dm_op, as far as it is used. In the union everything begins at a multiple of 8.
+struct operation {
+    uint32_t number, unused;
+    union {
+        struct {
+            uint8_t buffered, unused[3];
+            uint16_t server;
+        } create;
+        struct {
+            uint16_t server, flags;
+            uint32_t buffered_port;
+            uint64_t frame, buffered_frame;
+        } info;
+        struct {
+            uint16_t server, unused;
+            uint32_t type;
+            uint64_t first, last;
+        } range;
+        struct {
+            uint16_t server;
+            uint8_t enabled, unused;
+        } state;
+        struct {
+            uint16_t server, unused;
+        } destroy;
+        struct {
+            uint16_t segment;
+            uint8_t bus, device, pin, level;
+        } pin;
+        struct {
+            uint32_t data, unused;
+            uint64_t address;
+        } message;
+        uint32_t processors;
+    };
+};
+
+enum { // XEN_DMOP_…
+    create_ioreq_server = 1,
+    get_ioreq_server_info = 2,
+    map_io_range_to_ioreq_server = 3,
+    unmap_io_range_from_ioreq_server = 4,
+    set_ioreq_server_state = 5,
+    destroy_ioreq_server = 6,
+    set_pci_intx_level = 8,
+    inject_msi = 14,
+    nr_vcpus = 20,
+};
+
+static int operate(int privcmd, uint16_t domain, struct operation *operation) {
+    struct buffer buffer = {operation, sizeof *operation};
+    struct operate operate = {domain, 1, &buffer};
+    return result_of(ioctl(privcmd, OPERATE, &operate));
+}
+
+int cxen_count_processors(int privcmd, uint16_t domain, uint32_t *count) {
+    struct operation operation = {.number = nr_vcpus};
+    int result = operate(privcmd, domain, &operation);
+    *count = operation.processors;
+    return result;
+}
+
+int cxen_create_server(int privcmd, uint16_t domain, uint16_t *server) {
+    struct operation operation = {.number = create_ioreq_server};
+    int result = operate(privcmd, domain, &operation);
+    *server = operation.create.server;
+    return result;
+}
+
+int cxen_destroy_server(int privcmd, uint16_t domain, uint16_t server) {
+    return operate(privcmd, domain, &(struct operation){.number = destroy_ioreq_server, .destroy = {server}});
+}
+
+int cxen_find_server(int privcmd, uint16_t domain, uint16_t server) {
+    enum { no_gfns = 1 };
+    return operate(privcmd, domain, &(struct operation){.number = get_ioreq_server_info, .info = {server, no_gfns}});
+}
+
+int cxen_enable_server(int privcmd, uint16_t domain, uint16_t server, bool enabled) {
+    return operate(privcmd, domain, &(struct operation){.number = set_ioreq_server_state, .state = {server, enabled}});
+}
+
+static int change_range(
+    uint32_t number, int privcmd, uint16_t domain, uint16_t server, uint32_t type, uint64_t first, uint64_t last) {
+    return operate(privcmd, domain, &(struct operation){.number = number, .range = {server, 0, type, first, last}});
+}
+
+int cxen_map_range(int privcmd, uint16_t domain, uint16_t server, uint32_t type, uint64_t first, uint64_t last) {
+    return change_range(map_io_range_to_ioreq_server, privcmd, domain, server, type, first, last);
+}
+
+int cxen_unmap_range(int privcmd, uint16_t domain, uint16_t server, uint32_t type, uint64_t first, uint64_t last) {
+    return change_range(unmap_io_range_from_ioreq_server, privcmd, domain, server, type, first, last);
+}
+
+int cxen_send_message(int privcmd, uint16_t domain, uint64_t address, uint32_t data) {
+    return operate(
+        privcmd, domain, &(struct operation){.number = inject_msi, .message = {.data = data, .address = address}});
+}
+
+int cxen_set_pin(int privcmd, uint16_t domain, uint8_t device, uint8_t pin, bool asserted) {
+    return operate(
+        privcmd, domain,
+        &(struct operation){.number = set_pci_intx_level, .pin = {.device = device, .pin = pin, .level = asserted}});
+}
+
+// MARK: /dev/xen/evtchn
+
+struct channel { // ioctl_evtchn_bind_interdomain
+    unsigned domain, port;
+};
+
+enum {
+    BIND_INTERDOMAIN = _IOC(_IOC_NONE, 'E', 1, sizeof(struct channel)),
+    UNBIND = _IOC(_IOC_NONE, 'E', 3, sizeof(unsigned)),
+    NOTIFY = _IOC(_IOC_NONE, 'E', 4, sizeof(unsigned)),
+    RESTRICT_DOMID = _IOC(_IOC_NONE, 'E', 6, sizeof(uint16_t)),
+};
+
+int cxen_restrict_channels(int evtchn, uint16_t domain) { return result_of(ioctl(evtchn, RESTRICT_DOMID, &domain)); }
+int cxen_bind_channel(int evtchn, uint16_t domain, uint32_t port) {
+    return result_of(ioctl(evtchn, BIND_INTERDOMAIN, &(struct channel){domain, port}));
+}
+int cxen_unbind_channel(int evtchn, uint32_t port) { return result_of(ioctl(evtchn, UNBIND, &port)); }
+int cxen_notify(int evtchn, uint32_t port) { return result_of(ioctl(evtchn, NOTIFY, &port)); }

@@ -1,0 +1,110 @@
+/// Xen's interfaces for device models, as Linux offers them to a program: /dev/xen/privcmd and /dev/xen/evtchn. Each
+/// function is one ioctl(2), and returns its result or -errno.
+///
+/// Both interfaces are stable: any Xen and any kernel with them will do. They are described in Linux's <xen/privcmd.h>
+/// and <xen/evtchn.h> and in Xen's public/hvm/dm_op.h and public/hvm/ioreq.h. What is needed of them is declared here,
+/// so that no package of Xen's has to be there.
+#ifndef CXEN_H
+#define CXEN_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// MARK: The requests of virtual processors
+
+/// What a virtual processor asks of a device model, in a page of memory that Xen and the device model share. `struct
+/// ioreq`
+struct cxen_request {
+    /// In the guest's physical memory, or a port. PCI_CONFIG: segment, bus, device and function << 32 | register.
+    uint64_t address;
+    uint64_t data;    ///< The value, or where in the guest's memory the values are.
+    uint32_t count;   ///< How many values of `size` bytes.
+    uint32_t size;
+    uint32_t port;    ///< The virtual processor's event channel (vp_eport).
+    uint16_t unused;
+    uint8_t flags;    ///< state:4, data_is_ptr:1, dir:1, df:1
+    uint8_t type;
+};
+
+/// The kinds of requests (IOREQ_TYPE_…).
+enum {
+    cxen_type_port = 0,
+    cxen_type_memory = 1, ///< COPY
+    cxen_type_configuration = 2, ///< PCI_CONFIG
+    cxen_type_invalidate = 8,
+};
+
+/// The flags of a request.
+enum {
+    cxen_flag_indirect = 1 << 4,
+    cxen_flag_read = 1 << 5,
+    cxen_flag_downwards = 1 << 6,
+};
+
+/// Takes the request that is ready in a slot, if one is: copies it, and marks it as being worked on (STATE_IOREQ_READY
+/// to STATE_IOREQ_INPROCESS). One that somebody has begun to work on and not finished is taken, too.
+static inline bool cxen_take_request(struct cxen_request *slot, struct cxen_request *copy) {
+    enum { ready = 1, in_process = 2 };
+    uint8_t flags = __atomic_load_n(&slot->flags, __ATOMIC_ACQUIRE);
+    if ((flags & 15) != ready && (flags & 15) != in_process) return false;
+    *copy = *slot;
+    __atomic_store_n(&slot->flags, (uint8_t)((flags & ~15) | in_process), __ATOMIC_RELEASE);
+    return true;
+}
+
+/// Answers the request in a slot (STATE_IORESP_READY). The virtual processor goes on when it is notified.
+static inline void cxen_answer_request(struct cxen_request *slot, uint64_t data) {
+    enum { answered = 3 };
+    slot->data = data;
+    uint8_t flags = __atomic_load_n(&slot->flags, __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->flags, (uint8_t)((flags & ~15) | answered), __ATOMIC_RELEASE);
+}
+
+// MARK: /dev/xen/privcmd
+
+/// IOCTL_PRIVCMD_RESTRICT: calls for other domains, and all hypercalls but those below, fail from now on.
+int cxen_restrict(int privcmd, uint16_t domain);
+/// IOCTL_PRIVCMD_MMAPBATCH_V2: maps frames of a domain's memory over pages of a mapping of the descriptor. Each of
+/// `errors` is 0 or -errno; -ENOENT, when some frame is paged out, is no failure.
+int cxen_map_frames(int privcmd, uint16_t domain, void *address, unsigned count, const uint64_t *frames, int *errors);
+/// IOCTL_PRIVCMD_MMAP_RESOURCE of XENMEM_resource_ioreq_server: maps `count` pages of a server's over a mapping of the
+/// descriptor. Page 0 is the ring of buffered requests, the requests of virtual processors begin in page 1.
+int cxen_map_server(int privcmd, uint16_t domain, uint16_t server, uint32_t first, uint32_t count, void *address);
+
+/// XEN_DMOP_nr_vcpus
+int cxen_count_processors(int privcmd, uint16_t domain, uint32_t *count);
+/// XEN_DMOP_create_ioreq_server, without a ring of buffered requests.
+int cxen_create_server(int privcmd, uint16_t domain, uint16_t *server);
+/// XEN_DMOP_destroy_ioreq_server
+int cxen_destroy_server(int privcmd, uint16_t domain, uint16_t server);
+/// XEN_DMOP_get_ioreq_server_info: -ENOENT where there is no such server, or not any more.
+int cxen_find_server(int privcmd, uint16_t domain, uint16_t server);
+/// XEN_DMOP_set_ioreq_server_state
+int cxen_enable_server(int privcmd, uint16_t domain, uint16_t server, bool enabled);
+
+/// XEN_DMOP_IO_RANGE_…
+enum { cxen_range_ports = 0, cxen_range_memory = 1, cxen_range_function = 2 };
+/// XEN_DMOP_map_io_range_to_ioreq_server, XEN_DMOP_unmap_io_range_from_ioreq_server: accesses from `first` to `last`,
+/// both included, are the server's.
+int cxen_map_range(int privcmd, uint16_t domain, uint16_t server, uint32_t type, uint64_t first, uint64_t last);
+int cxen_unmap_range(int privcmd, uint16_t domain, uint16_t server, uint32_t type, uint64_t first, uint64_t last);
+
+/// XEN_DMOP_inject_msi
+int cxen_send_message(int privcmd, uint16_t domain, uint64_t address, uint32_t data);
+/// XEN_DMOP_set_pci_intx_level, of a device of bus 0.
+int cxen_set_pin(int privcmd, uint16_t domain, uint8_t device, uint8_t pin, bool asserted);
+
+// MARK: /dev/xen/evtchn
+
+/// IOCTL_EVTCHN_RESTRICT_DOMID: no more channels to other domains.
+int cxen_restrict_channels(int evtchn, uint16_t domain);
+/// IOCTL_EVTCHN_BIND_INTERDOMAIN. Returns the number of the channel's own end.
+int cxen_bind_channel(int evtchn, uint16_t domain, uint32_t port);
+/// IOCTL_EVTCHN_UNBIND
+int cxen_unbind_channel(int evtchn, uint32_t port);
+/// IOCTL_EVTCHN_NOTIFY
+int cxen_notify(int evtchn, uint32_t port);
+
+#endif

@@ -1,0 +1,104 @@
+import Device
+import GuestMemory
+import Linux
+import PCI
+
+/// Serves a function to a domain, as one of its device models.
+///
+/// All of the function is answered here, configuration space included: Xen sends each access to it as a request, and
+/// holds the virtual processor until it is answered. The guest's memory is all that it has, by its own physical
+/// addresses.
+public final class DomainServer {
+    private let placed: PlacedFunction
+    private let server: RequestServer
+    private let memory: ForeignMemory
+    private var isStopped = false
+
+    /// What was done since the beginning.
+    public private(set) var counters = Counters()
+    /// How often the domain has asked what nobody can do.
+    public var impossibleRequests: UInt64 { server.impossibleRequests }
+
+    /// Numbers that only grow.
+    public struct Counters: Equatable, Sendable {
+        /// Accesses, each of a string of them counted.
+        public var accesses: UInt64 = 0
+        /// How often the guest has given memory back.
+        public var invalidations: UInt64 = 0
+    }
+
+    public var function: Function { placed.function }
+
+    /// Whether the domain is there.
+    public private(set) var hasDomain = true
+
+    /// Puts the function into a slot of the domain. From here on the domain's accesses to it wait for ``run()``.
+    ///
+    /// - Parameters:
+    ///   - function: on a host whose guest memory is empty yet.
+    ///   - number: the domain's. It is HVM or PVH.
+    ///   - address: of a slot that is free.
+    /// - Throws: ``XenError``
+    public init(_ function: Function, domain number: UInt16, at address: FunctionAddress) throws(XenError) {
+        let domain = try Domain(number)
+        server = try RequestServer(domain)
+        memory = ForeignMemory(of: domain)
+        placed = try PlacedFunction(function, at: address, of: server, memory: memory)
+        do throws(MapError) {
+            try function.host.memory.map(
+                address: 0, size: Self.addressSpace, access: [.read, .write], backing: .remote(memory))
+        } catch {
+            throw XenError("the guest's memory, since there is some already", error.errno)
+        }
+        try server.open()
+    }
+
+    /// In bytes: what x86 processors can address.
+    private static let addressSpace: UInt64 = 1 << 52
+
+    // MARK: Serving
+
+    /// How often it is asked whether the domain is still there: nobody else tells.
+    private static let nanosecondsBetweenLooks: UInt64 = 1_000_000_000
+
+    /// Serves on the calling thread until ``stop()``, or until the domain has ended.
+    ///
+    /// - Throws: `Errno` when the system refuses to wait.
+    public func run() throws(Errno) {
+        let loop = function.host.loop
+        let requests = try loop.watch("requests", server.descriptor, for: .readable) { [unowned self] _ in
+            server.answerRequests(answer)
+        }
+        let timer = try TimerFD()
+        let look = try loop.watch("domain", timer.descriptor, for: .readable) { [unowned self] _ in
+            timer.consume()
+            timer.set(nanoseconds: Self.nanosecondsBetweenLooks)
+            hasDomain = server.exists
+        }
+        timer.set(nanoseconds: Self.nanosecondsBetweenLooks)
+        defer {
+            loop.unwatch(requests)
+            loop.unwatch(look)
+        }
+        while !isStopped && hasDomain { try loop.dispatch(milliseconds: -1) }
+        // An ended domain's memory is freed when nobody has it mapped.
+        if !hasDomain { memory.drop() }
+    }
+
+    /// Makes ``run()`` return after the access in hand.
+    public func stop() {
+        isStopped = true
+    }
+
+    private func answer(_ request: Request) -> UInt64? {
+        switch request {
+        case .access(let access):
+            counters.accesses &+= UInt64(access.count)
+            return placed.answer(access)
+        case .invalidation:
+            counters.invalidations &+= 1
+            memory.drop()
+            return 0
+        }
+    }
+}

@@ -1,0 +1,192 @@
+import Device
+import GuestMemory
+import Linux
+import PCI
+
+/// What a function in a guest's slot needs of whoever has the guest.
+public protocol Guest: AnyObject {
+    /// Has accesses sent here from now on.
+    func claim(_ claim: RequestServer.Claim) throws(XenError)
+    func release(_ claim: RequestServer.Claim) throws(XenError)
+    func send(_ message: MSIMessage) throws(XenError)
+    func set(_ pin: InterruptPin, ofDevice device: UInt8, asserted: Bool) throws(XenError)
+}
+
+extension RequestServer: Guest {
+    public func send(_ message: MSIMessage) throws(XenError) { try domain.send(message) }
+
+    public func set(_ pin: InterruptPin, ofDevice device: UInt8, asserted: Bool) throws(XenError) {
+        try domain.set(pin, ofDevice: device, asserted: asserted)
+    }
+}
+
+/// A function in a slot of a guest's bus: it answers the accesses that lead to its configuration space and to where the
+/// guest has put its BARs. Where nothing answers, reads give all ones and writes are lost, as on a bus.
+public final class PlacedFunction: Transport {
+    public let function: Function
+    private let address: FunctionAddress
+    private let guest: any Guest
+    /// Where the values of strings of accesses are.
+    private let memory: any RemoteMemory
+    /// By region: 0 to 5, and the expansion ROM.
+    private var places = [Place?](repeating: nil, count: RegionIndex.rom + 1)
+    /// How many more things that went wrong are reported: a guest can make any number of them happen.
+    private var reportsLeft = 16
+
+    private struct Place {
+        let space: BARPlacement.Space
+        let range: ClosedRange<UInt64>
+        /// False while another place has some of its addresses.
+        var isClaimed = false
+
+        var claim: RequestServer.Claim { space == .io ? .ports(range) : .memory(range) }
+    }
+
+    /// Puts the function into its slot, with the BARs where they are.
+    ///
+    /// - Throws: ``XenError`` when the slot can't be had.
+    public init(
+        _ function: Function, at address: FunctionAddress, of guest: any Guest, memory: any RemoteMemory
+    ) throws(XenError) {
+        self.function = function
+        self.address = address
+        self.guest = guest
+        self.memory = memory
+        try guest.claim(.function(address))
+        function.transport = self
+    }
+
+    // MARK: Accesses
+
+    /// Carries out what a virtual processor asks.
+    ///
+    /// - Returns: what it gets for a read.
+    public func answer(_ access: Request.Access) -> UInt64 {
+        switch access.data {
+        case .value(var value):
+            for index in 0..<access.count {
+                if access.isRead {
+                    value = read(access, access.address(of: index))
+                } else {
+                    write(access, access.address(of: index), value)
+                }
+            }
+            return value
+        case .memory(let start):
+            for index in 0..<access.count {
+                carry(access, access.address(of: index), access.place(of: index, from: start))
+            }
+            return 0
+        }
+    }
+
+    /// One access, whose value is in the guest's memory. Where there is no memory, the guest gets no value, and gives
+    /// all ones.
+    private func carry(_ access: Request.Access, _ address: UInt64, _ place: UInt64) {
+        if access.isRead {
+            let bytes = Self.bytes(of: read(access, address))
+            try? memory.write(place, from: bytes.span.bytes.extracting(0..<access.width))
+        } else {
+            var bytes = InlineArray<8, UInt8>(repeating: 0xff)
+            var span = bytes.mutableSpan
+            var raw = span.mutableBytes
+            var target = raw._mutatingExtracting(0..<access.width)
+            try? memory.read(place, into: &target)
+            write(access, address, Self.value(of: bytes))
+        }
+    }
+
+    private func read(_ access: Request.Access, _ address: UInt64) -> UInt64 {
+        guard let (region, offset) = target(access, address) else { return .max }
+        var bytes = InlineArray<8, UInt8>(repeating: 0)
+        var span = bytes.mutableSpan
+        var raw = span.mutableBytes
+        var target = raw._mutatingExtracting(0..<access.width)
+        do throws(AccessError) { try function.read(region: region, offset: offset, into: &target) } catch {
+            return .max
+        }
+        return Self.value(of: bytes)
+    }
+
+    private func write(_ access: Request.Access, _ address: UInt64, _ value: UInt64) {
+        guard let (region, offset) = target(access, address) else { return }
+        let bytes = Self.bytes(of: value)
+        try? function.write(region: region, offset: offset, from: bytes.span.bytes.extracting(0..<access.width))
+    }
+
+    private static func bytes(of value: UInt64) -> InlineArray<8, UInt8> {
+        InlineArray { UInt8(truncatingIfNeeded: value >> UInt64(8 * $0)) }
+    }
+
+    private static func value(of bytes: InlineArray<8, UInt8>) -> UInt64 {
+        bytes.indices.reversed().reduce(0) { $0 << 8 | UInt64(bytes[$1]) }
+    }
+
+    /// The region that an address leads to, and the offset in it.
+    private func target(_ access: Request.Access, _ address: UInt64) -> (region: Int, offset: UInt64)? {
+        let space: BARPlacement.Space
+        switch access.space {
+        case .configuration(let number):
+            return number == UInt32(self.address.routingID) ? (RegionIndex.configuration, address) : nil
+        case .ports: space = .io
+        case .memory: space = .memory
+        }
+        for (region, place) in places.enumerated() {
+            if let place, place.space == space, place.range.contains(address),
+                UInt64(access.width - 1) <= place.range.upperBound - address
+            {
+                return (region, address - place.range.lowerBound)
+            }
+        }
+        return nil
+    }
+
+    // MARK: Transport
+
+    public var messageRouting: MessageRouting { .byAddress }
+
+    public func send(_ kind: InterruptKind, vector: Int, _ message: MSIMessage?) -> Bool {
+        guard let message else { return false }
+        do throws(XenError) { try guest.send(message) } catch { report(error) }
+        // A message that the guest's interrupt controller doesn't take is lost, as on a bus.
+        return true
+    }
+
+    public func setINTx(_ asserted: Bool) {
+        guard let pin = function.device.interruptPin else { return }
+        // Xen knows the pins of bus 0 alone.
+        guard address.bus == 0 else { return }
+        do throws(XenError) { try guest.set(pin, ofDevice: address.device, asserted: asserted) } catch { report(error) }
+    }
+
+    public func place(_ region: Int, at placement: BARPlacement?) {
+        if let place = places[region], place.isClaimed {
+            do throws(XenError) { try guest.release(place.claim) } catch { report(error) }
+        }
+        places[region] = nil
+        if let placement, let size = function.region(region)?.size, size > 0 {
+            places[region] = Place(
+                space: placement.space, range: placement.address...placement.address + (size - 1))
+        }
+        claimPlaces()
+    }
+
+    /// Claims what isn't yet: a place that overlaps another one comes to its own when that has moved.
+    private func claimPlaces() {
+        for (region, place) in places.enumerated() {
+            guard let place, !place.isClaimed else { continue }
+            do throws(XenError) {
+                try guest.claim(place.claim)
+                places[region]?.isClaimed = true
+            } catch {
+                if error.errno != .fileExists { report(error) }
+            }
+        }
+    }
+
+    private func report(_ error: XenError) {
+        guard reportsLeft > 0 else { return }
+        reportsLeft -= 1
+        function.host.report(error.description)
+    }
+}

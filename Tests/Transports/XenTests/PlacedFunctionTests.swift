@@ -1,0 +1,159 @@
+import Device
+import DeviceCatalog
+import GuestMemory
+import Linux
+import PCI
+import Testing
+
+@testable import Xen
+
+/// A function in a guest's slot: which accesses reach it, and what it has of Xen done.
+struct PlacedFunctionTests {
+    /// Notes what is asked of Xen, and refuses what it is told to.
+    private final class Notes: Guest {
+        var all: [String] = []
+        var refuses = false
+
+        private func note(_ text: String) throws(XenError) {
+            all.append(text)
+            if refuses { throw XenError(text, .noSpace) }
+        }
+
+        func claim(_ claim: RequestServer.Claim) throws(XenError) { try note("+ \(claim)") }
+        func release(_ claim: RequestServer.Claim) throws(XenError) { try note("- \(claim)") }
+        func send(_ message: MSIMessage) throws(XenError) { try note("message \(message.data)") }
+        func set(_ pin: InterruptPin, ofDevice device: UInt8, asserted: Bool) throws(XenError) {
+            try note("pin \(pin) of \(device): \(asserted)")
+        }
+    }
+
+    /// The guest's memory: a page.
+    private final class Page: RemoteMemory {
+        var bytes = [UInt8](repeating: 0, count: 4096)
+
+        func read(_ address: UInt64, into target: inout MutableRawSpan) throws(DMAError) {
+            guard address < 4096, target.byteCount <= 4096 - Int(address) else { throw .fault(address: address) }
+            let part = Array(bytes[Int(address)..<Int(address) + target.byteCount])
+            target.copy(part.span.bytes, to: 0)
+        }
+
+        func write(_ address: UInt64, from source: RawSpan) throws(DMAError) {
+            guard address < 4096, source.byteCount <= 4096 - Int(address) else { throw .fault(address: address) }
+            let part = source.withUnsafeBytes { Array($0) }
+            bytes.replaceSubrange(Int(address)..<Int(address) + part.count, with: part)
+        }
+    }
+
+    private let notes = Notes()
+    private let page = Page()
+    private let placed: PlacedFunction
+    private let reports: Locked<[String]>
+
+    init() throws {
+        let (host, reports) = (Host(loop: try EventLoop()), Locked<[String]>([]))
+        host.report = { report in reports.withLock { $0.append(report) } }
+        self.reports = reports
+        let function = try Function(DeviceCatalog.make("exerciser", options: [], host: host), host: host)
+        placed = try PlacedFunction(
+            function, at: FunctionAddress(bus: 0, device: 5)!, of: notes, memory: page)
+    }
+
+    private func access(
+        _ space: Request.Access.Space, _ address: UInt64, width: Int = 4, count: Int = 1, isDownwards: Bool = false,
+        writes value: UInt64? = nil, memory: UInt64? = nil
+    ) -> UInt64 {
+        placed.answer(
+            Request.Access(
+                space: space, address: address, width: width, count: count, isRead: value == nil,
+                isDownwards: isDownwards, data: memory.map { .memory($0) } ?? .value(value ?? 0)))
+    }
+
+    private static let own = Request.Access.Space.configuration(function: 0x28)
+
+    /// Puts BAR 0 at 0xe0000000 and BAR 1 at port 0xc000.
+    private func place() {
+        _ = access(Self.own, 0x10, writes: 0xe000_0000)
+        _ = access(Self.own, 0x14, writes: 0xc001)
+        _ = access(Self.own, 0x04, width: 2, writes: 7)
+    }
+
+    @Test func theSlotIsClaimed() {
+        #expect(notes.all.first == "+ slot 00:05.0")
+        #expect(access(Self.own, 0) == 0x11e9_1234)
+        #expect(access(.configuration(function: 0x29), 0) == .max)
+        #expect(access(Self.own, 4094) == .max)
+    }
+
+    @Test func aBARIsClaimedWhereItIs() {
+        place()
+        #expect(notes.all.contains("+ addresses 0xe0000000 to 0xe0000fff"))
+        #expect(notes.all.contains("+ ports 0xc000 to 0xc00f"))
+        #expect(access(.memory, 0xe000_0000) == 0x1_11e9)
+        #expect(access(.ports, 0xc000) == 0x1_11e9)
+    }
+
+    @Test func aBARThatMovesIsReleasedFirst() throws {
+        place()
+        notes.all = []
+        _ = access(Self.own, 0x10, writes: 0xe100_0000)
+        #expect(notes.all == ["- addresses 0xe0000000 to 0xe0000fff", "+ addresses 0xe1000000 to 0xe1000fff"])
+        #expect(access(.memory, 0xe000_0000) == .max)
+        #expect(access(.memory, 0xe100_0000) == 0x1_11e9)
+    }
+
+    @Test func accessesThatLeaveABARReachNothing() {
+        place()
+        #expect(access(.memory, 0xe000_0ffe) == .max)
+        #expect(access(.ports, 0xe000_0000) == .max)
+        _ = access(.memory, 0xe000_0002, width: 8, writes: .max)
+        #expect(access(.memory, 0xe000_0004) == 0xffff_ffff)
+    }
+
+    @Test func aStringTakesItsValuesFromMemory() {
+        place()
+        page.bytes.replaceSubrange(16..<24, with: [1, 2, 3, 4, 5, 6, 7, 8])
+        // Two registers of four bytes.
+        _ = access(.memory, 0xe000_0008, count: 2, writes: 0, memory: 16)
+        #expect(access(.memory, 0xe000_0008, width: 8) == 0x0807_0605_0403_0201)
+        _ = access(.memory, 0xe000_000c, count: 2, isDownwards: true, memory: 0x104)
+        #expect(Array(page.bytes[0x100..<0x108]) == [1, 2, 3, 4, 5, 6, 7, 8])
+    }
+
+    @Test func aStringWithoutMemoryWritesAllOnesAndLosesWhatItReads() {
+        place()
+        _ = access(.memory, 0xe000_0004, writes: 0, memory: 1 << 40)
+        #expect(access(.memory, 0xe000_0004) == 0xffff_ffff)
+        _ = access(.memory, 0xe000_0000, count: 2, memory: 4092)
+        #expect(Array(page.bytes[4092...]) == [0xe9, 0x11, 1, 0])
+    }
+
+    @Test func messagesGoOutByAddressAndData() throws {
+        place()
+        // MSI: address, data, enabled.
+        var position = access(Self.own, 0x34, width: 1)
+        while access(Self.own, position, width: 1) != 5 { position = access(Self.own, position + 1, width: 1) }
+        _ = access(Self.own, position + 4, writes: 0xfee0_0000)
+        _ = access(Self.own, position + 12, width: 2, writes: 0x42)
+        _ = access(Self.own, position + 2, width: 2, writes: 1)
+        _ = access(.memory, 0xe000_0010, writes: 0)
+        #expect(notes.all.last == "message 66")
+    }
+
+    @Test func thePinHasALevel() {
+        place()
+        _ = access(.memory, 0xe000_0014, writes: 1)
+        #expect(notes.all.last == "pin a of 5: true")
+        _ = access(.memory, 0xe000_0018, writes: 1)
+        #expect(notes.all.last == "pin a of 5: false")
+    }
+
+    /// The guest can have any number of things refused.
+    @Test func refusalsAreReportedAndNotForEver() {
+        notes.refuses = true
+        for index in UInt64(0)..<40 { _ = access(Self.own, 0x10, writes: 0xe000_0000 + index << 12) }
+        _ = access(Self.own, 0x04, width: 2, writes: 2)
+        for index in UInt64(0)..<40 { _ = access(Self.own, 0x10, writes: 0xe000_0000 + index << 12) }
+        #expect(reports.withLock(\.count) == 16)
+        #expect(reports.withLock(\.first)?.contains("addresses 0xe0027000 to 0xe0027fff") == true)
+    }
+}
