@@ -17,11 +17,12 @@ public final class AddressSpace: MappedMemory {
     public var mapCount: Int { maps.count }
     /// How many addresses are mapped; at most 2^64 - 1 are told.
     public var mappedBytes: UInt64 { UInt64(clamping: mapped) }
-    private var mapped: UInt128 = 0
+    // One thread, and no access to any of these lasts longer than a statement: checks at run time would find nothing.
+    @exclusivity(unchecked) private var mapped: UInt128 = 0
     /// How often maps were taken away. Whoever finds nothing at an address can tell by it whether there was something before.
-    public private(set) var withdrawals: UInt64 = 0
+    @exclusivity(unchecked) public private(set) var withdrawals: UInt64 = 0
     /// How often maps were made.
-    public private(set) var arrivals: UInt64 = 0
+    @exclusivity(unchecked) public private(set) var arrivals: UInt64 = 0
 
     /// - Parameters:
     ///   - maximumFiles: how many files there may be behind maps, each of which takes a descriptor. Unless given, the function's share of
@@ -168,6 +169,8 @@ public final class AddressSpace: MappedMemory {
     }
 
     private func withdraw(_ regions: [Region], _ onRelease: @escaping () -> Void) -> Unmapping {
+        // Nearly always: no pin knows of any.
+        if regions.allSatisfy({ $0.holds == 0 && $0.watchers.isEmpty }) { return .done }
         for region in regions {
             // A handler may release other pins, so each is looked up anew.
             for serial in region.watchers.keys.sorted() { region.watchers[serial]?.pin.invalidate() }

@@ -49,7 +49,7 @@ struct MapTable {
 
     /// The lowest start in each block.
     private var firsts: [UInt64] = []
-    /// None is empty.
+    /// None is empty, but for the only one: maps that come and go find their room again.
     private var blocks: [Block] = []
     private(set) var count = 0
     private var cache = WindowCache()
@@ -128,6 +128,7 @@ struct MapTable {
         let region = blocks[position.block].remove(at: position.entry)
         cache.forget(window)
         count -= 1
+        if count == 0 { return region }
         if blocks[position.block].count == 0 {
             blocks.remove(at: position.block)
             firsts.remove(at: position.block)

@@ -34,10 +34,11 @@ final class Region {
         case remote(any RemoteMemory)
     }
 
+    // One thread, and no access to either lasts longer than a statement: checks at run time would find nothing.
     /// Pins that hold an unmap off.
-    var holds = 0
+    @exclusivity(unchecked) var holds = 0
     /// Pins that are told of an unmap, by their serial number.
-    var watchers: [UInt64: Watcher] = [:]
+    @exclusivity(unchecked) var watchers: [UInt64: Watcher] = [:]
     /// Whom to tell when the last hold goes; set once the region is unmapped.
     var release: PendingRelease?
 
