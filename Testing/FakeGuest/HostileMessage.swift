@@ -17,6 +17,8 @@ public enum HostileMessage {
         message(.regionWrite, wire(UInt64(0x38), UInt32(0), UInt32(4), UInt32(3))),
         message(.regionWrite, wire(UInt64(0x500), UInt32(2), UInt32(4), UInt32(1))),
         message(.regionWrite, wire(UInt64(4), UInt32(7), UInt32(2), UInt16(7))),
+        // Long enough to go straight to the memory behind a BAR, where there is one.
+        message(.regionWrite, wire(UInt64(4096), UInt32(2), UInt32(16 << 10)) + Array(repeating: 7, count: 16 << 10)),
         message(.regionWriteMulti, wire(UInt64(1), UInt64(8), UInt32(0), UInt32(8), UInt64(0))),
         message(.deviceReset),
         message(.deviceFeature, wire(UInt32(16), UInt32(2 | 1 << 17), UInt32(4), UInt32(0))),

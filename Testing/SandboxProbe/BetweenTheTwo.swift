@@ -41,7 +41,9 @@ enum BetweenTheTwo {
         let buffer = try PageBuffer(count: 4096)
         var received = ReceivedDescriptors()
         while fired < limit {
-            _ = try loop.receive(from: pair.first, into: buffer, at: 0, descriptors: &received)
+            _ = try loop.receive(from: pair.first) { blocking throws(Errno) in
+                try pair.first.receive(into: buffer, from: 0, descriptors: &received, blocking: blocking)
+            }
         }
         loop.unwatch(token)
         loop.endReceiving()

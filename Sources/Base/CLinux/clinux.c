@@ -22,6 +22,15 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define HAS_THREAD_SANITIZER
+// <sanitizer/tsan_interface.h>, which comes with no C compiler of Debian's.
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+#endif
+#endif
+
 /* The kernel passes at most this many descriptors in one message (SCM_MAX_FD). */
 enum { max_descriptors = 253 };
 
@@ -29,6 +38,24 @@ union control {
     char bytes[CMSG_SPACE(max_descriptors * sizeof(int))];
     struct cmsghdr align;
 };
+
+/* The two calls of a message's way. Those of glibc arm and disarm cancellation, by two atomic operations each, where there are several
+   threads; no thread here is cancelled. ThreadSanitizer must see them, for a message orders what two threads do. */
+static ssize_t receive_message(int socket, struct msghdr *message, int flags) {
+#ifdef HAS_THREAD_SANITIZER
+    return recvmsg(socket, message, flags);
+#else
+    return syscall(SYS_recvmsg, socket, message, flags);
+#endif
+}
+
+static ssize_t send_bytes(int socket, const void *bytes, size_t size, int flags) {
+#ifdef HAS_THREAD_SANITIZER
+    return send(socket, bytes, size, flags);
+#else
+    return syscall(SYS_sendto, socket, bytes, size, flags, NULL, 0);
+#endif
+}
 
 static size_t collect(struct msghdr *message, int *descriptors) {
     size_t count = 0;
@@ -54,7 +81,7 @@ ssize_t clinux_receive(int socket, void *buffer, size_t size, int flags,
     };
     *count = 0;
     *truncated = 0;
-    ssize_t got = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
+    ssize_t got = receive_message(socket, &message, flags | MSG_CMSG_CLOEXEC);
     if (got < 0) return -errno;
     if (message.msg_controllen) *count = collect(&message, descriptors);
     *truncated = (message.msg_flags & MSG_CTRUNC) != 0;
@@ -82,7 +109,7 @@ ssize_t clinux_send(int socket, const void *head, size_t head_size,
                     const void *body, size_t body_size, int flags,
                     const int *descriptors, size_t count) {
     if (!body_size && !count) {
-        ssize_t sent = send(socket, head, head_size, flags | MSG_NOSIGNAL);
+        ssize_t sent = send_bytes(socket, head, head_size, flags | MSG_NOSIGNAL);
         return sent < 0 ? -errno : sent;
     }
     if (count > max_descriptors) return -E2BIG;
@@ -428,15 +455,6 @@ int clinux_spawn_closes_from(posix_spawn_file_actions_t *actions, int first) {
 int clinux_pidfd_send(int process, int signal) {
     return syscall(SYS_pidfd_send_signal, process, signal, NULL, 0) < 0 ? -errno : 0;
 }
-
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define HAS_THREAD_SANITIZER
-// <sanitizer/tsan_interface.h>, which comes with no C compiler of Debian's.
-void __tsan_acquire(void *address);
-void __tsan_release(void *address);
-#endif
-#endif
 
 int clinux_has_thread_sanitizer(void) {
 #ifdef HAS_THREAD_SANITIZER

@@ -72,7 +72,10 @@ public final class ClosingLane: Sendable {
     /// - Returns: false when the time ran out.
     public func waitForRoom(milliseconds: Int32) -> Bool {
         // Asked before each message, and nearly always so: without a look at the clock.
-        if hasRoom { return true }
+        hasRoom || waitForOthers(milliseconds: milliseconds)
+    }
+
+    private func waitForOthers(milliseconds: Int32) -> Bool {
         let deadline = Deadline(milliseconds: milliseconds)
         while !hasRoom {
             guard deadline.millisecondsLeft != 0 else { return false }

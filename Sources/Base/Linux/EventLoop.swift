@@ -144,27 +144,54 @@ public final class EventLoop {
     /// Handlers only run when it returns `.nothing`: one of them may receive from the same socket (a device's DMA
     /// by message), behind bytes that the caller has noted.
     ///
-    /// - Parameter isPolling: ask again and again instead of sleeping.
+    /// - Parameters:
+    ///   - isPolling: ask again and again instead of sleeping.
+    ///   - receive: receives from the socket, wherever the bytes are to go; it gets whether to wait for some.
+    @inlinable
     public func receive(
-        from socket: borrowing UnixSocket, into buffer: PageBuffer, at position: Int,
-        descriptors: inout ReceivedDescriptors, isPolling: Bool = false
+        from socket: borrowing UnixSocket, isPolling: Bool = false,
+        _ receive: (_ blocking: Bool) throws(Errno) -> UnixSocket.Received
     ) throws(Errno) -> UnixSocket.Received {
-        if isPolling { return try poll(socket, into: buffer, at: position, descriptors: &descriptors) }
-        // An alarm that ended the last receive, or came since: what was received then may have taken long.
-        if sentry.takeAlarm() {
-            try socket.descriptor.setNonblocking(false)
-            try dispatch(milliseconds: 0)
-            return .nothing
+        if isPolling { return try poll(receive) }
+        switch try attention(to: socket) {
+        case .elsewhere: return .nothing
+        case .asleep: return try receive(true)
+        case .awake:
+            let received = try ask(receive)
+            return received == .nothing ? try receive(true) : received
         }
-        try sentry.watch(over: socket.descriptor.raw)
+    }
+
+    /// How a receive is to be waited for.
+    @usableFromInline enum Attention {
+        /// Not at all: something else had its turn.
+        case elsewhere
+        case asleep
+        /// For a moment awake: while traffic is dense, the next message is there before this thread would sleep.
+        case awake
+    }
+
+    /// Has the sentry watch, or does what it has raised an alarm for.
+    @usableFromInline func attention(to socket: borrowing UnixSocket) throws(Errno) -> Attention {
+        if !sentry.isWatching {
+            // An alarm that ended the last receive, or came since: what was received then may have taken long.
+            if sentry.takeAlarm() {
+                try socket.descriptor.setNonblocking(false)
+                try dispatch(milliseconds: 0)
+                return .elsewhere
+            }
+            try sentry.watch(over: socket.descriptor.raw)
+        }
+        return spin.isDue() ? .awake : .asleep
+    }
+
+    @usableFromInline func ask(
+        _ receive: (_ blocking: Bool) throws(Errno) -> UnixSocket.Received
+    ) throws(Errno) -> UnixSocket.Received {
         var received = UnixSocket.Received.nothing
-        // While traffic is dense, the next message is there before this thread would sleep.
-        let isThere = try spin.wait { () throws(Errno) in
-            received = try socket.receive(into: buffer, from: position, descriptors: &descriptors, blocking: false)
+        _ = try spin.attempt { () throws(Errno) in
+            received = try receive(false)
             return received != .nothing
-        }
-        if !isThere {
-            received = try socket.receive(into: buffer, from: position, descriptors: &descriptors, blocking: true)
         }
         return received
     }
@@ -172,14 +199,12 @@ public final class EventLoop {
     /// How many times in a row a polling loop asks its socket before it looks after all else.
     private static let pollsBeforeDispatch = 256
 
-    private func poll(
-        _ socket: borrowing UnixSocket, into buffer: PageBuffer, at position: Int,
-        descriptors: inout ReceivedDescriptors
+    @usableFromInline func poll(
+        _ receive: (_ blocking: Bool) throws(Errno) -> UnixSocket.Received
     ) throws(Errno) -> UnixSocket.Received {
         while polls < Self.pollsBeforeDispatch {
             polls += 1
-            let received = try socket.receive(
-                into: buffer, from: position, descriptors: &descriptors, blocking: false)
+            let received = try receive(false)
             if received != .nothing { return received }
         }
         polls = 0

@@ -6,7 +6,7 @@ import Glibc
 /// Different parts may be in use at the same time (a message in hand, and what arrives behind it), so the
 /// spans it gives out are not exclusive: whoever owns the buffer says who writes where.
 public final class PageBuffer {
-    private let memory: UnsafeMutableRawBufferPointer
+    @usableFromInline let memory: UnsafeMutableRawBufferPointer
 
     /// The size in bytes.
     public let count: Int
@@ -29,7 +29,7 @@ public final class PageBuffer {
     ///
     /// The compiler can't tie a span to an object that a class holds. So the span is bound to nothing here;
     /// the holder hands it on bound to itself.
-    @_lifetime(immortal)
+    @inlinable @_lifetime(immortal)
     public func bytes(_ range: Range<Int>) -> RawSpan {
         // SAFETY: the range is checked against the memory; the holder keeps this object alive.
         let part = UnsafeRawBufferPointer(rebasing: memory[range])
@@ -37,7 +37,7 @@ public final class PageBuffer {
     }
 
     /// A part of the buffer, to change.
-    @_lifetime(immortal)
+    @inlinable @_lifetime(immortal)
     public func mutableBytes(_ range: Range<Int>) -> MutableRawSpan {
         // SAFETY: as above; that nobody else uses this part is the holder's to say.
         let part = UnsafeMutableRawBufferPointer(rebasing: memory[range])

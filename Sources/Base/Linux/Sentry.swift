@@ -55,6 +55,9 @@ final class Sentry: Sendable {
         news.signal()
     }
 
+    /// Whether the watch has begun, and there was no alarm since.
+    var isWatching: Bool { state.load(ordering: .relaxed) == State.watching }
+
     /// Whether the receive that just returned was interrupted, or the next one would be. The watch is
     /// over then, and the socket non-blocking.
     func takeAlarm() -> Bool {

@@ -36,7 +36,12 @@ public struct SpinBudget: Sendable {
     /// - Returns: whether the answer was yes.
     @inlinable
     public mutating func wait<Failure: Error>(until isThere: () throws(Failure) -> Bool) throws(Failure) -> Bool {
-        guard isDue() else { return false }
+        isDue() ? try attempt(until: isThere) : false
+    }
+
+    /// Asks, as is due.
+    @inlinable
+    mutating func attempt<Failure: Error>(until isThere: () throws(Failure) -> Bool) throws(Failure) -> Bool {
         // What is there already says nothing about how soon things come while one asks.
         if try isThere() { return true }
         let end = SystemClock.nanoseconds &+ Self.nanoseconds

@@ -126,7 +126,7 @@ public struct UnixSocket: ~Copyable, Sendable {
         return try systemCall { poll(&entry, 1, milliseconds) } > 0
     }
 
-    /// What ``receive(into:from:descriptors:blocking:)`` saw.
+    /// What ``receive(into:from:limit:descriptors:blocking:)`` saw.
     public enum Received: Equatable, Sendable {
         /// So many bytes, at least 1. `descriptors` tells that descriptors came with the last of
         /// them; `lost` that the kernel had to drop some.
@@ -144,22 +144,50 @@ public struct UnixSocket: ~Copyable, Sendable {
     ///
     /// - Parameters:
     ///   - position: where in `buffer` the bytes go; there must be room for 1.
+    ///   - limit: how many bytes to receive at most, at least 1.
     ///   - descriptors: whatever was in it is closed. What comes belongs to the socket's own lane.
     ///   - blocking: whether to wait when nothing is there.
     public borrowing func receive(
-        into buffer: PageBuffer, from position: Int, descriptors: inout ReceivedDescriptors,
+        into buffer: PageBuffer, from position: Int, limit: Int = .max, descriptors: inout ReceivedDescriptors,
         blocking: Bool
     ) throws(Errno) -> Received {
-        precondition(position < buffer.count)
+        precondition(position < buffer.count && limit > 0)
+        // SAFETY: `buffer` has room for the size given.
+        return try receive(
+            buffer.address(of: position), min(limit, buffer.count - position), descriptors: &descriptors,
+            blocking: blocking)
+    }
+
+    /// Receives what is there, up to `count` bytes, straight into memory that others may have mapped.
+    ///
+    /// - Parameters:
+    ///   - offset: where in `memory` the bytes go.
+    ///   - count: at least 1.
+    ///   - descriptors: as for ``receive(into:from:limit:descriptors:blocking:)``.
+    /// - Throws: `recvmsg(2)`'s error; `.badAddress` when the bytes don't lie inside the memory.
+    public borrowing func receive(
+        into memory: MappedBytes, at offset: Int, count: Int, descriptors: inout ReceivedDescriptors, blocking: Bool
+    ) throws(Errno) -> Received {
+        guard offset >= 0, count > 0, offset <= memory.size, count <= memory.size - offset else { throw .badAddress }
+        // SAFETY: inside the mapping, which `memory` keeps; only the kernel writes to it, and the fixed size keeps it from faulting.
+        return try receive(memory.mapping.base + offset, count, descriptors: &descriptors, blocking: blocking)
+    }
+
+    /// - Parameter bytes: valid for `count` bytes until the call returns.
+    private borrowing func receive(
+        _ bytes: UnsafeMutableRawPointer, _ count: Int, descriptors: inout ReceivedDescriptors, blocking: Bool
+    ) throws(Errno) -> Received {
         var lost: Int32 = 0
-        // SAFETY: the pointers are used during the call only; `buffer` has room for the size given.
+        // SAFETY: the pointers are used during the call only.
         let got = withUnsafeTemporaryAllocation(of: Int32.self, capacity: ReceivedDescriptors.kernelMaximum) { room in
-            var count = 0
+            var arrived = 0
             let got = clinux_receive(
-                descriptor.raw, buffer.address(of: position), buffer.count - position,
-                blocking ? 0 : Int32(MSG_DONTWAIT), room.baseAddress!, &count, &lost)
-            let received = UnsafeBufferPointer(rebasing: room[..<count])
-            if !descriptors.replace(with: received, closedIn: descriptor.lane) { lost = 1 }
+                descriptor.raw, bytes, count, blocking ? 0 : Int32(MSG_DONTWAIT), room.baseAddress!, &arrived, &lost)
+            // Nearly always there are none, and were none.
+            if arrived > 0 || descriptors.count > 0 {
+                let received = UnsafeBufferPointer(rebasing: room[..<arrived])
+                if !descriptors.replace(with: received, closedIn: descriptor.lane) { lost = 1 }
+            }
             return got
         }
         if got > 0 { return .bytes(got, descriptors: descriptors.count > 0, lost: lost != 0) }
@@ -180,6 +208,17 @@ public struct UnixSocket: ~Copyable, Sendable {
         try shim(clinux_peek(descriptor.raw, buffer.address(of: 0), buffer.count))
     }
 
+    /// Sends a message; blocks until all is sent, as ``send(_:_:descriptors:milliseconds:)`` does.
+    public borrowing func send(_ message: RawSpan, milliseconds: Int32) throws(Errno) {
+        // SAFETY: the bytes live until the call returns.
+        let sent = message.withUnsafeBytes {
+            clinux_send(descriptor.raw, $0.baseAddress, $0.count, nil, 0, Self.flags(milliseconds), nil, 0)
+        }
+        // Nearly always all goes at once.
+        guard sent != message.byteCount else { return }
+        try sendRest(of: message, RawSpan(), [], milliseconds, after: sent)
+    }
+
     /// Sends `head`, then `body`, with descriptors, in one message; blocks until all is sent.
     ///
     /// - Parameter milliseconds: how long to wait for room at most, in all; negative: without end.
@@ -189,13 +228,9 @@ public struct UnixSocket: ~Copyable, Sendable {
         _ head: RawSpan, _ body: RawSpan = RawSpan(), descriptors: [Int32] = [],
         milliseconds: Int32 = -1
     ) throws(Errno) {
-        var skipped = 0
-        do throws(Errno) {
-            try send(head, body, descriptors: descriptors, milliseconds: milliseconds, sent: &skipped)
-        } catch {
-            if skipped > 0 { shutDown() }
-            throw error
-        }
+        let sent = attempt(head, body, descriptors, milliseconds)
+        guard sent != head.byteCount + body.byteCount else { return }
+        try sendRest(of: head, body, descriptors, milliseconds, after: sent)
     }
 
     /// Sends `head`, then bytes straight from memory, which may change meanwhile.
@@ -210,40 +245,49 @@ public struct UnixSocket: ~Copyable, Sendable {
         try send(head, bytes, milliseconds: milliseconds)
     }
 
-    /// - Parameter skipped: how many bytes have gone.
-    private borrowing func send(
-        _ head: RawSpan, _ body: RawSpan, descriptors: [Int32], milliseconds: Int32, sent skipped: inout Int
+    /// Goes on after a first attempt that left something.
+    ///
+    /// - Parameter attempted: how many bytes have gone with it, or a negative errno.
+    private borrowing func sendRest(
+        of head: RawSpan, _ body: RawSpan, _ descriptors: [Int32], _ milliseconds: Int32, after attempted: Int
     ) throws(Errno) {
-        var deadline: Deadline?
+        // A peer that makes a little room now and then doesn't extend it.
+        let deadline = Deadline(milliseconds: milliseconds)
         let total = head.byteCount + body.byteCount
-        while skipped < total {
-            let headLeft = skipped < head.byteCount ? head.extracting(skipped..<head.byteCount) : RawSpan()
-            let bodyStart = max(0, skipped - head.byteCount)
-            let bodyLeft = bodyStart == 0 ? body : body.extracting(bodyStart..<body.byteCount)
-            let first = headLeft.isEmpty ? bodyLeft : headLeft
-            let second = headLeft.isEmpty ? RawSpan() : bodyLeft
-            let sent = first.withUnsafeBytes { first in
-                second.withUnsafeBytes { second in
-                    // SAFETY: both pieces live until the call returns.
-                    clinux_send(
-                        descriptor.raw, first.baseAddress, first.count, second.baseAddress, second.count,
-                        Self.flags(milliseconds), descriptors, skipped == 0 ? descriptors.count : 0)
+        var result = attempted
+        var skipped = 0
+        do throws(Errno) {
+            while true {
+                skipped += max(0, result)
+                if skipped == total { return }
+                // Where a part has gone there is no more room: to ask again at once would be in vain.
+                switch result < 0 ? Errno(rawValue: Int32(-result)) : .resourceTemporarilyUnavailable {
+                case .interrupted: break
+                case .resourceTemporarilyUnavailable:
+                    let left = deadline.millisecondsLeft
+                    guard left != 0, try waitWritable(milliseconds: left) else { throw Errno.timedOut }
+                case let error: throw error
                 }
+                let headLeft = head.extracting(droppingFirst: min(skipped, head.byteCount))
+                let bodyLeft = body.extracting(droppingFirst: max(0, skipped - head.byteCount))
+                result = attempt(headLeft, bodyLeft, skipped == 0 ? descriptors : [], milliseconds)
             }
-            if sent >= 0 {
-                skipped += sent
-                continue
-            }
-            switch Errno(rawValue: Int32(-sent)) {
-            case .interrupted: continue
-            case .resourceTemporarilyUnavailable:
-                // The socket may be non-blocking (see EventLoop): wait for room, not for ever when
-                // the caller set a limit. A peer that makes a little now and then doesn't extend it.
-                let limit = deadline ?? Deadline(milliseconds: milliseconds)
-                deadline = limit
-                let left = limit.millisecondsLeft
-                guard left != 0, try waitWritable(milliseconds: left) else { throw .timedOut }
-            case let error: throw error
+        } catch {
+            if skipped > 0 { shutDown() }
+            throw error
+        }
+    }
+
+    /// - Returns: how many bytes have gone, and the descriptors with them; or a negative errno.
+    private borrowing func attempt(
+        _ head: RawSpan, _ body: RawSpan, _ descriptors: [Int32], _ milliseconds: Int32
+    ) -> Int {
+        head.withUnsafeBytes { head in
+            body.withUnsafeBytes { body in
+                // SAFETY: both pieces live until the call returns.
+                clinux_send(
+                    descriptor.raw, head.baseAddress, head.count, body.baseAddress, body.count,
+                    Self.flags(milliseconds), descriptors, descriptors.count)
             }
         }
     }

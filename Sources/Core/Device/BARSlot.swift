@@ -22,6 +22,8 @@ final class BARSlot {
     let index: Int
     /// What is not registers, sorted.
     private let special: [Piece]
+    /// From the first of it to the end of the last; empty at 0 when there is none.
+    private let specialRange: Range<UInt64>
 
     init(_ bar: BAR, msix: MSIXLayout?) {
         self.bar = bar
@@ -39,6 +41,18 @@ final class BARSlot {
             special.append(Piece(range: start..<start + msix.pendingSize, kind: .msixPending(start: start)))
         }
         self.special = special.sorted { $0.range.lowerBound < $1.range.lowerBound }
+        specialRange = (self.special.first?.range.lowerBound ?? 0)..<(self.special.last?.range.upperBound ?? 0)
+    }
+
+    /// The width of an access that is one access of registers, as nearly all are; nil when it may be anything.
+    ///
+    /// - Parameter count: bytes of the BAR, from `offset` on.
+    @inline(__always)
+    func registerWidth(at offset: UInt64, count: Int) -> AccessWidth? {
+        guard let width = AccessWidth(rawValue: count), offset & UInt64(count - 1) == 0,
+            offset >= specialRange.upperBound || offset + UInt64(count) <= specialRange.lowerBound
+        else { return nil }
+        return width
     }
 
     /// What the guest has left for a doorbell; 0 for one that keeps nothing.

@@ -158,7 +158,11 @@ public final class Function: Stateful {
             try check(region, offset, source.byteCount, size: slot.bar.layout.size)
             guard !slot.bar.isReadOnly else { throw .readOnly(region) }
             host.tap?.note(.write(region: region, offset: offset), source)
-            write(slot, offset, source)
+            if let width = slot.registerWidth(at: offset, count: source.byteCount) {
+                writeRegister(slot, offset, width, source.load(width, fromByteOffset: 0))
+            } else {
+                write(slot, offset, source)
+            }
             return
         }
         switch region {
@@ -175,12 +179,17 @@ public final class Function: Stateful {
         }
     }
 
+    @inline(__always)
     private func carryOut(
         readOf region: Int, _ offset: UInt64, _ target: inout MutableRawSpan
     ) throws(AccessError) {
         if region >= 0, region < 6, let slot = awake[region] {
             try check(region, offset, target.byteCount, size: slot.bar.layout.size)
-            read(slot, offset, &target)
+            if let width = slot.registerWidth(at: offset, count: target.byteCount) {
+                target.storeBytes(of: device.read(slot.index, at: offset, width: width), width, toByteOffset: 0)
+            } else {
+                read(slot, offset, &target)
+            }
             return
         }
         switch region {
@@ -201,6 +210,7 @@ public final class Function: Stateful {
         }
     }
 
+    @inline(__always)
     private func check(_ region: Int, _ offset: UInt64, _ count: Int, size: UInt64) throws(AccessError) {
         guard size > 0, offset <= size, UInt64(count) <= size - offset else {
             throw .outsideRegion(region, offset: offset, count: count, size: size)
@@ -281,6 +291,14 @@ public final class Function: Stateful {
             return
         }
         device.write(slot.index, at: offset, width: width, value: value)
+    }
+
+    /// The memory that a write would go to, as ``memory(region:offset:count:)`` says of a read; nil also when it would be refused.
+    public func writableMemory(region: Int, offset: UInt64, count: Int) -> MappedBytes? {
+        guard isRunning, let memory = memory(region: region, offset: offset, count: count),
+            awake[region]?.bar.isReadOnly == false
+        else { return nil }
+        return memory
     }
 
     /// The memory that holds what a read would give, byte for byte from the region's beginning; nil when some of it is not from memory.

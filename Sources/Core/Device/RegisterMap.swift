@@ -27,6 +27,8 @@ public struct RegisterMap<Name: Equatable & Sendable>: Sendable, ExpressibleByAr
         public let access: RegisterAccess
         /// The value after a reset.
         public let reset: UInt64
+        /// The place behind the last byte: a search looks at it again and again.
+        @usableFromInline let end: UInt64
 
         public init(
             _ name: Name, at offset: UInt64, width: AccessWidth, access: RegisterAccess = .readWrite, reset: UInt64 = 0
@@ -36,9 +38,8 @@ public struct RegisterMap<Name: Equatable & Sendable>: Sendable, ExpressibleByAr
             self.width = width
             self.access = access
             self.reset = reset
+            end = offset + UInt64(width.rawValue)
         }
-
-        @inlinable var end: UInt64 { offset + UInt64(width.rawValue) }
     }
 
     /// Sorted by offset, not overlapping.
@@ -113,8 +114,8 @@ public struct RegisterMap<Name: Equatable & Sendable>: Sendable, ExpressibleByAr
         var low = 0
         var high = table.count
         while low < high {
-            let middle = (low + high) / 2
-            if table[middle].end <= offset { low = middle + 1 } else { high = middle }
+            let middle = (low &+ high) >> 1
+            if table[middle].end <= offset { low = middle &+ 1 } else { high = middle }
         }
         return low
     }

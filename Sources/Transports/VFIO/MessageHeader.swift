@@ -17,19 +17,19 @@ public struct MessageHeader: Equatable, Sendable {
 
     public struct Flags: OptionSet, Sendable {
         public let rawValue: UInt32
-        public init(rawValue: UInt32) { self.rawValue = rawValue }
+        @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
         /// The message is a reply. All four type bits of a command are clear.
-        public static let reply = Flags(rawValue: 1)
+        @inlinable public static var reply: Flags { Flags(rawValue: 1) }
         /// The sender of the command wants no reply.
-        public static let noReply = Flags(rawValue: 1 << 4)
+        @inlinable public static var noReply: Flags { Flags(rawValue: 1 << 4) }
         /// The command failed.
-        public static let error = Flags(rawValue: 1 << 5)
+        @inlinable public static var error: Flags { Flags(rawValue: 1 << 5) }
         /// The four bits that tell the type.
-        public static let typeMask = Flags(rawValue: 0xf)
+        @inlinable public static var typeMask: Flags { Flags(rawValue: 0xf) }
     }
 
     /// Whether the message is a command, a reply, or neither.
-    public var type: Kind? {
+    @inlinable public var type: Kind? {
         switch flags.intersection(.typeMask) {
         case []: .command
         case .reply: .reply
@@ -53,13 +53,13 @@ public struct MessageHeader: Equatable, Sendable {
     /// - Parameters:
     ///   - payload: bytes that follow; none after an error.
     ///   - error: an errno value, or 0 when all went well.
-    public func reply(payload: Int = 0, error: Int32 = 0) -> MessageHeader {
+    @inlinable public func reply(payload: Int = 0, error: Int32 = 0) -> MessageHeader {
         MessageHeader(
             id: id, command: command, messageSize: UInt32(truncatingIfNeeded: Self.size + (error == 0 ? payload : 0)),
             flags: error == 0 ? .reply : [.reply, .error], error: UInt32(bitPattern: error))
     }
 
-    init(id: UInt16, command: UInt16, messageSize: UInt32, flags: Flags, error: UInt32) {
+    @inlinable init(id: UInt16, command: UInt16, messageSize: UInt32, flags: Flags, error: UInt32) {
         self.id = id
         self.command = command
         self.messageSize = messageSize

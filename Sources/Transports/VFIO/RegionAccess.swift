@@ -25,11 +25,13 @@ public struct RegionAccess: Equatable, Sendable {
     }
 
     /// Reads the request of a write, or the reply to a read: `count` bytes follow the fixed part.
+    ///
+    /// - Parameter taken: how many of these bytes are not there any more.
     @inlinable
-    public init(withData payload: RawSpan) throws(MalformedMessage) {
+    public init(withData payload: RawSpan, taken: Int = 0) throws(MalformedMessage) {
         self.init(try payload.load(vfio_user_region_access.self))
-        guard payload.byteCount - Self.size == Int(count) else {
-            throw .wrongSize(size: payload.byteCount, expected: Self.size + Int(count))
+        guard payload.byteCount - Self.size == Int(count) - taken else {
+            throw .wrongSize(size: payload.byteCount, expected: Self.size + Int(count) - taken)
         }
     }
 

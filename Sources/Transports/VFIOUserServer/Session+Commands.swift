@@ -22,9 +22,11 @@ extension Session {
         guard header.type == .command else { throw Errno.invalidArgument }
         guard let command = Command(rawValue: header.command) else { throw Errno.inappropriateIOCTLForDevice }
         guard client != nil || command == .version else { throw Errno.invalidArgument }
-        if stream.lacksDescriptors(message) { throw Errno.tooManyOpenFiles }
-        guard command == .dmaMap || command == .deviceSetIRQs || !stream.hasDescriptors(message) else {
-            throw Errno.invalidArgument
+        if stream.hasDescriptors {
+            if stream.lacksDescriptors(message) { throw Errno.tooManyOpenFiles }
+            guard command == .dmaMap || command == .deviceSetIRQs || !stream.hasDescriptors(message) else {
+                throw Errno.invalidArgument
+            }
         }
         let payload = stream.payload(of: message)
         switch command {

@@ -3,8 +3,8 @@ import Linux
 import VFIO
 
 extension Session {
-    /// From so many bytes on, the copy that is saved costs more than the second piece of the message.
-    private static let leastFromMemory = 16 << 10
+    /// From so many bytes on, the copy that is saved costs more than what it takes to do without.
+    static let leastByMemory = 16 << 10
 
     /// VFIO_USER_REGION_READ
     func readRegion(_ payload: RawSpan) throws -> Reply {
@@ -13,7 +13,7 @@ extension Session {
         var reply = replies.payloadBytes()
         access.write(into: &reply)
         let (region, count) = (Int(access.region), Int(access.count))
-        if count >= Self.leastFromMemory,
+        if count >= Self.leastByMemory,
             let memory = function.memory(region: region, offset: access.offset, count: count)
         {
             counters.reads[region] &+= 1
@@ -28,10 +28,14 @@ extension Session {
 
     /// VFIO_USER_REGION_WRITE
     func writeRegion(_ payload: RawSpan) throws -> Reply {
-        let access = try RegionAccess(withData: payload)
+        let access = try RegionAccess(withData: payload, taken: written)
         guard access.count <= UInt32(Self.maximumTransfer) else { throw Errno.invalidArgument }
-        try write(
-            region: Int(access.region), offset: access.offset, payload.extracting(droppingFirst: RegionAccess.size))
+        let rest = payload.extracting(droppingFirst: RegionAccess.size)
+        if written == 0 || !rest.isEmpty {
+            try write(region: Int(access.region), offset: access.offset + UInt64(written), rest)
+        } else {
+            counters.writes[Int(access.region)] &+= 1
+        }
         var reply = replies.payloadBytes()
         return Reply(payload: access.write(into: &reply))
     }

@@ -53,6 +53,8 @@ final class Session {
     @exclusivity(unchecked) private var isBehind = false
     /// How many writes of the REGION_WRITE_MULTI in hand are carried out: it goes on in the next turn.
     @exclusivity(unchecked) private var writesDone = 0
+    /// How many bytes of the REGION_WRITE that is arriving, or in hand, are in the region's memory already.
+    @exclusivity(unchecked) var written = 0
     /// The header of a command whose reply waits until the device lets go of memory.
     @exclusivity(unchecked) private var held: MessageHeader?
     @exclusivity(unchecked) var counters = Statistics()
@@ -139,7 +141,7 @@ final class Session {
         }
         if let ring { return try serve(ring, isPolling: isPolling) }
         do throws(MessageStream.Failure) {
-            try stream.fill(in: loop, isPolling: isPolling)
+            try receive(isPolling: isPolling)
         } catch {
             throw .stream(error)
         }
@@ -185,7 +187,7 @@ final class Session {
             dma.beginTurn()
             // What the client put into its ring before it sent the message comes before the message, and what it puts there
             // while the message is carried out comes after it.
-            if writesDone == 0 { try carryOutRing() }
+            if ring != nil, writesDone == 0 { try carryOutRing() }
             guard try answer(message) else {
                 isBehind = true
                 return
@@ -235,6 +237,7 @@ final class Session {
             if client == nil { throw .refused("the versions could not be agreed on: \(error)") }
         }
         writesDone = 0
+        written = 0
         return true
     }
 

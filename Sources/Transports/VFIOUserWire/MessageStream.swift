@@ -63,6 +63,10 @@ public final class MessageStream {
     /// only come while a reply is awaited.
     private static let maximumWaiting = 512
 
+    /// How many bytes are received at most while nothing is there, about: a thousand small messages, and little of a large one, the rest of
+    /// which may then go elsewhere.
+    private static let firstBytes = 32 << 10
+
     /// How long what was sent before has to be closed, when nothing more may be taken before, in milliseconds.
     private static let patienceWithLane: Int32 = 1000
 
@@ -100,6 +104,15 @@ public final class MessageStream {
         return message
     }
 
+    /// Whether nothing has arrived that isn't consumed.
+    @inlinable public var isEmpty: Bool { start == end }
+
+    /// What has arrived of a message that is not there whole, once ``next()`` has found none; nil when that is less than a header.
+    public var incomplete: Message? {
+        guard end - start >= MessageHeader.size else { return nil }
+        return Message(header: MessageHeader(buffer.bytes(start..<end)), range: start..<end)
+    }
+
     /// Whether bytes have arrived behind a message.
     @inlinable public func hasMore(behind message: Message) -> Bool {
         end > message.range.upperBound
@@ -110,6 +123,9 @@ public final class MessageStream {
     public func payload(of message: Message) -> RawSpan {
         buffer.bytes(message.range.lowerBound + MessageHeader.size..<message.range.upperBound)
     }
+
+    /// Whether any descriptors are there, with whatever message, or were.
+    @inlinable public var hasDescriptors: Bool { !batches.isEmpty }
 
     /// Whether descriptors came with a message that nobody has taken.
     @inlinable public func hasDescriptors(_ message: Message) -> Bool {
@@ -155,12 +171,57 @@ public final class MessageStream {
     public func fill(in loop: EventLoop, isPolling: Bool) throws(Failure) {
         try makeRoom()
         do throws(Errno) {
-            let received = try loop.receive(
-                from: socket, into: buffer, at: end, descriptors: &arriving, isPolling: isPolling)
+            let received = try loop.receive(from: socket, isPolling: isPolling) { blocking throws(Errno) in
+                try socket.receive(
+                    into: buffer, from: end, limit: isEmpty ? Self.firstBytes : .max, descriptors: &arriving,
+                    blocking: blocking)
+            }
             try note(received, &arriving)
         } catch {
             throw error == .connectionReset ? .endOfFile : .system(error)
         }
+    }
+
+    /// Receives what is to come of the ``incomplete`` message as ``fill(in:isPolling:)`` does, but straight into memory that others may
+    /// have mapped. The bytes are cut out of the message, which is whole without them.
+    ///
+    /// - Parameters:
+    ///   - offset: where in `memory` the bytes go.
+    ///   - count: how many are to come, at least 1.
+    /// - Returns: how many have come.
+    public func fill(
+        _ memory: MappedBytes, at offset: Int, count: Int, in loop: EventLoop, isPolling: Bool
+    ) throws(Failure) -> Int {
+        try makeRoom()
+        do throws(Errno) {
+            let received = try loop.receive(from: socket, isPolling: isPolling) { blocking throws(Errno) in
+                try socket.receive(
+                    into: memory, at: offset, count: count, descriptors: &arriving, blocking: blocking)
+            }
+            guard case .bytes(let got, let hasDescriptors, let lost) = received else {
+                try note(received, &arriving)
+                return 0
+            }
+            shorten(by: got)
+            if hasDescriptors || lost { assign(&arriving, isIncomplete: lost, arrivedIn: end..<end) }
+            return got
+        } catch {
+            throw error == .connectionReset ? .endOfFile : .system(error)
+        }
+    }
+
+    /// Cuts the last bytes that have arrived of the ``incomplete`` message out of it.
+    public func cutArrived(_ count: Int) {
+        end -= count
+        shorten(by: count)
+    }
+
+    /// Has the incomplete message say that it has so many bytes less.
+    private func shorten(by count: Int) {
+        var header = MessageHeader(buffer.bytes(start..<end))
+        header.messageSize -= UInt32(count)
+        var bytes = buffer.mutableBytes(start..<end)
+        header.write(into: &bytes)
     }
 
     /// Waits until something arrives here or on another stream, and takes what is there on both; or until an eventfd is
@@ -201,7 +262,7 @@ public final class MessageStream {
     }
 
     /// With no message in hand, moves an incomplete one to the front when it would not fit behind.
-    private func makeRoom() throws(Failure) {
+    @inline(__always) private func makeRoom() throws(Failure) {
         if start > 0, inHand == start, buffer.count - start < maximumMessage {
             buffer.move(start..<end, to: 0)
             for batch in batches { batch.position -= start }
@@ -215,7 +276,7 @@ public final class MessageStream {
     /// Takes account of what was received at ``end``.
     ///
     /// - Throws: `.connectionReset` when the peer has closed the connection.
-    private func note(
+    @inline(__always) private func note(
         _ received: UnixSocket.Received, _ descriptors: inout ReceivedDescriptors
     ) throws(Errno) {
         switch received {
@@ -254,7 +315,7 @@ public final class MessageStream {
         batches.append(batch)
     }
 
-    private var hasRoomForDescriptors: Bool {
+    @inline(__always) private var hasRoomForDescriptors: Bool {
         batches.isEmpty
             || batches.reduce(0) { $0 + max($1.descriptors.count, 1) } <= Self.maximumWaiting
                 - ReceivedDescriptors.capacity

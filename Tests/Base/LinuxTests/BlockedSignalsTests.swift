@@ -40,7 +40,9 @@ private func receiveUntilHandled(_ times: Int, _ raw: Int32, _ knock: EventFD) t
         var descriptors = ReceivedDescriptors()
         let before = handled
         while handled == before {
-            let received = try loop.receive(from: socket, into: buffer, at: 0, descriptors: &descriptors)
+            let received = try loop.receive(from: socket) { blocking throws(Errno) in
+                try socket.receive(into: buffer, from: 0, descriptors: &descriptors, blocking: blocking)
+            }
             guard received == .nothing else { return }
         }
         timer.join()
