@@ -45,16 +45,33 @@ static int receive_all(int socket, char *bytes, size_t size) {
 /* The room of the server that it is compared with, so that both can take as much at a time. */
 enum { buffer_size = 3 << 20 };
 
-static void serve(int socket, size_t request_size, size_t reply_size, int flags) {
+static ssize_t receive(int socket, void *buffer, enum floor_kind kind) {
+    if (kind != floor_takes_descriptors) return recv(socket, buffer, buffer_size, kind == floor_polls ? MSG_DONTWAIT : 0);
+    char control[CMSG_SPACE(253 * sizeof(int))];
+    struct iovec piece = {buffer, buffer_size};
+    struct msghdr message = {
+        .msg_iov = &piece, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    return recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+}
+
+static void serve(int socket, const struct step *steps, size_t count, enum floor_kind kind) {
+    size_t largest = 0;
+    for (size_t i = 0; i < count; i++)
+        if (steps[i].reply_size > largest) largest = steps[i].reply_size;
     char *buffer = calloc(1, buffer_size);
-    char *reply = calloc(1, reply_size);
-    size_t got = 0;
-    while (buffer && reply) {
-        ssize_t more = recv(socket, buffer, buffer_size, flags);
+    char *reply = malloc(largest);
+    if (!buffer || !reply) _exit(1);
+    /* Memory that nobody has written to is one page of zeroes, again and again, which every cache holds. */
+    memset(reply, 0x5a, largest);
+    size_t got = 0, current = 0;
+    while (1) {
+        ssize_t more = receive(socket, buffer, kind);
         if (more < 0 && errno == EAGAIN) continue;
         if (more <= 0) break;
-        for (got += (size_t)more; got >= request_size; got -= request_size)
-            if (send_all(socket, reply, reply_size)) _exit(1);
+        for (got += (size_t)more; got >= steps[current].request_size; current = (current + 1) % count) {
+            got -= steps[current].request_size;
+            if (send_all(socket, reply, steps[current].reply_size)) _exit(1);
+        }
     }
     _exit(0);
 }
@@ -65,14 +82,14 @@ static void keep_only(int first, int second) {
         if (descriptor != first && descriptor != second) close(descriptor);
 }
 
-pid_t floor_start(size_t request_size, size_t reply_size, int is_polling, int *socket) {
+pid_t floor_start(const struct step *steps, size_t count, enum floor_kind kind, int *socket) {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) return -errno;
     pid_t process = fork();
     if (process < 0) return -errno;
     if (!process) {
         keep_only(ends[1], -1);
-        serve(ends[1], request_size, reply_size, is_polling ? MSG_DONTWAIT : 0);
+        serve(ends[1], steps, count, kind);
     }
     close(ends[1]);
     *socket = ends[0];
@@ -97,17 +114,24 @@ pid_t floor_start_signalling(size_t request_size, int eventfd, int *socket) {
     return process;
 }
 
-int floor_measure(int socket, struct exchange exchange, void *reply, size_t times, uint32_t *nanoseconds) {
+static int ask(int socket, const struct question *question, void *reply) {
+    int result = 0;
+    for (size_t sent = 0; sent < question->request_size && !result; sent += question->message_size) {
+        size_t left = question->request_size - sent;
+        size_t size = left < question->message_size ? left : question->message_size;
+        result = send_all(socket, (const char *)question->request + sent, size);
+    }
+    return result ? result : receive_all(socket, reply, question->reply_size);
+}
+
+int floor_measure(int socket, const struct question *questions, size_t count, void *reply, size_t times,
+                  uint32_t *nanoseconds) {
     for (size_t i = 0; i < times; i++) {
         uint64_t start = now();
-        int result = 0;
-        for (size_t sent = 0; sent < exchange.request_size && !result; sent += exchange.message_size) {
-            size_t left = exchange.request_size - sent;
-            size_t size = left < exchange.message_size ? left : exchange.message_size;
-            result = send_all(socket, (const char *)exchange.request + sent, size);
+        for (size_t number = 0; number < count; number++) {
+            int result = ask(socket, &questions[number], reply);
+            if (result) return result;
         }
-        if (!result) result = receive_all(socket, reply, exchange.reply_size);
-        if (result) return result;
         nanoseconds[i] = (uint32_t)(now() - start);
     }
     return 0;

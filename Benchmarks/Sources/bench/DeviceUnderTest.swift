@@ -5,9 +5,10 @@ import VFIOUserClient
 
 /// A `mediated-device` process, and a connection to it on which the versions are agreed, and on which messages go
 /// out and come in as bare bytes.
-final class DeviceUnderTest {
+final class DeviceUnderTest: Answering {
     let process: pid_t
     let connection: Descriptor
+    var socket: Int32 { connection.raw }
     let client: Client
     let path: String
     /// One thread makes them all.

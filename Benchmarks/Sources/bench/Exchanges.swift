@@ -3,25 +3,35 @@ import Glibc
 import Linux
 import VFIO
 
-/// What a client sends at a time, and how much it gets.
+/// What a client asks, one question after the other.
 struct Exchange {
-    let request: [UInt8]
-    /// How much of the request one system call sends, in bytes.
-    let messageSize: Int
-    let replySize: Int
-    /// How many replies these are, each to as many bytes of the request.
-    let replies: Int
+    /// What a client sends at a time, and how much it gets.
+    struct Question {
+        let request: [UInt8]
+        /// How much of the request one system call sends, in bytes.
+        var messageSize: Int
+        let replySize: Int
+        /// How many replies these are, each to as many bytes of the request.
+        var replies = 1
+    }
 
-    private init(request: [UInt8], messageSize: Int? = nil, replySize: Int, replies: Int = 1) {
-        self.request = request
-        self.messageSize = messageSize ?? request.count
-        self.replySize = replySize
-        self.replies = replies
+    let questions: [Question]
+
+    private init(_ questions: [Question]) {
+        self.questions = questions
+    }
+
+    private init(request: [UInt8], messageSize: Int? = nil, replySize: Int) {
+        questions = [Question(request: request, messageSize: messageSize ?? request.count, replySize: replySize)]
     }
 
     /// What answers it with nothing of ours.
-    func floor() throws -> Floor {
-        try Floor(requestSize: request.count / replies, replySize: replySize / replies)
+    ///
+    /// - Parameter kind: how it waits.
+    func floor(_ kind: floor_kind = floor_sleeps) throws -> Floor {
+        try Floor(
+            questions.map { step(request_size: $0.request.count / $0.replies, reply_size: $0.replySize / $0.replies) },
+            kind)
     }
 
     /// VFIO_USER_REGION_READ
@@ -43,24 +53,33 @@ struct Exchange {
         let write = message(.regionWrite, region, offset, 4, data: 4, flags: .noReply)
         let read = Exchange.read(region: region, offset: offset, count: 4)
         return Exchange(
-            request: (0..<number).flatMap { _ in write } + read.request, messageSize: write.count,
-            replySize: read.replySize)
+            request: (0..<number).flatMap { _ in write } + read.questions[0].request, messageSize: write.count,
+            replySize: read.questions[0].replySize)
     }
 
-    /// So many of an exchange sent one by one, before the first reply is looked for.
+    /// So many of each question sent one by one, before the first reply is looked for.
     func pipelined(_ depth: Int) -> Exchange {
         Exchange(
-            request: (0..<depth).flatMap { _ in request }, messageSize: messageSize, replySize: depth * replySize,
-            replies: depth)
+            questions.map { question in
+                Question(
+                    request: (0..<depth).flatMap { _ in question.request }, messageSize: question.messageSize,
+                    replySize: depth * question.replySize, replies: depth)
+            })
     }
 
-    /// A map and its unmapping, of memory without a descriptor; only the second is answered.
-    static func mapPair(address: UInt64) -> Exchange {
-        let map = wire(.dmaMap, .noReply) {
+    /// A map and its unmapping, of memory without a descriptor.
+    ///
+    /// - Parameter isPosted: the client doesn't wait for the first, which isn't answered.
+    static func mapPair(address: UInt64, isPosted: Bool) -> Exchange {
+        let map = wire(.dmaMap, isPosted ? .noReply : []) {
             DMAMap(flags: [.read, .write], address: address, length: 4096).write(into: &$0)
         }
         let unmap = wire(.dmaUnmap, []) { DMAUnmap(address: address, length: 4096).write(into: &$0) }
-        return Exchange(request: map + unmap, messageSize: map.count, replySize: unmap.count)
+        if isPosted { return Exchange(request: map + unmap, messageSize: map.count, replySize: unmap.count) }
+        return Exchange([
+            Question(request: map, messageSize: map.count, replySize: MessageHeader.size),
+            Question(request: unmap, messageSize: unmap.count, replySize: unmap.count),
+        ])
     }
 
     private static func wire(
@@ -90,48 +109,20 @@ struct Exchange {
     /// How long each of `times` exchanges took, in nanoseconds.
     func measure(_ socket: Int32, times: Int) throws -> [UInt32] {
         var nanoseconds = [UInt32](repeating: 0, count: times)
-        var reply = [UInt8](repeating: 0, count: replySize)
-        let result = request.withUnsafeBytes { request in
-            floor_measure(
-                socket,
-                exchange(
-                    request: request.baseAddress, request_size: request.count, message_size: messageSize,
-                    reply_size: replySize),
-                &reply, times, &nanoseconds)
+        var reply = [UInt8](repeating: 0, count: questions.map(\.replySize).max() ?? 0)
+        // One after the other, as the questions refer to it.
+        let requests = questions.flatMap(\.request)
+        let result = requests.withUnsafeBytes { requests in
+            var start = 0
+            let questions = questions.map { question in
+                defer { start += question.request.count }
+                return CFloor.question(
+                    request: requests.baseAddress! + start, request_size: question.request.count,
+                    message_size: question.messageSize, reply_size: question.replySize)
+            }
+            return floor_measure(socket, questions, questions.count, &reply, times, &nanoseconds)
         }
         guard result == 0 else { throw Errno(rawValue: -result) }
         return nanoseconds
-    }
-
-    /// Compares a device with the floor: runs of one and of the other in turn, all on the same processors.
-    ///
-    /// - Parameters:
-    ///   - divisor: how many things one exchange does.
-    ///   - processors: the client's and the server's.
-    func compare(
-        _ name: String, with device: DeviceUnderTest, rounds: Int = 60, times: Int, divisor: Int = 1,
-        processors: (client: Int32, server: Int32), aim: Double?
-    ) throws -> Result {
-        let floor = try floor()
-        let ours = device.connection.raw
-        _ = try measure(ours, times: times)
-        _ = try measure(floor.socket, times: times)
-        floor.pin(processors)
-        floor_pin(device.process, processors.server)
-        var values: [UInt32] = []
-        var floors: [UInt32] = []
-        var ratios: [Double] = []
-        for round in 0..<rounds {
-            // Whoever comes second finds warm caches: take turns at that too.
-            let first = try measure(round % 2 == 0 ? ours : floor.socket, times: times)
-            let second = try measure(round % 2 == 0 ? floor.socket : ours, times: times)
-            let (value, least) = round % 2 == 0 ? (median(first), median(second)) : (median(second), median(first))
-            values.append(value)
-            floors.append(least)
-            ratios.append(Double(value) / Double(least))
-        }
-        return Result(
-            name: name, unit: "ns", value: Double(median(values)) / Double(divisor),
-            floor: Double(median(floors)) / Double(divisor), ratio: median(ratios), aim: aim)
     }
 }

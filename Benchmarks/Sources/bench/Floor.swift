@@ -3,16 +3,16 @@ import Glibc
 import Linux
 
 /// What an exchange costs with nothing of ours in it: a process in C that receives and sends the same sizes.
-final class Floor {
+final class Floor: Answering {
     let socket: Int32
     let process: pid_t
 
     /// - Parameters:
-    ///   - requestSize: how many bytes get a reply.
-    ///   - isPolling: it never sleeps.
-    init(requestSize: Int, replySize: Int, isPolling: Bool = false) throws {
+    ///   - steps: how many bytes get a reply, and how long it is; in turn.
+    ///   - kind: how it waits.
+    init(_ steps: [step], _ kind: floor_kind) throws {
         var socket: Int32 = -1
-        process = floor_start(requestSize, replySize, isPolling ? 1 : 0, &socket)
+        process = floor_start(steps, steps.count, kind, &socket)
         guard process > 0 else { throw Errno(rawValue: -process) }
         self.socket = socket
     }
@@ -32,6 +32,12 @@ final class Floor {
         floor_pin(getpid(), processors.client)
         floor_pin(process, processors.server)
     }
+}
+
+/// What answers an exchange.
+protocol Answering {
+    var process: pid_t { get }
+    var socket: Int32 { get }
 }
 
 /// Where the two sides of an exchange run.

@@ -6,20 +6,30 @@ import VFIOUserClient
 struct MapPairs {
     let program: String
 
-    func compare(_ held: [Int]) throws -> [Result] {
-        let exchange = Exchange.mapPair(address: 1 << 40)
-        var first: Double?
-        return try held.map { count in
+    func compareAll() throws -> [Result] {
+        var results = [
+            try compare("Map and unmap, each answered, no maps held", held: 0, isPosted: false, .oneProcessor),
+            try compare("Map and unmap, no maps held", held: 0, .oneProcessor),
+            try compare("Map and unmap, no maps held", held: 0, .twoProcessors),
+        ]
+        let first = results.last?.ratio ?? 1
+        for held in [16, 1024, 65_534] {
+            var result = try compare("Map and unmap, \(held) maps held", held: held, .twoProcessors)
+            if let ratio = result.ratio { result.name += " (\((ratio / first).rounded(to: 2)) × none)" }
+            results.append(result)
+        }
+        return results
+    }
+
+    /// - Parameter isPosted: the client doesn't wait for the map.
+    private func compare(_ name: String, held: Int, isPosted: Bool = true, _ place: Place) throws -> Result {
+        let turns = Turns(
+            exchange: .mapPair(address: 1 << 40, isPosted: isPosted), processors: place.processors,
+            pairs: held > 1024 ? 2 : 6)
+        return try turns.compare("\(name), \(place.name)", aim: held == 0 ? 1 / 0.95 : 1 / 0.9) {
             let device = try DeviceUnderTest("exerciser", program: program)
-            try device.mapMemory(count)
-            var result = try exchange.compare(
-                "Map and unmap, \(count) maps held, two processors", with: device, rounds: 15, times: 1000,
-                processors: Place.twoProcessors.processors, aim: 1 / 0.9)
-            if let first, let ratio = result.ratio {
-                result.name += " (\((ratio / first).rounded(to: 2)) × none)"
-            }
-            first = first ?? result.ratio
-            return result
+            try device.mapMemory(held)
+            return device
         }
     }
 }

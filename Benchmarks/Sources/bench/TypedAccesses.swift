@@ -38,8 +38,7 @@ struct TypedAccesses {
     static func comparePollingFloor() throws -> Result {
         let exchange = Exchange.read(region: 0, offset: 4, count: 4)
         let (sleeping, polling) = (
-            try exchange.floor(),
-            try Floor(requestSize: exchange.request.count, replySize: exchange.replySize, isPolling: true)
+            try exchange.floor(), try exchange.floor(floor_polls)
         )
         sleeping.pin(Place.twoProcessors.processors)
         polling.pin(Place.twoProcessors.processors)
