@@ -63,9 +63,9 @@ public final class MessageStream {
     /// only come while a reply is awaited.
     private static let maximumWaiting = 512
 
-    /// How many bytes are received at most while nothing is there, about: a thousand small messages, and little of a large one, the rest of
+    /// How many bytes are received at most while nothing is there: a message of 64 KiB whole, and little of one of 1 MiB, the rest of
     /// which may then go elsewhere.
-    private static let firstBytes = 32 << 10
+    private static let firstBytes = 96 << 10
 
     /// How long what was sent before has to be closed, when nothing more may be taken before, in milliseconds.
     private static let patienceWithLane: Int32 = 1000
