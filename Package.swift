@@ -12,7 +12,7 @@ let package = Package(
             name: "Mediated",
             targets: [
                 "Linux", "JSON", "VFIO", "Tap", "GuestMemory", "PCI", "Device", "Virtio", "Exerciser", "DeviceCatalog",
-                "VFIOUserServer", "VFIOUserClient", "KVM",
+                "VFIOUserServer", "VFIOUserClient", "KVM", "Xen",
             ]),
         .library(name: "Renderer", targets: ["SharedRing", "Worker", "Renderer"]),
         .library(name: "FakeGuest", targets: ["FakeGuest", "FakeDriver", "EchoDevice"]),
@@ -113,7 +113,7 @@ package.targets = [
     room(
         "Sources/ControlPlane",
         [
-            .target(name: "Control", dependencies: ["Linux", "Device", "JSON"]),
+            .target(name: "Control", dependencies: ["Linux", "Device", "JSON", "PCI"]),
             .target(name: "Mediation", dependencies: ["Control", "Device", "DeviceCatalog", "JSON", "Linux"]),
             .target(name: "Database", dependencies: ["CSQLite", "Linux", "Mediation"]),
             .target(
@@ -152,6 +152,7 @@ package.targets = [
                 name: "mediated-device",
                 dependencies: [
                     "Control", "Device", "DeviceCatalog", "GuestMemory", "JSON", "Linux", "PCI", "VFIOUserServer",
+                    "Xen",
                 ]),
             .executableTarget(
                 name: "mediated",
@@ -286,7 +287,7 @@ package.targets = [
                 name: "XenTests",
                 dependencies: [
                     "CXen", "Device", "DeviceCatalog", "GuestMemory", "Lab", "Linux", "PCI", "Programs", "SeededRandom",
-                    "Xen", "XenProbe",
+                    "Xen", "XenProbe", "mediated-device",
                 ]),
         ]),
     room(

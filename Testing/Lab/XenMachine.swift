@@ -9,14 +9,15 @@ public enum XenMachine {
 
     /// Boots it, has a program of this build run in domain 0, and powers it off.
     ///
-    /// - Parameter command: the program's name, and its arguments.
+    /// - Parameters:
+    ///   - name: the program's.
+    ///   - others: programs of this build that are there as well. It gets their paths as arguments.
     /// - Returns: what the program and Xen have said.
-    public static func run(_ command: [String]) throws -> String {
+    public static func run(_ name: String, with others: [String]) throws -> String {
         let scratch = try Scratch()
-        let program = try Program.folder.appendingPathComponent(command[0])
+        let programs = try ([name] + others).map { try Program.folder.appendingPathComponent($0) }
         var files = GuestFiles()
-        try files.add(program: program)
-        let words = [program.path] + command.dropFirst()
+        for program in programs { try files.add(program: program) }
         let initial = try scratch.write(
             """
             #!/bin/sh
@@ -25,7 +26,7 @@ public enum XenMachine {
             mount -t proc proc /proc
             modprobe xen-evtchn
             modprobe xen-privcmd
-            \(words.joined(separator: " ")) 2>&1
+            \(programs.map(\.path).joined(separator: " ")) 2>&1
             poweroff -f
 
             """, to: "init")

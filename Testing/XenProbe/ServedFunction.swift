@@ -38,7 +38,7 @@ final class ServedFunction {
                 host.loop.unwatch(token)
                 state.withLock {
                     $0.hadDomain = server.hasDomain
-                    $0.invalidations = server.counters.invalidations
+                    $0.invalidations = server.invalidations
                     $0.impossible = server.impossibleRequests
                 }
             } catch {

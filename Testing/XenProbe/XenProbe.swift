@@ -4,23 +4,35 @@ import Glibc
 /// `failed`.
 @main
 enum XenProbe {
+    /// The check of mediated-device, whose path is this program's argument.
+    static let programCheck = "mediatedDeviceServesFromItsSandbox"
+
     static func main() {
         for kind in TestDomain.Kind.allCases {
             for check in Check.allCases where check.suits(kind) {
-                do {
+                attempt("\(kind) \(check)") {
                     let domain = try TestDomain(kind)
                     let served = try ServedFunction("exerciser", in: domain.number)
                     try check.run(served, in: domain)
                     let state = served.stop()
                     if let failure = state.failure { throw Failed(failure) }
                     try expect(state.impossible, 0, "impossible requests")
-                    say("ok \(kind) \(check)")
-                } catch {
-                    say("failed \(kind) \(check): \(error)")
                 }
+            }
+            for program in CommandLine.arguments.dropFirst() {
+                attempt("\(kind) \(programCheck)") { try serve(by: program, kind) }
             }
         }
         say("done")
+    }
+
+    private static func attempt(_ name: String, _ check: () throws -> Void) {
+        do {
+            try check()
+            say("ok \(name)")
+        } catch {
+            say("failed \(name): \(error)")
+        }
     }
 }
 

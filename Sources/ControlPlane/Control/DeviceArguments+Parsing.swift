@@ -1,4 +1,5 @@
 import Linux
+import PCI
 
 extension DeviceArguments {
     /// What is wrong with a command line, in a sentence. Whoever starts the process has checked most of it, so it is no more than that.
@@ -17,15 +18,19 @@ extension DeviceArguments {
         self.init()
         var reader = WordReader(words)
         var (user, group): (UInt32?, UInt32?)
+        var slot = SlotWords()
         while let word = reader.next() {
             guard word.hasPrefix("-") else {
                 guard !word.isEmpty else { throw Problem("'' is not understood.") }
+                try end(&slot)
                 functions.append(Function(word, socket: ""))
                 reader.beginFunction()
                 continue
             }
             switch try reader.option(word, isBehindType: !functions.isEmpty) {
             case .socket: last.socket = try reader.value()
+            case .domain: slot.domain = try reader.number(in: 1...Self.lastDomain, "the number of a domain, from 1 on")
+            case .slot: slot.address = try reader.functionAddress()
             case .option: last.options.append(try reader.value())
             case .control: last.control = try reader.value()
             case .socketDescriptor: last.socketDescriptor = try reader.descriptor()
@@ -46,6 +51,7 @@ extension DeviceArguments {
                     in: Self.leastMemory...Self.mostMemory, "a number of bytes, from \(Self.leastMemory) on")
             }
         }
+        try end(&slot)
         guard (user == nil) == (group == nil) else {
             throw Problem("--uid and --gid belong together; give both or none.")
         }
@@ -57,6 +63,23 @@ extension DeviceArguments {
     private var last: Function {
         get { functions[functions.count - 1] }
         set { functions[functions.count - 1] = newValue }
+    }
+
+    /// What of a domain's slot is said of one function.
+    private struct SlotWords {
+        var domain: UInt16?
+        var address: FunctionAddress?
+    }
+
+    /// All of a function's options are read.
+    private mutating func end(_ slot: inout SlotWords) throws(Problem) {
+        guard (slot.domain == nil) == (slot.address == nil) else {
+            throw Problem("--xen and --slot belong together; give both or none.")
+        }
+        if let domain = slot.domain, let address = slot.address {
+            last.slot = DomainSlot(domain: domain, address: address)
+        }
+        slot = SlotWords()
     }
 
     private mutating func begin(with state: State) throws(Problem) {
@@ -77,8 +100,9 @@ extension DeviceArguments {
         }
         var paths: Set<String> = []
         for function in functions {
-            guard !function.socket.isEmpty else { throw Problem("--socket PATH of '\(function.type)' is missing.") }
-            for path in [function.socket, function.controlPath] where !paths.insert(path).inserted {
+            try function.checkPlace()
+            let sockets = function.slot == nil ? [function.socket, function.controlPath] : [function.controlPath]
+            for path in sockets where !paths.insert(path).inserted {
                 throw Problem("'\(path)' is the path of two sockets.")
             }
         }
@@ -88,12 +112,28 @@ extension DeviceArguments {
         }
     }
 
+    /// DOMID_FIRST_RESERVED is behind it.
+    private static let lastDomain: UInt16 = 0x7fef
     /// Root is nobody to become, and the highest number means "no change" to the kernel.
     private static let identities = UInt32(1)...(UInt32.max - 1)
     /// Less than this doesn't hold a device and a client's messages.
     private static let leastMemory: UInt64 = 32 << 20
     /// What a process can address.
     private static let mostMemory: UInt64 = 1 << 47
+}
+
+extension DeviceArguments.Function {
+    /// Whether its accesses have one way to come by.
+    fileprivate func checkPlace() throws(DeviceArguments.Problem) {
+        guard slot != nil else {
+            guard !socket.isEmpty else { throw .init("--socket PATH of '\(type)' is missing.") }
+            return
+        }
+        guard socket.isEmpty, socketDescriptor == nil else {
+            throw .init("'\(type)' is in a domain's slot, and has no socket for clients.")
+        }
+        guard control != nil else { throw .init("--control PATH of '\(type)' is missing.") }
+    }
 }
 
 /// The words of a command line, one after the other.
@@ -148,6 +188,14 @@ private struct WordReader<Words: IteratorProtocol> where Words.Element == String
 
     mutating func descriptor() throws(Problem) -> Int32 {
         try number(in: 3...Int32.max, "the number of an inherited descriptor, from 3 on")
+    }
+
+    mutating func functionAddress() throws(Problem) -> FunctionAddress {
+        let text = try value()
+        guard let address = FunctionAddress(text) else {
+            throw Problem("\(option) is '\(text)' but must be BB:DD.F, such as 00:05.0.")
+        }
+        return address
     }
 
     mutating func mode() throws(Problem) -> UInt32 {

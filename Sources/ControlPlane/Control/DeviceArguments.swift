@@ -1,4 +1,5 @@
 import Linux
+import PCI
 
 /// What a device process is told on its command line: whoever starts one writes it by ``words``, and the process reads it by
 /// ``init(words:)``.
@@ -29,8 +30,10 @@ public struct DeviceArguments: Equatable, Sendable {
     /// One function, and the sockets by which it is reached.
     public struct Function: Equatable, Sendable {
         public var type: String
-        /// Where the server listens.
+        /// Where the server listens; empty where it has a domain's slot instead.
         public var socket: String
+        /// The slot of a Xen domain that it is in; nil: its clients come by the socket.
+        public var slot: DomainSlot?
         /// `KEY=VALUE` each.
         public var options: [String] = []
         /// Where the control socket is; beside the other one unless given.
@@ -48,7 +51,30 @@ public struct DeviceArguments: Equatable, Sendable {
             self.socket = socket
         }
 
+        /// - Parameter control: where the control socket is to be.
+        public init(_ type: String, in slot: DomainSlot, control: String) {
+            self.init(type, socket: "")
+            self.slot = slot
+            self.control = control
+        }
+
         public var controlPath: String { control ?? ControlClient.path(besides: socket) }
+
+        /// Where it is served, for people.
+        public var place: String { slot?.description ?? socket }
+    }
+
+    /// A slot in a Xen domain.
+    public struct DomainSlot: Equatable, Sendable, CustomStringConvertible {
+        public var domain: UInt16
+        public var address: FunctionAddress
+
+        public init(domain: UInt16, address: FunctionAddress) {
+            self.domain = domain
+            self.address = address
+        }
+
+        public var description: String { "slot \(address) of domain \(domain)" }
     }
 
     /// Where a saved state is.
@@ -90,6 +116,8 @@ public struct DeviceArguments: Equatable, Sendable {
     /// What every word that begins with a dash says.
     public enum Option: String, Sendable {
         case socket = "--socket"
+        case domain = "--xen"
+        case slot = "--slot"
         case option = "--option"
         case control = "--control"
         case socketDescriptor = "--socket-fd"
@@ -110,7 +138,8 @@ public struct DeviceArguments: Equatable, Sendable {
         /// Whether it is about the function whose type stands before it.
         var isOfFunction: Bool {
             switch self {
-            case .socket, .option, .control, .socketDescriptor, .controlDescriptor, .restore, .stateDescriptor, .name:
+            case .socket, .domain, .slot, .option, .control, .socketDescriptor, .controlDescriptor, .restore,
+                .stateDescriptor, .name:
                 true
             case .start, .mode, .poll, .allowUser, .allowGroup, .user, .group, .sandbox, .memory: false
             }
@@ -122,8 +151,9 @@ public struct DeviceArguments: Equatable, Sendable {
     public static let usage = """
         usage: mediated-device FUNCTION... [--mode OCTAL] [--poll] [--allow-user UID]... [--allow-group GID]...
                                [--start-fd N] [--uid N --gid N] [--sandbox] [--memory BYTES]
-        FUNCTION: TYPE --socket PATH [--option KEY=VALUE]... [--control PATH] [--name NAME]
-                  [--restore FILE | --state-fd N] [--socket-fd N] [--control-fd N]
+        FUNCTION: TYPE PLACE [--option KEY=VALUE]... [--name NAME] [--restore FILE | --state-fd N] [--control-fd N]
+        PLACE:    --socket PATH [--socket-fd N] [--control PATH]
+                  --xen DOMAIN --slot BB:DD.F --control PATH
         """
 
     /// The command line, without the program's name.
@@ -150,7 +180,12 @@ public struct DeviceArguments: Equatable, Sendable {
 extension DeviceArguments.Function {
     fileprivate var words: [String] {
         var words = [type]
-        words.append(.socket, socket)
+        if let slot {
+            words.append(.domain, slot.domain)
+            words.append(.slot, slot.address)
+        } else {
+            words.append(.socket, socket)
+        }
         for option in options { words.append(.option, option) }
         words.append(.control, control)
         words.append(.socketDescriptor, socketDescriptor)

@@ -1,6 +1,7 @@
 import Control
 import Glibc
 import Linux
+import Xen
 
 /// A device process: it serves a function, or several that belong together, and confines itself where it is told to.
 @main
@@ -124,7 +125,9 @@ final class DeviceProcess {
         }
         let limits = ResourceLimit.ofDevice(memory: arguments.memory, functions: arguments.functions.count)
         do throws(Sandbox.Failure) {
-            let landlock = try Sandbox.confine(limits: limits) { () throws(Errno) in
+            let usesXen = arguments.functions.contains { $0.slot != nil }
+            let commands = usesXen ? DomainServer.commandsWhileServing : []
+            let landlock = try Sandbox.confine(limits: limits, commands: commands) { () throws(Errno) in
                 try first.loop.startThreads()
                 try startOthers()
             }

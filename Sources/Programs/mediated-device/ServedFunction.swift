@@ -35,7 +35,7 @@ final class ServedFunction: ControlDelegate {
         let function = try Function(device, host: host)
         if let state = arguments.state { try function.restore(state) }
         // Lines of several functions are told apart.
-        let name = arguments.name ?? (count > 1 ? arguments.socket : nil)
+        let name = arguments.name ?? (count > 1 ? arguments.place : nil)
         let events = EventLog { DeviceProcess.say($0, of: name) }
         host.report = { events.append(.device, $0) }
         server = try makeServer(of: function, arguments, process, events: events)
@@ -61,7 +61,7 @@ final class ServedFunction: ControlDelegate {
             loop.unwatch(token)
             control = nil
         }
-        events.append(.started, "Serving '\(arguments.type)' at \(arguments.socket).")
+        events.append(.started, "Serving '\(arguments.type)' at \(arguments.place).")
         try server.run()
     }
 
@@ -72,7 +72,7 @@ final class ServedFunction: ControlDelegate {
     var info: ControlInfo {
         ControlInfo(
             name: arguments.name, type: arguments.type, options: arguments.options, process: getpid(),
-            socket: arguments.socket, clientConnected: server.hasClient, uptimeSeconds: uptimeSeconds)
+            socket: arguments.place, clientConnected: server.hasClient, uptimeSeconds: uptimeSeconds)
     }
 
     var uptimeSeconds: Double { Double(SystemClock.nanoseconds &- started) / 1e9 }

@@ -34,17 +34,18 @@ struct operate { // privcmd_dm_op
 };
 
 enum {
-    MAP_FRAMES = _IOC(_IOC_NONE, 'P', 4, sizeof(struct map_frames)),
-    OPERATE = _IOC(_IOC_NONE, 'P', 5, sizeof(struct operate)),
     RESTRICT = _IOC(_IOC_NONE, 'P', 6, sizeof(uint16_t)),
     MAP_RESOURCE = _IOC(_IOC_NONE, 'P', 7, sizeof(struct map_resource)),
 };
+
+_Static_assert(cxen_command_map_frames == _IOC(_IOC_NONE, 'P', 4, sizeof(struct map_frames)), "MMAPBATCH_V2");
+_Static_assert(cxen_command_operate == _IOC(_IOC_NONE, 'P', 5, sizeof(struct operate)), "DM_OP");
 
 int cxen_restrict(int privcmd, uint16_t domain) { return result_of(ioctl(privcmd, RESTRICT, &domain)); }
 
 int cxen_map_frames(int privcmd, uint16_t domain, void *address, unsigned count, const uint64_t *frames, int *errors) {
     struct map_frames map = {count, domain, (uint64_t)address, frames, errors};
-    int result = result_of(ioctl(privcmd, MAP_FRAMES, &map));
+    int result = result_of(ioctl(privcmd, cxen_command_map_frames, &map));
     return result == -ENOENT ? 0 : result;
 }
 
@@ -106,7 +107,7 @@ enum { // XEN_DMOP_…
 static int operate(int privcmd, uint16_t domain, struct operation *operation) {
     struct buffer buffer = {operation, sizeof *operation};
     struct operate operate = {domain, 1, &buffer};
-    return result_of(ioctl(privcmd, OPERATE, &operate));
+    return result_of(ioctl(privcmd, cxen_command_operate, &operate));
 }
 
 int cxen_count_processors(int privcmd, uint16_t domain, uint32_t *count) {
@@ -168,14 +169,13 @@ struct channel { // ioctl_evtchn_bind_interdomain
 
 enum {
     BIND_INTERDOMAIN = _IOC(_IOC_NONE, 'E', 1, sizeof(struct channel)),
-    UNBIND = _IOC(_IOC_NONE, 'E', 3, sizeof(unsigned)),
-    NOTIFY = _IOC(_IOC_NONE, 'E', 4, sizeof(unsigned)),
     RESTRICT_DOMID = _IOC(_IOC_NONE, 'E', 6, sizeof(uint16_t)),
 };
+
+_Static_assert(cxen_command_notify == _IOC(_IOC_NONE, 'E', 4, sizeof(unsigned)), "NOTIFY");
 
 int cxen_restrict_channels(int evtchn, uint16_t domain) { return result_of(ioctl(evtchn, RESTRICT_DOMID, &domain)); }
 int cxen_bind_channel(int evtchn, uint16_t domain, uint32_t port) {
     return result_of(ioctl(evtchn, BIND_INTERDOMAIN, &(struct channel){domain, port}));
 }
-int cxen_unbind_channel(int evtchn, uint32_t port) { return result_of(ioctl(evtchn, UNBIND, &port)); }
-int cxen_notify(int evtchn, uint32_t port) { return result_of(ioctl(evtchn, NOTIFY, &port)); }
+int cxen_notify(int evtchn, uint32_t port) { return result_of(ioctl(evtchn, cxen_command_notify, &port)); }

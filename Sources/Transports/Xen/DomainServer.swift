@@ -1,3 +1,4 @@
+import CXen
 import Device
 import GuestMemory
 import Linux
@@ -14,18 +15,17 @@ public final class DomainServer {
     private let memory: ForeignMemory
     private var isStopped = false
 
-    /// What was done since the beginning.
-    public private(set) var counters = Counters()
+    /// The commands of `ioctl(2)` that ``run()`` has a use for, on devices that are open by then.
+    public static let commandsWhileServing = [
+        cxen_command_map_frames, cxen_command_operate, cxen_command_notify,
+    ].map { UInt32($0) }
+
+    /// How many accesses were answered, each of a string of them counted.
+    public private(set) var accesses: UInt64 = 0
+    /// How often the guest has given memory back.
+    public private(set) var invalidations: UInt64 = 0
     /// How often the domain has asked what nobody can do.
     public var impossibleRequests: UInt64 { server.impossibleRequests }
-
-    /// Numbers that only grow.
-    public struct Counters: Equatable, Sendable {
-        /// Accesses, each of a string of them counted.
-        public var accesses: UInt64 = 0
-        /// How often the guest has given memory back.
-        public var invalidations: UInt64 = 0
-    }
 
     public var function: Function { placed.function }
 
@@ -82,7 +82,9 @@ public final class DomainServer {
         }
         while !isStopped && hasDomain { try loop.dispatch(milliseconds: -1) }
         // An ended domain's memory is freed when nobody has it mapped.
-        if !hasDomain { memory.drop() }
+        if hasDomain { return }
+        memory.drop()
+        function.host.report("Domain \(server.domain.number) has ended.")
     }
 
     /// Makes ``run()`` return after the access in hand.
@@ -93,10 +95,10 @@ public final class DomainServer {
     private func answer(_ request: Request) -> UInt64? {
         switch request {
         case .access(let access):
-            counters.accesses &+= UInt64(access.count)
+            accesses &+= UInt64(access.count)
             return placed.answer(access)
         case .invalidation:
-            counters.invalidations &+= 1
+            invalidations &+= 1
             memory.drop()
             return 0
         }

@@ -1,5 +1,6 @@
 import Control
 import Linux
+import PCI
 import Testing
 
 /// The command line of a device process: who starts one writes it, and the process reads it.
@@ -7,6 +8,11 @@ import Testing
     // MARK: What is written is read
 
     private static let display = DeviceArguments.Function("bochs-display", socket: "/run/display")
+
+    private static let inSlot = DeviceArguments.Function(
+        "serial",
+        in: DeviceArguments.DomainSlot(domain: 0x7fef, address: FunctionAddress(bus: 0x1f, device: 31, function: 7)!),
+        control: "/run/control")
 
     private static func function(_ change: (inout DeviceArguments.Function) -> Void) -> DeviceArguments {
         var function = display
@@ -48,7 +54,7 @@ import Testing
         process { $0.startDescriptor = 3 }, process { $0.mode = 0 }, process { $0.mode = 0o777 },
         process { $0.isPolling = true }, process { $0.isSandboxed = true }, process { $0.memory = 32 << 20 },
         process { $0.allowedPeers = AllowedPeers(users: [1]) }, process { $0.allowedPeers = AllowedPeers(groups: [0]) },
-        process { $0.identity = DeviceArguments.Identity(user: 2, group: 3) },
+        process { $0.identity = DeviceArguments.Identity(user: 2, group: 3) }, DeviceArguments(inSlot),
     ])
     func whatIsWrittenIsRead(arguments: DeviceArguments) throws {
         #expect(try DeviceArguments(words: arguments.words) == arguments)
@@ -112,6 +118,19 @@ import Testing
         ("serial --socket s --uid 1 --gid 0", "--gid is '0' but must be a group's number, other than root's."),
         ("serial --socket s --allow-user root", "--allow-user is 'root' but must be a number."),
         ("serial --socket s --allow-group 4294967295", "--allow-group is '4294967295' but must be a number."),
+        ("serial --xen 7 --control c", "--xen and --slot belong together; give both or none."),
+        ("serial --slot 00:05.0 --control c exerciser", "--xen and --slot belong together; give both or none."),
+        ("serial --xen 7 --slot 00:05.0", "--control PATH of 'serial' is missing."),
+        (
+            "serial --xen 7 --slot 00:05.0 --control c --socket s",
+            "'serial' is in a domain's slot, and has no socket for clients."
+        ),
+        ("serial --xen 0 --slot 00:05.0", "--xen is '0' but must be the number of a domain, from 1 on."),
+        ("serial --xen 7 --slot 5", "--slot is '5' but must be BB:DD.F, such as 00:05.0."),
+        (
+            "serial --xen 7 --slot 00:05.0 --control c exerciser --xen 7 --slot 00:06.0 --control c",
+            "'c' is the path of two sockets."
+        ),
         ("serial --socket s --memory 1024", "--memory is '1024' but must be a number of bytes, from 33554432 on."),
     ])
     func whatIsWrongIsSaidInASentence(line: String, problem: String) {

@@ -23,14 +23,15 @@ public enum Sandbox {
     ///
     /// - Parameters:
     ///   - limits: what the process may use; see ``ResourceLimit/ofDevice(memory:functions:)``.
+    ///   - commands: of `ioctl(2)`, that the process has a use for: a hypervisor's, on devices that are open.
     ///   - startThreads: starts whatever threads the process needs. Landlock and capabilities belong to a thread and go
     ///     down to those that it starts, so none may be there before; and none can be started after.
     /// - Returns: the version of Landlock that takes part; nil when this kernel has none, or it is switched off.
     /// - Throws: ``Failure``. The process may be confined in part then and had better end.
     public static func confine(
-        limits: [ResourceLimit], startThreads: () throws(Errno) -> Void
+        limits: [ResourceLimit], commands: [UInt32] = [], startThreads: () throws(Errno) -> Void
     ) throws(Failure) -> Int? {
-        try confine(limits, .ofDevice, startThreads)
+        try confine(limits, .ofDevice(commands: commands), startThreads)
     }
 
     /// Confines a process for good that copies between files that are open, and does nothing else.

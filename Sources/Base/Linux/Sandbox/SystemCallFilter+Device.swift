@@ -6,11 +6,13 @@ extension SystemCallFilter {
     /// and each request, in builds for debugging and for use.
     ///
     /// No call takes a path but `readlink(2)`, and none makes a thread, a process, a socket to connect, or code.
-    static var ofDevice: SystemCallFilter {
+    ///
+    /// - Parameter commands: of `ioctl(2)`, that it has a use for.
+    static func ofDevice(commands: [UInt32] = []) -> SystemCallFilter {
         SystemCallFilter(
             deadly: programs + otherProcesses + kernel + fileSystems + wideInterfaces,
             allowed: messages + waiting + newDescriptors + descriptors + memory + signals + threads + clocks + end
-                + older)
+                + older + (commands.isEmpty ? [] : [Self.ioctl(commands)]))
     }
 
     // MARK: Allowed
@@ -58,6 +60,11 @@ extension SystemCallFilter {
             .argument(
                 1, isOneOf: F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, clinux_get_seals, clinux_add_seals)),
     ]
+
+    /// A hypervisor's commands, on devices that are open. Which there are, who speaks to it knows.
+    private static func ioctl(_ commands: [UInt32]) -> Rule {
+        Rule(__NR_ioctl, Condition(argument: 1, test: .isOneOf(commands)))
+    }
 
     /// Guests' memory and our own. Nothing is ever mapped, or made, executable.
     static let memory = [

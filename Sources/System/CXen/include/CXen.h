@@ -64,6 +64,14 @@ static inline void cxen_answer_request(struct cxen_request *slot, uint64_t data)
 
 // MARK: /dev/xen/privcmd
 
+/// The commands of ioctl(2) that a device model makes while it serves: IOCTL_PRIVCMD_MMAPBATCH_V2, IOCTL_PRIVCMD_DM_OP and
+/// IOCTL_EVTCHN_NOTIFY.
+enum {
+    cxen_command_map_frames = 0x205004,
+    cxen_command_operate = 0x105005,
+    cxen_command_notify = 0x044504,
+};
+
 /// IOCTL_PRIVCMD_RESTRICT: calls for other domains, and all hypercalls but those below, fail from now on.
 int cxen_restrict(int privcmd, uint16_t domain);
 /// IOCTL_PRIVCMD_MMAPBATCH_V2: maps frames of a domain's memory over pages of a mapping of the descriptor. Each of
@@ -102,8 +110,6 @@ int cxen_set_pin(int privcmd, uint16_t domain, uint8_t device, uint8_t pin, bool
 int cxen_restrict_channels(int evtchn, uint16_t domain);
 /// IOCTL_EVTCHN_BIND_INTERDOMAIN. Returns the number of the channel's own end.
 int cxen_bind_channel(int evtchn, uint16_t domain, uint32_t port);
-/// IOCTL_EVTCHN_UNBIND
-int cxen_unbind_channel(int evtchn, uint32_t port);
 /// IOCTL_EVTCHN_NOTIFY
 int cxen_notify(int evtchn, uint32_t port);
 

@@ -1,0 +1,54 @@
+import Glibc
+import Linux
+
+/// A process of mediated-device's that serves a domain from its sandbox.
+final class ServedProgram {
+    /// What it has said so far.
+    private(set) var said = ""
+    private let process: Int32
+    private let log: PipeEnds
+
+    /// - Parameter program: its path.
+    init(_ program: String, _ type: String, in domain: UInt16) throws {
+        log = try PipeEnds(blocks: true)
+        process = try ChildProcess.spawn(
+            program,
+            [
+                type, "--xen", "\(domain)", "--slot", "\(Slot.address)", "--control", "/run/control-\(domain)",
+                "--sandbox",
+            ],
+            passing: [], standardError: log.writer.raw)
+        try read(until: "Serving")
+    }
+
+    /// Reads what it says until some words are there.
+    func read(until words: String) throws {
+        while !said.contains(words) {
+            let ready = try waitReadable([log.reader.raw], milliseconds: 60_000)
+            guard ready.first == true else { throw Failed("mediated-device has said no more than '\(said)'.") }
+            said += String(decoding: try log.reader.readOnce(upTo: 4096), as: UTF8.self)
+        }
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// - Returns: its status, as `waitpid(2)` tells it.
+    func awaitEnd() -> Int32 {
+        var status: Int32 = -1
+        waitpid(process, &status, 0)
+        return status
+    }
+}
+
+/// Serves a domain by mediated-device, until the domain ends.
+func serve(by program: String, _ kind: TestDomain.Kind) throws {
+    let domain = try TestDomain(kind)
+    let served = try ServedProgram(program, "exerciser", in: domain.number)
+    for check in [Check.registersAnswerAccessesOfEveryWidth, .dmaCrossesWindowsOfForeignMaps, .everyMessageArrives] {
+        try check.drive(Exerciser(domain.processor), domain)
+    }
+    domain.end()
+    try served.read(until: "Domain \(domain.number) has ended.")
+    try expect(served.awaitEnd(), 0, "the program's status")
+    try expect(served.said.contains("Confined"), true, "confinement")
+}
