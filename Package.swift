@@ -196,7 +196,7 @@ package.targets = [
             .executableTarget(
                 name: "XenProbe",
                 dependencies: [
-                    "CXenDomain", "Device", "DeviceCatalog", "GuestMemory", "Linux", "PCI", "Xen",
+                    "CXen", "CXenDomain", "Device", "DeviceCatalog", "GuestMemory", "Linux", "PCI", "Xen",
                 ]),
             .target(name: "Programs"),
             .target(name: "Lab", dependencies: ["Programs"]),

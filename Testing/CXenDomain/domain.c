@@ -15,45 +15,9 @@ size_t cxd_guest_handler(unsigned index) { return (size_t)(cxd_guest_handlers - 
 
 size_t cxd_guest_causes(void) { return (size_t)(cxd_guest_causes_word - cxd_guest_begin); }
 
-// MARK: Hypercalls
-
-struct hypercall { // privcmd_hypercall
-    uint64_t number, arguments[5];
-};
-
-enum { memory_op = 12, domctl = 36 };
-
 int cxd_open(void) {
     int privcmd = open("/dev/xen/privcmd", O_RDWR | O_CLOEXEC);
     return privcmd < 0 ? -errno : privcmd;
-}
-
-static int hypercall(int privcmd, uint64_t number, uint64_t a, void *b) {
-    struct hypercall call = {number, {a, (uint64_t)b}};
-    int result = ioctl(privcmd, _IOC(_IOC_NONE, 'P', 0, sizeof call), &call);
-    return result < 0 ? -errno : result;
-}
-
-struct reservation { // xen_memory_reservation
-    uint64_t *frames;
-    uint64_t count;
-    unsigned order, flags;
-    uint16_t domain;
-};
-
-int cxd_populate(int privcmd, uint16_t domain, uint64_t first, uint64_t count) {
-    enum { piece = 256, populate_physmap = 6 };
-    uint64_t frames[piece];
-    for (uint64_t done = 0; done < count;) {
-        uint64_t now = count - done < piece ? count - done : piece;
-        for (uint64_t i = 0; i < now; i++) frames[i] = first + done + i;
-        struct reservation reservation = {frames, now, 0, 0, domain};
-        int changed = hypercall(privcmd, memory_op, populate_physmap, &reservation);
-        if (changed < 0) return changed;
-        if ((uint64_t)changed != now) return -ENOMEM;
-        done += now;
-    }
-    return 0;
 }
 
 // MARK: Control of domains
@@ -95,7 +59,12 @@ static int control(int privcmd, uint16_t domain, uint32_t operation, struct cont
     control->operation = operation;
     control->version = 0x15; // XEN_DOMCTL_INTERFACE_VERSION of Xen 4.17
     control->domain = domain;
-    return hypercall(privcmd, domctl, (uint64_t)control, NULL);
+    enum { domctl = 36 };
+    struct { // privcmd_hypercall
+        uint64_t number, arguments[5];
+    } call = {domctl, {(uint64_t)control}};
+    int result = ioctl(privcmd, _IOC(_IOC_NONE, 'P', 0, sizeof call), &call);
+    return result < 0 ? -errno : result;
 }
 
 int cxd_create(int privcmd, bool has_legacy, uint64_t memory_limit) {

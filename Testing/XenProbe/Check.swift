@@ -17,6 +17,7 @@ enum Check: String, CaseIterable {
     case aMaskedMessageWaitsForItsUnmasking
     case thePinHasALevel
     case memoryThatIsGivenBackIsNotReadAnyMore
+    case aMappedBARIsMemoryOfTheGuests
     case theServerEndsWithTheDomain
 
     /// What a kind of domain has no controller for isn't tried there.
@@ -31,6 +32,9 @@ enum Check: String, CaseIterable {
         case .theServerEndsWithTheDomain:
             domain.end()
             try expect(served.awaitEnd().hadDomain, false, "the domain")
+        case .aMappedBARIsMemoryOfTheGuests:
+            let accesses = served.stop().accesses
+            guard accesses < 100 else { throw Failed("\(accesses) accesses were trapped.") }
         default: break
         }
     }
@@ -52,6 +56,7 @@ enum Check: String, CaseIterable {
         case .aMaskedMessageWaitsForItsUnmasking: try mask(exerciser)
         case .thePinHasALevel: try assertPin(exerciser, domain)
         case .memoryThatIsGivenBackIsNotReadAnyMore: try giveBack(exerciser, domain)
+        case .aMappedBARIsMemoryOfTheGuests: try useMemory(exerciser, domain)
         }
     }
 }
@@ -161,6 +166,28 @@ private func moveStringsByPort(_ exerciser: Exerciser, _ domain: TestDomain) thr
     try processor.output(scratch, from: UInt32(somewhere) + 38, width: 2, count: 20, isDownwards: true)
     let first = UInt32(pattern(40)[0]) | UInt32(pattern(40)[1]) << 8
     try expect(processor.input(scratch, width: 2), first, "outs downwards")
+}
+
+/// The device finds what the guest has written there, and it goes along when the BAR moves.
+private func useMemory(_ exerciser: Exerciser, _ domain: TestDomain) throws {
+    let processor = exerciser.processor
+    let bytes = pattern(60_000)
+    try domain.store(bytes, at: somewhere)
+    try processor.move(from: UInt32(somewhere), to: exerciser.bytes, width: 4, count: bytes.count / 4)
+    try expect(exerciser.run(.store, to: 2 * somewhere, count: bytes.count), 0, "to store")
+    try expect(domain.bytes(at: 2 * somewhere, count: bytes.count) == bytes, true, "what the device has")
+    let moved: UInt32 = 0xd000_0000
+    try processor.writeConfiguration(0x18, moved)
+    try processor.move(from: moved + 4096, to: 3 * UInt32(somewhere), width: 4, count: bytes.count / 4)
+    try expect(domain.bytes(at: 3 * somewhere, count: bytes.count) == bytes, true, "what is at the new place")
+    try expect(processor.read(exerciser.bytes), 0xffff_ffff, "the old place")
+    try processor.writeConfiguration(0x04, 0, width: 2)
+    try expect(processor.read(moved + 4096), 0xffff_ffff, "the new place with memory space switched off")
+    try processor.writeConfiguration(0x04, 7, width: 2)
+    try expect(
+        processor.read(moved + 4096, width: 4),
+        UInt64(bytes[3]) << 24 | UInt64(bytes[2]) << 16
+            | UInt64(bytes[1]) << 8 | UInt64(bytes[0]), "the new place again")
 }
 
 // MARK: DMA

@@ -16,19 +16,23 @@ final class ServedFunction {
         var failure: String?
         /// Whether the domain was there when it ended.
         var hadDomain = true
+        var accesses: UInt64 = 0
         var invalidations: UInt64 = 0
         var impossible: UInt64 = 0
     }
 
-    init(_ type: String, in domain: UInt16) throws {
+    /// - Parameter mapsBARs: whether the memory behind BARs is the domain's own.
+    init(_ type: String, in domain: UInt16, mapsBARs: Bool) throws {
         let (state, begun, bell, ended) = (Locked(State()), try EventFD(), try EventFD(), try EventFD())
         (self.state, self.begun, self.bell, self.ended) = (state, begun, bell, ended)
         thread = try Thread(name: "device") {
             do {
-                let host = Host(loop: try EventLoop())
+                let barMemory = mapsBARs ? try BARMemory(of: domain) : nil
+                let host = Host(loop: try EventLoop(), deviceMemory: barMemory?.deviceMemory ?? DeviceMemory())
                 host.report = { say("report: \($0)") }
                 let function = try Function(DeviceCatalog.make(type, options: [], host: host), host: host)
-                let server = try DomainServer(function, domain: domain, at: Slot.address)
+                let server = try DomainServer(
+                    function, domain: domain, at: Slot.address, barMemory: barMemory)
                 let token = try host.loop.watch("stop", bell.descriptor, for: .readable) { [unowned server] _ in
                     bell.consume()
                     server.stop()
@@ -38,6 +42,7 @@ final class ServedFunction {
                 host.loop.unwatch(token)
                 state.withLock {
                     $0.hadDomain = server.hasDomain
+                    $0.accesses = server.accesses
                     $0.invalidations = server.invalidations
                     $0.impossible = server.impossibleRequests
                 }

@@ -1,3 +1,4 @@
+import CXen
 import CXenDomain
 import GuestMemory
 import Linux
@@ -23,7 +24,7 @@ final class TestDomain {
         number = UInt16(
             try Self.check("create", cxd_create(toolstack.raw, kind == .hvm, Self.memorySize + 1 << 20)))
         do {
-            try Self.check("populate", cxd_populate(toolstack.raw, number, 0, Self.memorySize / 4096))
+            try Self.check("populate", cxen_populate(toolstack.raw, number, 0, Self.memorySize / 4096))
             memory = ForeignMemory(of: try Domain(number))
             processor = try Processor(of: number)
             try load()

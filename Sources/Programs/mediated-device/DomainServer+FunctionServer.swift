@@ -4,12 +4,19 @@ import JSON
 import Linux
 import Xen
 
-/// Puts a function into a domain's slot.
-func makeServer(of function: Function, in slot: DeviceArguments.DomainSlot) throws(Failure) -> any FunctionServer {
-    do throws(XenError) {
-        return try DomainServer(function, domain: slot.domain, at: slot.address)
-    } catch {
-        throw Failure(error, slot)
+extension DeviceArguments.DomainSlot {
+    /// What makes the memory behind the BARs of the function that is to be there.
+    func barMemory() throws(Failure) -> BARMemory {
+        do throws(XenError) { return try BARMemory(of: domain) } catch { throw Failure(error, self) }
+    }
+
+    /// Puts a function there.
+    func makeServer(of function: Function, _ barMemory: BARMemory?) throws(Failure) -> any FunctionServer {
+        do throws(XenError) {
+            return try DomainServer(function, domain: domain, at: address, barMemory: barMemory)
+        } catch {
+            throw Failure(error, self)
+        }
     }
 }
 

@@ -4,6 +4,7 @@ import DeviceCatalog
 import Glibc
 import GuestMemory
 import Linux
+import Xen
 
 /// One function of the process: its device, its server, and a control socket of its own, by which it is told from the others. One thread.
 final class ServedFunction: ControlDelegate {
@@ -23,7 +24,10 @@ final class ServedFunction: ControlDelegate {
         let arguments = process.functions[index]
         let count = process.functions.count
         let loop = try EventLoop()
-        let host = Host(loop: loop, memory: AddressSpace(functions: count))
+        let barMemory = try arguments.slot.map { slot throws(Failure) in try slot.barMemory() }
+        let host = Host(
+            loop: loop, memory: AddressSpace(functions: count),
+            deviceMemory: barMemory?.deviceMemory ?? DeviceMemory())
         let device: any Device
         do {
             device = try DeviceCatalog.make(arguments.type, options: arguments.options, host: host)
@@ -38,7 +42,11 @@ final class ServedFunction: ControlDelegate {
         let name = arguments.name ?? (count > 1 ? arguments.place : nil)
         let events = EventLog { DeviceProcess.say($0, of: name) }
         host.report = { events.append(.device, $0) }
-        server = try makeServer(of: function, arguments, process, events: events)
+        if let slot = arguments.slot {
+            server = try slot.makeServer(of: function, barMemory)
+        } else {
+            server = try makeServer(of: function, arguments, process, events: events)
+        }
         self.events = events
         self.arguments = arguments
         self.stopSignal = stopSignal

@@ -4,7 +4,7 @@ import JSON
 import Linux
 import VFIOUserServer
 
-/// Makes the server that a function is to have: of vfio-user, on a socket, or of Xen's, in a domain's slot.
+/// Makes the server that a function is to have: of vfio-user, on a socket.
 ///
 /// - Parameters:
 ///   - arguments: what is said of the function.
@@ -13,7 +13,6 @@ import VFIOUserServer
 func makeServer(
     of function: Function, _ arguments: DeviceArguments.Function, _ process: DeviceArguments, events: EventLog
 ) throws(Failure) -> any FunctionServer {
-    if let slot = arguments.slot { return try makeServer(of: function, in: slot) }
     let listener = try UnixListener.make(
         at: arguments.socket, mode: process.mode, or: arguments.socketDescriptor, .socketDescriptor)
     var configuration = Server.Configuration()

@@ -55,6 +55,52 @@ int cxen_map_server(int privcmd, uint16_t domain, uint16_t server, uint32_t firs
     return result_of(ioctl(privcmd, MAP_RESOURCE, &map));
 }
 
+/// privcmd_hypercall
+struct hypercall {
+    uint64_t number, arguments[5];
+};
+
+static int64_t change_memory(int privcmd, uint64_t operation, void *argument) {
+    enum { memory_op = 12 };
+    struct hypercall call = {memory_op, {operation, (uint64_t)argument}};
+    long result = ioctl(privcmd, _IOC(_IOC_NONE, 'P', 0, sizeof call), &call);
+    return result < 0 ? -errno : result;
+}
+
+int64_t cxen_last_frame(int privcmd, uint16_t domain) {
+    enum { maximum_gpfn = 14 };
+    return change_memory(privcmd, maximum_gpfn, &domain);
+}
+
+/// Changes frames one by one. Returns how many were changed.
+static int64_t change_frames(int privcmd, uint16_t domain, uint64_t operation, uint64_t first, uint64_t count) {
+    enum { piece = 256 };
+    uint64_t frames[piece], done = 0;
+    while (done < count) {
+        uint64_t now = count - done < piece ? count - done : piece;
+        for (uint64_t i = 0; i < now; i++) frames[i] = first + done + i;
+        struct { // xen_memory_reservation
+            uint64_t *frames, count;
+            unsigned order, flags;
+            uint16_t domain;
+        } reservation = {frames, now, 0, 0, domain};
+        int64_t changed = change_memory(privcmd, operation, &reservation);
+        if (changed < 0) return done ? (int64_t)done : changed;
+        done += (uint64_t)changed;
+        if ((uint64_t)changed < now) break;
+    }
+    return (int64_t)done;
+}
+
+int cxen_populate(int privcmd, uint16_t domain, uint64_t first, uint64_t count) {
+    enum { decrease_reservation = 1, populate_physmap = 6 };
+    int64_t done = change_frames(privcmd, domain, populate_physmap, first, count);
+    if (done < 0) return (int)done;
+    if ((uint64_t)done == count) return 0;
+    change_frames(privcmd, domain, decrease_reservation, first, (uint64_t)done);
+    return -ENOMEM;
+}
+
 /// struct xen_dm_op, as far as it is used. In the union everything begins at a multiple of 8.
 struct operation {
     uint32_t number, unused;
@@ -88,6 +134,10 @@ struct operation {
             uint32_t data, unused;
             uint64_t address;
         } message;
+        struct {
+            uint32_t count, unused;
+            uint64_t from, to;
+        } move;
         uint32_t processors;
     };
 };
@@ -101,6 +151,7 @@ enum { // XEN_DMOP_…
     destroy_ioreq_server = 6,
     set_pci_intx_level = 8,
     inject_msi = 14,
+    relocate_memory = 17,
     nr_vcpus = 20,
 };
 
@@ -159,6 +210,12 @@ int cxen_set_pin(int privcmd, uint16_t domain, uint8_t device, uint8_t pin, bool
     return operate(
         privcmd, domain,
         &(struct operation){.number = set_pci_intx_level, .pin = {.device = device, .pin = pin, .level = asserted}});
+}
+
+int cxen_move_frames(int privcmd, uint16_t domain, uint64_t from, uint64_t to, uint32_t count) {
+    return operate(
+        privcmd, domain,
+        &(struct operation){.number = relocate_memory, .move = {.count = count, .from = from, .to = to}});
 }
 
 // MARK: /dev/xen/evtchn

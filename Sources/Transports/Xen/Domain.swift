@@ -3,18 +3,23 @@ import Glibc
 import Linux
 import PCI
 
-/// A domain, as its device models have it: by `/dev/xen/privcmd`, which is restricted to this one domain and to what a
-/// device model needs. What is done here can't be taken to another domain. IOCTL_PRIVCMD_RESTRICT
+/// A domain, as its device models have it: by `/dev/xen/privcmd`. Unless said otherwise that is restricted to this one
+/// domain and to what a device model needs: what is done here can't be taken to another domain. IOCTL_PRIVCMD_RESTRICT
 public final class Domain: Sendable {
     public let number: UInt16
     let privcmd: Descriptor
 
     /// - Throws: ``XenError`` with ENOENT where no Xen is, or this is no domain that controls others; with EACCES for
     ///   whoever may not open it.
-    public init(_ number: UInt16) throws(XenError) {
+    public convenience init(_ number: UInt16) throws(XenError) {
+        try self.init(unrestricted: number)
+        try call("to restrict a device model to domain \(number)", cxen_restrict(privcmd.raw, number))
+    }
+
+    /// All that domain 0 may do.
+    init(unrestricted number: UInt16) throws(XenError) {
         self.number = number
         privcmd = try Descriptor(xen: "/dev/xen/privcmd")
-        try call("to restrict a device model to domain \(number)", cxen_restrict(privcmd.raw, number))
     }
 
     /// How many virtual processors it has. XEN_DMOP_nr_vcpus
@@ -35,6 +40,12 @@ public final class Domain: Sendable {
     /// Sets the level of an interrupt pin of a device on bus 0. XEN_DMOP_set_pci_intx_level
     public func set(_ pin: InterruptPin, ofDevice device: UInt8, asserted: Bool) throws(XenError) {
         try call("the level of a pin", cxen_set_pin(privcmd.raw, number, device, pin.rawValue - 1, asserted))
+    }
+
+    /// Takes frames of the guest's memory elsewhere, with what is in them. XEN_DMOP_relocate_memory
+    public func move(_ count: UInt32, framesFrom from: UInt64, to: UInt64) throws(XenError) {
+        try call(
+            "\(count) frames from \(from) at \(to)", cxen_move_frames(privcmd.raw, number, from, to, count))
     }
 
     /// Maps ``ForeignWindow/frames`` frames of the guest's memory, as many of them as there are.

@@ -13,6 +13,7 @@ public final class DomainServer {
     private let placed: PlacedFunction
     private let server: RequestServer
     private let memory: ForeignMemory
+    private let barMemory: BARMemory?
     private var isStopped = false
 
     /// The commands of `ioctl(2)` that ``run()`` has a use for, on devices that are open by then.
@@ -38,12 +39,19 @@ public final class DomainServer {
     ///   - function: on a host whose guest memory is empty yet.
     ///   - number: the domain's. It is HVM or PVH.
     ///   - address: of a slot that is free.
+    ///   - barMemory: what has made the memory of the function's host, if it has. It makes no more from here on.
     /// - Throws: ``XenError``
-    public init(_ function: Function, domain number: UInt16, at address: FunctionAddress) throws(XenError) {
+    public init(
+        _ function: Function, domain number: UInt16, at address: FunctionAddress, barMemory: BARMemory? = nil
+    ) throws(XenError) {
+        barMemory?.seal()
+        self.barMemory = barMemory
         let domain = try Domain(number)
         server = try RequestServer(domain)
         memory = ForeignMemory(of: domain)
-        placed = try PlacedFunction(function, at: address, of: server, memory: memory)
+        placed = try PlacedFunction(function, at: address, of: server, memory: memory) {
+            barMemory?.frames(behind: $0)
+        }
         do throws(MapError) {
             try function.host.memory.map(
                 address: 0, size: Self.addressSpace, access: [.read, .write], backing: .remote(memory))
@@ -51,6 +59,9 @@ public final class DomainServer {
             throw XenError("the guest's memory, since there is some already", error.errno)
         }
         try server.open()
+        if let refusal = barMemory?.refusal {
+            function.host.report("\(refusal) A BAR will be slow that needs them: raise the domain's maxmem.")
+        }
     }
 
     /// In bytes: what x86 processors can address.

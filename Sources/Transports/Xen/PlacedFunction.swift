@@ -10,6 +10,8 @@ public protocol Guest: AnyObject {
     func release(_ claim: RequestServer.Claim) throws(XenError)
     func send(_ message: MSIMessage) throws(XenError)
     func set(_ pin: InterruptPin, ofDevice device: UInt8, asserted: Bool) throws(XenError)
+    /// Takes frames of the guest's memory elsewhere.
+    func move(_ count: UInt32, framesFrom from: UInt64, to: UInt64) throws(XenError)
 }
 
 extension RequestServer: Guest {
@@ -17,6 +19,10 @@ extension RequestServer: Guest {
 
     public func set(_ pin: InterruptPin, ofDevice device: UInt8, asserted: Bool) throws(XenError) {
         try domain.set(pin, ofDevice: device, asserted: asserted)
+    }
+
+    public func move(_ count: UInt32, framesFrom from: UInt64, to: UInt64) throws(XenError) {
+        try domain.move(count, framesFrom: from, to: to)
     }
 }
 
@@ -28,6 +34,8 @@ public final class PlacedFunction: Transport {
     private let guest: any Guest
     /// Where the values of strings of accesses are.
     private let memory: any RemoteMemory
+    /// Where the memory behind a BAR has its frames while the BAR is nowhere; nil when it is none of the guest's.
+    private let frames: (MappedBytes) -> UInt64?
     /// By region: 0 to 5, and the expansion ROM.
     private var places = [Place?](repeating: nil, count: RegionIndex.rom + 1)
     /// How many more things that went wrong are reported: a guest can make any number of them happen.
@@ -38,20 +46,26 @@ public final class PlacedFunction: Transport {
         let range: ClosedRange<UInt64>
         /// False while another place has some of its addresses.
         var isClaimed = false
+        /// What of the guest's memory is there, and has a home elsewhere. Numbers of frames.
+        var guests: [(count: UInt32, home: UInt64, now: UInt64)] = []
 
         var claim: RequestServer.Claim { space == .io ? .ports(range) : .memory(range) }
     }
 
     /// Puts the function into its slot, with the BARs where they are.
     ///
+    /// - Parameter frames: where memory behind BARs that is the guest's own has its first frame while its BAR is
+    ///   nowhere.
     /// - Throws: ``XenError`` when the slot can't be had.
     public init(
-        _ function: Function, at address: FunctionAddress, of guest: any Guest, memory: any RemoteMemory
+        _ function: Function, at address: FunctionAddress, of guest: any Guest, memory: any RemoteMemory,
+        frames: @escaping (MappedBytes) -> UInt64? = { _ in nil }
     ) throws(XenError) {
         self.function = function
         self.address = address
         self.guest = guest
         self.memory = memory
+        self.frames = frames
         try guest.claim(.function(address))
         function.transport = self
     }
@@ -160,15 +174,36 @@ public final class PlacedFunction: Transport {
     }
 
     public func place(_ region: Int, at placement: BARPlacement?) {
-        if let place = places[region], place.isClaimed {
-            do throws(XenError) { try guest.release(place.claim) } catch { report(error) }
+        if let place = places[region] {
+            do throws(XenError) {
+                if place.isClaimed { try guest.release(place.claim) }
+                for part in place.guests { try guest.move(part.count, framesFrom: part.now, to: part.home) }
+            } catch { report(error) }
         }
         places[region] = nil
-        if let placement, let size = function.region(region)?.size, size > 0 {
+        if let placement, let parts = function.region(region), parts.size > 0 {
             places[region] = Place(
-                space: placement.space, range: placement.address...placement.address + (size - 1))
+                space: placement.space, range: placement.address...placement.address + (parts.size - 1),
+                guests: placement.space == .memory ? move(parts, to: placement.address) : [])
         }
         claimPlaces()
+    }
+
+    /// Takes what is mapped of a BAR to where that is now. Xen sends no request for an address that has memory.
+    private func move(
+        _ region: Function.Region, to address: UInt64
+    ) -> [(count: UInt32, home: UInt64, now: UInt64)] {
+        guard let memory = region.memory, let first = frames(memory), region.isWritable else { return [] }
+        var moved: [(count: UInt32, home: UInt64, now: UInt64)] = []
+        for part in region.mapped {
+            let count = UInt32(clamping: (part.upperBound - part.lowerBound) / 4096)
+            let (home, now) = (first + part.lowerBound / 4096, (address + part.lowerBound) / 4096)
+            do throws(XenError) {
+                try guest.move(count, framesFrom: home, to: now)
+                moved.append((count, home, now))
+            } catch { report(error) }
+        }
+        return moved
     }
 
     /// Claims what isn't yet: a place that overlaps another one comes to its own when that has moved.

@@ -14,8 +14,6 @@ int cxd_open(void);
 ///
 /// `has_legacy`: it has the interrupt controllers and timers of a PC (HVM); else a local APIC alone (PVH).
 int cxd_create(int privcmd, bool has_legacy, uint64_t memory_limit);
-/// Gives a domain memory at frames from `first` on.
-int cxd_populate(int privcmd, uint16_t domain, uint64_t first, uint64_t count);
 /// Has the processor begin at an address, in 32-bit mode without paging, with flat segments. Frame 0 is its table of
 /// descriptors: the caller puts there what is said below.
 int cxd_start(int privcmd, uint16_t domain, uint32_t address, uint32_t stack);

@@ -25,6 +25,9 @@ struct PlacedFunctionTests {
         func set(_ pin: InterruptPin, ofDevice device: UInt8, asserted: Bool) throws(XenError) {
             try note("pin \(pin) of \(device): \(asserted)")
         }
+        func move(_ count: UInt32, framesFrom from: UInt64, to: UInt64) throws(XenError) {
+            try note("\(count) frames from 0x\(String(from, radix: 16)) to 0x\(String(to, radix: 16))")
+        }
     }
 
     /// The guest's memory: a page.
@@ -55,7 +58,9 @@ struct PlacedFunctionTests {
         self.reports = reports
         let function = try Function(DeviceCatalog.make("exerciser", options: [], host: host), host: host)
         placed = try PlacedFunction(
-            function, at: FunctionAddress(bus: 0, device: 5)!, of: notes, memory: page)
+            function, at: FunctionAddress(bus: 0, device: 5)!, of: notes, memory: page,
+            // The memory behind BAR 2 has frames of the guest's.
+            frames: { $0 === function.region(2)?.memory ? 0x4000 : nil })
     }
 
     private func access(
@@ -99,6 +104,19 @@ struct PlacedFunctionTests {
         #expect(notes.all == ["- addresses 0xe0000000 to 0xe0000fff", "+ addresses 0xe1000000 to 0xe1000fff"])
         #expect(access(.memory, 0xe000_0000) == .max)
         #expect(access(.memory, 0xe100_0000) == 0x1_11e9)
+    }
+
+    @Test func memoryOfTheGuestsGoesWhereItsBARIs() {
+        _ = access(Self.own, 0x18, writes: 0xe020_0000)
+        _ = access(Self.own, 0x04, width: 2, writes: 2)
+        #expect(notes.all.contains("16 frames from 0x4001 to 0xe0201"))
+        notes.all = []
+        _ = access(Self.own, 0x18, writes: 0xe040_0000)
+        #expect(
+            notes.all == [
+                "- addresses 0xe0200000 to 0xe021ffff", "16 frames from 0xe0201 to 0x4001",
+                "16 frames from 0x4001 to 0xe0401", "+ addresses 0xe0400000 to 0xe041ffff",
+            ])
     }
 
     @Test func accessesThatLeaveABARReachNothing() {
