@@ -55,24 +55,75 @@ struct Backing: Equatable, Sendable {
     func copy(
         at offset: UInt64, count: Int, from guest: MappedMemory, to target: MappedBytes, at place: Int
     ) throws(Refusal) {
+        try forEachPart(at: offset, count: count) { address, count, done throws(DMAError) in
+            try guest.read(at: address, count: count, into: target, at: place + done)
+        }
+    }
+
+    /// A copy of `count` bytes from `offset` on.
+    ///
+    /// - Throws: as ``copy(at:count:from:to:at:)`` does.
+    func bytes(at offset: UInt64, count: Int, from guest: MappedMemory) throws(Refusal) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        try forEachPart(at: offset, count: count) { address, count, done throws(DMAError) in
+            var span = bytes.mutableSpan
+            var raw = span.mutableBytes
+            var part = raw._mutatingExtracting(done..<done + count)
+            try guest.read(at: address, into: &part)
+        }
+        return bytes
+    }
+
+    /// - Parameter body: is given where a part is in guest memory, how many bytes it has, and how many there were before.
+    private func forEachPart(
+        at offset: UInt64, count: Int, _ body: (_ address: UInt64, _ count: Int, _ done: Int) throws(DMAError) -> Void
+    ) throws(Refusal) {
         guard contains(offset, count: UInt64(count)) else { throw .invalidParameter }
-        var offset = offset
-        var place = place
-        var left = count
+        var done = 0
         var index = firstPiece(endingAfter: offset)
-        while left > 0 {
+        while done < count {
             let piece = pieces[index]
-            let skipped = offset - piece.start
-            let part = Int(min(UInt64(left), piece.length - skipped))
+            let skipped = offset + UInt64(done) - piece.start
+            let part = Int(min(UInt64(count - done), piece.length - skipped))
             do throws(DMAError) {
-                try guest.read(at: piece.address + skipped, count: part, into: target, at: place)
+                try body(piece.address + skipped, part, done)
             } catch {
                 throw .unreachable(error)
             }
-            offset += UInt64(part)
-            place += part
-            left -= part
+            done += part
             index += 1
+        }
+    }
+
+    /// Lines of pixels: how they lie in a backing, and where they go.
+    struct Lines {
+        /// Where the first pixel is in the backing, and the bytes from one line to the next.
+        var offset: UInt64
+        var stride: UInt64
+        /// In pixels.
+        var width: Int
+        var height: Int
+        /// The same in the other memory.
+        var place: Int
+        var placeStride: Int
+    }
+
+    /// Copies lines of pixels from guest memory; all that follow each other on both sides in one piece.
+    ///
+    /// - Throws: before anything is copied when the backing doesn't have them all.
+    func copy(_ lines: Lines, from guest: MappedMemory, to target: MappedBytes) throws(Refusal) {
+        let line = lines.width * Resource.bytesPerPixel
+        guard line > 0, lines.height > 0 else { return }
+        guard contains(lines.offset, count: UInt64(lines.height - 1) * lines.stride + UInt64(line)) else {
+            throw .invalidParameter
+        }
+        if line == lines.placeStride, UInt64(line) == lines.stride {
+            return try copy(at: lines.offset, count: line * lines.height, from: guest, to: target, at: lines.place)
+        }
+        for y in 0..<lines.height {
+            try copy(
+                at: lines.offset + UInt64(y) * lines.stride, count: line, from: guest, to: target,
+                at: lines.place + y * lines.placeStride)
         }
     }
 

@@ -5,57 +5,59 @@ import GuestMemory
 import Linux
 import Renderer
 
-/// Carries out commands: a request's bytes in, a response's bytes out, at once or when the renderer is done. Of the world it knows
-/// the guest's memory, the heads and the renderer, and nothing of queues.
+/// Carries out commands: reads a request, has whoever owns what it is about do it, and makes a response of what came of it, at once,
+/// when the renderer has answered, or when a picture's moment has come. Of the world it knows the guest's memory, the heads and the
+/// renderer, and nothing of queues.
 final class CommandProcessor {
     /// The features that the driver has accepted, of ``VirtioGPU/Feature``.
     var features: VirtioGPU.Feature = []
-    let heads: [Head]
-
-    let host: Host
-    var memory: VideoMemory
-    var resources: [UInt32: Resource] = [:]
-    /// nil: no 3D.
-    let rendering: Rendering?
-    /// Tells what the renderer makes from other things of the same number that it made before.
-    var serial: UInt64 = 0
-    var timelines = FenceTimelines()
-
-    /// How many pictures a second each head may show; 0: any number.
-    var frameRate: Int {
-        didSet { if frameRate != oldValue { changeRate() } }
-    }
-    /// In the order of their moments.
-    var postponed: [Postponed] = []
+    /// Called once for each request, by its number, now or later: with nil when the driver takes no response.
+    var onReply: (UInt64, Response?) -> Void = { _, _ in }
     /// Called with the nanoseconds after which ``showDue()`` is to be called; 0: it need not be.
     var onAlarm: (UInt64) -> Void = { _ in }
-
     /// Whether guest memory that can't be reached may still come, by no fault of the driver's.
     var isAwaited: (DMAError) -> Bool = { _ in false }
+
+    let host: Host
+    let memory: VideoMemory
+    let heads: Heads
+    var resources: ResourceTable
+    /// nil: no 3D, as with ``objects``.
+    let rendering: Rendering?
+    /// What the guest has in the renderer.
+    let objects: RendererObjects?
+    private(set) var pacing: FramePacing
+    private var timelines = FenceTimelines()
 
     /// - Parameter limit: how many bytes pictures may take, each in whole pages; at most ``VideoMemory/size``.
     init(
         host: Host, heads: Int, resolution: Resolution, limit: Int, frameRate: Int = 0,
         rendering: Rendering? = nil
     ) throws(DeviceMemoryError) {
+        let memory = try VideoMemory(reserved: heads * CursorImage.size, limit: limit, of: host.deviceMemory)
         self.host = host
-        self.rendering = rendering
-        self.frameRate = frameRate
-        let memory = try VideoMemory(reserved: heads * Head.cursorSize, limit: limit, of: host.deviceMemory)
         self.memory = memory
-        self.heads = (0..<heads).map { Head($0, resolution: resolution, memory: memory.bytes) }
-        rendering?.onLoss = { [unowned self] in loseHostResources() }
+        self.heads = Heads(heads, resolution: resolution, memory: memory, guest: host.memory)
+        self.rendering = rendering
+        resources = ResourceTable(in: memory)
+        objects = rendering.map { RendererObjects(in: $0, memory: memory) }
+        pacing = FramePacing(rate: frameRate, heads: heads)
+        rendering?.onAnswer = { [unowned self] in take($1, for: $0) }
+        rendering?.onLoss = { [unowned self] in
+            objects?.removeAll()
+            resources.loseHostResources()
+        }
     }
 
     // MARK: Requests
 
-    /// How far a command has come when its function returns.
+    /// How far a command has come.
     enum Progress {
         case done(Response.Outcome)
-        /// It is the renderer's now. What comes after it is told whether that went well.
-        case sent([RendererCommand], then: (Bool) -> Void)
+        /// It is the renderer's now.
+        case asked([RendererCommand], RendererWork.Sequel)
         /// What these heads are to show is shown at a later moment.
-        case postponed([Head], until: UInt64)
+        case postponed(HeadSet, until: UInt64)
 
         /// Done, with nothing to tell.
         static var complete: Progress { .done(.done) }
@@ -64,119 +66,156 @@ final class CommandProcessor {
     /// Carries a request out.
     ///
     /// - Parameters:
-    ///   - room: how many bytes of a response the driver takes.
-    ///   - respond: called once, now or later; with nil when the driver takes no response. On the cursor queue such a command
-    ///     is carried out all the same.
-    func answer(_ request: RawSpan, from queue: Queue, room: Int, respond: @escaping (Response?) -> Void) {
-        let isAnswered = room >= Response.headerSize
-        guard isAnswered || queue == .cursor else { return respond(nil) }
+    ///   - number: by which ``onReply`` tells it from others: there is no other with the same.
+    ///   - room: how many bytes of a response the driver takes. Without room for a header a command of the control queue is not
+    ///     carried out.
+    func carryOut(_ request: RawSpan, number: UInt64, from queue: Queue, room: Int) {
+        let takesResponse = room >= Response.headerSize
+        guard takesResponse || queue == .cursor else { return onReply(number, nil) }
         let header: virtio_gpu_ctrl_hdr
         do throws(Refusal) {
             header = try request.load(virtio_gpu_ctrl_hdr.self)
         } catch {
-            return respond(isAnswered ? Response(.failure(error), to: nil) : nil)
+            let ticket = Ticket(request: number, takesResponse: takesResponse, fence: nil)
+            return give(Reply(ticket: ticket, result: .failure(error)))
         }
-        let place = FenceTimelines.Timeline(header).map { timelines.enter($0) }
-        let finish = { [unowned self] (result: Result<Response.Outcome, Refusal>) in
-            let send = { respond(isAnswered ? Response(result, to: header) : nil) }
-            guard let place else { return send() }
-            for send in timelines.finish(place, send: send) { send() }
-        }
+        let fence = Fence(header)
+        let ticket = Ticket(request: number, takesResponse: takesResponse, fence: fence)
+        let due = Due(ticket: ticket, place: fence.map { timelines.enter(.init($0)) })
         do throws(Refusal) {
             let command = try Command(header.type, in: request, from: queue)
             let payload = command.payloadSize
             guard payload == 0 || room >= Response.headerSize + payload else { throw .unspecified }
             switch try perform(command) {
             case .done(let outcome):
-                guard room >= outcome.payload.count + Response.headerSize || !isAnswered else { throw .unspecified }
-                finish(.success(outcome))
-            case .sent(let commands, let then):
-                try send(commands, isFenced: place != nil, then: then, finish)
-            case .postponed(let heads, let moment):
-                if place == nil { finish(.success(.done)) }
-                postpone(heads, until: moment, place: place, finish: finish)
+                guard room >= outcome.payload.count + Response.headerSize || !takesResponse else { throw .unspecified }
+                finish(due, .success(outcome))
+            case .asked(let commands, let sequel): ask(commands, sequel, due)
+            case .postponed(let heads, let moment): postpone(heads, until: moment, due)
             }
         } catch {
-            if case .unreachable(let missing) = error, isAwaited(missing) {
-                // It comes once more, before what follows it, and takes its place then.
-                if let place { for send in timelines.finish(place, send: {}) { send() } }
-                return respond(isAnswered ? Response(.failure(error), to: header) : nil)
+            guard case .unreachable(let missing) = error, isAwaited(missing) else {
+                return finish(due, .failure(error))
             }
-            finish(.failure(error))
+            // It comes once more, before what follows it, and takes its place then.
+            finish(Due(ticket: nil, place: due.place), .failure(error))
+            give(Reply(ticket: ticket, result: .failure(error)))
         }
     }
 
-    /// Has the renderer carry out commands, and tells what came of it.
-    func send(
-        _ commands: [RendererCommand], isFenced: Bool, then: @escaping (Bool) -> Void,
-        _ finish: @escaping (Result<Response.Outcome, Refusal>) -> Void
-    ) throws(Refusal) {
-        guard let rendering else { throw .unspecified }
-        rendering.send(commands, isFenced: isFenced) { status in
-            let refusal = Refusal(status)
-            then(refusal == nil)
-            finish(refusal.map { .failure($0) } ?? .success(.done))
+    // MARK: Work in flight
+
+    private func ask(_ commands: [RendererCommand], _ sequel: RendererWork.Sequel, _ due: Due) {
+        let work = RendererWork(sequel: sequel, due: due)
+        // There are commands only where there is a renderer.
+        rendering?.send(commands, isFenced: due.place != nil, for: work)
+    }
+
+    /// The renderer has answered, or has ended: nil.
+    private func take(_ status: RendererReply.Status?, for work: RendererWork) {
+        let refusal = Refusal(status)
+        switch work.sequel {
+        case .nothing: break
+        case .contextMade(let id, let serial):
+            if refusal != nil { objects?.forgetContext(id, serial: serial) }
+        case .resourceMade(let id, let serial):
+            if refusal != nil, let host = resources[id]?.host, !host.isLost, host.serial == serial { forget(id) }
+        case .pixelsCopied(let copies): heads.finish(copies)
+        case .cursorRead(let read): heads.finish(read, isDone: refusal == nil)
+        }
+        finish(work.due, refusal.map { .failure($0) } ?? .success(.done))
+    }
+
+    /// Some work is done: what is due for it is given, or when it is its turn.
+    private func finish(_ due: Due, _ result: Result<Response.Outcome, Refusal>) {
+        let reply = due.ticket.map { Reply(ticket: $0, result: result) }
+        if let place = due.place {
+            for reply in timelines.finish(place, with: reply) { give(reply) }
+        } else if let reply {
+            give(reply)
         }
     }
 
-    /// The driver takes no response any more: its queues are reset.
-    func forgetFences() {
+    private func give(_ reply: Reply) {
+        let ticket = reply.ticket
+        onReply(ticket.request, ticket.takesResponse ? Response(reply.result, ticket.fence) : nil)
+    }
+
+    // MARK: Frame rate
+
+    /// How many pictures a second each head may show; 0: any number. Under another rate the next picture is the first.
+    var frameRate: Int {
+        get { pacing.rate }
+        set {
+            guard newValue != pacing.rate else { return }
+            showPostponed()
+            pacing.restart(rate: newValue)
+        }
+    }
+
+    /// When what is flushed now is to be shown; nil: now.
+    func moment(of heads: HeadSet) -> UInt64? {
+        pacing.isLimited ? pacing.moment(of: heads, now: host.nanoseconds()) : nil
+    }
+
+    /// Keeps flushed pictures back until their moment.
+    private func postpone(_ heads: HeadSet, until moment: UInt64, _ due: Due) {
+        var due = due
+        if due.place == nil {
+            // It is answered at once. Fences behind it wait for its moment all the same: that of pictures which wait already, if it
+            // is far ahead.
+            finish(due, .success(.done))
+            guard !pacing.isPostponed(heads, until: moment) else { return }
+            due = Due(ticket: nil, place: timelines.enter(.device))
+        }
+        if pacing.postpone(.init(moment: moment, heads: heads, due: due)) { setAlarm() }
+    }
+
+    /// Shows the pictures whose moment has come.
+    func showDue() {
+        let now = host.nanoseconds()
+        while let picture = pacing.takeDue(now: now) { show(picture) }
+        setAlarm()
+    }
+
+    /// Shows all pictures now.
+    func showPostponed() {
+        guard !pacing.postponed.isEmpty else { return }
+        for picture in pacing.takeAll() { show(picture) }
+        setAlarm()
+    }
+
+    private func show(_ picture: FramePacing.Postponed) {
+        do throws(Refusal) {
+            let (commands, copies) = try heads.update(picture.heads, from: resources, rendering)
+            guard !commands.isEmpty else { return finish(picture.due, .success(.done)) }
+            ask(commands, .pixelsCopied(copies), picture.due)
+        } catch {
+            finish(picture.due, .failure(error))
+        }
+    }
+
+    private func setAlarm() {
+        onAlarm(pacing.alarm(now: host.nanoseconds()))
+    }
+
+    // MARK: Reset
+
+    /// Forgets every resource, and what heads show. Monitors stay. No request is replied to any more.
+    func reset() {
+        forgetWork()
+        memory.reset()
+    }
+
+    /// Forgets all that requests have led to.
+    func forgetWork() {
+        pacing.restart()
+        setAlarm()
         timelines.removeAll()
-    }
-
-    private func perform(_ command: Command) throws(Refusal) -> Progress {
-        switch command {
-        case .getDisplayInfo: return .done(.displayInfo(heads))
-        case .getEDID(let head): return .done(try edid(of: head))
-        case .createImage(let id, let format, let width, let height):
-            try createImage(id, format, width: width, height: height)
-        case .createBlob(let id, let memory, let size, let backing):
-            try createBlob(id, memory: memory, size: size, backing)
-        case .unref(let id): return try unref(id)
-        case .assignUUID(let id): return .done(try assignUUID(id))
-        case .attachBacking(let id, let backing): return try attach(backing, to: id)
-        case .detachBacking(let id): return try detachBacking(of: id)
-        case .transfer(let id, let area, let offset): return try transfer(area, at: offset, to: id)
-        case .flush(let id, let area): return try flush(area, of: id)
-        case .setScanout(let head, let resource, let area): try setScanout(head, to: area, of: resource)
-        case .setBlobScanout(let head, let resource, let area, let layout):
-            try setScanout(head, to: area, ofBlob: resource, layout)
-        case .getCapsetInfo(let index): return .done(try capabilitySetInfo(index))
-        case .getCapset(let id, let version): return .done(try capabilitySet(id, version))
-        case .createContext(let id, let initialization, let name):
-            return try createContext(id, initialization, name)
-        case .destroyContext(let id): return try destroyContext(id)
-        case .attachResource(let id, let context): return try attach(id, toContext: context)
-        case .detachResource(let id, let context): return try detach(id, fromContext: context)
-        case .createHostResource(let parameters): return try createHostResource(parameters)
-        case .transferToHost(let transfer): return try carryOut(transfer) { .transferToHost($0) }
-        case .transferFromHost(let transfer): return try carryOut(transfer) { .transferFromHost($0) }
-        case .submit(let context, let stream): return try submit(stream, to: context)
-        case .updateCursor(let head, let resource, let x, let y, let hotX, let hotY):
-            return try updateCursor(
-                of: head, from: resource, Head.Pointer(x: x, y: y, hotX: hotX, hotY: hotY, isShown: resource != 0))
-        case .moveCursor(let head, let x, let y): try moveCursor(of: head, x, y)
-        }
-        return .complete
-    }
-
-    func head(_ number: UInt32) throws(Refusal) -> Head {
-        guard number < heads.count else { throw .invalidScanout }
-        return heads[Int(number)]
-    }
-
-    func resource(_ id: UInt32) throws(Refusal) -> Resource {
-        guard let resource = resources[id] else { throw .invalidResource }
-        return resource
-    }
-
-    func require(_ feature: VirtioGPU.Feature) throws(Refusal) {
-        guard features.contains(feature) else { throw .unspecified }
-    }
-
-    private func edid(of number: UInt32) throws(Refusal) -> Response.Outcome {
-        try require(.edid)
-        let resolution = try head(number).resolution
-        return .edid(EDID(width: resolution.width, height: resolution.height, refresh: 60).bytes)
+        resources = ResourceTable(in: memory)
+        heads.reset()
+        // What it has not answered comes to nothing then.
+        rendering?.reset()
+        objects?.removeAll()
     }
 }

@@ -133,11 +133,13 @@ final class GuestWindows {
 
     /// The renderer has ended.
     func removeAll() {
-        for window in windows.values {
+        // Whoever waits for an unmap hears of it: in an order that is always the same.
+        let all = windows.values.sorted { $0.id < $1.id }
+        windows = [:]
+        numbers = []
+        for window in all {
             Self.markWritten(window, in: memory)
             window.pin?.release()
         }
-        windows = [:]
-        numbers = []
     }
 }

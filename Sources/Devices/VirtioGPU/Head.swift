@@ -33,7 +33,7 @@ final class Head: Framebuffer {
         var pixels: Range<Int>
     }
 
-    /// A cursor but for its image, which lies in the head's slot of the video memory.
+    /// A cursor but for its image.
     struct Pointer: Codable, Equatable, Sendable {
         var x: Int32
         var y: Int32
@@ -42,29 +42,23 @@ final class Head: Framebuffer {
         var isShown: Bool
     }
 
-    /// A cursor's image has so many lines of so many pixels.
-    static let cursorEdge = 64
-    /// In bytes; whole pages.
-    static let cursorSize = cursorEdge * cursorEdge * Resource.bytesPerPixel
-
+    let number: Int
     private let memory: MappedBytes
-    /// Where the cursor's image is in the video memory.
-    let cursorPlace: Int
     private(set) var isPlugged: Bool
     private(set) var resolution: Resolution
     private(set) var source: Source?
     private var picture: Scanout?
     var pointer: Pointer?
+    var cursorImage: CursorImage
     let damage = Damage()
-    /// When its pictures are to be shown.
-    var pacer = FramePacer()
     /// What was flushed and is not shown yet, in the head's own pixels.
     private var flushed: Rectangle?
 
-    init(_ index: Int, resolution: Resolution, memory: MappedBytes) {
+    init(_ number: Int, resolution: Resolution, memory: MappedBytes) {
+        self.number = number
         self.memory = memory
         self.resolution = resolution
-        cursorPlace = index * Self.cursorSize
+        cursorImage = CursorImage(at: number * CursorImage.size, in: memory)
         isPlugged = true
     }
 
@@ -96,17 +90,20 @@ final class Head: Framebuffer {
     /// The part of a rectangle that the head shows, in its own pixels.
     ///
     /// - Parameter rectangle: in the resource's pixels.
-    func part(of rectangle: Rectangle) -> Rectangle? {
+    private func part(of rectangle: Rectangle) -> Rectangle? {
         guard let source, let shown = rectangle.intersection(source.area) else { return nil }
         return Rectangle(
             x: shown.x - source.area.x, y: shown.y - source.area.y, width: shown.width, height: shown.height)
     }
 
-    /// A part is to be shown.
+    /// What changed in a resource is to be shown.
     ///
-    /// - Parameter part: in the head's own pixels.
-    func flush(_ part: Rectangle) {
+    /// - Parameter rectangle: in the resource's pixels.
+    /// - Returns: whether the head shows any of it.
+    func flush(_ rectangle: Rectangle) -> Bool {
+        guard let part = part(of: rectangle) else { return false }
         flushed = flushed?.union(part) ?? part
+        return true
     }
 
     /// All parts that are to be shown, as one.
@@ -117,16 +114,24 @@ final class Head: Framebuffer {
         return flushed?.intersection(Rectangle(x: 0, y: 0, width: source.area.width, height: source.area.height))
     }
 
+    /// The renderer has written to the head's copy of a picture, or may have.
+    ///
+    /// - Parameter part: in the head's own pixels.
+    func pixelsChanged(_ part: Rectangle, in pixels: Range<Int>) {
+        // After a flip the head shows another picture from the same memory.
+        if source?.blob?.pixels == pixels { damage.add(part) }
+    }
+
     // MARK: Framebuffer
 
     var scanout: Scanout? { isPlugged ? picture : nil }
 
     var cursor: Cursor? {
         guard let pointer, pointer.isShown else { return nil }
-        let edge = Self.cursorEdge
+        let edge = CursorImage.edge
         let image = Scanout(
             width: edge, height: edge, stride: edge * Resource.bytesPerPixel, format: .argb8888, memory: memory,
-            offset: cursorPlace)
+            offset: cursorImage.place)
         return Cursor(
             x: Int(pointer.x), y: Int(pointer.y), hotX: min(Int(pointer.hotX), edge - 1),
             hotY: min(Int(pointer.hotY), edge - 1), image: image)
@@ -139,12 +144,22 @@ final class Head: Framebuffer {
             isPlugged: isPlugged, width: resolution.width, height: resolution.height, source: source, pointer: pointer)
     }
 
+    /// Back to a head that shows nothing. Its monitor stays.
+    func reset() {
+        show(nil, nil)
+        flushed = nil
+        pointer = nil
+        cursorImage.forget()
+    }
+
     func restore(_ state: State, resolution: Resolution, picture: Scanout?) {
         isPlugged = state.isPlugged
         self.resolution = resolution
         source = state.source
         self.picture = picture
+        flushed = nil
         pointer = state.pointer
+        cursorImage.forget()
         damage.addAll()
     }
 }

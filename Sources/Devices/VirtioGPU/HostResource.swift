@@ -9,11 +9,11 @@ struct HostResource: Codable, Equatable, Sendable {
     /// nil for what heads can't show.
     let format: PixelFormat?
     /// What it takes of the video memory, in bytes: an upper bound of what drivers take for the pixels alone.
-    var size: Int
+    private(set) var size: Int
     /// Tells it from another of the same number.
     let serial: UInt64
     /// The renderer has ended, and with it the content; what heads have of it stays.
-    var isLost = false
+    private(set) var isLost = false
 
     /// PIPE_TEXTURE_2D, PIPE_TEXTURE_RECT and PIPE_BUFFER in virglrenderer's virgl_hw.h.
     private static let texture2D: UInt32 = 2
@@ -50,5 +50,11 @@ struct HostResource: Codable, Equatable, Sendable {
         // All levels together are less than a third of the first one, but each has whole blocks.
         let blocks = Int(parameters.lastLevel) * layout.blockSize * layers
         self.size = parameters.lastLevel == 0 ? size : size / 3 * 4 + 4 + blocks
+    }
+
+    /// The renderer that had it has ended.
+    mutating func lose() {
+        size = 0
+        isLost = true
     }
 }

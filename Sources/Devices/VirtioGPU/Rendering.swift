@@ -18,22 +18,18 @@ final class Rendering {
     /// VIRTIO_GPU_CAPSET_VIRGL, VIRTIO_GPU_CAPSET_VIRGL2, and their versions.
     private static let known: [(id: UInt32, version: UInt32)] = [(1, 1), (2, 2)]
 
-    /// What a context takes of the video memory, in bytes, though it is the driver's own: virglrenderer 0.10.4 with Mesa 22.3's llvmpipe
-    /// has 2.4 MiB for each.
-    static let contextSize = 5 << 19
-
     /// What a renderer may take besides the video memory, in bytes: shaders and whatever else a guest has a driver make, of which the device
     /// knows nothing.
     private static let spareMemory: UInt64 = 256 << 20
 
     let capabilitySets: [CapabilitySet]
-    /// With what tells one that was made later from another of the same number.
-    var contexts: [UInt32: UInt64] = [:]
     let windows: GuestWindows
-    /// Of each resource whose backing the renderer was told, the windows that this lies in.
-    var backings: [UInt32: Set<UInt32>] = [:]
-    /// ``GuestWindows/changes`` when backing that the renderer had lost was last looked for.
-    var changesSeen: UInt64 = 0
+    /// What the renderer was asked for and has not answered, by number.
+    private var inFlight: [UInt64: InFlight] = [:]
+    private var count: UInt64 = 0
+    /// Called with work that the renderer has carried out, and the first status of its commands that is not
+    /// ``RendererReply/Status/done``; nil: the renderer has ended.
+    var onAnswer: (RendererWork, RendererReply.Status?) -> Void = { _, _ in }
     /// Called when every context, and all that the renderer had, is lost.
     var onLoss: () -> Void = {}
     /// Takes a sentence for the administrator.
@@ -133,27 +129,49 @@ final class Rendering {
     /// Whether commands wait for room: there had better come no more.
     var isCongested: Bool { process.isCongested }
 
-    /// Has the renderer carry out commands, one after the other, whether they succeed or not.
+    /// Commands that belong together.
+    private struct InFlight {
+        let work: RendererWork
+        /// How many of them have no answer.
+        var left: Int
+        var status: RendererReply.Status? = .done
+    }
+
+    /// Has the renderer carry out commands, one after the other, whether they succeed or not. ``onAnswer`` follows, at once when there is
+    /// no renderer.
     ///
     /// - Parameters:
+    ///   - commands: at least one.
     ///   - isFenced: whether that is done when they were drawn, too.
-    ///   - completion: gets the first status that is not ``RendererReply/Status/done``; nil: the renderer has ended.
-    func send(
-        _ commands: [RendererCommand], isFenced: Bool = false, completion: @escaping (RendererReply.Status?) -> Void
-    ) {
+    func send(_ commands: [RendererCommand], isFenced: Bool, for work: RendererWork) {
         isUsed = true
-        var result: RendererReply.Status? = .done
-        let all = isFenced ? commands + [.fence] : commands
-        var left = all.count
-        if left == 0 { completion(result) }
-        for command in all {
-            process.send(command) { [windows] reply in
-                if command.mayWriteGuestMemory { windows.markWritten() }
-                if result == .done { result = reply?.status }
-                left -= 1
-                if left == 0 { completion(result) }
-            }
+        count += 1
+        let number = count
+        inFlight[number] = InFlight(work: work, left: commands.count + (isFenced ? 1 : 0))
+        for command in commands { send(command, of: number) }
+        if isFenced { send(.fence, of: number) }
+    }
+
+    private func send(_ command: RendererCommand, of number: UInt64) {
+        let mayWrite = command.mayWriteGuestMemory
+        process.send(command) { [unowned self] reply in
+            if mayWrite { windows.markWritten() }
+            take(reply?.status, of: number)
         }
+    }
+
+    private func take(_ status: RendererReply.Status?, of number: UInt64) {
+        guard var asked = inFlight[number] else { return }
+        if asked.status == .done { asked.status = status }
+        asked.left -= 1
+        inFlight[number] = asked.left == 0 ? nil : asked
+        if asked.left == 0 { onAnswer(asked.work, asked.status) }
+    }
+
+    /// Has the renderer carry out a command of which nobody waits for the answer.
+    func tell(_ command: RendererCommand) {
+        isUsed = true
+        process.send(command)
     }
 
     /// Where bytes of the video memory are for the renderer.
@@ -187,8 +205,6 @@ final class Rendering {
         isUsed = false
         windows.removeAll()
         onLoss()
-        contexts = [:]
-        backings = [:]
         guard let reason else { return start() }
         let delay = backOff.next()
         report(

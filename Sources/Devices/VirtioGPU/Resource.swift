@@ -1,5 +1,7 @@
 import CLinux
 import Device
+import GuestMemory
+import Linux
 
 /// Something that the driver draws in and heads show: a picture in the device's memory, a blob in the guest's, or what the renderer
 /// has.
@@ -28,6 +30,23 @@ struct Resource: Codable, Equatable, Sendable {
     var host: HostResource? {
         guard case .host(let host) = content else { return nil }
         return host
+    }
+
+    /// TRANSFER_TO_HOST_2D of what the renderer doesn't have: brings an area of a picture up to date from its backing.
+    ///
+    /// - Parameter memory: where pictures are.
+    func transfer(
+        _ area: Rectangle, at offset: UInt64, from guest: MappedMemory, to memory: MappedBytes
+    ) throws(Refusal) {
+        // A blob is its backing. Linux asks for the transfer nevertheless.
+        guard case .image(_, let width, let height, let pixels) = content else { return }
+        guard area.fits(width: width, height: height) else { throw .invalidParameter }
+        guard let backing else { throw .unspecified }
+        let stride = width * Self.bytesPerPixel
+        let lines = Backing.Lines(
+            offset: offset, stride: UInt64(stride), width: area.width, height: area.height,
+            place: pixels.lowerBound + area.y * stride + area.x * Self.bytesPerPixel, placeStride: stride)
+        try backing.copy(lines, from: guest, to: memory)
     }
 }
 

@@ -18,8 +18,8 @@ struct Response: Equatable {
     /// Why the request's guest memory could not be reached, if that is what is answered.
     var missing: DMAError?
 
-    /// - Parameter request: whose fence the response carries, when it has one.
-    init(_ result: Result<Outcome, Refusal>, to request: virtio_gpu_ctrl_hdr?) {
+    /// - Parameter fence: what the request was sent with, when it was.
+    init(_ result: Result<Outcome, Refusal>, _ fence: Fence?) {
         var header = virtio_gpu_ctrl_hdr()
         var payload: [UInt8] = []
         switch result {
@@ -30,11 +30,11 @@ struct Response: Equatable {
             header.type = refusal.type.rawValue
             if case .unreachable(let error) = refusal { missing = error }
         }
-        if let request, request.flags & Self.fence != 0 {
-            header.flags = request.flags & (Self.fence | Self.ringIndex)
-            header.fence_id = request.fence_id
-            header.ctx_id = request.ctx_id
-            if request.flags & Self.ringIndex != 0 { header.ring_idx = request.ring_idx }
+        if let fence {
+            header.flags = fence.ring == nil ? Self.fence : Self.fence | Self.ringIndex
+            header.fence_id = fence.id
+            header.ctx_id = fence.context
+            header.ring_idx = fence.ring ?? 0
         }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(Self.headerSize + payload.count)

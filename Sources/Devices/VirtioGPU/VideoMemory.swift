@@ -1,8 +1,9 @@
 import Device
 import Linux
 
-/// The memory of all pixels, handed out in whole pages. What is in nobody's hands is zero and takes no memory.
-struct VideoMemory {
+/// The memory of all pixels, handed out in whole pages, and the count of what the renderer takes beside it. What is in nobody's
+/// hands is zero and takes no memory.
+final class VideoMemory {
     let bytes: MappedBytes
     /// What may be handed out.
     private let space: Range<Int>
@@ -37,7 +38,7 @@ struct VideoMemory {
 
     /// - Parameter count: in bytes, at least 1.
     /// - Returns: at least so many bytes; nil when that is more than the limit leaves, or no piece is large enough.
-    mutating func allocate(_ count: Int) -> Range<Int>? {
+    func allocate(_ count: Int) -> Range<Int>? {
         guard count > 0, count <= limit else { return nil }
         let size = (count + Self.page - 1) / Self.page * Self.page
         guard size <= limit - used else { return nil }
@@ -54,23 +55,23 @@ struct VideoMemory {
     /// Counts memory that is taken elsewhere.
     ///
     /// - Returns: false when that is more than the limit leaves.
-    mutating func reserve(_ count: Int) -> Bool {
+    func reserve(_ count: Int) -> Bool {
         guard count >= 0, count <= limit, count <= limit - used else { return false }
         elsewhere += count
         return true
     }
 
     /// Takes back what was ``reserve(_:)``d.
-    mutating func giveBack(_ count: Int) {
+    func giveBack(_ count: Int) {
         elsewhere = max(0, elsewhere - count)
     }
 
     /// The renderer writes to a piece: it isn't handed out anew before ``endWriting(to:)``, once for each call.
-    mutating func beginWriting(to range: Range<Int>) {
+    func beginWriting(to range: Range<Int>) {
         writers[range.lowerBound, default: 0] += 1
     }
 
-    mutating func endWriting(to range: Range<Int>) {
+    func endWriting(to range: Range<Int>) {
         guard let count = writers[range.lowerBound] else { return }
         writers[range.lowerBound] = count == 1 ? nil : count - 1
         guard count == 1, let index = leaving.firstIndex(of: range) else { return }
@@ -78,7 +79,7 @@ struct VideoMemory {
     }
 
     /// Takes back what ``allocate(_:)`` gave.
-    mutating func release(_ range: Range<Int>) {
+    func release(_ range: Range<Int>) {
         guard writers[range.lowerBound] == nil else { return leaving.append(range) }
         erase(range)
         let index = free.firstIndex { $0.lowerBound >= range.upperBound } ?? free.count
@@ -88,14 +89,14 @@ struct VideoMemory {
     }
 
     /// Joins a piece with the next one, when they adjoin.
-    private mutating func merge(_ index: Int) {
+    private func merge(_ index: Int) {
         guard index + 1 < free.count, free[index].upperBound == free[index + 1].lowerBound else { return }
         let next = free.remove(at: index + 1)
         free[index] = free[index].lowerBound..<next.upperBound
     }
 
     /// Takes everything back, and makes it zero, what is reserved included.
-    mutating func reset() {
+    func reset() {
         free = [space]
         elsewhere = 0
         writers = [:]
@@ -107,7 +108,7 @@ struct VideoMemory {
     ///
     /// - Returns: false when some overlap, are none that could have been handed out, or are more than the limit; nothing changes
     ///   then.
-    mutating func hold(_ ranges: [Range<Int>]) -> Bool {
+    func hold(_ ranges: [Range<Int>]) -> Bool {
         var left: [Range<Int>] = []
         var end = space.lowerBound
         for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) {

@@ -65,6 +65,9 @@ public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, Memory
     private let timer: TimerFD
     private var timerWatch: EventLoop.Token?
     private var events: Event = []
+    /// What the processor has and has not replied to, by the request's number.
+    private var chains: [UInt64: Chain] = [:]
+    private var requestCount: UInt64 = 0
 
     /// - Throws: `OptionError` when the heads' pictures don't fit into `vram` together, or nothing can draw 3D.
     public init(options: DeviceOptions, port: VirtioPort) throws {
@@ -91,6 +94,7 @@ public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, Memory
         rendering?.onRoom = { [unowned self] in for queue in Queue.allCases { process(queue.rawValue) } }
         rendering?.report = { [host = port.host] in host.report($0) }
         processor.isAwaited = { [port] in port.isAwaited($0) }
+        processor.onReply = { [unowned self] in reply($1, to: $0) }
         processor.onAlarm = { [timer] in timer.set(nanoseconds: $0) }
         timerWatch = try port.host.loop.watch("next picture", timer.descriptor, for: .readable) { [unowned self] _ in
             timer.consume()
@@ -114,7 +118,7 @@ public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, Memory
     }
 
     public var memory: [MappedBytes] { [processor.memory.bytes] }
-    public var framebuffers: [any Framebuffer] { processor.heads }
+    public var framebuffers: [any Framebuffer] { processor.heads.all }
 
     // MARK: Queues
 
@@ -124,12 +128,17 @@ public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, Memory
         while processor.rendering?.isCongested != true, let chain = port.next(queue.rawValue) {
             let request = chain.readBytes(limit: Command.maximumSize)
             guard chain.isInFlight else { return }
-            processor.answer(request.span.bytes, from: queue, room: chain.writable) { [port] response in
-                if let missing = response?.missing, port.retry(chain, after: missing) { return }
-                if let response { chain.write(response.bytes) }
-                port.push(chain)
-            }
+            requestCount += 1
+            chains[requestCount] = chain
+            processor.carryOut(request.span.bytes, number: requestCount, from: queue, room: chain.writable)
         }
+    }
+
+    private func reply(_ response: Response?, to request: UInt64) {
+        guard let chain = chains.removeValue(forKey: request) else { return }
+        if let missing = response?.missing, port.retry(chain, after: missing) { return }
+        if let response { chain.write(response.bytes) }
+        port.push(chain)
     }
 
     public func setRunning(_ running: Bool) {
@@ -144,7 +153,7 @@ public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, Memory
     public var configuration: [UInt8] {
         var bytes: [UInt8] = []
         let sets = processor.rendering?.capabilitySets.count ?? 0
-        for number in [events.rawValue, 0, UInt32(processor.heads.count), UInt32(sets)] { bytes.append(number) }
+        for number in [events.rawValue, 0, UInt32(processor.heads.all.count), UInt32(sets)] { bytes.append(number) }
         return bytes
     }
 
@@ -162,34 +171,9 @@ public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, Memory
     // MARK: Monitors
 
     public func connect(_ monitor: Monitor?, to head: Int) throws(MonitorError) {
-        let heads = processor.heads
-        guard heads.indices.contains(head) else {
-            throw MonitorError(
-                "The device has no head \(head): it has \(heads.count == 1 ? "one" : "\(heads.count)").")
-        }
-        var resolution: Resolution?
-        if let monitor { resolution = try preferred(by: monitor, at: head) }
-        guard heads[head].plug(resolution) else { return }
+        guard try processor.heads.connect(monitor, to: head) else { return }
         events.insert(.display)
         port.configurationChanged()
-    }
-
-    /// - Throws: when no monitor has that, or the pictures of all together would not fit.
-    private func preferred(by monitor: Monitor, at head: Int) throws(MonitorError) -> Resolution {
-        guard let resolution = Resolution(width: monitor.width, height: monitor.height) else {
-            throw MonitorError(
-                "A monitor can't have \(monitor.width)x\(monitor.height) pixels: it must be from "
-                    + "\(Resolution.widths.lowerBound)x\(Resolution.heights.lowerBound) to "
-                    + "\(Resolution.widths.upperBound)x\(Resolution.heights.upperBound).")
-        }
-        let others = processor.heads.enumerated().filter { $0.offset != head && $0.element.isPlugged }
-        let bytes = others.reduce(resolution.bytes) { $0 + $1.element.resolution.bytes }
-        guard bytes <= processor.memory.limit else {
-            throw MonitorError(
-                "The pictures of all monitors would need \(bytes) bytes of video memory, more than the "
-                    + "\(processor.memory.limit) that there are.")
-        }
-        return resolution
     }
 
     // MARK: Reset and state
@@ -197,6 +181,7 @@ public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, Memory
     /// Monitors stay as they are.
     public func reset() {
         processor.reset()
+        chains = [:]
         events = []
     }
 
@@ -211,7 +196,15 @@ public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, Memory
         guard Event.display.isSuperset(of: Event(rawValue: state.events)) else {
             throw StateError("The pending events are \(state.events), with some that there are not.")
         }
-        try processor.restore(state.commands)
+        // Nobody waits for what is replied to meanwhile: these chains come once more.
+        let before = chains
+        chains = [:]
+        do throws(StateError) {
+            try processor.restore(state.commands)
+        } catch {
+            chains = before
+            throw error
+        }
         events = Event(rawValue: state.events)
     }
 }

@@ -44,7 +44,7 @@ import Testing
         }
         try machine.driver.notify(0)
         machine.host.memory.unmapAll()
-        _ = try machine.wait { machine.gpu.driver.processor.postponed.isEmpty ? true : nil }
+        _ = try machine.wait { machine.gpu.driver.processor.pacing.postponed.isEmpty ? true : nil }
         #expect(machine.gpu.failure == nil)
         #expect(machine.control.takeUsed() == nil)
         try map(0..<2 * Self.half, in: machine)

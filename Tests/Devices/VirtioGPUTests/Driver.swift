@@ -3,6 +3,7 @@ import Device
 import Display
 import GuestMemory
 import Linux
+import Testing
 
 @testable import VirtioGPU
 
@@ -15,6 +16,11 @@ final class Driver {
     let memory: MemoryFile
     /// The guest's memory begins here; nothing else is mapped.
     let base: UInt64 = 0x10_0000
+    private var lastNumber: UInt64 = 0
+    /// What was replied and not taken, by the request's number: nil where the driver took no response.
+    private(set) var replies: [UInt64: Response?] = [:]
+    /// Called with each reply.
+    var onReply: (Response?) -> Void = { _ in }
 
     init(
         heads: Int = 2, vram: Int = 1 << 20, frameRate: Int = 0, features: VirtioGPU.Feature = Driver.features
@@ -28,6 +34,19 @@ final class Driver {
             host: host, heads: heads, resolution: Resolution("1024x768"), limit: vram,
             frameRate: frameRate)
         processor.features = features
+        processor.onReply = { [unowned self] in
+            #expect(replies.updateValue($1, forKey: $0) == nil, "a request is replied to once")
+            onReply($1)
+        }
+    }
+
+    /// Sends bytes, and doesn't wait for the reply.
+    ///
+    /// - Returns: the request's number.
+    func start(_ bytes: [UInt8], from queue: Queue = .control, room: Int = 2048) -> UInt64 {
+        lastNumber += 1
+        processor.carryOut(bytes.span.bytes, number: lastNumber, from: queue, room: room)
+        return lastNumber
     }
 
     // MARK: Guest memory
@@ -51,19 +70,25 @@ final class Driver {
         var context: UInt32
         var ring: UInt8
         var payload: [UInt8]
+
+        init(_ bytes: [UInt8]) {
+            func number(_ offset: Int) -> UInt32 { word(bytes, offset) }
+            type = number(0)
+            flags = number(4)
+            fence = UInt64(number(8)) | UInt64(number(12)) << 32
+            context = number(16)
+            ring = bytes[20]
+            payload = Array(bytes[24...])
+        }
     }
 
     /// Sends bytes.
     ///
     /// - Returns: nil when there was no response.
     func send(_ bytes: [UInt8], from queue: Queue = .control, room: Int = 2048) -> Answer? {
-        var answer: Response?
-        processor.answer(bytes.span.bytes, from: queue, room: room) { answer = $0 }
-        guard let response = answer?.bytes else { return nil }
-        func number(_ offset: Int) -> UInt32 { word(response, offset) }
-        return Answer(
-            type: number(0), flags: number(4), fence: UInt64(number(8)) | UInt64(number(12)) << 32,
-            context: number(16), ring: response[20], payload: Array(response[24...]))
+        let number = start(bytes, from: queue, room: room)
+        guard let response = replies.removeValue(forKey: number)??.bytes else { return nil }
+        return Answer(response)
     }
 
     /// Sends a command without a fence.

@@ -70,7 +70,7 @@ import Testing
 
     @Test func aFlushTellsWhatChangedInEachHead() throws {
         let driver = try drawn()
-        let heads = driver.processor.heads
+        let heads = driver.processor.heads.all
         driver.show(1, [0, 0, 4, 6])
         driver.show(1, [4, 2, 4, 4], at: 1)
         let watches = heads.map { $0.watchDamage() }

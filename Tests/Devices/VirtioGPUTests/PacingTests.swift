@@ -29,6 +29,11 @@ import Testing
                 driver.attach(id, [(0, 32)])
             }
             driver.show(1, [0, 0, 4, 2])
+            driver.onReply = { [unowned self] in
+                guard let answer = $0.map({ Driver.Answer($0.bytes) }) else { return }
+                types.append(answer.type)
+                if answer.fence != 0 { fences.append(answer.fence) }
+            }
         }
 
         /// Lets the time pass until the alarm goes off, and further.
@@ -40,10 +45,7 @@ import Testing
         /// - Parameter fence: 0: none.
         func send(_ type: virtio_gpu_ctrl_type, _ body: [UInt8], fence: UInt64, flags: UInt32 = 1) {
             let request = header(type, flags: fence == 0 ? 0 : flags, fence: fence) + body
-            driver.processor.answer(request.span.bytes, from: .control, room: 2048) { [unowned self] response in
-                types.append(word(response?.bytes ?? [0, 0, 0, 0], 0))
-                if fence != 0 { fences.append(fence) }
-            }
+            _ = driver.start(request)
         }
 
         func flush(_ id: UInt32 = 1, _ area: [UInt32] = [0, 0, 4, 2], fence: UInt64 = 0) {
@@ -142,7 +144,7 @@ import Testing
         let bench = try Bench()
         for _ in 0..<1000 { bench.flush() }
         #expect(bench.types.count == 1000)
-        #expect(bench.driver.processor.postponed.count == Int(FramePacer.depth))
+        #expect(bench.driver.processor.pacing.postponed.count == Int(FramePacer.depth))
         bench.work(fence: 1)
         var shown = 0
         _ = bench.damage
@@ -247,6 +249,21 @@ import Testing
         bench.driver.show(1, [0, 0, 4, 2])
         bench.flush(fence: 2)
         #expect(bench.fences == [2])
+    }
+
+    @Test func aRestoredDeviceShowsNothingOfWhatWaited() throws {
+        let bench = try Bench()
+        bench.flush()
+        bench.flush(fence: 1)
+        bench.flush()
+        try bench.driver.processor.restore(bench.driver.processor.state)
+        #expect(bench.alarm == 0)
+        _ = bench.damage
+        bench.wake(after: 9 * Self.interval)
+        #expect(bench.fences == [] && bench.damage == [])
+        // What is flushed now is no more than what is asked for.
+        bench.flush(1, [1, 1, 1, 1], fence: 2)
+        #expect(bench.fences == [2] && bench.damage == [Rectangle(x: 1, y: 1, width: 1, height: 1)])
     }
 
     // MARK: The whole device

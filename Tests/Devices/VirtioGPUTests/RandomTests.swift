@@ -60,7 +60,7 @@ import Testing
         let driver = try Driver(vram: 128 << 10)
         driver.fill(from: 0, pixels: 1 << 18)
         let other = try Driver(vram: 128 << 10)
-        let heads = driver.processor.heads.map { (head: $0, watch: $0.watchDamage()) }
+        let heads = driver.processor.heads.all.map { (head: $0, watch: $0.watchDamage()) }
         var done = 0
         for step in 0..<400 {
             let (bytes, queue) = guest.request()

@@ -11,116 +11,7 @@ import Testing
 @testable import VirtioGPU
 
 /// 3D through queues and registers, drawn by a real virglrenderer with Mesa's software driver.
-@Suite(.serialized) struct RenderingTests {
-    typealias Machine = DeviceTests.Machine
-
-    /// PIPE_TEXTURE_2D; VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM; VIRGL_BIND_RENDER_TARGET.
-    private static let texture2D: UInt32 = 2
-    private static let bgra: UInt32 = 1
-    private static let renderTarget: UInt32 = 1 << 1
-    private static let invalidContext: UInt32 = 0x1204
-
-    /// A machine whose driver takes 3D.
-    private func machine(_ options: String...) throws -> Machine {
-        let all = ["renderer=virgl"] + options
-        switch all.count {
-        case 1: return try Machine(all[0], features: 0b11111)
-        default: return try Machine(all[0], all[1], features: 0b11111)
-        }
-    }
-
-    // MARK: Requests
-
-    /// The header of a command in a context.
-    private func header(_ type: virtio_gpu_ctrl_type, context: UInt32, flags: UInt32 = 0, fence: UInt64 = 0) -> [UInt8]
-    {
-        wire([type.rawValue, flags]) + wire(fence) + wire([context, 0])
-    }
-
-    private func createContext(_ id: UInt32, initialization: UInt32 = 0) -> [UInt8] {
-        header(VIRTIO_GPU_CMD_CTX_CREATE, context: id) + wire([4, initialization]) + Array("test".utf8)
-            + [UInt8](repeating: 0, count: 60)
-    }
-
-    private func createResource(
-        _ id: UInt32, width: UInt32 = 16, height: UInt32 = 8, target: UInt32 = texture2D, format: UInt32 = bgra
-    ) -> [UInt8] {
-        header(VIRTIO_GPU_CMD_RESOURCE_CREATE_3D, context: 0)
-            + wire([id, target, format, Self.renderTarget, width, height, 1, 1, 0, 0, 0, 0])
-    }
-
-    private func attach(_ id: UInt32, to context: UInt32) -> [UInt8] {
-        header(VIRTIO_GPU_CMD_CTX_ATTACH_RESOURCE, context: context) + wire([id, 0])
-    }
-
-    private func submit(
-        _ words: [UInt32], to context: UInt32, size: Int? = nil, flags: UInt32 = 0, fence: UInt64 = 0
-    ) -> [UInt8] {
-        header(VIRTIO_GPU_CMD_SUBMIT_3D, context: context, flags: flags, fence: fence)
-            + wire([UInt32(size ?? words.count * 4), 0]) + wire(words)
-    }
-
-    private func transfer(
-        _ type: virtio_gpu_ctrl_type, _ id: UInt32, context: UInt32 = 0, width: UInt32 = 16, height: UInt32 = 8
-    ) -> [UInt8] {
-        header(type, context: context) + wire([0, 0, 0, width, height, 1]) + wire(UInt64(0))
-            + wire([id, 0, width &* 4, 0])
-    }
-
-    /// The response's type.
-    private func answer(_ machine: Machine, _ request: [UInt8]) throws -> UInt32 {
-        word(try machine.send(request, room: 24), 0)
-    }
-
-    private func done(
-        _ machine: Machine, _ request: [UInt8], sourceLocation: SourceLocation = #_sourceLocation
-    ) throws {
-        #expect(try answer(machine, request) == Answered.done, sourceLocation: sourceLocation)
-    }
-
-    /// Words of virglrenderer's command stream (virgl_protocol.h): makes a surface of a resource's first level, draws to it
-    /// from now on, and fills it with a colour.
-    private func clear(_ id: UInt32, red: Float, green: Float, blue: Float, surface: UInt32 = 3) -> [UInt32] {
-        func header(_ command: UInt32, object: UInt32 = 0, length: UInt32) -> UInt32 {
-            command | object << 8 | length << 16
-        }
-        let colour = [red, green, blue, 1].map(\.bitPattern)
-        return [header(1, object: 8, length: 5), surface, id, Self.bgra, 0, 0]
-            + [header(5, length: 3), 1, 0, surface]
-            + [header(7, length: 8), 4] + colour + [0, 0, 0]
-    }
-
-    /// Makes context 1 and in it resource 7, of 16 by 8 pixels, with backing.
-    ///
-    /// - Returns: where the backing is.
-    @discardableResult
-    private func setUp(_ machine: Machine) throws -> UInt64 {
-        let backing = machine.driver.allocate([UInt8](repeating: 0, count: 512))
-        try done(machine, createContext(1))
-        try done(machine, createResource(7))
-        let entry = wire([7, 1]) + wire(backing) + wire([512, 0])
-        try done(machine, header(VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING, context: 0) + entry)
-        try done(machine, attach(7, to: 1))
-        return backing
-    }
-
-    private func show(_ machine: Machine) throws {
-        let area = wire([0, 0, 16, 8])
-        try done(machine, header(VIRTIO_GPU_CMD_SET_SCANOUT, context: 0) + area + wire([0, 7]))
-        try done(machine, header(VIRTIO_GPU_CMD_RESOURCE_FLUSH, context: 0) + area + wire([7, 0]))
-    }
-
-    /// The renderer's process ID: the launcher's child.
-    private func renderer(of machine: Machine) throws -> Int32 {
-        let launcher = try #require(machine.gpu.driver.processor.rendering).process.launcherID
-        return try machine.wait {
-            let path = "/proc/\(launcher)/task/\(launcher)/children"
-            return try String(contentsOfFile: path, encoding: .utf8).split(separator: " ").last.flatMap { Int32($0) }
-        }
-    }
-
-    // MARK: Tests
-
+@Suite(.serialized) struct RenderingTests: RendererGuest {
     @Test func driversFindTheCapabilitySets() throws {
         #expect(try Machine("renderer=none").driver.offered.rawValue & 0b10001 == 0)
         let machine = try machine()
@@ -184,7 +75,7 @@ import Testing
         #expect(try answer(machine, outside) == Answered.invalidParameter)
         try done(machine, header(VIRTIO_GPU_CMD_RESOURCE_UNREF, context: 0) + wire([7, 0]))
         #expect(machine.picture() == nil)
-        #expect(machine.gpu.driver.processor.memory.used == Rendering.contextSize)
+        #expect(machine.gpu.driver.processor.memory.used == RendererObjects.contextSize)
     }
 
     @Test func aCursorMayBeDrawnByTheRenderer() throws {
@@ -207,7 +98,7 @@ import Testing
         let machine = try machine()
         try setUp(machine)
         let refused: [([UInt8], UInt32)] = [
-            (createContext(0), Self.invalidContext), (createContext(1), Self.invalidContext),
+            (createContext(0), RendererNumber.invalidContext), (createContext(1), RendererNumber.invalidContext),
             (createContext(2, initialization: 9), Answered.invalidParameter),
             (createContext(2, initialization: 0x102), Answered.invalidParameter),
             (
@@ -215,8 +106,8 @@ import Testing
                 Answered.invalidParameter
             ),
             (Array(createContext(2).dropLast()), Answered.unspecified),
-            (header(VIRTIO_GPU_CMD_CTX_DESTROY, context: 2), Self.invalidContext),
-            (attach(7, to: 2), Self.invalidContext), (attach(8, to: 1), Answered.invalidResource),
+            (header(VIRTIO_GPU_CMD_CTX_DESTROY, context: 2), RendererNumber.invalidContext),
+            (attach(7, to: 2), RendererNumber.invalidContext), (attach(8, to: 1), Answered.invalidResource),
             (header(VIRTIO_GPU_CMD_CTX_DETACH_RESOURCE, context: 1) + wire([8, 0]), Answered.invalidResource),
             (createResource(0), Answered.invalidResource), (createResource(7), Answered.invalidResource),
             (createResource(8, width: 0), Answered.invalidParameter),
@@ -224,11 +115,12 @@ import Testing
             (createResource(8, target: 9), Answered.invalidParameter),
             (createResource(8, format: 9999), Answered.invalidParameter),
             (createResource(8, width: 8192, height: 8192), Answered.outOfMemory),
-            (submit([0], to: 2), Self.invalidContext), (submit([0], to: 1, size: 3), Answered.invalidParameter),
+            (submit([0], to: 2), RendererNumber.invalidContext),
+            (submit([0], to: 1, size: 3), Answered.invalidParameter),
             (submit([0], to: 1, size: 8), Answered.unspecified),
             (submit([0], to: 1, size: 1 << 30), Answered.unspecified),
             (transfer(VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D, 8), Answered.invalidResource),
-            (transfer(VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D, 7, context: 2), Self.invalidContext),
+            (transfer(VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D, 7, context: 2), RendererNumber.invalidContext),
             (transfer(VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D, 7, width: 17), Answered.invalidParameter),
             (transfer(VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D, 7, height: 9), Answered.invalidParameter),
             (
@@ -322,10 +214,10 @@ import Testing
         // A renderer that ends while a picture waits leaves nothing waiting.
         try done(machine, flush)
         kill(try renderer(of: machine), SIGKILL)
-        _ = try machine.wait { rendering.contexts.isEmpty ? true : nil }
+        _ = try machine.wait { processor.objects?.contextIDs.isEmpty == true ? true : nil }
         now += alarm
         processor.showDue()
-        #expect(processor.postponed.isEmpty)
+        #expect(processor.pacing.postponed.isEmpty)
         #expect(machine.picture() == [UInt32](repeating: 0xff00_ff00, count: 128))
     }
 
@@ -339,10 +231,10 @@ import Testing
         let process = try renderer(of: machine)
         kill(process, SIGSTOP)
         kill(process, SIGKILL)
-        #expect(try answer(machine, submit([0], to: 1)) == Self.invalidContext)
+        #expect(try answer(machine, submit([0], to: 1)) == RendererNumber.invalidContext)
         _ = try machine.wait { () in reports.first }
         #expect(reports.first?.contains("contexts are lost") == true)
-        #expect(try answer(machine, submit([0], to: 1)) == Self.invalidContext)
+        #expect(try answer(machine, submit([0], to: 1)) == RendererNumber.invalidContext)
         // What was shown stays, and 2D goes on.
         #expect(machine.picture() == [UInt32](repeating: 0xffff_0000, count: 128))
         try done(machine, header(VIRTIO_GPU_CMD_RESOURCE_FLUSH, context: 0) + wire([0, 0, 16, 8]) + wire([7, 0]))
@@ -366,7 +258,7 @@ import Testing
         try setUp(machine)
         let process = try renderer(of: machine)
         kill(process, SIGSTOP)
-        #expect(try answer(machine, submit([0], to: 1)) == Self.invalidContext)
+        #expect(try answer(machine, submit([0], to: 1)) == RendererNumber.invalidContext)
         // On a machine with much to do the next one may take too long for its first answer, too.
         _ = try machine.wait { try answer(machine, createContext(1)) == Answered.done ? true : nil }
     }
@@ -394,7 +286,7 @@ import Testing
         for _ in answers { _ = try machine.wait { machine.control.takeUsed() } }
         _ = try machine.wait { machine.cursor.takeUsed() }
         let types = Set(answers.map { word(machine.driver.bytes(at: $0, count: 4), 0) })
-        #expect(types == [signal == SIGCONT ? Answered.done : Self.invalidContext])
+        #expect(types == [signal == SIGCONT ? Answered.done : RendererNumber.invalidContext])
     }
 
     @Test(arguments: [SIGCONT, SIGKILL]) func anUnmapIsDoneWhenTheRendererHasLetGo(signal: Int32) throws {
@@ -420,12 +312,12 @@ import Testing
         let before = try renderer(of: machine)
         machine.gpu.reset()
         #expect(machine.picture() == nil)
-        #expect(machine.gpu.driver.processor.rendering?.contexts == [:])
+        #expect(machine.gpu.driver.processor.objects?.contextIDs == [])
         #expect(machine.gpu.driver.processor.memory.used == 0)
         #expect(try machine.host.memory.unmap(address: machine.ram.address, size: 1 << 20, onRelease: {}) == .done)
         // The launcher takes the old one's status before it makes another.
         let rendering = try #require(machine.gpu.driver.processor.rendering)
-        rendering.send([.fence]) { #expect($0 == .done) }
+        rendering.process.send(.fence) { #expect($0?.status == .done) }
         #expect(rendering.process.waitForAnswers(milliseconds: 60_000))
         #expect(try renderer(of: machine) != before)
     }
@@ -583,10 +475,10 @@ import Testing
         let rendering = try #require(machine.gpu.driver.processor.rendering)
         let process = try renderer(of: machine)
         kill(process, SIGSTOP)
-        rendering.send([.fence]) { #expect($0 == nil) }
+        rendering.process.send(.fence) { #expect($0 == nil) }
         // It would be waited for ten minutes otherwise.
         machine.gpu.setRunning(false)
-        #expect(rendering.process.pendingCount == 0 && rendering.contexts.isEmpty)
+        #expect(rendering.process.pendingCount == 0 && machine.gpu.driver.processor.objects?.contextIDs == [])
         #expect(throws: Errno.noSuchProcess) { try ProcessHandle(process) }
     }
 
@@ -603,7 +495,7 @@ import Testing
         let process = try renderer(of: machine)
         var count: UInt32 = 0
         while count < 1000, try answer(machine, createContext(count + 1)) == Answered.done { count += 1 }
-        #expect(count == UInt32((256 << 20) / Rendering.contextSize))
+        #expect(count == UInt32((256 << 20) / RendererObjects.contextSize))
         #expect(try answer(machine, createContext(count + 1)) == Answered.outOfMemory)
         #expect(try answer(machine, createResource(7, width: 2048, height: 2048)) == Answered.outOfMemory)
         let limits = try String(contentsOfFile: "/proc/\(process)/limits", encoding: .utf8)
@@ -646,7 +538,7 @@ import Testing
         to.replace(at: 0, with: from, at: 0, count: 1 << 20)
         try second.gpu.driver.restore(first.gpu.driver.state)
         #expect(second.picture() == first.picture() && first.picture() != nil)
-        #expect(try answer(second, submit([0], to: 1)) == Self.invalidContext)
+        #expect(try answer(second, submit([0], to: 1)) == RendererNumber.invalidContext)
         #expect(
             try answer(second, transfer(VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D, 7)) == Answered.invalidResource)
         try done(second, header(VIRTIO_GPU_CMD_RESOURCE_UNREF, context: 0) + wire([7, 0]))
@@ -659,7 +551,7 @@ import Testing
         try setUp(neighbour)
         var random = SplitMix(seed: 5)
         for _ in 0..<300 {
-            if machine.gpu.driver.processor.rendering?.contexts[1] == nil {
+            if machine.gpu.driver.processor.objects?.contextIDs.contains(1) == false {
                 _ = try answer(machine, createContext(1))
                 _ = try answer(machine, createResource(7))
                 _ = try answer(machine, attach(7, to: 1))
@@ -669,7 +561,7 @@ import Testing
                 words[Int.random(in: 0..<words.count, using: &random)] = UInt32(truncatingIfNeeded: random.next())
             }
             let type = try answer(machine, submit(words, to: 1))
-            #expect([Answered.done, Answered.invalidParameter, Self.invalidContext].contains(type))
+            #expect([Answered.done, Answered.invalidParameter, RendererNumber.invalidContext].contains(type))
         }
         try machine.draw([1, 2, 3, 4, 5, 6, 7, 8])
         #expect(machine.picture() == [1, 2, 3, 4, 5, 6, 7, 8])
@@ -728,10 +620,10 @@ import Testing
         }
         #expect(done > 50, "most of what is asked makes no sense, but not all")
         #expect(try !machine.driver.needsReset)
-        for id in machine.gpu.driver.processor.resources.keys {
+        for id in machine.gpu.driver.processor.resources.ids {
             try self.done(machine, header(VIRTIO_GPU_CMD_RESOURCE_UNREF, context: 0) + wire([id, 0]))
         }
-        for id in try #require(machine.gpu.driver.processor.rendering).contexts.keys {
+        for id in try #require(machine.gpu.driver.processor.objects).contextIDs {
             try self.done(machine, header(VIRTIO_GPU_CMD_CTX_DESTROY, context: id))
         }
         #expect(machine.gpu.driver.processor.memory.used == 0)
@@ -755,7 +647,7 @@ import Testing
         ] as [(UInt32, Int)])
     func aTextureCountsAsItsFormatTakes(format: UInt32, size: Int) throws {
         let picture = RendererCommand.ResourceParameters(
-            id: 1, target: Self.texture2D, format: format, bind: 8, width: 1024, height: 1024)
+            id: 1, target: RendererNumber.texture2D, format: format, bind: 8, width: 1024, height: 1024)
         #expect(try HostResource(picture, serial: 1).size == size)
         // Whole blocks.
         #expect(TexelLayout(virgl: 105).size(width: 5, height: 1) == 16)
@@ -776,7 +668,7 @@ import Testing
     }
 
     @Test func memoryOfARestoredPictureIsNotFreedByWhatWasBefore() throws {
-        var memory = try VideoMemory(reserved: 0, limit: 8192, of: DeviceMemory())
+        let memory = try VideoMemory(reserved: 0, limit: 8192, of: DeviceMemory())
         let first = memory.allocate(8192)
         let piece = try #require(first)
         memory.beginWriting(to: piece)
@@ -788,7 +680,7 @@ import Testing
     }
 
     @Test func memoryThatIsWrittenToIsNotHandedOutAnew() throws {
-        var memory = try VideoMemory(reserved: 0, limit: 8192, of: DeviceMemory())
+        let memory = try VideoMemory(reserved: 0, limit: 8192, of: DeviceMemory())
         let first = memory.allocate(8192)
         let piece = try #require(first)
         memory.beginWriting(to: piece)
