@@ -12,8 +12,8 @@ public final class Bell: Device {
     private enum Register { case ring, count }
 
     private static let registers: RegisterMap<Register> = [
-        .init(.ring, at: 0, width: .long, access: .writeOnly),
-        .init(.count, at: 4, width: .long, access: .readOnly),
+        .init(.ring, at: 0, width: .dword, access: .writeOnly),
+        .init(.count, at: 4, width: .dword, access: .readOnly),
     ]
 
     private let host: Host

@@ -85,15 +85,15 @@ public final class EchoDevice: VirtioDevice {
 
     private func answer(_ chain: Chain, by bytes: [UInt8]) {
         chain.write(bytes)
-        port.push(chain)
+        port.addUsed(chain)
         // What has come back to the driver is not to be changed, and not to come back twice.
         chain.write([0xee])
-        port.push(chain)
+        port.addUsed(chain)
     }
 
     public func process(_ queue: Int) {
         calls[queue] += 1
-        while let chain = port.next(queue) {
+        while let chain = port.pop(queue) {
             let bytes = chain.readBytes(limit: 1 << 16)
             guard chain.isInFlight else { return }
             if queue == 0 { answer(chain, by: bytes) } else { kept.append((chain, bytes)) }

@@ -70,8 +70,8 @@ public final class VirtioDriver {
         var width: AccessWidth {
             switch self {
             case .status, .generation: .byte
-            case .deviceFeatureSelect, .deviceFeature, .driverFeatureSelect, .driverFeature: .long
-            case .queueDescriptors, .queueDriver, .queueDevice: .quad
+            case .deviceFeatureSelect, .deviceFeature, .driverFeatureSelect, .driverFeature: .dword
+            case .queueDescriptors, .queueDriver, .queueDevice: .qword
             default: .word
             }
         }
@@ -91,7 +91,7 @@ public final class VirtioDriver {
                 let type = UInt8(try configuration(place + 3, .byte))
                 structures[type] = Structure(
                     capability: place, bar: Int(try configuration(place + 4, .byte)),
-                    offset: try configuration(place + 8, .long), length: UInt32(try configuration(place + 12, .long)))
+                    offset: try configuration(place + 8, .dword), length: UInt32(try configuration(place + 12, .dword)))
             }
             place = Int(try configuration(place + 1, .byte))
         }
@@ -153,7 +153,7 @@ public final class VirtioDriver {
     /// Where a write notifies the device of a queue.
     public func doorbell(of queue: Int) throws -> (bar: Int, offset: UInt64) {
         let structure = try structure(2)
-        let multiplier = try configuration(structure.capability + 16, .long)
+        let multiplier = try configuration(structure.capability + 16, .dword)
         try set(.queueSelect, UInt64(queue))
         return (structure.bar, structure.offset + multiplier * (try self[.queueNotifyOffset]))
     }

@@ -89,17 +89,17 @@ extension Attack {
         },
         Attack("eventfds again and again", rounds: 2) { gpu, _ in
             let client = try gpu.client()
-            for index in [InterruptKind.msix, .msi, .intx] {
-                let count = index == .intx ? 1 : 8
+            for kind in [InterruptKind.msix, .msi, .intx] {
+                let count = kind == .intx ? 1 : 8
                 for _ in 0..<200 {
-                    for action in index == .intx ? [IRQSet.Action.trigger, .mask, .unmask] : [.trigger] {
+                    for action in kind == .intx ? [IRQSet.Action.trigger, .mask, .unmask] : [.trigger] {
                         let events = try (0..<count).map { _ in try EventFD() }
-                        let set = IRQSet(index: index, count: UInt32(count), data: .eventfd, action: action)
+                        let set = IRQSet(kind: kind, count: UInt32(count), data: .eventfd, action: action)
                         _ = try client.call(
                             .deviceSetIRQs, wire(set.write), descriptors: events.map { $0.descriptor.raw })
                     }
                 }
-                let off = IRQSet(index: index, count: 0, data: .none, action: .trigger)
+                let off = IRQSet(kind: kind, count: 0, data: .none, action: .trigger)
                 _ = try client.call(.deviceSetIRQs, wire(off.write))
             }
         },

@@ -46,7 +46,7 @@ extension RawClient {
 
     /// Sets up the first so many MSI-X vectors.
     func setInterrupts(_ events: [EventFD]) throws {
-        let set = IRQSet(index: .msix, count: UInt32(events.count), data: .eventfd, action: .trigger)
+        let set = IRQSet(kind: .msix, count: UInt32(events.count), data: .eventfd, action: .trigger)
         let reply = try call(.deviceSetIRQs, wire(set.write), descriptors: events.map { $0.descriptor.raw })
         guard reply.errno == nil else { throw Failure("Interrupts were answered by \(reply.header).") }
     }

@@ -246,11 +246,11 @@ import VFIOUserClient
     }
 
     @Test(arguments: [InterruptKind.msi, .msix])
-    func interruptsArriveAtTheirEventFDs(index: InterruptKind) throws {
+    func interruptsArriveAtTheirEventFDs(kind: InterruptKind) throws {
         let device = try SandboxedDevice("exerciser")
         let client = try device.client()
         let events = try (0..<8).map { _ in try EventFD() }
-        try client.setEventFDs(events, index: index)
+        try client.setEventFDs(events, kind: kind)
         for vector: UInt32 in [3, 3, 7] { try client.write(vector, region: 0, offset: 0x10) }
         #expect(events.map { $0.consume() } == [0, 0, 0, 2, 0, 0, 0, 1])
         #expect(try device.stop() == .exit(0))
@@ -264,7 +264,7 @@ import VFIOUserClient
         let other = try TimerFD()
         #expect(dup2(other.descriptor.raw, timer.descriptor.raw) >= 0)
         #expect(throws: ClientError.refused(.deviceSetIRQs, .invalidArgument)) {
-            try client.setEventFDs([timer], index: .msix)
+            try client.setEventFDs([timer], kind: .msix)
         }
         #expect(try device.stop() == .exit(0))
     }

@@ -17,7 +17,7 @@ struct InterruptLatency {
         configuration.capabilities.accessRing = nil
         let client = try device.typedClient(configuration)
         let interrupt = try EventFD()
-        try client.setEventFDs([interrupt], index: .msix)
+        try client.setEventFDs([interrupt], kind: .msix)
         let signal = try EventFD()
         var socket: Int32 = -1
         let process = floor_start_signalling(32, signal.descriptor.raw, &socket)

@@ -77,21 +77,21 @@ public final class RegisterDriver {
         for index in 0..<6 {
             guard let region = function.region(index), region.size > 0 else { continue }
             for doorbell in region.doorbells {
-                var place = Place("doorbell of BAR \(index)", index, doorbell.offset, .long)
+                var place = Place("doorbell of BAR \(index)", index, doorbell.offset, .dword)
                 place.isReadable = false
                 places.append(place)
             }
             guard let memory = region.mapped.first else { continue }
-            var place = Place("memory of BAR \(index)", index, memory.lowerBound, .quad)
+            var place = Place("memory of BAR \(index)", index, memory.lowerBound, .qword)
             place.isWritable = region.isWritable
             places.append(place)
         }
         if let layout = function.configuration.msixLayout {
             let table = UInt64(layout.tableOffset)
-            places.append(Place("MSI-X address", layout.tableBAR, table, .quad))
-            places.append(Place("MSI-X data", layout.tableBAR, table + 8, .long))
-            places.append(Place("MSI-X mask", layout.tableBAR, table + 12, .long))
-            var pending = Place("MSI-X pending bits", layout.pendingBAR, UInt64(layout.pendingOffset), .quad)
+            places.append(Place("MSI-X address", layout.tableBAR, table, .qword))
+            places.append(Place("MSI-X data", layout.tableBAR, table + 8, .dword))
+            places.append(Place("MSI-X mask", layout.tableBAR, table + 12, .dword))
+            var pending = Place("MSI-X pending bits", layout.pendingBAR, UInt64(layout.pendingOffset), .qword)
             pending.isWritable = false
             places.append(pending)
         }
@@ -198,7 +198,7 @@ public final class RegisterDriver {
     /// The register's own, most of the time.
     private func width(of place: Place, _ action: UInt8) -> AccessWidth {
         guard action & 0x30 == 0x30, place.offset & 7 == 0 else { return place.width }
-        return action & 0x40 == 0 ? .quad : .byte
+        return action & 0x40 == 0 ? .qword : .byte
     }
 
     private func value(for place: Place, _ action: UInt8, _ input: inout Input) -> UInt64 {

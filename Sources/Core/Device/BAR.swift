@@ -73,7 +73,7 @@ public struct Doorbell: Hashable, Sendable {
     public var keepsValue: Bool
 
     /// - Parameter offset: a multiple of 8 when the doorbell keeps its value.
-    public init(at offset: UInt64, width: AccessWidth = .long, match: UInt64? = nil, keepsValue: Bool = false) {
+    public init(at offset: UInt64, width: AccessWidth = .dword, match: UInt64? = nil, keepsValue: Bool = false) {
         self.offset = offset
         self.width = width
         self.match = match

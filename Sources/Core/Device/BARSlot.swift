@@ -75,8 +75,8 @@ final class BARSlot {
 extension AccessWidth {
     /// The widest naturally aligned access at `offset` of at most `count` bytes, at least 1.
     static func widest(at offset: UInt64, upTo count: Int) -> AccessWidth {
-        if offset & 7 == 0 && count >= 8 { return .quad }
-        if offset & 3 == 0 && count >= 4 { return .long }
+        if offset & 7 == 0 && count >= 8 { return .qword }
+        if offset & 3 == 0 && count >= 4 { return .dword }
         if offset & 1 == 0 && count >= 2 { return .word }
         return .byte
     }
@@ -89,8 +89,8 @@ extension MutableRawSpan {
         switch width {
         case .byte: storeBytes(of: UInt8(truncatingIfNeeded: value), toByteOffset: offset, as: UInt8.self)
         case .word: storeBytes(of: UInt16(truncatingIfNeeded: value), toByteOffset: offset, as: UInt16.self)
-        case .long: storeBytes(of: UInt32(truncatingIfNeeded: value), toByteOffset: offset, as: UInt32.self)
-        case .quad: storeBytes(of: value, toByteOffset: offset, as: UInt64.self)
+        case .dword: storeBytes(of: UInt32(truncatingIfNeeded: value), toByteOffset: offset, as: UInt32.self)
+        case .qword: storeBytes(of: value, toByteOffset: offset, as: UInt64.self)
         }
     }
 }
@@ -102,8 +102,8 @@ extension RawSpan {
         switch width {
         case .byte: UInt64(unsafeLoadUnaligned(fromByteOffset: offset, as: UInt8.self))
         case .word: UInt64(unsafeLoadUnaligned(fromByteOffset: offset, as: UInt16.self))
-        case .long: UInt64(unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self))
-        case .quad: unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self)
+        case .dword: UInt64(unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self))
+        case .qword: unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self)
         }
     }
 }

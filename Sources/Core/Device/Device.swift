@@ -85,8 +85,8 @@ extension Device {
 public enum AccessWidth: Int, Sendable {
     case byte = 1
     case word = 2
-    case long = 4
-    case quad = 8
+    case dword = 4
+    case qword = 8
 }
 
 /// A saved state that doesn't fit the device it is meant for.

@@ -330,7 +330,7 @@ public final class Function: Stateful {
         var raw = span.mutableBytes
         var part = raw._mutatingExtracting(0..<target.count)
         read(slot, target.offset, &part)
-        configuration.windowData = UInt32(truncatingIfNeeded: bytes.span.bytes.load(.long, fromByteOffset: 0))
+        configuration.windowData = UInt32(truncatingIfNeeded: bytes.span.bytes.load(.dword, fromByteOffset: 0))
     }
 
     /// Software has written the window's data: the BAR gets them.

@@ -3,7 +3,7 @@
 ///     static let registers: RegisterMap<Register> = [
 ///         .init(.sides, at: 0x00, width: .word, reset: 6),
 ///         .init(.roll, at: 0x02, width: .word, access: .readOnly),
-///         .init(.status, at: 0x04, width: .long, access: .writeOneToClear),
+///         .init(.status, at: 0x04, width: .dword, access: .writeOneToClear),
 ///     ]
 ///
 /// The map turns an access of any width into accesses of whole registers, so that a device knows nothing of

@@ -12,7 +12,7 @@ final class FileMappings {
     /// In bytes, for the same reason.
     private let maximumSize: UInt64
     /// Half of what a process can address.
-    private static let addressableSize: UInt64 = 1 << 46
+    private static let mappableSize: UInt64 = 1 << 46
 
     /// A file, as the kernel tells it from others.
     struct Identity: Hashable {
@@ -47,7 +47,7 @@ final class FileMappings {
     init(maximumFiles: Int, functions: Int) {
         self.maximumFiles = maximumFiles
         maximumCount = ResourceLimit.mappedFiles / functions
-        maximumSize = Self.addressableSize / UInt64(functions)
+        maximumSize = Self.mappableSize / UInt64(functions)
         GuardedCopy.install()
     }
 

@@ -45,9 +45,9 @@ public struct BARWindow: Equatable, Sendable {
     var registers: [ConfigurationSpace.Register] {
         [
             .init("Window BAR", at: bar, .byte, writable: 0xff),
-            .init("Window Offset", at: offset, .long, writable: .max),
-            .init("Window Length", at: length, .long, writable: .max),
-            .init("Window Data", at: data, .long, writable: .max),
+            .init("Window Offset", at: offset, .dword, writable: .max),
+            .init("Window Length", at: length, .dword, writable: .max),
+            .init("Window Data", at: data, .dword, writable: .max),
         ]
     }
 }

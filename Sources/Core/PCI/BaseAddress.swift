@@ -51,14 +51,14 @@ enum BaseAddress {
         }
         return (0..<6).map { index in
             .init(
-                "Base Address \(index)", at: Header.baseAddress + 4 * index, .long, reset: resets[index],
+                "Base Address \(index)", at: Header.baseAddress + 4 * index, .dword, reset: resets[index],
                 writable: masks[index], changes: .bars)
         }
     }
 
     static func romRegister(size: UInt64) -> ConfigurationSpace.Register {
         let mask = size == 0 ? 0 : UInt32(truncatingIfNeeded: ~(size - 1)) | romEnable
-        return .init("Expansion ROM Base Address", at: Header.expansionROM, .long, writable: mask, changes: .bars)
+        return .init("Expansion ROM Base Address", at: Header.expansionROM, .dword, writable: mask, changes: .bars)
     }
 
     static let romEnable: UInt32 = 1

@@ -51,7 +51,7 @@ extension ConfigurationSpace {
         switch register.width {
         case .byte: UInt32(bytes[register.offset])
         case .word: UInt32(load(register.offset, as: UInt16.self))
-        case .long: load(register.offset, as: UInt32.self)
+        case .dword: load(register.offset, as: UInt32.self)
         }
     }
 }

@@ -53,7 +53,7 @@ public struct ConfigurationSpace: Sendable {
             Header.registers(
                 identity: identity, bars: bars, romSize: romSize, interruptPin: interruptPin,
                 hasCapabilities: !capabilities.isEmpty, isExpress: isExpress) + list.registers
-        // An express function's extended list is empty: a zero doubleword at 0x100. PCI Express Base
+        // An express function's extended list is empty: a zero dword at 0x100. PCI Express Base
         // Specification, section 7.9.1.
         masks = Masks(registers, size: isExpress ? 4096 : 256)
         bytes = Array(repeating: 0, count: isExpress ? 4096 : 256)

@@ -36,7 +36,7 @@ enum Header {
             .init("Header Type", at: 0x0e, .byte),
             .init("BIST", at: 0x0f, .byte),
         ] + BaseAddress.registers(bars) + [
-            .init("Cardbus CIS Pointer", at: 0x28, .long),
+            .init("Cardbus CIS Pointer", at: 0x28, .dword),
             .init("Subsystem Vendor ID", at: 0x2c, .word, reset: UInt32(identity.subsystemVendor)),
             .init("Subsystem ID", at: 0x2e, .word, reset: UInt32(identity.subsystem)),
             BaseAddress.romRegister(size: romSize),

@@ -66,17 +66,17 @@ extension MSI {
                     values: (0...capable).map { $0 << UInt32(multipleMessageEnableShift) }),
                 changes: .msi),
             .init(
-                "MSI Message Address", at: base + addressOffset, .long, writable: 0xffff_fffc, changes: .msi),
+                "MSI Message Address", at: base + addressOffset, .dword, writable: 0xffff_fffc, changes: .msi),
             .init(
-                "MSI Message Upper Address", at: base + addressOffset + 4, .long, writable: 0xffff_ffff,
+                "MSI Message Upper Address", at: base + addressOffset + 4, .dword, writable: 0xffff_ffff,
                 changes: .msi),
             .init("MSI Message Data", at: base + dataOffset, .word, writable: 0xffff, changes: .msi),
         ]
         if perVectorMasking {
             let all = vectorBits(vectors)
             registers += [
-                .init("MSI Mask Bits", at: base + maskOffset, .long, writable: all, changes: .msi),
-                .init("MSI Pending Bits", at: base + pendingOffset, .long, driven: all),
+                .init("MSI Mask Bits", at: base + maskOffset, .dword, writable: all, changes: .msi),
+                .init("MSI Pending Bits", at: base + pendingOffset, .dword, driven: all),
             ]
         }
         return registers

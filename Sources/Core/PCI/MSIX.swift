@@ -22,9 +22,9 @@ extension MSIX {
                 "MSI-X Message Control", at: base + controlOffset, .word, reset: UInt32(layout.vectors - 1),
                 writable: UInt32(enable | functionMask), changes: .msix),
             .init(
-                "MSI-X Table", at: base + 4, .long, reset: layout.tableOffset | UInt32(layout.tableBAR)),
+                "MSI-X Table", at: base + 4, .dword, reset: layout.tableOffset | UInt32(layout.tableBAR)),
             .init(
-                "MSI-X Pending Bit Array", at: base + 8, .long,
+                "MSI-X Pending Bit Array", at: base + 8, .dword,
                 reset: layout.pendingOffset | UInt32(layout.pendingBAR)),
         ]
     }

@@ -6,7 +6,7 @@ extension ConfigurationSpace {
         public enum Width: Int, Sendable {
             case byte = 1
             case word = 2
-            case long = 4
+            case dword = 4
         }
 
         /// A field that takes only some values. Writing another leaves it as it was.

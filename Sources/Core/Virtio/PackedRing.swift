@@ -82,7 +82,7 @@ final class PackedRing: Ring {
 
     // MARK: Ring
 
-    func take() throws(VirtioFailure) -> RingChain? {
+    func pop() throws(VirtioFailure) -> RingChain? {
         // By an acquiring load: the rest is not read before the flags that tell of it.
         let flags = Descriptor.Flags(
             rawValue: try ring.load(UInt16.self, at: Descriptor.size * available.offset + Self.flags))
@@ -105,7 +105,7 @@ final class PackedRing: Ring {
         }
     }
 
-    func give(id: UInt16, count: Int, written: UInt32) throws(VirtioFailure) {
+    func addUsed(id: UInt16, count: Int, written: UInt32) throws(VirtioFailure) {
         let start = Descriptor.size * used.offset
         try ring.store(written, at: start + Self.length)
         try ring.store(id, at: start + Self.id)
@@ -125,7 +125,7 @@ final class PackedRing: Ring {
         if on { atomicMemoryFence(ordering: .sequentiallyConsistent) }
     }
 
-    func wantsInterrupt() throws(VirtioFailure) -> Bool {
+    func needsNotification() throws(VirtioFailure) -> Bool {
         let gone = unconsidered
         guard gone > 0 else { return false }
         // The driver stores its wish, then looks at the ring: here it is the other way round.

@@ -6,21 +6,21 @@ import GuestMemory
 /// can be tried again; any other failure leaves it unusable until it is made anew.
 protocol Ring: AnyObject {
     /// The next chain that the driver has made available; nil when there is none.
-    func take() throws(VirtioFailure) -> RingChain?
+    func pop() throws(VirtioFailure) -> RingChain?
 
     /// Hands a chain back. The order need not be that in which chains were taken.
     ///
     /// - Parameters:
     ///   - count: how many descriptors of the ring or its table it has.
     ///   - written: in bytes, from the beginning of the writable part.
-    func give(id: UInt16, count: Int, written: UInt32) throws(VirtioFailure)
+    func addUsed(id: UInt16, count: Int, written: UInt32) throws(VirtioFailure)
 
     /// Says whether the driver should tell of chains that it makes available from now on. After it was switched on, look
     /// once more: a driver may have added one before it saw that.
     func setNotifications(_ on: Bool) throws(VirtioFailure)
 
     /// Whether the driver wants an interrupt for what was given since last asked.
-    func wantsInterrupt() throws(VirtioFailure) -> Bool
+    func needsNotification() throws(VirtioFailure) -> Bool
 
     var position: RingPosition { get }
 }

@@ -51,7 +51,7 @@ final class SplitRing: Ring {
 
     // MARK: Ring
 
-    func take() throws(VirtioFailure) -> RingChain? {
+    func pop() throws(VirtioFailure) -> RingChain? {
         if available == published {
             // By an acquiring load: heads and descriptors are not read before the index that tells of them.
             published = try driverRing.load(UInt16.self, at: Self.index)
@@ -78,7 +78,7 @@ final class SplitRing: Ring {
         }
     }
 
-    func give(id: UInt16, count: Int, written: UInt32) throws(VirtioFailure) {
+    func addUsed(id: UInt16, count: Int, written: UInt32) throws(VirtioFailure) {
         // virtq_used_elem: the head, then the length.
         let element = UInt64(id) | UInt64(written) << 32
         try deviceRing.store(element, at: Self.entries + 8 * (Int(used) % size))
@@ -98,7 +98,7 @@ final class SplitRing: Ring {
         if on { atomicMemoryFence(ordering: .sequentiallyConsistent) }
     }
 
-    func wantsInterrupt() throws(VirtioFailure) -> Bool {
+    func needsNotification() throws(VirtioFailure) -> Bool {
         let before = considered
         guard used != before else { return false }
         // The driver stores its wish, then looks at the index: here it is the other way round. Section 2.7.8.

@@ -35,7 +35,7 @@ public protocol VirtioDevice: Stateful, AnyObject {
     /// The driver has written `bytes`, 1, 2, 4 or 8 of them, at `offset` of the device configuration structure.
     func writeConfiguration(_ bytes: RawSpan, at offset: Int)
 
-    /// There may be buffers in a queue: take them by ``VirtioPort/next(_:)`` until it returns nil, or for as long as
+    /// There may be buffers in a queue: take them by ``VirtioPort/pop(_:)`` until it returns nil, or for as long as
     /// there is use for them. A buffer whose memory isn't there yet comes once more: act on what was read of a ``Chain``
     /// only if it ``Chain/isInFlight`` then.
     ///
@@ -58,7 +58,7 @@ public protocol VirtioDevice: Stateful, AnyObject {
 
     /// Goes on from a state that a device of this type, with the same options, had. The transport's own state, negotiated
     /// features included, follows when this returns. Then ``process(_:)`` is called for every queue, and
-    /// ``VirtioPort/next(_:)`` gives the chains that were in flight once more, in their order and with the same
+    /// ``VirtioPort/pop(_:)`` gives the chains that were in flight once more, in their order and with the same
     /// ``Chain/id``, before new ones.
     ///
     /// - Throws: `StateError` when the values can't be a state of this device; it is unchanged then.

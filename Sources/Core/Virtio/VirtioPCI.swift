@@ -109,10 +109,10 @@ enum VirtioPCI {
 
     /// `virtio_pci_common_cfg`, section 4.1.4.3.
     static let registers: RegisterMap<Register> = [
-        .init(.deviceFeatureSelect, at: 0x00, width: .long),
-        .init(.deviceFeature, at: 0x04, width: .long, access: .readOnly),
-        .init(.driverFeatureSelect, at: 0x08, width: .long),
-        .init(.driverFeature, at: 0x0c, width: .long),
+        .init(.deviceFeatureSelect, at: 0x00, width: .dword),
+        .init(.deviceFeature, at: 0x04, width: .dword, access: .readOnly),
+        .init(.driverFeatureSelect, at: 0x08, width: .dword),
+        .init(.driverFeature, at: 0x0c, width: .dword),
         .init(.configMSIXVector, at: 0x10, width: .word),
         .init(.numQueues, at: 0x12, width: .word, access: .readOnly),
         .init(.deviceStatus, at: 0x14, width: .byte),
@@ -123,9 +123,9 @@ enum VirtioPCI {
         .init(.queueMSIXVector, at: 0x1a, width: .word),
         .init(.queueEnable, at: 0x1c, width: .word),
         .init(.queueNotifyOffset, at: 0x1e, width: .word, access: .readOnly),
-        .init(.queueDescriptors, at: 0x20, width: .quad),
-        .init(.queueDriver, at: 0x28, width: .quad),
-        .init(.queueDevice, at: 0x30, width: .quad),
+        .init(.queueDescriptors, at: 0x20, width: .qword),
+        .init(.queueDriver, at: 0x28, width: .qword),
+        .init(.queueDevice, at: 0x30, width: .qword),
         // queue_notify_data at 0x38 belongs to VIRTIO_F_NOTIF_CONFIG_DATA.
         .init(.queueReset, at: 0x3a, width: .word),
     ]

@@ -79,10 +79,10 @@ public final class VirtioPort {
     /// ``VirtioDevice/process(_:)`` is called once more when all else has had its turn.
     ///
     /// - Parameter queue: its index. There is nothing in queues that don't exist.
-    public func next(_ queue: Int) -> Chain? {
+    public func pop(_ queue: Int) -> Chain? {
         guard isLive, isRunning, queues.indices.contains(queue) else { return nil }
         do throws(VirtioFailure) {
-            return try queues[queue].next()
+            return try queues[queue].pop()
         } catch {
             handle(error, at: queues[queue])
             return nil
@@ -91,11 +91,11 @@ public final class VirtioPort {
 
     /// Gives a chain back to the driver, with what was written to it: at any time, in any order. Nothing happens when it is not
     /// in flight any more, for instance after a reset.
-    public func push(_ chain: Chain) {
+    public func addUsed(_ chain: Chain) {
         guard isLive, queues.indices.contains(chain.queue) else { return }
         let queue = queues[chain.queue]
         do throws(VirtioFailure) {
-            try queue.give(chain)
+            try queue.addUsed(chain)
             // What is given in one turn is told with one interrupt.
             if !isInTurn, queue.hasNews { try tell(queue) }
         } catch {
@@ -183,7 +183,7 @@ public final class VirtioPort {
     private func process(_ queue: Virtqueue) {
         queue.beginTurn()
         isInTurn = true
-        do throws(VirtioFailure) { try queue.giveAnswered() } catch { handle(error, at: queue) }
+        do throws(VirtioFailure) { try queue.addAnswered() } catch { handle(error, at: queue) }
         device?.process(queue.index)
         isInTurn = false
         for queue in queues where queue.hasNews {
@@ -216,7 +216,7 @@ public final class VirtioPort {
     // MARK: Interrupts
 
     private func tell(_ queue: Virtqueue) throws(VirtioFailure) {
-        if try queue.takeNews() { interrupt(.queue, vector: queue.registers.vector) }
+        if try queue.needsNotification() { interrupt(.queue, vector: queue.registers.vector) }
     }
 
     /// By a message when the guest has switched these on, else by the pin. With the pin the interrupt status says why; that the

@@ -113,7 +113,7 @@ final class Virtqueue {
 
     private var copied: UInt64 { memory.traffic.bytesRead &+ memory.traffic.bytesWritten }
 
-    func next() throws(VirtioFailure) -> Chain? {
+    func pop() throws(VirtioFailure) -> Chain? {
         guard let ring, !isStalled else { return nil }
         guard budget > 0, copied &- copiedBefore < Self.bytesPerTurn else {
             port.resumeLater(self)
@@ -125,7 +125,7 @@ final class Virtqueue {
             return chain
         }
         while true {
-            let taken = try ring.take()
+            let taken = try ring.pop()
             // A hypervisor that moves the bytes itself may have reset the queue meanwhile, here and below.
             guard ring === self.ring else { return nil }
             guard let taken else {
@@ -182,13 +182,13 @@ final class Virtqueue {
     }
 
     /// Gives a chain back, or keeps what was answered as long as there is no memory for it.
-    func give(_ chain: Chain) throws(VirtioFailure) {
+    func addUsed(_ chain: Chain) throws(VirtioFailure) {
         let (written, unwritten) = (chain.written, chain.unwritten)
         guard remove(chain) else { return }
         // Chains that are kept go first.
         if unwritten.isEmpty, answered.isEmpty {
             do throws(VirtioFailure) {
-                return try give(id: chain.id, count: chain.descriptors.count, written: written)
+                return try addUsed(id: chain.id, count: chain.descriptors.count, written: written)
             } catch {
                 guard port.isAwaited(error) else { throw error }
             }
@@ -201,22 +201,22 @@ final class Virtqueue {
     }
 
     /// Gives back what was kept.
-    func giveAnswered() throws(VirtioFailure) {
+    func addAnswered() throws(VirtioFailure) {
         while let first = answered.first {
             guard let chain = try chain(first.chain) else { return }
             chain.skipWritten(first.written)
             chain.write(first.unwritten)
             guard chain.isInFlight else { return }
             guard chain.unwritten.isEmpty else { return awaitMemory() }
-            try give(id: chain.id, count: chain.descriptors.count, written: chain.written)
+            try addUsed(id: chain.id, count: chain.descriptors.count, written: chain.written)
             guard chain.isInFlight else { return }
             answered.removeFirst()
         }
     }
 
-    private func give(id: UInt16, count: Int, written: Int) throws(VirtioFailure) {
+    private func addUsed(id: UInt16, count: Int, written: Int) throws(VirtioFailure) {
         guard let ring else { return }
-        try ring.give(id: id, count: count, written: UInt32(clamping: written))
+        try ring.addUsed(id: id, count: count, written: UInt32(clamping: written))
         guard ring === self.ring else { return }
         idsInFlight.remove(id)
         descriptorsInFlight -= count
@@ -234,10 +234,10 @@ final class Virtqueue {
     }
 
     /// Whether the driver is to be told of what was given since last asked.
-    func takeNews() throws(VirtioFailure) -> Bool {
-        let wants = try ring?.wantsInterrupt() ?? false
+    func needsNotification() throws(VirtioFailure) -> Bool {
+        let isNeeded = try ring?.needsNotification() ?? false
         hasNews = false
-        return wants
+        return isNeeded
     }
 
     // MARK: A chain's bytes

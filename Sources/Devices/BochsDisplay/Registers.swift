@@ -21,8 +21,8 @@ extension BochsDisplay {
             + DISPI.Register.allCases.map {
                 .init(.dispi($0), at: 0x500 + UInt64($0.rawValue) * 2, width: .word, access: $0.access)
             } + [
-                .init(.extensionSize, at: 0x600, width: .long, access: .readOnly),
-                .init(.byteOrder, at: 0x604, width: .long),
+                .init(.extensionSize, at: 0x600, width: .dword, access: .readOnly),
+                .init(.byteOrder, at: 0x604, width: .dword),
             ])
 
     /// In bytes, the extended registers' own size included.

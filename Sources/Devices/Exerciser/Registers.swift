@@ -3,41 +3,41 @@ import Device
 extension Exerciser {
     /// BAR 0.
     static let registers: RegisterMap<Register> = [
-        .init(.identification, at: 0x00, width: .long, access: .readOnly),
-        .init(.scratch, at: 0x04, width: .long),
-        .init(.wideScratch, at: 0x08, width: .quad),
+        .init(.identification, at: 0x00, width: .dword, access: .readOnly),
+        .init(.scratch, at: 0x04, width: .dword),
+        .init(.wideScratch, at: 0x08, width: .qword),
 
-        .init(.raise, at: 0x10, width: .long, access: .writeOnly),
-        .init(.setCause, at: 0x14, width: .long, access: .writeOnly),
-        .init(.cause, at: 0x18, width: .long, access: .writeOneToClear),
+        .init(.raise, at: 0x10, width: .dword, access: .writeOnly),
+        .init(.setCause, at: 0x14, width: .dword, access: .writeOnly),
+        .init(.cause, at: 0x18, width: .dword, access: .writeOneToClear),
 
-        .init(.source, at: 0x20, width: .quad),
-        .init(.destination, at: 0x28, width: .quad),
-        .init(.length, at: 0x30, width: .long),
+        .init(.source, at: 0x20, width: .qword),
+        .init(.destination, at: 0x28, width: .qword),
+        .init(.length, at: 0x30, width: .dword),
         .init(.pattern, at: 0x34, width: .byte),
-        .init(.command, at: 0x38, width: .long, access: .writeOnly),
-        .init(.status, at: 0x3c, width: .long, access: .readOnly),
-        .init(.faultAddress, at: 0x40, width: .quad, access: .readOnly),
+        .init(.command, at: 0x38, width: .dword, access: .writeOnly),
+        .init(.status, at: 0x3c, width: .dword, access: .readOnly),
+        .init(.faultAddress, at: 0x40, width: .qword, access: .readOnly),
 
-        .init(.reads, at: 0x60, width: .quad, access: .readOnly),
-        .init(.writes, at: 0x68, width: .quad, access: .readOnly),
-        .init(.commands, at: 0x70, width: .quad, access: .readOnly),
-        .init(.rings, at: 0x78, width: .quad, access: .readOnly),
+        .init(.reads, at: 0x60, width: .qword, access: .readOnly),
+        .init(.writes, at: 0x68, width: .qword, access: .readOnly),
+        .init(.commands, at: 0x70, width: .qword, access: .readOnly),
+        .init(.rings, at: 0x78, width: .qword, access: .readOnly),
         // The doorbell is at 0x80.
-        .init(.tail, at: 0x90, width: .quad, access: .readOnly),
+        .init(.tail, at: 0x90, width: .qword, access: .readOnly),
     ]
 
     /// BAR 1, in I/O space: some of the same registers.
     static let ports: RegisterMap<Register> = [
-        .init(.identification, at: 0x0, width: .long, access: .readOnly),
-        .init(.scratch, at: 0x4, width: .long),
-        .init(.raise, at: 0x8, width: .long, access: .writeOnly),
+        .init(.identification, at: 0x0, width: .dword, access: .readOnly),
+        .init(.scratch, at: 0x4, width: .dword),
+        .init(.raise, at: 0x8, width: .dword, access: .writeOnly),
     ]
 
     /// The first page of BAR 2, which is trapped; the buffer comes behind it.
     static let bufferRegisters: RegisterMap<Register> = [
-        .init(.bufferSize, at: 0x0, width: .long, access: .readOnly),
-        .init(.checksum, at: 0x4, width: .long, access: .readOnly),
+        .init(.bufferSize, at: 0x0, width: .dword, access: .readOnly),
+        .init(.checksum, at: 0x4, width: .dword, access: .readOnly),
         // The doorbell that keeps its value is at 0x10.
     ]
 

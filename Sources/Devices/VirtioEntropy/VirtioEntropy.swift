@@ -21,13 +21,13 @@ public final class VirtioEntropy: VirtioDevice {
     }
 
     public func process(_ queue: Int) {
-        while let chain = port.next(queue) {
+        while let chain = port.pop(queue) {
             var bytes = [UInt8](repeating: 0, count: min(chain.writable, Self.longestAnswer))
             var span = bytes.mutableSpan
             var raw = span.mutableBytes
             do throws(Errno) { try port.host.fillWithRandomNumbers(&raw) } catch { return port.fail() }
             chain.write(bytes)
-            port.push(chain)
+            port.addUsed(chain)
         }
     }
 

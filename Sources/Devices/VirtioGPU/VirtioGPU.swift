@@ -125,7 +125,7 @@ public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, Memory
     public func process(_ queue: Int) {
         guard let queue = Queue(rawValue: queue) else { return }
         processor.features = Feature(rawValue: port.features.rawValue)
-        while processor.rendering?.isCongested != true, let chain = port.next(queue.rawValue) {
+        while processor.rendering?.isCongested != true, let chain = port.pop(queue.rawValue) {
             let request = chain.readBytes(limit: Command.maximumSize)
             guard chain.isInFlight else { return }
             requestCount += 1
@@ -138,7 +138,7 @@ public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, Memory
         guard let chain = chains.removeValue(forKey: request) else { return }
         if let missing = response?.missing, port.retry(chain, after: missing) { return }
         if let response { chain.write(response.bytes) }
-        port.push(chain)
+        port.addUsed(chain)
     }
 
     public func setRunning(_ running: Bool) {

@@ -8,7 +8,7 @@ extension AttachedClient {
     struct InterruptState {
         var pin: VirtualMachine.InterruptEvent?
         var vectors: [Vector] = []
-        var index = InterruptKind.intx
+        var kind = InterruptKind.intx
 
         struct Vector {
             /// Where its messages go; nil before it was first let through.
@@ -35,22 +35,22 @@ extension AttachedClient {
         guard try client.irqInfo(.intx).count > 0 else { return }
         let (trigger, resample) = (try EventFD(), try EventFD())
         interrupts.pin = try machine.interrupt(pin: pin, by: trigger, resample: resample)
-        try client.setEventFDs([trigger], index: .intx)
-        try client.setEventFDs([resample], index: .intx, action: .unmask)
-        interrupts.index = .intx
+        try client.setEventFDs([trigger], kind: .intx)
+        try client.setEventFDs([resample], kind: .intx, action: .unmask)
+        interrupts.kind = .intx
     }
 
     /// Brings the interrupts to what the capabilities say now.
     func connectMessages() {
         attempt("Interrupts could not be set up") {
-            let (index, wanted) = try wantedVectors()
-            if index != interrupts.index {
-                try client.disableInterrupts(interrupts.index)
-                interrupts = InterruptState(index: index)
+            let (kind, wanted) = try wantedVectors()
+            if kind != interrupts.kind {
+                try client.disableInterrupts(interrupts.kind)
+                interrupts = InterruptState(kind: kind)
                 // The type is on from now on, so that the server keeps what is raised behind a mask.
-                if index != .intx { try client.removeEventFDs(index: index, count: 1) }
+                if kind != .intx { try client.removeEventFDs(kind: kind, count: 1) }
             }
-            guard index != .intx else {
+            guard kind != .intx else {
                 if interrupts.pin == nil { try connectPin() }
                 return
             }
@@ -64,7 +64,7 @@ extension AttachedClient {
     /// Brings MSI-X vectors to what their entries say now.
     func connectVectors(_ vectors: Range<Int>) {
         // While MSI-X is off nothing is connected; the entries are read when it is switched on.
-        guard interrupts.index == .msix, let msix = capabilities.msix else { return }
+        guard interrupts.kind == .msix, let msix = capabilities.msix else { return }
         for vector in vectors where interrupts.vectors.indices.contains(vector) {
             attempt("Vector \(vector) could not be read") { connect(vector, try entry(vector, of: msix)) }
         }
@@ -72,12 +72,12 @@ extension AttachedClient {
 
     /// A masked vector's messages wait in the server, whose pending bits the guest sees; its route is made when it is let through.
     private func connect(_ vector: Int, _ wanted: WantedVector) {
-        let index = interrupts.index
+        let kind = interrupts.kind
         let current = interrupts.vectors[vector]
         attempt("Vector \(vector) could not be connected") {
             guard !wanted.isMasked, let message = wanted.message else {
                 guard current.route != nil, !current.isMasked else { return }
-                try client.act(.mask, index: index, start: vector)
+                try client.act(.mask, kind: kind, start: vector)
                 interrupts.vectors[vector].isMasked = true
                 return
             }
@@ -85,11 +85,11 @@ extension AttachedClient {
                 interrupts.vectors[vector].route = nil
                 let eventFD = try EventFD()
                 let event = try machine.interrupt(message, by: eventFD)
-                try client.setEventFDs([eventFD], index: index, start: vector)
+                try client.setEventFDs([eventFD], kind: kind, start: vector)
                 interrupts.vectors[vector].route = .init(message: message, event: event)
             }
             if current.isMasked {
-                try client.act(.unmask, index: index, start: vector)
+                try client.act(.unmask, kind: kind, start: vector)
                 interrupts.vectors[vector].isMasked = false
             }
         }

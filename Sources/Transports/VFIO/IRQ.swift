@@ -69,8 +69,8 @@ public struct IRQSet: Equatable, Sendable {
         case trigger = 32
     }
 
-    public init(index: InterruptKind, start: UInt32 = 0, count: UInt32, data: DataType, action: Action) {
-        self.index = index.rawValue
+    public init(kind: InterruptKind, start: UInt32 = 0, count: UInt32, data: DataType, action: Action) {
+        self.index = kind.rawValue
         self.start = start
         self.count = count
         self.data = data

@@ -81,8 +81,8 @@ extension Client {
     }
 
     /// VFIO_USER_DEVICE_GET_IRQ_INFO
-    public func irqInfo(_ index: InterruptKind) throws(ClientError) -> IRQInfo {
-        let count = prepare { IRQInfo(index: index.rawValue).write(into: &$0) }
+    public func irqInfo(_ kind: InterruptKind) throws(ClientError) -> IRQInfo {
+        let count = prepare { IRQInfo(index: kind.rawValue).write(into: &$0) }
         let reply = try call(.deviceGetIRQInfo, payload: count)
         let info = try parse(.deviceGetIRQInfo, reply) { payload throws(MalformedMessage) in try IRQInfo(payload) }
         finish(reply)

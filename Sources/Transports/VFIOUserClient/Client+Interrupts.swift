@@ -6,37 +6,37 @@ import VFIO
 extension Client {
     /// Has interrupts `start` and following signalled by these eventfds; the type is on from then on.
     public func setEventFDs(
-        _ eventFDs: [EventFD], index: InterruptKind, start: Int = 0, action: IRQSet.Action = .trigger
+        _ eventFDs: [EventFD], kind: InterruptKind, start: Int = 0, action: IRQSet.Action = .trigger
     ) throws(ClientError) {
         let set = IRQSet(
-            index: index, start: UInt32(start), count: UInt32(eventFDs.count), data: .eventfd, action: action)
+            kind: kind, start: UInt32(start), count: UInt32(eventFDs.count), data: .eventfd, action: action)
         try send(set, descriptors: eventFDs.map { $0.descriptor.raw })
     }
 
     /// Takes the eventfds of some interrupts away; the type stays on.
     public func removeEventFDs(
-        index: InterruptKind, start: Int = 0, count: Int, action: IRQSet.Action = .trigger
+        kind: InterruptKind, start: Int = 0, count: Int, action: IRQSet.Action = .trigger
     ) throws(ClientError) {
         try send(
-            IRQSet(index: index, start: UInt32(start), count: UInt32(count), data: .eventfd, action: action))
+            IRQSet(kind: kind, start: UInt32(start), count: UInt32(count), data: .eventfd, action: action))
     }
 
     /// Switches a type off.
-    public func disableInterrupts(_ index: InterruptKind) throws(ClientError) {
-        try send(IRQSet(index: index, count: 0, data: .none, action: .trigger))
+    public func disableInterrupts(_ kind: InterruptKind) throws(ClientError) {
+        try send(IRQSet(kind: kind, count: 0, data: .none, action: .trigger))
     }
 
     /// Masks, unmasks or triggers a range of interrupts.
-    public func act(_ action: IRQSet.Action, index: InterruptKind, start: Int = 0, count: Int = 1) throws(ClientError) {
-        try send(IRQSet(index: index, start: UInt32(start), count: UInt32(count), data: .none, action: action))
+    public func act(_ action: IRQSet.Action, kind: InterruptKind, start: Int = 0, count: Int = 1) throws(ClientError) {
+        try send(IRQSet(kind: kind, start: UInt32(start), count: UInt32(count), data: .none, action: action))
     }
 
     /// Masks, unmasks or triggers those interrupts whose element is true.
     public func act(
-        _ action: IRQSet.Action, index: InterruptKind, start: Int = 0, where selected: [Bool]
+        _ action: IRQSet.Action, kind: InterruptKind, start: Int = 0, where selected: [Bool]
     ) throws(ClientError) {
         let set = IRQSet(
-            index: index, start: UInt32(start), count: UInt32(selected.count), data: .bool, action: action)
+            kind: kind, start: UInt32(start), count: UInt32(selected.count), data: .bool, action: action)
         try send(set, bools: selected)
     }
 

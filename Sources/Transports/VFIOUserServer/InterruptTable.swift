@@ -40,15 +40,15 @@ final class InterruptTable: Transport {
 
     /// - Parameter counts: how many interrupts of each type there are, by `InterruptKind`.
     init(counts: [Int], interrupts: Interrupts, loop: EventLoop) {
-        lines = InterruptKind.allCases.map { index in
-            let count = UInt32(counts[Int(index.rawValue)])
+        lines = InterruptKind.allCases.map { kind in
+            let count = UInt32(counts[Int(kind.rawValue)])
             let flags: IRQInfo.Flags =
-                switch index {
+                switch kind {
                 case .intx: [.eventfd, .maskable, .automasked]
                 case .msi, .msix: [.eventfd, .maskable]
                 case .error, .request: [.eventfd]
                 }
-            return Line(info: IRQInfo(index: index.rawValue, flags: count == 0 ? [] : flags, count: count))
+            return Line(info: IRQInfo(index: kind.rawValue, flags: count == 0 ? [] : flags, count: count))
         }
         self.interrupts = interrupts
         self.loop = loop
@@ -56,15 +56,15 @@ final class InterruptTable: Transport {
 
     /// Forgets everything the client has set up and closes its descriptors.
     func reset() {
-        for index in InterruptKind.allCases { disable(index) }
+        for kind in InterruptKind.allCases { disable(kind) }
     }
 
     /// The answer to GET_IRQ_INFO.
     ///
     /// - Throws: EINVAL for a type that PCI doesn't have.
     func info(_ index: UInt32) throws(Errno) -> IRQInfo {
-        guard let index = InterruptKind(rawValue: index) else { throw .invalidArgument }
-        return lines[Int(index.rawValue)].info
+        guard let kind = InterruptKind(rawValue: index) else { throw .invalidArgument }
+        return lines[Int(kind.rawValue)].info
     }
 
     // MARK: SET_IRQS
@@ -77,7 +77,7 @@ final class InterruptTable: Transport {
     /// - Throws: EINVAL for ranges and descriptors that don't fit or a type that can't be on now, ENOTTY for an
     ///   action that the type doesn't have.
     func apply(_ set: IRQSet, bools: RawSpan, descriptors: inout ReceivedDescriptors) throws(Errno) {
-        guard let index = InterruptKind(rawValue: set.index) else { throw .invalidArgument }
+        guard let kind = InterruptKind(rawValue: set.index) else { throw .invalidArgument }
         let available = lines[Int(set.index)].info.count
         // As in the kernel a type of which there is none can't even be switched off.
         guard set.start < available, set.count <= available - set.start else { throw .invalidArgument }
@@ -86,27 +86,27 @@ final class InterruptTable: Transport {
         if set.count == 0 {
             // The kernel's special case: no interrupts, no data, trigger: off with the whole type.
             guard set.data == .none, set.action == .trigger else { throw .invalidArgument }
-            disable(index)
+            disable(kind)
             return
         }
         if set.data == .eventfd {
-            try assign(set, index, &descriptors)
+            try assign(set, kind, &descriptors)
             return
         }
-        if set.action != .trigger, index == .error || index == .request { throw .inappropriateIOCTLForDevice }
+        if set.action != .trigger, kind == .error || kind == .request { throw .inappropriateIOCTLForDevice }
         guard lines[Int(set.index)].isOn else { throw .invalidArgument }
         for number in 0..<Int(set.count) {
             if set.data == .bool, bools.unsafeLoad(fromByteOffset: number, as: UInt8.self) == 0 { continue }
             let vector = Int(set.start) + number
             switch set.action {
-            case .trigger: trigger(index, vector)
+            case .trigger: trigger(kind, vector)
             case .mask: lines[Int(set.index)].vectors[vector].masked = true
-            case .unmask: unmask(index, vector)
+            case .unmask: unmask(kind, vector)
             }
         }
     }
 
-    private func assign(_ set: IRQSet, _ index: InterruptKind, _ descriptors: inout ReceivedDescriptors) throws(Errno) {
+    private func assign(_ set: IRQSet, _ kind: InterruptKind, _ descriptors: inout ReceivedDescriptors) throws(Errno) {
         let isRemoval = descriptors.count == 0
         var eventFDs: [EventFD] = []
         for number in 0..<descriptors.count {
@@ -114,16 +114,16 @@ final class InterruptTable: Transport {
             eventFDs.append(try EventFD(adopting: descriptor))
         }
         guard set.action == .trigger else {
-            guard index == .intx else { throw .inappropriateIOCTLForDevice }
+            guard kind == .intx else { throw .inappropriateIOCTLForDevice }
             guard lines[0].isOn else { throw .invalidArgument }
             try setControl(set.action, isRemoval ? nil : eventFDs[0])
             return
         }
-        try enable(index)
+        try enable(kind)
         for number in 0..<Int(set.count) {
             lines[Int(set.index)].vectors[Int(set.start) + number].trigger = isRemoval ? nil : eventFDs[number]
         }
-        if index == .intx {
+        if kind == .intx {
             sendPin()
         } else {
             interrupts.deliverPending()
@@ -131,39 +131,39 @@ final class InterruptTable: Transport {
     }
 
     /// Switches a type on, unless another that excludes it is on.
-    private func enable(_ index: InterruptKind) throws(Errno) {
-        guard !lines[Int(index.rawValue)].isOn else { return }
+    private func enable(_ kind: InterruptKind) throws(Errno) {
+        guard !lines[Int(kind.rawValue)].isOn else { return }
         let exclusive: [InterruptKind] = [.intx, .msi, .msix]
-        if exclusive.contains(index) {
+        if exclusive.contains(kind) {
             guard !exclusive.contains(where: { lines[Int($0.rawValue)].isOn }) else { throw .invalidArgument }
         }
-        let count = Int(lines[Int(index.rawValue)].info.count)
-        lines[Int(index.rawValue)].vectors = Array(repeating: Vector(), count: count)
+        let count = Int(lines[Int(kind.rawValue)].info.count)
+        lines[Int(kind.rawValue)].vectors = Array(repeating: Vector(), count: count)
     }
 
-    private func disable(_ index: InterruptKind) {
-        guard lines[Int(index.rawValue)].isOn else { return }
-        lines[Int(index.rawValue)].vectors = []
-        if index == .intx {
+    private func disable(_ kind: InterruptKind) {
+        guard lines[Int(kind.rawValue)].isOn else { return }
+        lines[Int(kind.rawValue)].vectors = []
+        if kind == .intx {
             dropControl(&maskControl)
             dropControl(&unmaskControl)
-        } else if index == .msi || index == .msix, interrupts.transport === self {
+        } else if kind == .msi || kind == .msix, interrupts.transport === self {
             // The guest has switched them off. When the client leaves, they wait for the next one.
             interrupts.clearPending()
         }
     }
 
-    private func trigger(_ index: InterruptKind, _ vector: Int) {
-        if index == .intx {
+    private func trigger(_ kind: InterruptKind, _ vector: Int) {
+        if kind == .intx {
             if !lines[0].vectors[0].masked { signalPin() }
         } else {
-            signal(lines[Int(index.rawValue)].vectors[vector].trigger, Int(index.rawValue))
+            signal(lines[Int(kind.rawValue)].vectors[vector].trigger, Int(kind.rawValue))
         }
     }
 
-    private func unmask(_ index: InterruptKind, _ vector: Int) {
-        lines[Int(index.rawValue)].vectors[vector].masked = false
-        if index == .intx { sendPin() } else { interrupts.deliverPending() }
+    private func unmask(_ kind: InterruptKind, _ vector: Int) {
+        lines[Int(kind.rawValue)].vectors[vector].masked = false
+        if kind == .intx { sendPin() } else { interrupts.deliverPending() }
     }
 
     private func signal(_ eventFD: EventFD?, _ index: Int) {

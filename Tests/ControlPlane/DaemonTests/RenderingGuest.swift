@@ -32,7 +32,7 @@ final class RenderingGuest {
         let ram = try GuestRAM(at: Self.address, size: Self.size)
         try client.map(address: ram.address, size: UInt64(Self.size), file: ram.file.descriptor)
         interrupt = try EventFD()
-        try client.setEventFDs([interrupt], index: .msix)
+        try client.setEventFDs([interrupt], kind: .msix)
         driver = try VirtioDriver(client, ram: ram)
         #expect(try driver.negotiate(driver.offered))
         queues = try [driver.queue(0, size: 16, vector: 0), driver.queue(1, size: 16, vector: 0)]

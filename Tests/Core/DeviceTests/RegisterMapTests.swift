@@ -4,12 +4,12 @@ import Testing
 private enum Register: Equatable { case control, length, cause, input, output, far }
 
 private let map: RegisterMap<Register> = [
-    .init(.length, at: 0x02, width: .long, reset: 0x1122_3344),
+    .init(.length, at: 0x02, width: .dword, reset: 0x1122_3344),
     .init(.control, at: 0x00, width: .word),
     .init(.cause, at: 0x08, width: .word, access: .writeOneToClear),
     .init(.input, at: 0x0a, width: .byte, access: .readOnly),
     .init(.output, at: 0x0a, width: .byte, access: .writeOnly),
-    .init(.far, at: 0x1000, width: .quad),
+    .init(.far, at: 0x1000, width: .qword),
 ]
 
 /// Plain storage behind the map that notes which registers were touched.
@@ -45,8 +45,8 @@ private final class Bench {
 
     @Test(
         arguments: [
-            (0x00, AccessWidth.word, 0xa1a0), (0x02, .long, 0xb3b2_b1b0), (0x0a, .byte, 0xc0),
-            (0x1000, .quad, 0xd7d6_d5d4_d3d2_d1d0),
+            (0x00, AccessWidth.word, 0xa1a0), (0x02, .dword, 0xb3b2_b1b0), (0x0a, .byte, 0xc0),
+            (0x1000, .qword, 0xd7d6_d5d4_d3d2_d1d0),
         ] as [(UInt64, AccessWidth, UInt64)])
     func aReadOfAWholeRegisterGivesItsValue(offset: UInt64, width: AccessWidth, value: UInt64) {
         #expect(bench.read(offset, width) == value)
@@ -56,7 +56,7 @@ private final class Bench {
     @Test(
         arguments: [
             (0x00, AccessWidth.byte, 0xa0), (0x01, .byte, 0xa1), (0x04, .word, 0xb3b2), (0x1005, .byte, 0xd5),
-            (0x1004, .long, 0xd7d6_d5d4),
+            (0x1004, .dword, 0xd7d6_d5d4),
         ] as [(UInt64, AccessWidth, UInt64)])
     func aReadOfAPartTakesThatPart(offset: UInt64, width: AccessWidth, value: UInt64) {
         #expect(bench.read(offset, width) == value)
@@ -64,7 +64,7 @@ private final class Bench {
     }
 
     @Test func aWideReadTouchesEachRegisterOnceInOrder() {
-        #expect(bench.read(0x00, .quad) == 0x0000_b3b2_b1b0_a1a0)
+        #expect(bench.read(0x00, .qword) == 0x0000_b3b2_b1b0_a1a0)
         #expect(bench.touched == [.control, .length])
     }
 
@@ -74,24 +74,24 @@ private final class Bench {
 
     @Test func gapsReadZeroAndIgnoreWrites() {
         #expect(bench.read(0x06, .word) == 0)
-        #expect(bench.read(0x0c, .long) == 0)
-        #expect(bench.read(0x2000, .quad) == 0)
+        #expect(bench.read(0x0c, .dword) == 0)
+        #expect(bench.read(0x2000, .qword) == 0)
         bench.write(0x06, .word, 0xffff)
-        bench.write(0x2000, .quad, .max)
+        bench.write(0x2000, .qword, .max)
         #expect(bench.touched.isEmpty)
     }
 
     @Test func aReadBesideAGapHasZerosThere() {
-        #expect(bench.read(0x04, .long) == 0x0000_b3b2)
+        #expect(bench.read(0x04, .dword) == 0x0000_b3b2)
     }
 
     @Test func bitsBeyondTheRegisterAreDropped() {
-        #expect(map.read(at: 0x00, width: .long) { _ in .max } == 0xffff_ffff)
+        #expect(map.read(at: 0x00, width: .dword) { _ in .max } == 0xffff_ffff)
         #expect(map.read(at: 0x0a, width: .word) { _ in .max } == 0x00ff)
     }
 
     @Test func aWriteOfAWholeRegisterReplacesIt() {
-        bench.write(0x02, .long, 0xffff_ffff_0102_0304)
+        bench.write(0x02, .dword, 0xffff_ffff_0102_0304)
         #expect(bench[.length] == 0x0102_0304)
         #expect(bench.touched == [.length])
     }
@@ -99,12 +99,12 @@ private final class Bench {
     @Test func aWriteOfAPartLeavesTheOtherBytes() {
         bench.write(0x03, .byte, 0x55)
         #expect(bench[.length] == 0xb3b2_55b0)
-        bench.write(0x1004, .long, 0x0102_0304)
+        bench.write(0x1004, .dword, 0x0102_0304)
         #expect(bench[.far] == 0x0102_0304_d3d2_d1d0)
     }
 
     @Test func aWideWriteReachesEachRegisterWithItsOwnBits() {
-        bench.write(0x00, .quad, 0x9988_7766_5544_3322)
+        bench.write(0x00, .qword, 0x9988_7766_5544_3322)
         #expect(bench.touched == [.control, .length])
         #expect(bench[.control] == 0x3322)
         #expect(bench[.length] == 0x7766_5544)

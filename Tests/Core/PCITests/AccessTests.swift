@@ -9,7 +9,7 @@ import SeededRandom
     }
 
     @Test func theExtendedCapabilityListIsEmpty() throws {
-        #expect(try Sample.function().long(0x100) == 0)
+        #expect(try Sample.function().dword(0x100) == 0)
     }
 
     @Test(arguments: [256, 257, 4096, -4, -1000, Int.max, Int.max - 1, Int.min])

@@ -21,13 +21,13 @@ import Testing
     ])
     func allOnesReadBackTheSizeAndTheKind(bar: BARLayout, sized: UInt32, flags: UInt32) throws {
         var function = try Sample.plain(bars: [bar])
-        #expect(function.long(0x10) == flags)
+        #expect(function.dword(0x10) == flags)
         #expect(function.write(UInt32.max, at: 0x10) == .bars)
-        #expect(function.long(0x10) == sized)
+        #expect(function.dword(0x10) == sized)
         #expect(function.write(UInt32(0), at: 0x10) == .bars)
-        #expect(function.long(0x10) == flags)
+        #expect(function.dword(0x10) == flags)
         #expect(function.write(UInt32.max, at: 0x14) == [])
-        #expect(function.long(0x14) == 0)
+        #expect(function.dword(0x14) == 0)
     }
 
     @Test(arguments: [
@@ -39,18 +39,18 @@ import Testing
         function.write(UInt32.max, at: 0x20)
         function.write(UInt32.max, at: 0x24)
         #expect(function.read(0x20, as: UInt64.self) == sized)
-        #expect(function.long(0x28) == 0)
+        #expect(function.dword(0x28) == 0)
     }
 
     @Test func romIsSizedApartFromItsEnableBit() throws {
         var function = try Sample.plain(romSize: 64 << 10)
         function.write(UInt32(0xffff_fffe), at: 0x30)
-        #expect(function.long(0x30) == 0xffff_0000)
+        #expect(function.dword(0x30) == 0xffff_0000)
         function.write(UInt32.max, at: 0x30)
-        #expect(function.long(0x30) == 0xffff_0001)
+        #expect(function.dword(0x30) == 0xffff_0001)
         var none = try Sample.plain()
         #expect(none.write(UInt32.max, at: 0x30) == [])
-        #expect(none.long(0x30) == 0)
+        #expect(none.dword(0x30) == 0)
     }
 
     // MARK: Decoding

@@ -53,17 +53,17 @@ import Testing
         #expect(function.window == BARWindow(bar: 0x48, offset: 0x4c, length: 0x50, data: 0x54))
         #expect(function.windowTarget(at: 0x54, count: 4) == nil)
         function.write(UInt32(0xffff_ff04), at: 0x48)
-        #expect(function.long(0x48) == 4)
+        #expect(function.dword(0x48) == 4)
         function.write(UInt32(0x102), at: 0x4c)
         function.write(UInt32(2), at: 0x50)
         #expect(function.windowTarget(at: 0x54, count: 1) == .init(bar: 4, offset: 0x102, count: 2))
         function.windowData = 0xcafe_f00d
-        #expect(function.long(0x54) == 0xcafe_f00d)
+        #expect(function.dword(0x54) == 0xcafe_f00d)
         let state = function.state
         function.reset()
-        #expect(function.long(0x54) == 0)
+        #expect(function.dword(0x54) == 0)
         try function.restore(state)
-        #expect(function.long(0x54) == 0xcafe_f00d)
+        #expect(function.dword(0x54) == 0xcafe_f00d)
     }
 
     @Test(arguments: [
@@ -167,11 +167,11 @@ import Testing
         var function = try Sample.function()
         let base = try #require(function.capability(0x05))
         function.setMSIPending(0b0110)
-        #expect(function.long(base + 0x14) == 0b0110)
+        #expect(function.dword(base + 0x14) == 0b0110)
         #expect(function.write(UInt32.max, at: base + 0x14) == [])
         #expect(function.msi?.pending == 0b0110)
         function.setMSIPending(0)
-        #expect(function.long(base + 0x14) == 0)
+        #expect(function.dword(base + 0x14) == 0)
     }
 
     @Test func withoutPerVectorMaskingThereIsNothingToMask() throws {
@@ -194,8 +194,8 @@ import Testing
         var function = try Sample.function()
         let base = try #require(function.capability(0x11))
         #expect(function.word(base + 2) == 69)
-        #expect(function.long(base + 4) == 0x1002)
-        #expect(function.long(base + 8) == 0x2002)
+        #expect(function.dword(base + 4) == 0x1002)
+        #expect(function.dword(base + 8) == 0x2002)
         #expect(try #require(function.msix).bits == (false, false))
         #expect(function.write(UInt16(1 << 15), at: base + 2) == .msix)
         #expect(try #require(function.msix).bits == (true, false))
@@ -203,7 +203,7 @@ import Testing
         #expect(try #require(function.msix).bits == (true, true))
         #expect(function.word(base + 2) == 0xc000 | 69)
         #expect(function.write([UInt8](repeating: 0xff, count: 8), at: base + 4) == [])
-        #expect(function.long(base + 4) == 0x1002)
+        #expect(function.dword(base + 4) == 0x1002)
     }
 
     @Test func msixLayoutTellsWhatTheShellServes() throws {
@@ -220,8 +220,8 @@ import Testing
         let base = try #require(function.capability(0x10))
         #expect(function.word(base + 2) & 0xf == 2)
         #expect(function.word(base + 2) >> 4 & 0xf == 0)
-        #expect(function.long(base + 4) & 1 << 28 != 0)
-        #expect(function.long(base + 0xc) & 0x3ff == 0x11)
+        #expect(function.dword(base + 4) & 1 << 28 != 0)
+        #expect(function.dword(base + 0xc) & 0x3ff == 0x11)
         #expect(function.word(base + 0x12) & 0x3ff == 0x11)
     }
 

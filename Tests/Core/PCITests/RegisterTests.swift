@@ -72,9 +72,9 @@ import Testing
 
     @Test func identificationStandsWhereTheSpecificationPutsIt() throws {
         let function = try Sample.function()
-        #expect(function.long(0x00) == 0x1050_1af4)
-        #expect(function.long(0x08) == 0x0380_0001)
-        #expect(function.long(0x2c) == 0x1100_1af5)
+        #expect(function.dword(0x00) == 0x1050_1af4)
+        #expect(function.dword(0x08) == 0x0380_0001)
+        #expect(function.dword(0x2c) == 0x1100_1af5)
         #expect(function.byte(0x0e) == 0)
         #expect(function.byte(0x3d) == 2)
         #expect(try Sample.plain().byte(0x3d) == 0)

@@ -43,7 +43,7 @@ extension ConfigurationSpace {
 
     func byte(_ offset: Int) -> UInt8 { read(offset, as: UInt8.self) }
     func word(_ offset: Int) -> UInt16 { read(offset, as: UInt16.self) }
-    func long(_ offset: Int) -> UInt32 { read(offset, as: UInt32.self) }
+    func dword(_ offset: Int) -> UInt32 { read(offset, as: UInt32.self) }
 
     @discardableResult
     mutating func write(_ bytes: [UInt8], at offset: Int) -> Changes {

@@ -137,7 +137,7 @@ final class Bench {
     /// Three message-signalled interrupts: changes of the configuration, and one for each queue.
     func useMessages() throws -> [EventFD] {
         let eventFDs = try (0..<3).map { _ in try EventFD() }
-        try client.setEventFDs(eventFDs, index: .msix)
+        try client.setEventFDs(eventFDs, kind: .msix)
         return eventFDs
     }
 

@@ -26,10 +26,10 @@ import Virtio
     func aQueueGoesOnElsewhere(kind: RingKind) throws {
         let (bench, queue) = try Bench.ready(kind)
         for round in 0..<11 { try bench.echo("round \(round)", by: queue) }
-        try bench.driver.setDeviceConfiguration(0, .long, 77)
+        try bench.driver.setDeviceConfiguration(0, .dword, 77)
         try move(bench) { other in
             for round in 0..<11 { try bench.echo("another round \(round)", by: queue) }
-            #expect(try bench.driver.deviceConfiguration(0, .long) == 77)
+            #expect(try bench.driver.deviceConfiguration(0, .dword) == 77)
             #expect(try other.failure == nil)
         }
     }
@@ -99,7 +99,7 @@ import Virtio
         try bench.echo("hello", by: queue)
         try move(bench) { other in
             let pin = try EventFD()
-            try other.client.setEventFDs([pin], index: .intx)
+            try other.client.setEventFDs([pin], kind: .intx)
             #expect(pin.consume() == 1)
             #expect(try bench.driver.interruptStatus() == 1)
         }
@@ -111,7 +111,7 @@ import Virtio
         try bench.driver.setDeviceConfiguration(EchoDevice.action, .byte, UInt64(EchoDevice.Action.change.rawValue))
         try move(bench) { other in
             let pin = try EventFD()
-            try other.client.setEventFDs([pin], index: .intx)
+            try other.client.setEventFDs([pin], kind: .intx)
             #expect(pin.consume() == 0)
             #expect(try bench.driver.interruptStatus() == 2)
         }
@@ -172,12 +172,12 @@ import Virtio
     @Test(arguments: ["", #""deviceVersion":1,"#])
     func anOlderStateOfTheDeviceIsReadByItsReader(version: String) throws {
         let bench = try meter()
-        #expect(try bench.driver.deviceConfiguration(0, .long) == 5)
+        #expect(try bench.driver.deviceConfiguration(0, .dword) == 5)
         let old = try replacing(
             #""deviceVersion":2,"device":{"count":5}"#, with: version + #""device":{"high":1,"low":2}"#,
             in: bench.client.saveState())
         try bench.client.restore(old)
-        #expect(try bench.driver.deviceConfiguration(0, .long) == 0x1_0002)
+        #expect(try bench.driver.deviceConfiguration(0, .dword) == 0x1_0002)
     }
 
     @Test(arguments: ["3", "0", #""2""#])

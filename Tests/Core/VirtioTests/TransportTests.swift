@@ -158,7 +158,7 @@ import Virtio
         try bench.driver.set(.queueSelect, 0)
         let common = try #require(bench.driver.structures[1])
         for (place, value) in [(0x28, 0x89ab_cdef), (0x2c, 0x0123_4567)] as [(UInt64, UInt64)] {
-            try bench.client.store(value, region: common.bar, offset: common.offset + place, width: .long)
+            try bench.client.store(value, region: common.bar, offset: common.offset + place, width: .dword)
         }
         #expect(try bench.driver[.queueDriver] == 0x0123_4567_89ab_cdef)
         try bench.driver.set(.queueDescriptors, 0xfedc_ba98_7654_3210)
@@ -257,21 +257,21 @@ import Virtio
 
     @Test func theConfigurationIsReadByAnyWidth() throws {
         let bench = try Bench()
-        #expect(try bench.driver.deviceConfiguration(0, .long) == 0x1234_5678)
+        #expect(try bench.driver.deviceConfiguration(0, .dword) == 0x1234_5678)
         #expect(try bench.driver.deviceConfiguration(2, .word) == 0x1234)
         #expect(try bench.driver.deviceConfiguration(3, .byte) == 0x12)
-        #expect(try bench.driver.deviceConfiguration(0, .quad) == 0x1234_5678)
-        #expect(try bench.driver.deviceConfiguration(8, .quad) == 0)
-        #expect(try bench.driver.deviceConfiguration(4088, .quad) == 0)
+        #expect(try bench.driver.deviceConfiguration(0, .qword) == 0x1234_5678)
+        #expect(try bench.driver.deviceConfiguration(8, .qword) == 0)
+        #expect(try bench.driver.deviceConfiguration(4088, .qword) == 0)
     }
 
     @Test func theConfigurationIsWrittenUpToItsEnd() throws {
         let bench = try Bench()
         try bench.driver.setDeviceConfiguration(2, .word, 0xbeef)
-        #expect(try bench.driver.deviceConfiguration(0, .long) == 0xbeef_5678)
-        try bench.driver.setDeviceConfiguration(8, .long, 0)
-        try bench.driver.setDeviceConfiguration(0, .quad, 0)
-        #expect(try bench.driver.deviceConfiguration(0, .long) == 0xbeef_5678)
+        #expect(try bench.driver.deviceConfiguration(0, .dword) == 0xbeef_5678)
+        try bench.driver.setDeviceConfiguration(8, .dword, 0)
+        try bench.driver.setDeviceConfiguration(0, .qword, 0)
+        #expect(try bench.driver.deviceConfiguration(0, .dword) == 0xbeef_5678)
     }
 
     // MARK: The window in configuration space
@@ -283,8 +283,8 @@ import Virtio
         let common = try #require(driver.structures[1])
         func aim(_ place: UInt64, _ count: UInt64) throws {
             try driver.setConfiguration(window + 4, .byte, UInt64(common.bar))
-            try driver.setConfiguration(window + 8, .long, common.offset + place)
-            try driver.setConfiguration(window + 12, .long, count)
+            try driver.setConfiguration(window + 8, .dword, common.offset + place)
+            try driver.setConfiguration(window + 12, .dword, count)
         }
         try aim(0x14, 1)
         try driver.setConfiguration(window + 16, .byte, 3)
@@ -297,9 +297,9 @@ import Virtio
         try aim(0x12, 2)
         #expect(try driver.configuration(window + 16, .word) == 2)
         try aim(0, 4)
-        try driver.setConfiguration(window + 16, .long, 1)
+        try driver.setConfiguration(window + 16, .dword, 1)
         try aim(4, 4)
-        #expect(try driver.configuration(window + 16, .long) == (try driver.offered.rawValue >> 32))
+        #expect(try driver.configuration(window + 16, .dword) == (try driver.offered.rawValue >> 32))
     }
 
     @Test(arguments: [
@@ -311,10 +311,10 @@ import Virtio
         let driver = bench.driver
         let window = try #require(driver.structures[5]).capability
         try driver.setConfiguration(window + 4, .byte, UInt64(bar))
-        try driver.setConfiguration(window + 8, .long, UInt64(offset))
-        try driver.setConfiguration(window + 12, .long, UInt64(count))
-        try driver.setConfiguration(window + 16, .long, 0x0303_0303)
-        #expect(try driver.configuration(window + 16, .long) == 0x0303_0303)
+        try driver.setConfiguration(window + 8, .dword, UInt64(offset))
+        try driver.setConfiguration(window + 12, .dword, UInt64(count))
+        try driver.setConfiguration(window + 16, .dword, 0x0303_0303)
+        #expect(try driver.configuration(window + 16, .dword) == 0x0303_0303)
         #expect(try driver[.status] == 0)
     }
 
@@ -323,12 +323,12 @@ import Virtio
     @Test func aResetForgetsEverything() throws {
         let (bench, queue) = try Bench.ready(.split, queue: 1)
         try bench.driver.set(.configVector, 1)
-        try bench.driver.setDeviceConfiguration(0, .long, 77)
+        try bench.driver.setDeviceConfiguration(0, .dword, 77)
         queue.add(.readable(bench.driver.allocate([1]), 1))
         try bench.driver.notify(queue)
         try bench.driver.reset()
         #expect(try bench.driver[.configVector] == 0xffff)
-        #expect(try bench.driver.deviceConfiguration(0, .long) == 0x1234_5678)
+        #expect(try bench.driver.deviceConfiguration(0, .dword) == 0x1234_5678)
         #expect(try bench.inside { $0.driver.keptIDs } == [])
         try bench.driver.set(.queueSelect, 1)
         #expect(try bench.driver[.queueEnable] == 0)

@@ -35,8 +35,8 @@ import Testing
         let driver = try Driver()
         let edid = EDID(width: 1024, height: 768, refresh: 60).bytes
         #expect((0..<128).map { UInt8(driver.read($0, .byte)) } == edid)
-        #expect(driver.read(0, .quad) == 0x00ff_ffff_ffff_ff00)
-        #expect(driver.read(0x80, .quad) == 0)
+        #expect(driver.read(0, .qword) == 0x00ff_ffff_ffff_ff00)
+        #expect(driver.read(0x80, .qword) == 0)
         driver.write(0, 0xff, .byte)
         #expect(driver.read(0, .byte) == 0)
     }
@@ -140,8 +140,8 @@ import Testing
         driver.setMode(640, 480, bits: bits)
         driver.draw(little, at: 0)
         #expect(driver.row(0).map { Array($0.prefix(3)) } == colour)
-        driver.write(0x604, 0xbebe_bebe, .long)
-        #expect(driver.read(0x604, .long) == 0xbebe_bebe)
+        driver.write(0x604, 0xbebe_bebe, .dword)
+        #expect(driver.read(0x604, .dword) == 0xbebe_bebe)
         driver.draw(big, at: 0)
         #expect(driver.row(0).map { Array($0.prefix(3)) } == colour)
     }
@@ -149,10 +149,10 @@ import Testing
     @Test(arguments: [0, 1, 0xbebe_bebf, 0xffff_ffff] as [UInt64]) func anyOtherByteOrderIsIgnored(value: UInt64) throws
     {
         let driver = try Driver()
-        driver.write(0x604, value, .long)
-        #expect(driver.read(0x604, .long) == 0x1e1e_1e1e)
+        driver.write(0x604, value, .dword)
+        #expect(driver.read(0x604, .dword) == 0x1e1e_1e1e)
         driver.write(0x604, 0xbe, .byte)
-        #expect(driver.read(0x604, .long) == 0x1e1e_1e1e)
+        #expect(driver.read(0x604, .dword) == 0x1e1e_1e1e)
     }
 
     // MARK: Damage
@@ -210,7 +210,7 @@ import Testing
         driver[port: 0x3c8] = 3
         for value in [10, 20, 30, 40] as [UInt64] { driver[port: 0x3c9] = value }
         driver[port: 0x3c0] = 0x21
-        driver.write(0x604, 0xbebe_bebe, .long)
+        driver.write(0x604, 0xbebe_bebe, .dword)
         return driver
     }
 

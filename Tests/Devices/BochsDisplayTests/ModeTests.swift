@@ -10,7 +10,7 @@ import SeededRandom
         let driver = try Driver("vram=32M")
         #expect(driver[.id] == 0xb0c5)
         #expect(driver[.videoMemory] == 512)
-        #expect(driver.read(0x600, .long) == 8)
+        #expect(driver.read(0x600, .dword) == 8)
         #expect(driver.display.bars[0].layout.size == 32 << 20)
     }
 
@@ -155,11 +155,11 @@ import SeededRandom
 
     @Test func registersCanBeReachedInOtherWidths() throws {
         let driver = try Driver()
-        driver.write(0x502, 0x0300_0400, .long)
+        driver.write(0x502, 0x0300_0400, .dword)
         #expect([driver[.width], driver[.height]] == [1024, 768])
         driver.write(0x503, 0x05, .byte)
         #expect(driver[.width] == 0x500)
-        #expect(driver.read(0x500, .quad) == 0x0000_0300_0500_b0c5)
+        #expect(driver.read(0x500, .qword) == 0x0000_0300_0500_b0c5)
         #expect(driver.read(0x503, .byte) == 5)
     }
 

@@ -35,11 +35,11 @@ private final class Guest: Transport {
 
     func setINTx(_ asserted: Bool) { pin = asserted }
 
-    func read(_ offset: UInt64, _ width: AccessWidth = .long, bar: Int = 0) -> UInt64 {
+    func read(_ offset: UInt64, _ width: AccessWidth = .dword, bar: Int = 0) -> UInt64 {
         device.read(bar, at: offset, width: width)
     }
 
-    func write(_ offset: UInt64, _ value: UInt64, _ width: AccessWidth = .long, bar: Int = 0) {
+    func write(_ offset: UInt64, _ value: UInt64, _ width: AccessWidth = .dword, bar: Int = 0) {
         device.write(bar, at: offset, width: width, value: value)
     }
 
@@ -47,8 +47,8 @@ private final class Guest: Transport {
     ///
     /// - Returns: the status register.
     func transfer(_ command: UInt64, from source: UInt64 = 0, to destination: UInt64 = 0, _ length: UInt64) -> UInt64 {
-        write(0x20, source, .quad)
-        write(0x28, destination, .quad)
+        write(0x20, source, .qword)
+        write(0x28, destination, .qword)
         write(0x30, length)
         write(0x38, command)
         return read(0x3c)
@@ -85,9 +85,9 @@ private let fill: UInt64 = 4
         guest.write(0x04, 0x1122_3344)
         guest.write(0x05, 0xaa, .byte)
         #expect(guest.read(0x04) == 0x1122_aa44)
-        guest.write(0x08, 0x0102_0304_0506_0708, .quad)
+        guest.write(0x08, 0x0102_0304_0506_0708, .qword)
         guest.write(0x0e, 0xbeef, .word)
-        #expect(guest.read(0x08, .quad) == 0xbeef_0304_0506_0708)
+        #expect(guest.read(0x08, .qword) == 0xbeef_0304_0506_0708)
         #expect(guest.read(0x0c) == 0xbeef_0304)
     }
 
@@ -116,15 +116,15 @@ private let fill: UInt64 = 4
 
     @Test func accessesAreCounted() {
         for _ in 0..<3 { guest.write(0x04, 1) }
-        #expect(guest.read(0x68, .quad) == 3)
-        #expect(guest.read(0x60, .quad) == 2)
+        #expect(guest.read(0x68, .qword) == 3)
+        #expect(guest.read(0x60, .qword) == 2)
     }
 
     @Test func doorbellsAreCountedAndDeclared() {
         #expect(guest.device.bars[0].doorbells == [Exerciser.doorbell])
         guest.device.ring(Exerciser.doorbell, bar: 0, value: 0)
         guest.device.ring(Exerciser.doorbell, bar: 0, value: 0)
-        #expect(guest.read(0x78, .quad) == 2)
+        #expect(guest.read(0x78, .qword) == 2)
     }
 
     // MARK: Interrupts
@@ -189,19 +189,19 @@ private let fill: UInt64 = 4
         for command in [load, store, copy, fill] {
             #expect(guest.transfer(command, from: 0xdead_0000, to: 0xdead_0000, 0) == 0)
         }
-        #expect(guest.read(0x70, .quad) == 4)
+        #expect(guest.read(0x70, .qword) == 4)
     }
 
     @Test func theFaultAddressTellsWhereNothingIsMapped() {
         #expect(guest.transfer(load, from: 0x1f000, 0x2000) == 3)
-        #expect(guest.read(0x40, .quad) == 0x20000)
+        #expect(guest.read(0x40, .qword) == 0x20000)
         #expect(guest.transfer(load, from: 0x10000, 16) == 0)
-        #expect(guest.read(0x40, .quad) == 0, "the next command clears it")
+        #expect(guest.read(0x40, .qword) == 0, "the next command clears it")
     }
 
     @Test func writingWhatMayOnlyBeReadIsDenied() {
         #expect(guest.transfer(store, to: 0x30000, 16) == 4)
-        #expect(guest.read(0x40, .quad) == 0x30000)
+        #expect(guest.read(0x40, .qword) == 0x30000)
         #expect(guest.transfer(load, from: 0x30000, 16) == 0)
     }
 
@@ -220,7 +220,7 @@ private let fill: UInt64 = 4
     @Test(arguments: [load, store, copy, fill]) func aRangeThatRunsPastTheEndOfAddressesIsRefused(command: UInt64) {
         let status = guest.transfer(command, from: 0xffff_ffff_ffff_fff0, to: 0xffff_ffff_ffff_fff0, 0x20)
         #expect(status == 6)
-        #expect(guest.read(0x40, .quad) == 0xffff_ffff_ffff_fff0)
+        #expect(guest.read(0x40, .qword) == 0xffff_ffff_ffff_fff0)
     }
 
     @Test func aPieceThatBeginsPastTheEndOfAddressesIsRefused() throws {
@@ -239,7 +239,7 @@ private let fill: UInt64 = 4
     }
 
     @Test func aPartlyWrittenCommandIsACommand() {
-        guest.write(0x20, 0x10000, .quad)
+        guest.write(0x20, 0x10000, .qword)
         guest.write(0x30, 1)
         guest.fill(guest.memory, with: [9])
         guest.write(0x38, load, .byte)
@@ -270,7 +270,7 @@ private let fill: UInt64 = 4
         try other.device.restore(guest.device.state)
         #expect(other.device.state == guest.device.state)
         #expect(other.pin)
-        #expect(other.read(0x40, .quad) == 0x20000)
+        #expect(other.read(0x40, .qword) == 0x20000)
     }
 
     @Test func resetIsThePowerOnStateButKeepsTheBuffer() {

@@ -119,7 +119,7 @@ import struct Foundation.URL
                 == wire(0xfee0_1000 as UInt64, 0x41 as UInt32, 0 as UInt32))
         #expect(try exerciser.read(UInt64.self, 4, 0x800) == 1 << 5)
         let messages = try (0..<8).map { _ in try EventFD() }
-        try exerciser.client.setEventFDs(messages, index: .msix)
+        try exerciser.client.setEventFDs(messages, kind: .msix)
         #expect(messages[5].consume() == 0)
         var msix = UInt64(try exerciser.read(UInt8.self, 7, 0x34))
         while try exerciser.read(UInt8.self, 7, msix) != 0x11 {
@@ -183,7 +183,7 @@ import struct Foundation.URL
         typealias Echo = VirtioFunction<EchoDevice>
         let echo = try Loaded("echo") { try Echo(options: DeviceOptions(for: Echo.type), host: $0) }
         let driver = try VirtioDriver(echo.client, ram: echo.ram)
-        #expect(try driver.deviceConfiguration(0, .long) == 0xcafe)
+        #expect(try driver.deviceConfiguration(0, .dword) == 0xcafe)
         let ids = try [echo.note(UInt16.self, at: 16), echo.note(UInt16.self, at: 18)]
         func kept() -> [UInt16]? { echo.device.onThread { function, _ in (function.device as? Echo)?.driver.keptIDs } }
         echo.wait { kept() == ids }
@@ -200,7 +200,7 @@ import struct Foundation.URL
             "virtio-gpu", options: ["heads=2", "vram=3M", "resolution=640x480", "blob=on", "packed=off"])
         let driver = try VirtioDriver(gpu.client, ram: gpu.ram)
         #expect(try driver[.status] == 15)
-        #expect(try driver.deviceConfiguration(0, .long) == 1, "a monitor has changed")
+        #expect(try driver.deviceConfiguration(0, .dword) == 1, "a monitor has changed")
         for answer in [0, 8] {
             let address: UInt64 = try gpu.note(at: answer)
             gpu.wait { driver.load(UInt32.self, at: address) != 0 }

@@ -63,10 +63,10 @@ import Testing
     }
 
     @Test func aWideAccessReachesSeveralRegisters() {
-        bench.card.write(0, at: 4, width: .long, value: 0x5a00_0003)
+        bench.card.write(0, at: 4, width: .dword, value: 0x5a00_0003)
         #expect(bench.get(.mcr) == 0x03)
         #expect(bench.get(.scr) == 0x5a)
-        #expect(bench.card.read(0, at: 4, width: .long) == 0x5a00_6003)
+        #expect(bench.card.read(0, at: 4, width: .dword) == 0x5a00_6003)
     }
 
     @Test func anEmptyReceiverReadsZero() {

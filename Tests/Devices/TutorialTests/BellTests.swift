@@ -21,12 +21,12 @@ private final class Pin: Transport {
         bell = Bell(options: try DeviceOptions(for: Bell.type), host: host)
     }
 
-    private func ring(width: AccessWidth = .long) {
+    private func ring(width: AccessWidth = .dword) {
         bell.write(0, at: 0, width: width, value: 0)
     }
 
     private func count() -> UInt64 {
-        bell.read(0, at: 4, width: .long)
+        bell.read(0, at: 4, width: .dword)
     }
 
     @Test func ringingInterruptsUntilTheCountIsRead() {
@@ -39,9 +39,9 @@ private final class Pin: Transport {
     }
 
     @Test func otherAddressesDoNothing() {
-        bell.write(0, at: 4, width: .long, value: 1)
-        bell.write(0, at: 8, width: .quad, value: 1)
-        #expect(bell.read(0, at: 0, width: .long) == 0)
+        bell.write(0, at: 4, width: .dword, value: 1)
+        bell.write(0, at: 8, width: .qword, value: 1)
+        #expect(bell.read(0, at: 0, width: .dword) == 0)
         #expect(!pin.level)
     }
 

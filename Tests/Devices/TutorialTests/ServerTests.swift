@@ -22,7 +22,7 @@ import VFIOUserClient
         }
         let client = try #require(connect(to: socket, while: program))
         let pin = try EventFD()
-        try client.setEventFDs([pin], index: .intx)
+        try client.setEventFDs([pin], kind: .intx)
         try client.write(UInt32(1), region: RegionIndex.bar0, offset: 0)
         try client.write(UInt32(1), region: RegionIndex.bar0, offset: 0)
         #expect(pin.consume() == 1)

@@ -93,7 +93,7 @@ import Virtio
 
     @Test func driversKnowItByItsNumbers() throws {
         let machine = try Machine()
-        #expect(try machine.driver.configuration(0, .long) == 0x1050_1af4)
+        #expect(try machine.driver.configuration(0, .dword) == 0x1050_1af4)
         #expect(try machine.driver.configuration(0x0a, .word) == 0x0380)
         #expect(machine.gpu.bars.allSatisfy { $0.layout.index != 2 && $0.mapped.isEmpty })
     }
@@ -190,22 +190,22 @@ import Virtio
     @Test func theGuestIsToldOfMonitors() throws {
         let machine = try Machine("heads=2")
         let driver = machine.driver
-        #expect(try (0..<4).map { try driver.deviceConfiguration($0 * 4, .long) } == [0, 0, 2, 0])
+        #expect(try (0..<4).map { try driver.deviceConfiguration($0 * 4, .dword) } == [0, 0, 2, 0])
         let generation = try driver[.generation]
         _ = try driver.interruptStatus()
         try machine.gpu.driver.connect(Monitor(width: 1280, height: 720), to: 1)
-        #expect(try driver.deviceConfiguration(0, .long) == 1)
+        #expect(try driver.deviceConfiguration(0, .dword) == 1)
         #expect(try driver.interruptStatus() == 2)
         #expect(try driver[.generation] != generation)
         let info = try machine.send(header(VIRTIO_GPU_CMD_GET_DISPLAY_INFO), room: 408)
         #expect(word(info, 24 + 24 + 8) == 1280)
         // Bits are cleared by ones, and by nothing else.
-        try driver.setDeviceConfiguration(0, .long, 1)
-        try driver.setDeviceConfiguration(4, .long, 0xffff_fffe)
-        try driver.setDeviceConfiguration(8, .quad, .max)
-        #expect(try driver.deviceConfiguration(0, .quad) == 1)
+        try driver.setDeviceConfiguration(0, .dword, 1)
+        try driver.setDeviceConfiguration(4, .dword, 0xffff_fffe)
+        try driver.setDeviceConfiguration(8, .qword, .max)
+        #expect(try driver.deviceConfiguration(0, .qword) == 1)
         try driver.setDeviceConfiguration(4, .byte, 1)
-        #expect(try (0..<4).map { try driver.deviceConfiguration($0 * 4, .long) } == [0, 0, 2, 0])
+        #expect(try (0..<4).map { try driver.deviceConfiguration($0 * 4, .dword) } == [0, 0, 2, 0])
     }
 
     @Test func aMonitorThatStaysIsNoNews() throws {
@@ -221,9 +221,9 @@ import Virtio
             let error = #expect(throws: MonitorError.self) { try machine.gpu.driver.connect(monitor, to: head) }
             #expect(error?.description.contains(part) == true, "\(error?.description ?? "")")
         }
-        #expect(try machine.driver.deviceConfiguration(0, .long) == 0)
+        #expect(try machine.driver.deviceConfiguration(0, .dword) == 0)
         try machine.gpu.driver.connect(nil, to: 0)
-        #expect(try machine.driver.deviceConfiguration(0, .long) == 1)
+        #expect(try machine.driver.deviceConfiguration(0, .dword) == 1)
     }
 
     // MARK: Reset and state
@@ -234,7 +234,7 @@ import Virtio
         try machine.gpu.driver.connect(Monitor(width: 800, height: 600), to: 0)
         try machine.driver.reset()
         #expect(machine.picture() == nil)
-        #expect(try machine.driver.deviceConfiguration(0, .long) == 0)
+        #expect(try machine.driver.deviceConfiguration(0, .dword) == 0)
         #expect(machine.gpu.driver.state.commands.resources.isEmpty)
     }
 
@@ -260,7 +260,7 @@ import Virtio
         try writer.write(state.span.bytes)
         try writer.finish()
         #expect(second.picture() == [1, 2, 3, 4, 5, 6, 7, 8])
-        #expect(try second.driver.deviceConfiguration(0, .long) == 1)
+        #expect(try second.driver.deviceConfiguration(0, .dword) == 1)
         #expect(try saved(second.function) == state)
     }
 

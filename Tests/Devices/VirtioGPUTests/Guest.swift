@@ -31,7 +31,7 @@ struct Guest {
         while control.takeUsed() == nil {
             try #require(deadline.millisecondsLeft > 0, "There was no answer.")
             // The device does what it has begun before it answers this.
-            _ = try driver.deviceConfiguration(0, .long)
+            _ = try driver.deviceConfiguration(0, .dword)
         }
         return driver.load(UInt32.self, at: answer)
     }

@@ -16,7 +16,7 @@ import Testing
         #expect(try Machine("renderer=none").driver.offered.rawValue & 0b10001 == 0)
         let machine = try machine()
         #expect(try machine.driver.offered.rawValue & 0b10001 == 0b10001)
-        #expect(try machine.driver.deviceConfiguration(12, .long) == 2)
+        #expect(try machine.driver.deviceConfiguration(12, .dword) == 2)
         for (index, id) in [UInt32(1), 2].enumerated() {
             let info = try machine.send(
                 header(VIRTIO_GPU_CMD_GET_CAPSET_INFO, context: 0) + wire([UInt32(index), 0]), room: 40)

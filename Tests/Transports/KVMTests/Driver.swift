@@ -80,7 +80,7 @@ final class ClientDriver: Driver {
         try client.write(value, region: RegionIndex.configuration, offset: offset)
         // What a hypervisor does when the guest switches MSI-X on.
         if value & 0x8000_00ff == 0x8000_0011, let message {
-            try client.setEventFDs([message], index: .msix, start: 3)
+            try client.setEventFDs([message], kind: .msix, start: 3)
         }
     }
 

@@ -130,7 +130,7 @@ import Testing
 
     @Test(arguments: [IRQSet.DataType.none, .bool, .eventfd], [IRQSet.Action.mask, .unmask, .trigger])
     func anIRQSetComesBack(_ data: IRQSet.DataType, _ action: IRQSet.Action) throws {
-        let set = IRQSet(index: .msix, start: 3, count: 4, data: data, action: action)
+        let set = IRQSet(kind: .msix, start: 3, count: 4, data: data, action: action)
         let fixed = bytes(set.write)
         let whole = data == .bool ? fixed + [0, 1, 0, 1] : fixed
         #expect(try IRQSet(whole.span.bytes) == set)

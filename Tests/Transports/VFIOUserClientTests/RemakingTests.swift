@@ -33,7 +33,7 @@ import VFIOUserServer
             let page = try #require(try client.region(5).file)
             shared = try Mapping(of: page.descriptor, size: 4096, access: .read)
             messages = try (0..<8).map { _ in try EventFD() }
-            try client.setEventFDs(messages, index: .msix)
+            try client.setEventFDs(messages, kind: .msix)
             bell = try #require(try client.doorbells(ofRegion: 0).first).eventFD
         }
 
@@ -96,12 +96,12 @@ import VFIOUserServer
 
     @Test func whatWasMaskedAndPendingStaysSo() throws {
         let session = try Session()
-        try session.client.act(.mask, index: .msix, start: 5)
+        try session.client.act(.mask, kind: .msix, start: 5)
         try session.client.write(UInt32(5), region: 0, offset: 0x10)
         try session.device.remake("exerciser")
         #expect(session.messages[5].consume() == 0)
         #expect(try session.client.read(UInt64.self, region: 4, offset: 0x800) == 1 << 5)
-        try session.client.act(.unmask, index: .msix, start: 5)
+        try session.client.act(.unmask, kind: .msix, start: 5)
         #expect(session.messages[5].consume() == 1)
     }
 
@@ -109,16 +109,16 @@ import VFIOUserServer
         let device = try ServedDevice("exerciser")
         let client = try device.client()
         let pin = try EventFD()
-        try client.setEventFDs([pin], index: .intx)
+        try client.setEventFDs([pin], kind: .intx)
         try client.write(UInt32(1), region: 0, offset: 0x14)
         #expect(pin.consume() == 1)
         try device.remake("exerciser")
         #expect(pin.consume() == 0)
-        try client.act(.unmask, index: .intx)
+        try client.act(.unmask, kind: .intx)
         #expect(pin.consume() == 1, "the level is still high")
         // Disabled by the command register, it is silent while nobody has restored that yet.
         try client.write(UInt16(0x0404), region: 7, offset: 4)
-        try client.act(.unmask, index: .intx)
+        try client.act(.unmask, kind: .intx)
         try device.remake("exerciser")
         #expect(pin.consume() == 0)
     }

@@ -107,7 +107,7 @@ import VFIOUserServer
         try client.send(.regionWriteMulti, wire(UInt64(1024)) + Array(repeatElement(copy, count: 1024).joined()))
         var done: UInt64 = 0
         while done == 0 {
-            done = device.onThread { function, _ in function.device.read(0, at: 0x70, width: .quad) }
+            done = device.onThread { function, _ in function.device.read(0, at: 0x70, width: .qword) }
         }
         let entry = ring.put(kind: Self.read, offset: 0x70, count: 4)
         #expect(try client.receive()?.payload == wire(UInt64(1024)))

@@ -16,9 +16,9 @@ import VFIO
         try bench.map(memory)
     }
 
-    private func connect(_ index: InterruptKind) throws -> EventFD {
+    private func connect(_ kind: InterruptKind) throws -> EventFD {
         let event = try EventFD()
-        let set = IRQSet(index: index, count: 1, data: .eventfd, action: .trigger)
+        let set = IRQSet(kind: kind, count: 1, data: .eventfd, action: .trigger)
         try bench.call(.deviceSetIRQs, wire(set.write), descriptors: [event.descriptor.raw])
         return event
     }
@@ -47,8 +47,8 @@ import VFIO
         #expect(try bench.transfer(Bench.load, from: 0x20000, length: 8) == 5)
     }
 
-    @Test(arguments: [InterruptKind.msi, .msix]) func aMessageWaitsForIt(_ index: InterruptKind) throws {
-        let event = try connect(index)
+    @Test(arguments: [InterruptKind.msi, .msix]) func aMessageWaitsForIt(_ kind: InterruptKind) throws {
+        let event = try connect(kind)
         try bench.write(UInt32(0), at: 0x10)
         try bench.write(UInt32(0), at: 0x10)
         #expect(event.consume() == 0)
@@ -70,10 +70,10 @@ import VFIO
         let event = try connect(.msix)
         try bench.setBusMaster(true)
         // What is due when it falls asleep.
-        try bench.call(.deviceSetIRQs, wire(IRQSet(index: .msix, count: 1, data: .none, action: .mask).write))
+        try bench.call(.deviceSetIRQs, wire(IRQSet(kind: .msix, count: 1, data: .none, action: .mask).write))
         try bench.write(UInt32(0), at: 0x10)
         try setPowerState(3)
-        try bench.call(.deviceSetIRQs, wire(IRQSet(index: .msix, count: 1, data: .none, action: .unmask).write))
+        try bench.call(.deviceSetIRQs, wire(IRQSet(kind: .msix, count: 1, data: .none, action: .unmask).write))
         #expect(event.consume() == 0)
         #expect(memory.bytes(at: 0, count: 1) == [0])
     }

@@ -61,7 +61,7 @@ import VFIOUserClient
         let payload =
             switch command {
             case .dmaMap: wire(DMAMap(flags: .read, address: 0, length: 4096).write)
-            case .deviceSetIRQs: wire(IRQSet(index: .msix, count: 1, data: .eventfd, action: .trigger).write)
+            case .deviceSetIRQs: wire(IRQSet(kind: .msix, count: 1, data: .eventfd, action: .trigger).write)
             default: wire(UInt32(16), UInt32(0), UInt32(0), UInt32(0))
             }
         for _ in 0..<3 {

@@ -131,7 +131,7 @@ import VFIOUserServer
         }
         let map = DMAMap(flags: [.read, .write], address: memory.address, length: 4096)
         try client.send(.dmaMap, wire(map.write), descriptors: [memory.file.descriptor.raw])
-        let set = IRQSet(index: .msi, count: 1, data: .eventfd, action: .trigger)
+        let set = IRQSet(kind: .msi, count: 1, data: .eventfd, action: .trigger)
         try client.send(.deviceSetIRQs, wire(set.write), descriptors: [event.descriptor.raw])
         try client.send(message(.dmaRead, id: request.header.id, request.payload + [1, 0, 0, 0], flags: .reply))
         try client.send(.regionRead, wire(UInt64(4), UInt32(0), UInt32(4)))

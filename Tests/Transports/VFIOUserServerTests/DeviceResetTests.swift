@@ -35,7 +35,7 @@ import VFIO
         let memory = try GuestRAM(at: 0, size: 4096)
         try bench.map(memory)
         let event = try EventFD()
-        let set = IRQSet(index: .msix, count: 1, data: .eventfd, action: .trigger)
+        let set = IRQSet(kind: .msix, count: 1, data: .eventfd, action: .trigger)
         try bench.call(.deviceSetIRQs, wire(set.write), descriptors: [event.descriptor.raw])
         try bench.call(.deviceReset)
         try bench.setBusMaster(true)

@@ -80,7 +80,7 @@ import VFIO
         try bench.client.send(.regionWriteMulti, request(copies))
         var done: UInt64 = 0
         while done == 0 {
-            done = bench.device.onThread { function, _ in function.device.read(0, at: 0x70, width: .quad) }
+            done = bench.device.onThread { function, _ in function.device.read(0, at: 0x70, width: .qword) }
         }
         #expect(done < 1024, "what the device's loop has to do came in between")
         #expect(try bench.client.receive()?.payload == wire(UInt64(1024)))

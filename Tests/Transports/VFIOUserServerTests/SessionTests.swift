@@ -160,7 +160,7 @@ import VFIOUserServer
         let memory = try GuestRAM(at: 0, size: 4096)
         try bench.map(memory)
         let event = try EventFD()
-        let set = IRQSet(index: .msix, count: 1, data: .eventfd, action: .trigger)
+        let set = IRQSet(kind: .msix, count: 1, data: .eventfd, action: .trigger)
         try bench.call(.deviceSetIRQs, wire(set.write), descriptors: [event.descriptor.raw])
         try bench.write(UInt32(0xabcd), at: 4)
         client.socket.shutDown()

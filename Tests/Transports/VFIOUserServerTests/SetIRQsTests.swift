@@ -14,19 +14,19 @@ import VFIO
     }
 
     private func set(
-        _ index: InterruptKind, start: UInt32 = 0, count: UInt32 = 1, _ data: IRQSet.DataType, _ action: IRQSet.Action,
+        _ kind: InterruptKind, start: UInt32 = 0, count: UInt32 = 1, _ data: IRQSet.DataType, _ action: IRQSet.Action,
         bools: [UInt8] = []
     ) -> [UInt8] {
-        wire(IRQSet(index: index, start: start, count: count, data: data, action: action).write) + bools
+        wire(IRQSet(kind: kind, start: start, count: count, data: data, action: action).write) + bools
     }
 
     /// Assigns an eventfd to each of the vectors.
-    private func assign(_ index: InterruptKind, start: UInt32 = 0, count: Int = 1, _ action: IRQSet.Action = .trigger)
+    private func assign(_ kind: InterruptKind, start: UInt32 = 0, count: Int = 1, _ action: IRQSet.Action = .trigger)
         throws -> [EventFD]
     {
         let events = try (0..<count).map { _ in try EventFD() }
         try bench.call(
-            .deviceSetIRQs, set(index, start: start, count: UInt32(count), .eventfd, action),
+            .deviceSetIRQs, set(kind, start: start, count: UInt32(count), .eventfd, action),
             descriptors: events.map { $0.descriptor.raw })
         return events
     }
@@ -36,8 +36,8 @@ import VFIO
     private func clearCause() throws { try bench.write(UInt32.max, at: 0x18) }
 
     @Test(arguments: [InterruptKind.msi, .msix])
-    func eachVectorHasItsEventFD(_ index: InterruptKind) throws {
-        let events = try assign(index, count: 8)
+    func eachVectorHasItsEventFD(_ kind: InterruptKind) throws {
+        let events = try assign(kind, count: 8)
         for vector in 0..<8 {
             try raise(UInt32(vector))
             #expect(events.map { $0.consume() } == (0..<8).map { $0 == vector ? 1 : 0 })
@@ -67,27 +67,27 @@ import VFIO
 
     @Test func onlyOneOfTheKindsIsOnAtATime() throws {
         let kinds: [InterruptKind] = [.intx, .msi, .msix]
-        for index in kinds {
-            _ = try assign(index)
-            for other in kinds where other != index {
+        for kind in kinds {
+            _ = try assign(kind)
+            for other in kinds where other != kind {
                 let event = try EventFD()
                 try bench.expectRefusal(
                     .invalidArgument, of: .deviceSetIRQs, set(other, .eventfd, .trigger),
                     descriptors: [event.descriptor.raw])
             }
-            try bench.call(.deviceSetIRQs, set(index, count: 0, .none, .trigger))
+            try bench.call(.deviceSetIRQs, set(kind, count: 0, .none, .trigger))
         }
     }
 
     @Test(arguments: InterruptKind.allCases)
-    func theClientTriggersForATest(_ index: InterruptKind) throws {
-        let event = try assign(index)[0]
-        try bench.call(.deviceSetIRQs, set(index, .none, .trigger))
+    func theClientTriggersForATest(_ kind: InterruptKind) throws {
+        let event = try assign(kind)[0]
+        try bench.call(.deviceSetIRQs, set(kind, .none, .trigger))
         #expect(event.consume() == 1)
-        if index == .intx { try bench.call(.deviceSetIRQs, set(index, .none, .unmask)) }
-        try bench.call(.deviceSetIRQs, set(index, .bool, .trigger, bools: [0]))
+        if kind == .intx { try bench.call(.deviceSetIRQs, set(kind, .none, .unmask)) }
+        try bench.call(.deviceSetIRQs, set(kind, .bool, .trigger, bools: [0]))
         #expect(event.consume() == 0)
-        try bench.call(.deviceSetIRQs, set(index, .bool, .trigger, bools: [1]))
+        try bench.call(.deviceSetIRQs, set(kind, .bool, .trigger, bools: [1]))
         #expect(event.consume() == 1)
     }
 
@@ -98,13 +98,13 @@ import VFIO
     }
 
     @Test(arguments: [InterruptKind.msi, .msix])
-    func maskedMessagesComeWithTheUnmask(_ index: InterruptKind) throws {
-        let events = try assign(index, count: 2)
-        try bench.call(.deviceSetIRQs, set(index, count: 2, .bool, .mask, bools: [0, 1]))
+    func maskedMessagesComeWithTheUnmask(_ kind: InterruptKind) throws {
+        let events = try assign(kind, count: 2)
+        try bench.call(.deviceSetIRQs, set(kind, count: 2, .bool, .mask, bools: [0, 1]))
         try raise(0)
         try raise(1)
         #expect(events.map { $0.consume() } == [1, 0])
-        try bench.call(.deviceSetIRQs, set(index, start: 1, .none, .unmask))
+        try bench.call(.deviceSetIRQs, set(kind, start: 1, .none, .unmask))
         #expect(events.map { $0.consume() } == [0, 1])
     }
 
@@ -227,20 +227,20 @@ import VFIO
     }
 
     @Test(arguments: InterruptKind.allCases)
-    func rangesOutsideAreInvalid(_ index: InterruptKind) throws {
-        let available: UInt32 = index == .msi || index == .msix ? 8 : 1
+    func rangesOutsideAreInvalid(_ kind: InterruptKind) throws {
+        let available: UInt32 = kind == .msi || kind == .msix ? 8 : 1
         for (start, count) in [(available, 1), (0, available + 1), (available, 0), (1, .max), (.max, 1), (.max, .max)] {
             try bench.expectRefusal(
-                .invalidArgument, of: .deviceSetIRQs, set(index, start: start, count: count, .none, .trigger))
+                .invalidArgument, of: .deviceSetIRQs, set(kind, start: start, count: count, .none, .trigger))
             try bench.expectRefusal(
-                .invalidArgument, of: .deviceSetIRQs, set(index, start: start, count: count, .eventfd, .trigger))
+                .invalidArgument, of: .deviceSetIRQs, set(kind, start: start, count: count, .eventfd, .trigger))
         }
     }
 
     @Test func aTypeThatTheDeviceLacksCanNotBeSwitchedOff() throws {
         let serial = try Bench("serial")
-        for index in [InterruptKind.msi, .msix] {
-            let reply = try serial.client.call(.deviceSetIRQs, set(index, count: 0, .none, .trigger))
+        for kind in [InterruptKind.msi, .msix] {
+            let reply = try serial.client.call(.deviceSetIRQs, set(kind, count: 0, .none, .trigger))
             #expect(reply.errno == .invalidArgument)
         }
         try serial.call(.deviceSetIRQs, set(.intx, count: 0, .none, .trigger))
@@ -296,20 +296,20 @@ import VFIO
     }
 
     @Test func aTypeThatIsOffCanNotBeMaskedOrTriggered() throws {
-        for index in [InterruptKind.intx, .msi, .msix] {
+        for kind in [InterruptKind.intx, .msi, .msix] {
             for action in [IRQSet.Action.mask, .unmask, .trigger] {
-                try bench.expectRefusal(.invalidArgument, of: .deviceSetIRQs, set(index, .none, action))
+                try bench.expectRefusal(.invalidArgument, of: .deviceSetIRQs, set(kind, .none, action))
             }
         }
     }
 
     @Test(arguments: [InterruptKind.error, .request])
-    func errorAndRequestCanOnlyBeTriggered(_ index: InterruptKind) throws {
-        let event = try assign(index)[0]
+    func errorAndRequestCanOnlyBeTriggered(_ kind: InterruptKind) throws {
+        let event = try assign(kind)[0]
         for action in [IRQSet.Action.mask, .unmask] {
-            try bench.expectRefusal(.inappropriateIOCTLForDevice, of: .deviceSetIRQs, set(index, .none, action))
+            try bench.expectRefusal(.inappropriateIOCTLForDevice, of: .deviceSetIRQs, set(kind, .none, action))
             try bench.expectRefusal(
-                .inappropriateIOCTLForDevice, of: .deviceSetIRQs, set(index, .eventfd, action),
+                .inappropriateIOCTLForDevice, of: .deviceSetIRQs, set(kind, .eventfd, action),
                 descriptors: [event.descriptor.raw])
         }
     }

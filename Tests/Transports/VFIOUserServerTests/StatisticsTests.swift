@@ -95,10 +95,10 @@ import VFIOUserClient
 
     @Test func interruptsAreCountedByKind() throws {
         let event = try EventFD()
-        for (index, times) in [(InterruptKind.msix, 3), (.error, 2)] {
-            let set = IRQSet(index: index, count: 1, data: .eventfd, action: .trigger)
+        for (kind, times) in [(InterruptKind.msix, 3), (.error, 2)] {
+            let set = IRQSet(kind: kind, count: 1, data: .eventfd, action: .trigger)
             try bench.call(.deviceSetIRQs, wire(set.write), descriptors: [event.descriptor.raw])
-            let trigger = IRQSet(index: index, count: 1, data: .none, action: .trigger)
+            let trigger = IRQSet(kind: kind, count: 1, data: .none, action: .trigger)
             for _ in 0..<times { try bench.call(.deviceSetIRQs, wire(trigger.write)) }
         }
         let counted = statistics()

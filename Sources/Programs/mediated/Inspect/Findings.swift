@@ -80,9 +80,9 @@ struct Findings {
     }
 
     private mutating func askInterrupts(_ client: Client) throws(ClientError) {
-        for index in InterruptKind.allCases where index.rawValue < info.irqCount {
-            guard var interrupt = try ask({ () throws(ClientError) in try client.irqInfo(index) }) else { continue }
-            interrupt.index = index.rawValue
+        for kind in InterruptKind.allCases where kind.rawValue < info.irqCount {
+            guard var interrupt = try ask({ () throws(ClientError) in try client.irqInfo(kind) }) else { continue }
+            interrupt.index = kind.rawValue
             interrupts.append(interrupt)
         }
     }
