@@ -20,10 +20,10 @@ extension Descriptor {
     /// As ``openCount()``, when there are no more than so many: a thread of its own closes what others drop. More when that takes
     /// over a minute.
     public borrowing func openCount(settlingAt expected: Int) -> Int {
-        let deadline = Deadline(milliseconds: 60_000)
+        let deadline = Deadline(after: .seconds(60))
         while true {
             let count = openCount()
-            if count <= expected || deadline.millisecondsLeft == 0 { return count }
+            if count <= expected || deadline.hasPassed { return count }
             sched_yield()
         }
     }

@@ -6,7 +6,7 @@ public final class RawClient {
     public let socket: UnixSocket
     /// Where messages are received.
     public let buffer: PageBuffer
-    private let patience: Int32
+    private let patience: Duration
     private var nextID: UInt16 = 0
 
     /// The longest message that is received, in bytes.
@@ -14,14 +14,14 @@ public final class RawClient {
 
     /// Connects, and sends nothing.
     ///
-    /// - Parameter patience: how long to wait for a message at most, in milliseconds.
-    public convenience init(path: String, patience: Int32 = 10_000) throws(Errno) {
+    /// - Parameter patience: how long to wait for a message at most.
+    public convenience init(path: String, patience: Duration = .seconds(10)) throws(Errno) {
         try self.init(UnixSocket(connectingTo: path), patience: patience)
     }
 
     /// - Parameter buffer: for what is received, of a client that is gone; nil: a new one.
     public init(
-        _ socket: consuming UnixSocket, patience: Int32 = 10_000, buffer: PageBuffer? = nil
+        _ socket: consuming UnixSocket, patience: Duration = .seconds(10), buffer: PageBuffer? = nil
     ) throws(Errno) {
         socket.setTakesDescriptors(true)
         self.socket = socket
@@ -35,7 +35,7 @@ public final class RawClient {
     ///
     /// - Parameter descriptors: they stay the caller's.
     public func send(_ bytes: [UInt8], descriptors: [Int32] = []) throws(Errno) {
-        try socket.send(bytes.span.bytes, descriptors: descriptors, milliseconds: patience)
+        try socket.send(bytes.span.bytes, descriptors: descriptors, within: patience)
     }
 
     /// Sends a command.
@@ -109,7 +109,7 @@ public final class RawClient {
         let start = buffer.count - count
         var position = start
         while position < buffer.count {
-            guard try socket.waitReadable(milliseconds: patience) else { throw .timedOut }
+            guard try socket.waitReadable(within: patience) else { throw .timedOut }
             var descriptors = ReceivedDescriptors()
             switch try socket.receive(into: buffer, from: position, descriptors: &descriptors, blocking: false) {
             case .endOfFile: return nil

@@ -85,7 +85,7 @@ public final class RawRing {
         while true {
             word(0xc0).pointee.store(1, ordering: .sequentiallyConsistent)
             if head &- number &- 1 < Self.slots { return self[number, 5] }
-            if toClient.wait(milliseconds: 10_000) == 0 { return nil }
+            if toClient.wait(within: .seconds(10)) == 0 { return nil }
         }
     }
 }

@@ -135,7 +135,7 @@ public final class ServedDevice: Sendable {
             guard let done = try? EventFD() else { return }
             jobs.withLock { $0.append(Job(done: done, body: body)) }
             arrived.signal()
-            _ = done.wait(milliseconds: -1)
+            _ = done.wait(within: nil)
         }
     }
 }

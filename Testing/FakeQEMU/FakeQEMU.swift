@@ -49,7 +49,7 @@ public final class FakeQEMU: Sendable {
     private func serve() throws {
         let loop = try EventLoop()
         let token = try loop.watch("connections", listener.descriptor, for: .readable) { _ in }
-        try loop.dispatch(milliseconds: -1)
+        try loop.dispatch(within: nil)
         loop.unwatch(token)
         guard let socket = try listener.accept() else { return }
         guard let greeting else { return }
@@ -58,7 +58,7 @@ public final class FakeQEMU: Sendable {
         var descriptors = ReceivedDescriptors()
         while true {
             let line = try incoming.receiveLine(
-                from: socket, until: Deadline(milliseconds: -1), descriptors: &descriptors)
+                from: socket, until: .never, descriptors: &descriptors)
             let request = try JSON(parsing: line)
             asked.withLock { $0.append(request) }
             let count = requests(request["execute"]?.string ?? "").count

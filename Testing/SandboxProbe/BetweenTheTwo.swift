@@ -35,9 +35,9 @@ enum BetweenTheTwo {
         let token = try loop.watch("timer", timer.descriptor, for: .readable) { _ in
             timer.consume()
             fired += 1
-            if fired < limit { timer.set(nanoseconds: 1_000_000) }
+            if fired < limit { timer.set(.milliseconds(1)) }
         }
-        timer.set(nanoseconds: 1_000_000)
+        timer.set(.milliseconds(1))
         let buffer = try PageBuffer(count: 4096)
         var received = ReceivedDescriptors()
         while fired < limit {

@@ -227,7 +227,7 @@ enum Confined {
             "received-eventfd": now { () throws(Errno) in
                 let event = try EventFD(adopting: try EventFD().descriptor.duplicate())
                 event.signal()
-                return Int(event.wait(milliseconds: -1))
+                return Int(event.wait(within: nil))
             },
             "received-no-eventfd": now { () throws(Errno) in
                 _ = try EventFD(adopting: try TimerFD().descriptor.duplicate())

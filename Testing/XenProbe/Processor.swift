@@ -37,7 +37,7 @@ final class Processor {
                 return UInt64(words.removeFirst())
             }
             if isDone { break }
-            let ready = try waitReadable([server.descriptor.raw], milliseconds: 60_000)
+            let ready = try waitReadable([server.descriptor.raw], within: .seconds(60))
             guard ready.first == true else { throw Failed("The guest doesn't answer command \(command).") }
         }
         guard told.count == results else { throw Failed("Command \(command) told \(told).") }

@@ -52,7 +52,7 @@ final class ServedFunction {
             }
             ended.signal()
         }
-        _ = begun.wait(milliseconds: -1)
+        _ = begun.wait(within: nil)
         if let failure = state.withLock({ $0.failure }) { throw Failed(failure) }
     }
 
@@ -64,7 +64,7 @@ final class ServedFunction {
 
     /// Waits until it has ended.
     func awaitEnd() -> State {
-        _ = ended.wait(milliseconds: 60_000)
+        _ = ended.wait(within: .seconds(60))
         // For whoever waits once more.
         ended.signal()
         return state.withLock { $0 }

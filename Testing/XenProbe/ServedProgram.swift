@@ -24,7 +24,7 @@ final class ServedProgram {
     /// Reads what it says until some words are there.
     func read(until words: String) throws {
         while !said.contains(words) {
-            let ready = try waitReadable([log.reader.raw], milliseconds: 60_000)
+            let ready = try waitReadable([log.reader.raw], within: .seconds(60))
             guard ready.first == true else { throw Failed("mediated-device has said no more than '\(said)'.") }
             said += String(decoding: try log.reader.readOnce(upTo: 4096), as: UTF8.self)
         }

@@ -23,15 +23,15 @@ extension GuestTests {
                 process.waitUntilExit()
             }
             let socket = "\(root)/run/mediated.sock"
-            let deadline = Deadline(milliseconds: 60_000)
-            while (try? UnixSocket(connectingTo: socket, milliseconds: 1000)) == nil {
-                try #require(deadline.millisecondsLeft > 0 && process.isRunning)
-                _ = try? waitReadable([], milliseconds: 5)
+            let deadline = Deadline(after: .seconds(60))
+            while (try? UnixSocket(connectingTo: socket, within: .seconds(1))) == nil {
+                try #require(!deadline.hasPassed && process.isRunning)
+                _ = try? waitReadable([], within: .milliseconds(5))
             }
             return try types.map { uuid, type in
                 let body =
                     #"{"parent":"cpu","type":"\#(type)","uuid":"\#(uuid)","autostart":true,"attributes":{"weight":"250"}}"#
-                let connection = try UnixSocket(connectingTo: socket, milliseconds: 10_000)
+                let connection = try UnixSocket(connectingTo: socket, within: .seconds(10))
                 let request = """
                     POST /v1/vgpus HTTP/1.1\r
                     host: x\r

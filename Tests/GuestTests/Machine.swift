@@ -68,7 +68,7 @@ final class Machine: Guest {
     /// QEMU makes its socket a moment after it was started, and tells nobody.
     private static func connect(to path: String) throws -> QMPClient {
         for _ in 0..<100 {
-            if let client = try? QMPClient(connectingTo: path, milliseconds: 60_000) { return client }
+            if let client = try? QMPClient(connectingTo: path, patience: .seconds(60)) { return client }
             _ = poll(nil, 0, 100)
         }
         throw GuestError("QEMU made no monitor at '\(path)'.")
@@ -82,6 +82,6 @@ final class Machine: Guest {
 
     /// Waits a moment, or less when QEMU has something to say.
     func pause() throws {
-        _ = try monitor.get().event(milliseconds: 200) { _ in true }
+        _ = try monitor.get().event(within: .milliseconds(200)) { _ in true }
     }
 }

@@ -118,7 +118,7 @@ extension GuestTests {
             #expect(kill(try renderer(of: display), SIGKILL) == 0)
             var events: [String] = []
             while !events.contains(where: { $0.contains("contexts are lost") }) {
-                events = try display.control.events(milliseconds: 60_000).events.map(\.message)
+                events = try display.control.events(within: .seconds(60)).events.map(\.message)
             }
             try expectScene(display, width: 640, height: 480)
             // The program finds out, or doesn't; new ones get contexts of the new renderer.

@@ -57,13 +57,13 @@ final class Peer {
     }
 
     func send(_ bytes: [UInt8]) throws {
-        try socket.send(bytes.span.bytes, milliseconds: 60_000)
+        try socket.send(bytes.span.bytes, within: .seconds(60))
     }
 
     func receive(_ count: Int) throws -> [UInt8] {
         var bytes: [UInt8] = []
         while bytes.count < count {
-            guard try socket.waitReadable(milliseconds: 60_000) else {
+            guard try socket.waitReadable(within: .seconds(60)) else {
                 throw GuestError("Only \(bytes.count) of \(count) bytes came over the line.")
             }
             var descriptors = ReceivedDescriptors()

@@ -42,7 +42,7 @@ final class VirtualDevice {
     func awaitClientLeft() throws {
         var last = 0
         while try control.info().clientConnected {
-            last = try control.events(after: last, milliseconds: 30_000).last
+            last = try control.events(after: last, within: .seconds(30)).last
         }
     }
 

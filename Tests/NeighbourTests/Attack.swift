@@ -136,7 +136,7 @@ extension Attack {
             var crowd: [RawClient] = []
             for _ in 0..<100 {
                 // Behind those that have left too much it takes no further one.
-                guard let socket = try? UnixSocket(connectingTo: gpu.socket, milliseconds: 100) else { break }
+                guard let socket = try? UnixSocket(connectingTo: gpu.socket, within: .milliseconds(100)) else { break }
                 let client = try RawClient(socket)
                 crowd.append(client)
                 try client.send(.version, wire(UInt16(0), UInt16(0)) + Array(everything.utf8) + [0])

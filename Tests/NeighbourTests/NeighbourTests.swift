@@ -30,8 +30,8 @@ import VFIO
         let seed = UInt64.random(in: 0 ... .max)
         var random = SplitMix(seed: seed)
         try measure("random messages, seed \(seed)") { gpu in
-            let deadline = Deadline(milliseconds: Int32(clamping: Self.seconds * 1000))
-            while deadline.millisecondsLeft > 0 { try sendRandomMessages(to: gpu, &random) }
+            let deadline = Deadline(after: .seconds(Self.seconds))
+            while !deadline.hasPassed { try sendRandomMessages(to: gpu, &random) }
         }
     }
 
@@ -97,10 +97,10 @@ import VFIO
     }
 
     private func awaitProgress(of steady: SteadyClient) throws {
-        let deadline = Deadline(milliseconds: 10_000)
+        let deadline = Deadline(after: .seconds(10))
         let end = steady.roundTrips + Self.roundTrips
         while steady.roundTrips < end {
-            guard deadline.millisecondsLeft > 0 else { throw Failure("A client makes no progress.") }
+            guard !deadline.hasPassed else { throw Failure("A client makes no progress.") }
             sched_yield()
         }
     }
@@ -116,7 +116,7 @@ import VFIO
                     random.next() % 2 == 0 ? file.descriptor.raw : event.descriptor.raw
                 }
                 try client.send(HostileMessage.next(using: &random), descriptors: descriptors)
-                while try client.socket.waitReadable(milliseconds: 0) {
+                while try client.socket.waitReadable(within: .zero) {
                     guard let reply = try client.receive() else { return }
                     guard reply.header.type == .command, let command = Command(rawValue: reply.header.command) else {
                         continue

@@ -55,11 +55,11 @@ final class VirtualGPU {
 
     /// Waits until all connections are closed, and all else that they brought.
     func awaitRest() throws {
-        let deadline = Deadline(milliseconds: 10_000)
+        let deadline = Deadline(after: .seconds(10))
         while true {
             let descriptors = try usage().descriptors
             if descriptors == descriptorsAtRest { return }
-            guard deadline.millisecondsLeft > 0 else {
+            guard !deadline.hasPassed else {
                 throw Failure("The process keeps \(descriptors) descriptors and began with \(descriptorsAtRest).")
             }
             sched_yield()

@@ -137,7 +137,7 @@ import VFIOUserClient
     /// The threads that close are there before the process can start none.
     @Test func whatHangsWhenItIsClosedKeepsNobodyWaiting() throws {
         let device = try SandboxedDevice("exerciser")
-        let client = try RawClient(path: device.socket, patience: 60_000)
+        let client = try RawClient(path: device.socket, patience: .seconds(60))
         try client.negotiate()
         let socket = try LingeringSocket()
         for _ in 0..<3 {
@@ -347,7 +347,7 @@ import VFIOUserClient
             let answer = Answer()
             let path = ControlClient.path(besides: device.socket)
             let asking = try Linux.Thread(name: "save") {
-                let result = Result { try ControlClient(connectingTo: path, milliseconds: 60_000).save() }
+                let result = Result { try ControlClient(connectingTo: path, patience: .seconds(60)).save() }
                 answer.state.withLock { $0 = result }
             }
             while answer.state.withLock({ $0 == nil }) { try write() }

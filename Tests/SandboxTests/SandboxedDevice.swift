@@ -44,7 +44,7 @@ final class SandboxedDevice {
     /// A client that has made the device a bus master, as a driver does.
     func client(configure: (inout Client.Configuration) -> Void = { _ in }) throws -> Client {
         var configuration = Client.Configuration()
-        configuration.patience = 20_000
+        configuration.patience = .seconds(20)
         configure(&configuration)
         let client = try Client(path: socket, configuration: configuration)
         try client.setBusMaster(true)

@@ -46,7 +46,7 @@ struct InterruptLatency {
         for _ in 0..<Self.times {
             let start = now()
             try cause()
-            guard eventFD.wait(milliseconds: 5000) > 0 else { throw Errno.timedOut }
+            guard eventFD.wait(within: .seconds(5)) > 0 else { throw Errno.timedOut }
             times.append(now() - start)
         }
         return Double(median(times))

@@ -71,7 +71,7 @@ struct KVMAccesses {
             try machine.load(image)
             floor_pin(getpid(), 1)
             floor_pin(device.process, 0)
-            _ = try machine.run(milliseconds: 60_000)
+            _ = try machine.run(within: .seconds(60))
             if marks.times.count == 2 { times.append(Double(marks.times[1] - marks.times[0]) / way.accesses) }
             exits = machine.counters.memory
         }

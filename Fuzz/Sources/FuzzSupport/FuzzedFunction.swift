@@ -63,7 +63,7 @@ public final class FuzzedFunction {
         for file in memory where try file.memoryTaken() > 0 { try file.clear() }
         watches = (function.display?.framebuffers ?? []).map { $0.watchDamage() }
         // What was about to happen.
-        try host.loop.dispatch(milliseconds: 0)
+        try host.loop.dispatch(within: .zero)
     }
 
     /// The memory that belongs to the device's state.

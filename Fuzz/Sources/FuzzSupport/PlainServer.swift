@@ -25,7 +25,7 @@ public final class PlainServer {
     /// Connects a client that waits for nothing.
     public func client() throws(Errno) -> RawClient {
         let client = try RawClient(
-            UnixSocket(connectingTo: path).closed(in: loop.strangersLane), patience: 0, buffer: buffer)
+            UnixSocket(connectingTo: path).closed(in: loop.strangersLane), patience: .zero, buffer: buffer)
         buffer = client.buffer
         return client
     }
@@ -38,7 +38,7 @@ public final class PlainServer {
         // No thread watches for events meanwhile: whoever polls looks by itself.
         configuration.isPolling = true
         // What a client has not sent by now, it won't.
-        configuration.patience = 1
+        configuration.patience = .milliseconds(1)
         let end = End()
         configuration.onEvent = { [end] event in
             switch event {

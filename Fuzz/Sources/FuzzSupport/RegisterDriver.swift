@@ -238,7 +238,7 @@ public final class RegisterDriver {
             if device.function.display != nil, device.look() { reach.note(Event.picture.rawValue) }
         case 5: device.interrupts.isOpen.toggle()
         case 8: try enableMessages(&input)
-        case 6: try device.host.loop.dispatch(milliseconds: 0)
+        case 6: try device.host.loop.dispatch(within: .zero)
         default: try own(action, &input, &reach)
         }
     }

@@ -18,7 +18,7 @@ public enum StandIn {
         let byte: [UInt8] = [0]
         do throws(Errno) {
             let socket = try UnixSocket(connectingTo: CommandLine.arguments[1])
-            try socket.send(byte.span.bytes, descriptors: [link.raw], milliseconds: 10_000)
+            try socket.send(byte.span.bytes, descriptors: [link.raw], within: .seconds(10))
             _exit(0)
         } catch {
             _exit(1)
@@ -59,7 +59,7 @@ public final class StandInListener: Sendable {
     /// - Returns: the launcher's end of its link with the device process.
     public func accept() throws(Errno) -> UnixSocket {
         while true {
-            _ = try waitReadable([listener.descriptor.raw], milliseconds: -1)
+            _ = try waitReadable([listener.descriptor.raw], within: nil)
             guard let socket = try listener.accept() else { continue }
             var descriptors = ReceivedDescriptors()
             _ = try WorkerLink.receive(from: socket, &descriptors, blocking: true)

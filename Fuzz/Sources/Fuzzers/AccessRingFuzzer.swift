@@ -87,7 +87,7 @@ private final class ClientSession {
 
     /// Takes what the server has sent so far.
     private func begin() throws {
-        guard try client.socket.waitReadable(milliseconds: 0) else { return }
+        guard try client.socket.waitReadable(within: .zero) else { return }
         guard let reply = try client.receive() else { throw Errno.connectionReset }
         guard ring != nil else {
             ring = try RawRing(reply)
@@ -148,7 +148,7 @@ private final class ClientSession {
     /// Where there is no room nobody waits.
     private func sendPacket(_ bytes: [UInt8]) throws {
         guard !bytes.isEmpty else { return }
-        try? ioregion?.send(bytes.span.bytes, milliseconds: 0)
+        try? ioregion?.send(bytes.span.bytes, within: .zero)
     }
 
     private func takeAnswer() throws {

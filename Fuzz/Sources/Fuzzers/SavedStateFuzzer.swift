@@ -138,7 +138,7 @@ private enum UsedDevice {
             // It may be in D3hot.
             try? device.function.read(region: region, offset: 0, into: &raw)
         }
-        try device.host.loop.dispatch(milliseconds: 0)
+        try device.host.loop.dispatch(within: .zero)
     }
 }
 

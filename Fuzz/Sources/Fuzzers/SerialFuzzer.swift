@@ -60,7 +60,7 @@ final class SerialFuzzer: FuzzTarget {
         case 1:
             guard peer != nil else { return }
             // Where there is no room nobody waits.
-            try? peer?.send(input.take(Int(input.byte() & 0x1f)).span.bytes, milliseconds: 0)
+            try? peer?.send(input.take(Int(input.byte() & 0x1f)).span.bytes, within: .zero)
             reach.note("peer spoke")
         case 2:
             var descriptors = ReceivedDescriptors()
@@ -71,7 +71,7 @@ final class SerialFuzzer: FuzzTarget {
             leave()
             reach.note("peer went")
         }
-        try driver.device.host.loop.dispatch(milliseconds: 0)
+        try driver.device.host.loop.dispatch(within: .zero)
     }
 
     /// Every peer has gone, and the card knows: those too that came while it had one, and a last one, which takes what the card has
@@ -96,7 +96,7 @@ final class SerialFuzzer: FuzzTarget {
     private func settle(turns: Int) throws {
         for _ in 0..<turns {
             driver.device.function.reset()
-            try driver.device.host.loop.dispatch(milliseconds: 0)
+            try driver.device.host.loop.dispatch(within: .zero)
         }
     }
 

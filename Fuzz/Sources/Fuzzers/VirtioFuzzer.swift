@@ -87,7 +87,7 @@ final class VirtioFuzzer: FuzzTarget {
         case 10: try driver.setDeviceConfiguration(UInt64(value & 7) % 6, .byte, UInt64(value >> 3 & 7))
         case 11:
             let calls = echo?.driver.calls
-            try device.host.loop.dispatch(milliseconds: 0)
+            try device.host.loop.dispatch(within: .zero)
             if echo?.driver.calls != calls { reach.note("taken up again by the loop") }
         case 12: if device.saveAndRestore() { reach.note("saved and restored") }
         case 13:

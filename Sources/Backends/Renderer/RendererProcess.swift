@@ -11,12 +11,12 @@ extension RendererProcess {
     ///   - program: the path of mediated-renderer.
     ///   - renderNode: such as /dev/dri/renderD128; nil: a software renderer.
     ///   - memoryLimit: ``memoryLimit``.
-    ///   - milliseconds: how long a renderer may go without an answer while one is due, before it is taken for hung.
+    ///   - patience: how long a renderer may go without an answer while one is due, before it is taken for hung.
     public convenience init(
-        program: String, renderNode: String?, loop: EventLoop, memoryLimit: UInt64, milliseconds: UInt64 = 10_000
+        program: String, renderNode: String?, loop: EventLoop, memoryLimit: UInt64, patience: Duration = .seconds(10)
     ) throws(Errno) {
         try self.init(
             "renderer", program: program, arguments: renderNode.map { [$0] } ?? [], loop: loop,
-            memoryLimit: memoryLimit, milliseconds: milliseconds)
+            memoryLimit: memoryLimit, patience: patience)
     }
 }

@@ -14,8 +14,8 @@ public struct VirglLibrary: WorkerLibrary {
     /// So many contexts may go before the memory that they had is given back; what the last one had is always.
     private static let mostGoneContexts = 8
 
-    /// How often fences are looked after when the library has no descriptor that tells, in milliseconds.
-    private static let fencePeriod: Int32 = 1
+    /// How often fences are looked after when the library has no descriptor that tells.
+    private static let fencePeriod = Duration.milliseconds(1)
 
     public init(_ renderer: VirglRenderer) {
         self.renderer = renderer
@@ -26,7 +26,7 @@ public struct VirglLibrary: WorkerLibrary {
     public mutating func prepareToSleep() -> WorkerWait {
         giveBackMemory()
         guard !fences.isEmpty else { return .commands }
-        return renderer.pollDescriptor.map { .descriptor($0) } ?? .period(milliseconds: Self.fencePeriod)
+        return renderer.pollDescriptor.map { .descriptor($0) } ?? .period(Self.fencePeriod)
     }
 
     /// The C library keeps what was freed between what is still there, which for contexts of OpenGL is nearly all that they had.

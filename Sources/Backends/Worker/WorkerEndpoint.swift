@@ -115,7 +115,7 @@ public struct WorkerEndpoint<Command: WorkerMessage, Reply: WorkerMessage>: ~Cop
         switch others {
         case .commands: break
         case .descriptor(let descriptor): entries.append(pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0))
-        case .period(let milliseconds): timeout = milliseconds
+        case .period(let period): timeout = period.inMilliseconds
         }
         while poll(&entries, nfds_t(entries.count), timeout) < 0 {
             guard errno == EINTR else { throw .system(Errno(rawValue: errno)) }

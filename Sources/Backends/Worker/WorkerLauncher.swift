@@ -57,7 +57,7 @@ public struct WorkerLauncher: Sendable {
         defer { if let worker { ChildProcess.end(worker.process) } }
         while true {
             let sources = [socket.descriptor.raw] + (worker.map { [$0.handle.descriptor.raw] } ?? [])
-            let ready = try waitReadable(sources, milliseconds: -1)
+            let ready = try waitReadable(sources, within: nil)
             if let ended = worker, ready[1] {
                 worker = nil
                 try tell(ChildProcess.awaitEnd(of: ended.process), over: socket)

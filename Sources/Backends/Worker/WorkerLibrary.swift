@@ -4,7 +4,7 @@ public enum WorkerWait {
     /// Answers that may be due when the descriptor is readable.
     case descriptor(Int32)
     /// Answers that must be asked for again and again.
-    case period(milliseconds: Int32)
+    case period(Duration)
 }
 
 /// A library that does, in a process of its own, what a device asks for. It may crash or hang at any moment.

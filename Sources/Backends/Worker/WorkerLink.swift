@@ -55,6 +55,6 @@ public enum WorkerLink {
         packet.put(kind)
         packet.put(number)
         // The other side reads at once, or is in trouble.
-        try socket.send(packet.bytes.span.bytes, descriptors: descriptors, milliseconds: 1000)
+        try socket.send(packet.bytes.span.bytes, descriptors: descriptors, within: .seconds(1))
     }
 }

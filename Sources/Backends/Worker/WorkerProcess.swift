@@ -61,8 +61,8 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
     private let launcher: UnixSocket
     private let log: WorkerLog?
     private var launcherWatch: EventLoop.Token?
-    /// How long a worker may go without an answer while one is due, in nanoseconds.
-    private let patience: UInt64
+    /// How long a worker may go without an answer while one is due.
+    private let patience: Duration
     private let watchdog: TimerFD
     private var watchdogWatch: EventLoop.Token?
     var session: Session?
@@ -106,10 +106,10 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
     ///   - program: the launcher's path.
     ///   - arguments: the launcher's, without its name.
     ///   - memoryLimit: ``memoryLimit``.
-    ///   - milliseconds: how long a worker may go without an answer while one is due, before it is taken for hung.
+    ///   - patience: how long a worker may go without an answer while one is due, before it is taken for hung.
     public convenience init(
         _ name: String, program: String, arguments: [String], loop: EventLoop, memoryLimit: UInt64,
-        milliseconds: UInt64 = 10_000
+        patience: Duration = .seconds(10)
     ) throws(Errno) {
         let pair = try UnixSocket.pair(keepsPackets: true, closedIn: loop.clientLane)
         let output = try PipeEnds()
@@ -119,7 +119,7 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
             output.reader, of: String(program.split(separator: "/").last ?? "worker"), loop: loop)
         try self.init(
             name, launcher: pair.first, id: id, log: log, loop: loop, memoryLimit: memoryLimit,
-            milliseconds: milliseconds)
+            patience: patience)
     }
 
     /// - Parameters:
@@ -127,13 +127,13 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
     ///   - log: what launcher and workers say, if they can.
     init(
         _ name: String, launcher: consuming UnixSocket, id: Int32, log: WorkerLog? = nil, loop: EventLoop,
-        memoryLimit: UInt64, milliseconds: UInt64
+        memoryLimit: UInt64, patience: Duration
     ) throws(Errno) {
         self.name = name
         self.memoryLimit = memoryLimit
         self.loop = loop
         self.log = log
-        patience = milliseconds * 1_000_000
+        self.patience = patience
         watchdog = try TimerFD()
         launcherID = id
         self.launcher = launcher
@@ -205,13 +205,13 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
     /// Waits until the worker that was told to end has ended, whose completions are called then.
     ///
     /// - Returns: false when the time ran out.
-    public func waitForEnd(milliseconds: Int32) -> Bool {
-        let deadline = Deadline(milliseconds: milliseconds)
+    public func waitForEnd(within limit: Duration?) -> Bool {
+        let deadline = Deadline(after: limit)
         while let leaving {
             let hasLauncher = launcherWatch != nil
             let source = hasLauncher ? launcher.descriptor.raw : leaving.session.socket.descriptor.raw
-            let left = deadline.millisecondsLeft
-            guard left != 0, let ready = try? waitReadable([source], milliseconds: left) else { return false }
+            let left = deadline.left
+            guard left != .zero, let ready = try? waitReadable([source], within: left) else { return false }
             guard ready == [true] else { continue }
             if hasLauncher { hearLauncher() } else { finishEnd() }
         }
@@ -221,13 +221,13 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
     /// Waits until every command has its answer.
     ///
     /// - Returns: false when the time ran out.
-    public func waitForAnswers(milliseconds: Int32) -> Bool {
-        let deadline = Deadline(milliseconds: milliseconds)
+    public func waitForAnswers(within limit: Duration?) -> Bool {
+        let deadline = Deadline(after: limit)
         while !pending.isEmpty {
-            guard let session else { return waitForEnd(milliseconds: deadline.millisecondsLeft) }
+            guard let session else { return waitForEnd(within: deadline.left) }
             let sources = [session.replies.doorbell.event.descriptor.raw, launcher.descriptor.raw]
-            let left = deadline.millisecondsLeft
-            guard left != 0, let ready = try? waitReadable(sources, milliseconds: left) else { return false }
+            let left = deadline.left
+            guard left != .zero, let ready = try? waitReadable(sources, within: left) else { return false }
             if ready[0] { takeReplies() }
             // It may have answered before it ended.
             if ready[1], !ready[0] { hearLauncher() }
@@ -254,7 +254,7 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
         self.session = nil
         tap()?.note(.disconnected(name))
         leaving = (session, reason, isCongested)
-        watchdog.set(nanoseconds: 0)
+        watchdog.set(nil)
         backlog = []
         if let watch = session.watch { loop.unwatch(watch) }
         session.watch = nil
@@ -301,13 +301,13 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
         watchdog.consume()
         guard !pending.isEmpty else { return }
         guard answered != answeredBefore else {
-            return stop("The \(name) has not answered for \(patience / 1_000_000) ms, and was ended.")
+            return stop("The \(name) has not answered for \(patience.inMilliseconds) ms, and was ended.")
         }
         keepWatch()
     }
 
     func keepWatch() {
         answeredBefore = answered
-        watchdog.set(nanoseconds: patience)
+        watchdog.set(patience)
     }
 }

@@ -17,8 +17,8 @@ public enum BytePump {
         return pair.second
     }
 
-    /// How long the outer peer has for what is left when the inner one has gone, in milliseconds.
-    private static let patience: Int32 = 10_000
+    /// How long the outer peer has for what is left when the inner one has gone.
+    private static let patience = Duration.seconds(10)
 
     private static func run(_ outer: ByteStream, _ inner: ByteStream) {
         var end: Deadline?
@@ -33,15 +33,15 @@ public enum BytePump {
             if entries[0].events == 0, outward.isDone { entries[0].fd = -1 }
             if entries[1].events == 0, end != nil { entries[1].fd = -1 }
             // Nobody counts this connection any more: a peer that takes nothing must not keep a thread for ever.
-            let left = end?.millisecondsLeft ?? -1
-            guard left != 0 else { return }
-            guard poll(&entries, 2, left) > 0 else { continue }
+            let left = end?.left
+            guard left != .zero else { return }
+            guard poll(&entries, 2, left.pollTimeout) > 0 else { continue }
             let hangUp = Int16(POLLHUP | POLLERR)
             // Nobody is there to receive any more.
             if entries[0].revents & hangUp != 0 { outward.isDone = true }
             if entries[1].revents & hangUp != 0 {
                 inward.isDone = true
-                end = end ?? Deadline(milliseconds: patience)
+                end = end ?? Deadline(after: patience)
             }
             inward.move()
             outward.move()

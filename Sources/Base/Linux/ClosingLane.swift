@@ -70,15 +70,15 @@ public final class ClosingLane: Sendable {
     /// Waits for ``hasRoom``: one that only has much to do makes room in no time, one that hangs may never.
     ///
     /// - Returns: false when the time ran out.
-    public func waitForRoom(milliseconds: Int32) -> Bool {
+    public func waitForRoom(within limit: Duration) -> Bool {
         // Asked before each message, and nearly always so: without a look at the clock.
-        hasRoom || waitForOthers(milliseconds: milliseconds)
+        hasRoom || waitForOthers(within: limit)
     }
 
-    private func waitForOthers(milliseconds: Int32) -> Bool {
-        let deadline = Deadline(milliseconds: milliseconds)
+    private func waitForOthers(within limit: Duration) -> Bool {
+        let deadline = Deadline(after: limit)
         while !hasRoom {
-            guard deadline.millisecondsLeft != 0 else { return false }
+            guard !deadline.hasPassed else { return false }
             poll(nil, 0, 1)
         }
         return true
@@ -148,7 +148,7 @@ public final class ClosingLane: Sendable {
                 return (item, state.bell)
             }
             guard item == nil, let bell else { return item }
-            _ = bell.wait(milliseconds: -1)
+            _ = bell.wait(within: nil)
         }
     }
 

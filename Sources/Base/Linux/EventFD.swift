@@ -47,12 +47,12 @@ public final class EventFD: Sendable {
 
     /// Waits until the counter is not 0, and takes it.
     ///
-    /// - Parameter milliseconds: how long to wait at most; negative: without end.
+    /// - Parameter limit: how long to wait at most; nil: without end.
     /// - Returns: the value, or 0 when the time ran out.
-    public func wait(milliseconds: Int32) -> UInt64 {
+    public func wait(within limit: Duration?) -> UInt64 {
         var readable = pollfd(fd: descriptor.raw, events: Int16(POLLIN), revents: 0)
         while true {
-            let ready = poll(&readable, 1, milliseconds)
+            let ready = poll(&readable, 1, limit.pollTimeout)
             if ready < 0 && errno == EINTR { continue }
             return ready == 1 ? consume() : 0
         }

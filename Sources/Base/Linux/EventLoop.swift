@@ -116,14 +116,15 @@ public final class EventLoop {
 
     /// Runs the handlers of everything that is ready.
     ///
-    /// - Parameter milliseconds: how long to wait for something at most; 0: not at all, negative: without end.
-    public func dispatch(milliseconds: Int32) throws(Errno) {
+    /// - Parameter limit: how long to wait for something at most; zero: not at all, nil: without end.
+    public func dispatch(within limit: Duration?) throws(Errno) {
         var ready = InlineArray<16, epoll_event>(repeating: epoll_event())
         let epoll = epoll.raw
+        let timeout = limit.pollTimeout
         var span = ready.mutableSpan
         let count = try span.withUnsafeMutableBufferPointer { buffer throws(Errno) -> Int32 in
             guard let base = buffer.baseAddress else { return 0 }
-            return try systemCall { epoll_wait(epoll, base, 16, milliseconds) }
+            return try systemCall { epoll_wait(epoll, base, 16, timeout) }
         }
         for index in 0..<Int(count) {
             // A handler before this one may have stopped the watch.
@@ -177,7 +178,7 @@ public final class EventLoop {
             // An alarm that ended the last receive, or came since: what was received then may have taken long.
             if sentry.takeAlarm() {
                 try socket.descriptor.setNonblocking(false)
-                try dispatch(milliseconds: 0)
+                try dispatch(within: .zero)
                 return .elsewhere
             }
             try sentry.watch(over: socket.descriptor.raw)
@@ -208,7 +209,7 @@ public final class EventLoop {
             if received != .nothing { return received }
         }
         polls = 0
-        try dispatch(milliseconds: 0)
+        try dispatch(within: .zero)
         return .nothing
     }
 

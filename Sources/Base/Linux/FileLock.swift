@@ -9,21 +9,21 @@ public struct FileLock: ~Copyable, Sendable {
     /// - Parameters:
     ///   - path: a file for this and nothing else. It is made unless it is there, and stays: whoever removed it could take it
     ///     from another who has opened it already.
-    ///   - milliseconds: how long to wait for it. Some are wise even after the owner has ended: a program that it was just
+    ///   - limit: how long to wait for it. Some are wise even after the owner has ended: a program that it was just
     ///     starting has the lock too until `execve(2)`.
     /// - Throws: `.wouldBlock` when somebody has the lock, in this process or another one; `open(2)`'s error.
-    public init(path: String, milliseconds: Int32 = 0) throws(Errno) {
+    public init(path: String, within limit: Duration = .zero) throws(Errno) {
         let file = Descriptor(owning: try systemCall { open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600) })
-        try self.init(file, milliseconds: milliseconds)
+        try self.init(file, within: limit)
     }
 
     /// Takes the lock of an open file or folder.
-    public init(_ file: consuming Descriptor, milliseconds: Int32 = 0) throws(Errno) {
+    public init(_ file: consuming Descriptor, within limit: Duration = .zero) throws(Errno) {
         let raw = file.raw
-        let deadline = Deadline(milliseconds: milliseconds)
+        let deadline = Deadline(after: limit)
         while flock(raw, LOCK_EX | LOCK_NB) != 0 {
             let error = Errno(rawValue: errno)
-            guard error == .wouldBlock, deadline.millisecondsLeft > 0 else { throw error }
+            guard error == .wouldBlock, !deadline.hasPassed else { throw error }
             // A wait inside flock(2) has no limit.
             usleep(10_000)
         }

@@ -54,8 +54,8 @@ public struct LineBuffer {
         while true {
             if let line = takeLine() { return line }
             guard !isFull else { throw .messageTooLong }
-            let left = deadline.millisecondsLeft
-            guard left != 0, try socket.waitReadable(milliseconds: left) else { throw .timedOut }
+            let left = deadline.left
+            guard left != .zero, try socket.waitReadable(within: left) else { throw .timedOut }
             guard try receive(from: socket, descriptors: &descriptors) != .endOfFile else { throw .connectionReset }
         }
     }

@@ -4,10 +4,10 @@ import Glibc
 ///
 /// - Parameters:
 ///   - descriptors: their numbers; open for the time of the call.
-///   - milliseconds: how long to wait at most; negative: without end.
+///   - limit: how long to wait at most; nil: without end.
 /// - Returns: for each of them whether it can; none when the time ran out or a signal came.
-public func waitReadable(_ descriptors: [Int32], milliseconds: Int32) throws(Errno) -> [Bool] {
+public func waitReadable(_ descriptors: [Int32], within limit: Duration?) throws(Errno) -> [Bool] {
     var entries = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
-    try systemCall { poll(&entries, nfds_t(entries.count), milliseconds) }
+    try systemCall { poll(&entries, nfds_t(entries.count), limit.pollTimeout) }
     return entries.map { $0.revents != 0 }
 }

@@ -91,7 +91,7 @@ final class Sentry: Sendable {
     private func run() {
         while state.load(ordering: .acquiring) != State.ended {
             guard state.load(ordering: .acquiring) == State.watching else {
-                _ = news.wait(milliseconds: -1)
+                _ = news.wait(within: nil)
                 continue
             }
             var entries = [

@@ -3,6 +3,8 @@ import Glibc
 /// What time it is. `clock_gettime(2)`
 public enum SystemClock {
     /// Nanoseconds since the system started, which no setting of the clock changes. `CLOCK_MONOTONIC`
+    ///
+    /// A moment, not a duration; and a plain number, since accesses are timed by it and devices record it.
     public static var nanoseconds: UInt64 {
         let time = time(of: CLOCK_MONOTONIC)
         return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)

@@ -84,7 +84,7 @@ public final class Terminal {
 
     private func write(_ text: String) throws(Errno) {
         let bytes = Array(text.utf8)
-        let deadline = Deadline(milliseconds: 1000)
+        let deadline = Deadline(after: .seconds(1))
         var left = bytes.span.bytes
         while !left.isEmpty {
             do throws(Errno) {
@@ -92,8 +92,8 @@ public final class Terminal {
                 left = left.extracting(droppingFirst: count)
             } catch .resourceTemporarilyUnavailable {
                 var entry = pollfd(fd: descriptor.raw, events: Int16(POLLOUT), revents: 0)
-                let milliseconds = deadline.millisecondsLeft
-                guard try systemCall({ poll(&entry, 1, milliseconds) }) > 0 else { throw .timedOut }
+                let left = deadline.left
+                guard try systemCall({ poll(&entry, 1, left.pollTimeout) }) > 0 else { throw .timedOut }
             }
         }
     }

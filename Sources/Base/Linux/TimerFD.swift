@@ -10,11 +10,15 @@ public final class TimerFD: Sendable {
             owning: try systemCall { timerfd_create(CLOCK_MONOTONIC, Int32(TFD_CLOEXEC | TFD_NONBLOCK)) })
     }
 
-    /// Fires once, `nanoseconds` from now; 0 disarms it.
-    public func set(nanoseconds: UInt64) {
+    /// Fires once, so long from now, in place of what was set before; nil: not at all.
+    public func set(_ delay: Duration?) {
         var setting = itimerspec()
-        setting.it_value.tv_sec = Int(nanoseconds / 1_000_000_000)
-        setting.it_value.tv_nsec = Int(nanoseconds % 1_000_000_000)
+        if let delay {
+            // All zeros would disarm it.
+            let (seconds, attoseconds) = max(delay, .nanoseconds(1)).components
+            setting.it_value.tv_sec = Int(seconds)
+            setting.it_value.tv_nsec = Int(attoseconds / 1_000_000_000)
+        }
         timerfd_settime(descriptor.raw, 0, &setting, nil)
     }
 

@@ -128,7 +128,7 @@ public final class UnixListener: Sendable {
     private static func lockFolder(of path: String) -> FileLock? {
         let folder = path.lastIndex(of: "/").map { path[...$0] } ?? "."
         guard let file = try? Descriptor(reading: String(folder)) else { return nil }
-        return try? FileLock(file, milliseconds: 1000)
+        return try? FileLock(file, within: .seconds(1))
     }
 
     private static func removeDeadSocket(at path: String) throws(Errno) {
@@ -137,11 +137,11 @@ public final class UnixListener: Sendable {
         guard status.st_mode & S_IFMT == S_IFSOCK else { throw .fileExists }
         do throws(Errno) {
             // One that hangs has a full backlog, and would never be connected to.
-            let connection = try UnixSocket(connectingTo: path, milliseconds: 1000)
+            let connection = try UnixSocket(connectingTo: path, within: .seconds(1))
             guard try hasEnded(connection.peer().pid) else { throw .addressInUse }
             // A program that it was just starting has the listener until `execve(2)`, and turns those who wait away then.
-            _ = try connection.waitReadable(milliseconds: 1000)
-            _ = try UnixSocket(connectingTo: path, milliseconds: 1000)
+            _ = try connection.waitReadable(within: .seconds(1))
+            _ = try UnixSocket(connectingTo: path, within: .seconds(1))
             throw Errno.addressInUse
         } catch {
             guard error == .connectionRefused else { throw .addressInUse }

@@ -11,28 +11,33 @@ public struct UnixSocket: ~Copyable, Sendable {
 
     /// Connects to the socket at `path`. Its peer can't send descriptors until ``setTakesDescriptors(_:)`` says so.
     ///
-    /// - Parameter milliseconds: how long to wait at most while the listener's backlog is full; 0: without end.
+    /// - Parameter limit: how long to wait at most while the listener's backlog is full; nil: without end.
     /// - Throws: `connect(2)`'s error, `.resourceTemporarilyUnavailable` when the time ran out;
     ///   `.fileNameTooLong` for a path over 107 bytes; `.tooManyReferences` when too much of what came from there before could
     ///   not be closed within a second (``ClosingLane``).
-    public init(connectingTo path: String, milliseconds: Int = 0) throws(Errno) {
+    public init(connectingTo path: String, within limit: Duration? = nil) throws(Errno) {
         let lane = ClosingLane.of(peer: path)
-        guard lane.waitForRoom(milliseconds: 1000) else { throw .tooManyReferences }
+        guard lane.waitForRoom(within: .seconds(1)) else { throw .tooManyReferences }
         let socket = UnixSocket(owning: try Self.create())
         socket.setTakesDescriptors(false)
         let raw = socket.descriptor.raw
         // connect(2) takes its limit from SO_SNDTIMEO; what is sent later has limits of its own.
-        try Self.setSendTimeout(of: raw, milliseconds: milliseconds)
+        try Self.setSendTimeout(of: raw, limit)
         try withSocketAddress(of: path) { address, size throws(Errno) in
             try systemCall { connect(raw, address, size) }
         }
-        try Self.setSendTimeout(of: raw, milliseconds: 0)
+        try Self.setSendTimeout(of: raw, nil)
         descriptor = socket.descriptor.closed(in: lane)
     }
 
-    private static func setSendTimeout(of raw: Int32, milliseconds: Int) throws(Errno) {
-        var limit = timeval(tv_sec: milliseconds / 1000, tv_usec: milliseconds % 1000 * 1000)
-        try systemCall { setsockopt(raw, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size)) }
+    private static func setSendTimeout(of raw: Int32, _ limit: Duration?) throws(Errno) {
+        var timeout = timeval()
+        if let limit {
+            // All zeros would be no limit.
+            let (seconds, attoseconds) = max(limit, .microseconds(1)).components
+            timeout = timeval(tv_sec: Int(seconds), tv_usec: Int(attoseconds / 1_000_000_000_000))
+        }
+        try systemCall { setsockopt(raw, SOL_SOCKET, SO_SNDTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size)) }
     }
 
     /// Two sockets that are connected to each other. `socketpair(2)`
@@ -80,8 +85,8 @@ public struct UnixSocket: ~Copyable, Sendable {
     public borrowing func takesDescriptors() -> Bool { clinux_passes_rights(descriptor.raw) != 0 }
 
     /// Whether so little of what came is still to be closed that more may come, at the latest after a time. ``ClosingLane``
-    public func hasRoomForDescriptors(milliseconds: Int32 = 0) -> Bool {
-        descriptor.lane?.waitForRoom(milliseconds: milliseconds) ?? true
+    public func hasRoomForDescriptors(within limit: Duration = .zero) -> Bool {
+        descriptor.lane?.waitForRoom(within: limit) ?? true
     }
 
     /// Gives the socket away: whoever gets its number closes it.
@@ -108,22 +113,22 @@ public struct UnixSocket: ~Copyable, Sendable {
 
     /// Waits until there is something to receive (or the peer is gone).
     ///
-    /// - Parameter milliseconds: how long at most; negative: without end.
+    /// - Parameter limit: how long at most; nil: without end.
     /// - Returns: false when the time ran out.
-    public borrowing func waitReadable(milliseconds: Int32) throws(Errno) -> Bool {
-        try wait(for: Int16(POLLIN), milliseconds: milliseconds)
+    public borrowing func waitReadable(within limit: Duration?) throws(Errno) -> Bool {
+        try wait(for: Int16(POLLIN), within: limit)
     }
 
     /// Waits until something can be sent (or the peer is gone).
     ///
     /// - Returns: false when the time ran out.
-    public borrowing func waitWritable(milliseconds: Int32) throws(Errno) -> Bool {
-        try wait(for: Int16(POLLOUT), milliseconds: milliseconds)
+    public borrowing func waitWritable(within limit: Duration?) throws(Errno) -> Bool {
+        try wait(for: Int16(POLLOUT), within: limit)
     }
 
-    private borrowing func wait(for events: Int16, milliseconds: Int32) throws(Errno) -> Bool {
+    private borrowing func wait(for events: Int16, within limit: Duration?) throws(Errno) -> Bool {
         var entry = pollfd(fd: descriptor.raw, events: events, revents: 0)
-        return try systemCall { poll(&entry, 1, milliseconds) } > 0
+        return try systemCall { poll(&entry, 1, limit.pollTimeout) } > 0
     }
 
     /// What ``receive(into:from:limit:descriptors:blocking:)`` saw.
@@ -208,51 +213,51 @@ public struct UnixSocket: ~Copyable, Sendable {
         try shim(clinux_peek(descriptor.raw, buffer.address(of: 0), buffer.count))
     }
 
-    /// Sends a message; blocks until all is sent, as ``send(_:_:descriptors:milliseconds:)`` does.
-    public borrowing func send(_ message: RawSpan, milliseconds: Int32) throws(Errno) {
+    /// Sends a message; blocks until all is sent, as ``send(_:_:descriptors:within:)`` does.
+    public borrowing func send(_ message: RawSpan, within limit: Duration?) throws(Errno) {
         // SAFETY: the bytes live until the call returns.
         let sent = message.withUnsafeBytes {
-            clinux_send(descriptor.raw, $0.baseAddress, $0.count, nil, 0, Self.flags(milliseconds), nil, 0)
+            clinux_send(descriptor.raw, $0.baseAddress, $0.count, nil, 0, Self.flags(limit), nil, 0)
         }
         // Nearly always all goes at once.
         guard sent != message.byteCount else { return }
-        try sendRest(of: message, RawSpan(), [], milliseconds, after: sent)
+        try sendRest(of: message, RawSpan(), [], limit, after: sent)
     }
 
     /// Sends `head`, then `body`, with descriptors, in one message; blocks until all is sent.
     ///
-    /// - Parameter milliseconds: how long to wait for room at most, in all; negative: without end.
+    /// - Parameter limit: how long to wait for room at most, in all; nil: without end.
     /// - Throws: `.brokenPipe` or `.connectionReset` when the peer is gone, `.timedOut` when it made no room in
     ///   time. When a part has gone the connection is shut down: what followed would be taken for the rest.
     public borrowing func send(
         _ head: RawSpan, _ body: RawSpan = RawSpan(), descriptors: [Int32] = [],
-        milliseconds: Int32 = -1
+        within limit: Duration? = nil
     ) throws(Errno) {
-        let sent = attempt(head, body, descriptors, milliseconds)
+        let sent = attempt(head, body, descriptors, limit)
         guard sent != head.byteCount + body.byteCount else { return }
-        try sendRest(of: head, body, descriptors, milliseconds, after: sent)
+        try sendRest(of: head, body, descriptors, limit, after: sent)
     }
 
     /// Sends `head`, then bytes straight from memory, which may change meanwhile.
     ///
-    /// - Throws: as ``send(_:_:descriptors:milliseconds:)``; `.badAddress` when the bytes don't lie inside the memory.
+    /// - Throws: as ``send(_:_:descriptors:within:)``; `.badAddress` when the bytes don't lie inside the memory.
     public borrowing func send(
-        _ head: RawSpan, _ memory: MappedBytes, at offset: Int, count: Int, milliseconds: Int32 = -1
+        _ head: RawSpan, _ memory: MappedBytes, at offset: Int, count: Int, within limit: Duration? = nil
     ) throws(Errno) {
         guard offset >= 0, count >= 0, offset <= memory.size, count <= memory.size - offset else { throw .badAddress }
         // SAFETY: inside the mapping, which `memory` keeps; only the kernel reads it, and the fixed size keeps it from faulting.
         let bytes = RawSpan(_unsafeStart: memory.mapping.base + offset, byteCount: count)
-        try send(head, bytes, milliseconds: milliseconds)
+        try send(head, bytes, within: limit)
     }
 
     /// Goes on after a first attempt that left something.
     ///
     /// - Parameter attempted: how many bytes have gone with it, or a negative errno.
     private borrowing func sendRest(
-        of head: RawSpan, _ body: RawSpan, _ descriptors: [Int32], _ milliseconds: Int32, after attempted: Int
+        of head: RawSpan, _ body: RawSpan, _ descriptors: [Int32], _ limit: Duration?, after attempted: Int
     ) throws(Errno) {
         // A peer that makes a little room now and then doesn't extend it.
-        let deadline = Deadline(milliseconds: milliseconds)
+        let deadline = Deadline(after: limit)
         let total = head.byteCount + body.byteCount
         var result = attempted
         var skipped = 0
@@ -264,13 +269,13 @@ public struct UnixSocket: ~Copyable, Sendable {
                 switch result < 0 ? Errno(rawValue: Int32(-result)) : .resourceTemporarilyUnavailable {
                 case .interrupted: break
                 case .resourceTemporarilyUnavailable:
-                    let left = deadline.millisecondsLeft
-                    guard left != 0, try waitWritable(milliseconds: left) else { throw Errno.timedOut }
+                    let left = deadline.left
+                    guard left != .zero, try waitWritable(within: left) else { throw Errno.timedOut }
                 case let error: throw error
                 }
                 let headLeft = head.extracting(droppingFirst: min(skipped, head.byteCount))
                 let bodyLeft = body.extracting(droppingFirst: max(0, skipped - head.byteCount))
-                result = attempt(headLeft, bodyLeft, skipped == 0 ? descriptors : [], milliseconds)
+                result = attempt(headLeft, bodyLeft, skipped == 0 ? descriptors : [], limit)
             }
         } catch {
             if skipped > 0 { shutDown() }
@@ -280,22 +285,20 @@ public struct UnixSocket: ~Copyable, Sendable {
 
     /// - Returns: how many bytes have gone, and the descriptors with them; or a negative errno.
     private borrowing func attempt(
-        _ head: RawSpan, _ body: RawSpan, _ descriptors: [Int32], _ milliseconds: Int32
+        _ head: RawSpan, _ body: RawSpan, _ descriptors: [Int32], _ limit: Duration?
     ) -> Int {
         head.withUnsafeBytes { head in
             body.withUnsafeBytes { body in
                 // SAFETY: both pieces live until the call returns.
                 clinux_send(
                     descriptor.raw, head.baseAddress, head.count, body.baseAddress, body.count,
-                    Self.flags(milliseconds), descriptors, descriptors.count)
+                    Self.flags(limit), descriptors, descriptors.count)
             }
         }
     }
 
     /// A send with a time limit must not block in the kernel.
-    private static func flags(_ milliseconds: Int32) -> Int32 {
-        milliseconds < 0 ? 0 : Int32(MSG_DONTWAIT)
-    }
+    private static func flags(_ limit: Duration?) -> Int32 { limit == nil ? 0 : Int32(MSG_DONTWAIT) }
 }
 
 /// Calls `body` with the `sockaddr_un` of `path`.

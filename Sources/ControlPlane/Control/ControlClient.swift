@@ -11,7 +11,7 @@ public final class ControlClient {
     public static let stateLimit = 1 << 30
 
     private let socket: UnixSocket
-    private let milliseconds: Int
+    private let patience: Duration
     private let deadline: Deadline
     private var incoming: LineBuffer
 
@@ -21,18 +21,18 @@ public final class ControlClient {
     /// Connects.
     ///
     /// - Parameters:
-    ///   - milliseconds: how long connecting, and each request after it, may take.
+    ///   - patience: how long connecting, and each request after it, may take.
     ///   - deadline: when a request ends in any case; never unless given.
     public init(
-        connectingTo path: String, milliseconds: Int = 10_000, deadline: Deadline = Deadline(milliseconds: -1)
+        connectingTo path: String, patience: Duration = .seconds(10), deadline: Deadline = .never
     ) throws(ControlClientError) {
         do throws(Errno) {
-            socket = try UnixSocket(connectingTo: path, milliseconds: milliseconds)
+            socket = try UnixSocket(connectingTo: path, within: patience)
             incoming = try LineBuffer(limit: Self.replyLimit)
         } catch {
             throw .cannotConnect(path: path, error)
         }
-        self.milliseconds = milliseconds
+        self.patience = patience
         self.deadline = deadline
     }
 
@@ -75,9 +75,9 @@ public final class ControlClient {
 
     /// The events behind number `after`, as soon as there are some: a connection of its own is best for that.
     ///
-    /// - Parameter milliseconds: how long to wait; negative: without end.
-    public func events(after: Int = 0, milliseconds: Int) throws(ControlClientError) -> ControlEvents {
-        try decode(request(.events(after: after), milliseconds: milliseconds).result)
+    /// - Parameter limit: how long to wait; nil: without end.
+    public func events(after: Int = 0, within limit: Duration?) throws(ControlClientError) -> ControlEvents {
+        try decode(request(.events(after: after), within: limit).result)
     }
 
     /// Gives the device another quota, where it isn't nil.
@@ -132,21 +132,24 @@ public final class ControlClient {
         }
     }
 
+    private func request(_ request: ControlRequest, takesFile: Bool = false) throws(ControlClientError) -> Reply {
+        try self.request(request, within: patience, takesFile: takesFile)
+    }
+
     private func request(
-        _ request: ControlRequest, milliseconds: Int? = nil, takesFile: Bool = false
+        _ request: ControlRequest, within limit: Duration?, takesFile: Bool = false
     ) throws(ControlClientError) -> Reply {
         socket.setTakesDescriptors(takesFile)
-        let milliseconds = milliseconds ?? self.milliseconds
-        let deadline = min(deadline, Deadline(milliseconds: Int32(clamping: milliseconds)))
+        let deadline = min(deadline, Deadline(after: limit))
         let line = Array(request.json.text.utf8) + [UInt8(ascii: "\n")]
         try connected { () throws(Errno) in
-            try socket.send(line.span.bytes, milliseconds: deadline.millisecondsLeft)
+            try socket.send(line.span.bytes, within: deadline.left)
         }
         var descriptors = ReceivedDescriptors()
         guard let answer = try receiveLine(until: deadline, &descriptors) else {
             // The answer may come yet, and would be taken for that to the next request.
             socket.shutDown()
-            throw .timedOut(milliseconds: milliseconds)
+            throw .timedOut(after: limit ?? patience)
         }
         return Reply(result: try ControlReply.result(of: answer), descriptors: descriptors)
     }
@@ -180,7 +183,7 @@ private func connected<Result>(_ call: () throws(Errno) -> Result) throws(Contro
 public enum ControlClientError: Error, Equatable, CustomStringConvertible {
     case cannotConnect(path: String, Errno)
     /// The process didn't answer in time.
-    case timedOut(milliseconds: Int)
+    case timedOut(after: Duration)
     /// The process closed the connection instead of answering.
     case closed
     case connection(Errno)
@@ -210,7 +213,7 @@ public enum ControlClientError: Error, Equatable, CustomStringConvertible {
         case .cannotConnect(let path, .fileNameTooLong):
             "'\(path)' is too long for a socket's path: at most 107 bytes."
         case .cannotConnect(let path, let error): "Can't connect to '\(path)': \(error)."
-        case .timedOut(let milliseconds): "The device process didn't answer within \(milliseconds) ms."
+        case .timedOut(let limit): "The device process didn't answer within \(limit.inMilliseconds) ms."
         case .closed: "The device process closed the connection without an answer."
         case .connection(let error): "The connection to the device process failed: \(error)."
         case .malformedReply(let reason): "The answer is not a device process's: \(reason)."

@@ -14,9 +14,9 @@ public final class ControlServer {
     /// The most connections at a time; and the most of those that wait for events.
     public static let connectionLimit = 8
 
-    /// For how long no events are told after some were, in nanoseconds: whoever makes many, as by connecting and leaving
+    /// For how long no events are told after some were: whoever makes many, as by connecting and leaving
     /// all the time, keeps nobody busy who waits for those of many devices.
-    public static let eventPause: UInt64 = 100_000_000
+    public static let eventPause = Duration.milliseconds(100)
 
     private let listener: UnixListener
     private let loop: EventLoop
@@ -82,7 +82,7 @@ public final class ControlServer {
         } catch {
             // No descriptors, no memory, or too much to close. The listener stays readable: look away for a second.
             try? loop.change(watches[0], to: [])
-            retry.set(nanoseconds: 1_000_000_000)
+            retry.set(.seconds(1))
         }
     }
 
@@ -179,7 +179,7 @@ public final class ControlServer {
 
     private func beginPause() {
         isPausing = true
-        pause.set(nanoseconds: Self.eventPause)
+        pause.set(Self.eventPause)
     }
 
     private func answer(to request: Result<ControlRequest, ControlError>) -> ControlAnswer {

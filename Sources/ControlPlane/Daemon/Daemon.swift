@@ -72,7 +72,7 @@ public struct Daemon: Sendable {
         ServiceManager.notify("READY=1")
         while true {
             let ready = try step("wait for connections") { () throws(Errno) in
-                try waitReadable([listener.descriptor, signals.descriptor.raw], milliseconds: -1)
+                try waitReadable([listener.descriptor, signals.descriptor.raw], within: nil)
             }
             guard ready.last != true else { break }
             server.acceptConnections(of: listener)
@@ -99,7 +99,7 @@ public struct Daemon: Sendable {
             done.signal()
         }
         let ready = try step("wait for the beginning") { () throws(Errno) in
-            try waitReadable([done.descriptor.raw, signals.descriptor.raw], milliseconds: -1)
+            try waitReadable([done.descriptor.raw, signals.descriptor.raw], within: nil)
         }
         guard ready.first == true else { throw DaemonError("It was told to end before it had begun.") }
         if let error = outcome.error.withLock({ $0 }) { throw DaemonError(error.description) }

@@ -64,7 +64,7 @@ final class DaemonServer: Sendable {
         } catch {
             // Out of descriptors or memory: the connection waits, and others must end first.
             logger.warning("Can't accept a connection: \(error)")
-            _ = try? waitReadable([], milliseconds: 100)
+            _ = try? waitReadable([], within: .milliseconds(100))
         }
     }
 

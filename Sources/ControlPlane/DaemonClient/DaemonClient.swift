@@ -11,8 +11,8 @@ import NIOPosix
 public struct DaemonClient: Sendable {
     /// Where the daemon listens.
     public let path: String
-    /// How long an answer may take, from connecting to its last byte, in seconds.
-    public var patience: Int
+    /// How long an answer may take, from connecting to its last byte.
+    public var patience: Duration
 
     /// The most bytes of an answer: the largest is a screenshot.
     private static let answerLimit = 64 << 20
@@ -20,7 +20,7 @@ public struct DaemonClient: Sendable {
     private static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
     /// Doesn't connect yet.
-    public init(path: String, patience: Int = 60) {
+    public init(path: String, patience: Duration = .seconds(60)) {
         self.path = path
         self.patience = patience
     }
@@ -116,7 +116,7 @@ public struct DaemonClient: Sendable {
     /// - Returns: a connected socket, from which only bytes come. It is the caller's to close.
     private func connect() throws(DaemonClientError) -> CInt {
         do throws(Errno) {
-            let socket = try UnixSocket(connectingTo: path, milliseconds: patience * 1000)
+            let socket = try UnixSocket(connectingTo: path, within: patience)
             if socket.takesDescriptors() { return try BytePump.start(socket).relinquish() }
             return socket.relinquish()
         } catch {
@@ -127,7 +127,7 @@ public struct DaemonClient: Sendable {
     private func exchange(_ head: HTTPRequestHead, body: [UInt8]) throws(DaemonClientError) -> HTTPAnswer {
         let loop = Self.group.next()
         let promise = loop.makePromise(of: HTTPAnswer.self)
-        let timeOut = loop.scheduleTask(in: .seconds(Int64(patience))) { promise.fail(DaemonClientError.timedOut) }
+        let timeOut = loop.scheduleTask(in: TimeAmount(patience)) { promise.fail(DaemonClientError.timedOut) }
         let socket = try connect()
         let connecting = ClientBootstrap(group: loop)
             .channelInitializer { channel in

@@ -8,7 +8,7 @@ struct Connection: ~Copyable {
     private let handle: OpaquePointer
 
     /// How long to wait for another program, such as an administrator's `sqlite3`, that is changing the database.
-    private static let patienceMilliseconds: Int32 = 2000
+    private static let patience = Duration.seconds(2)
 
     private init(owning handle: OpaquePointer) {
         self.handle = handle
@@ -28,7 +28,7 @@ struct Connection: ~Copyable {
             sqlite3_close_v2(handle)
             throw error
         }
-        sqlite3_busy_timeout(handle, Self.patienceMilliseconds)
+        sqlite3_busy_timeout(handle, Self.patience.inMilliseconds)
         let connection = Connection(owning: handle)
         try connection.run("PRAGMA foreign_keys = ON")
         try connection.run("PRAGMA journal_mode = WAL")

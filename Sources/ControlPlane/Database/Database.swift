@@ -44,7 +44,7 @@ public final class Database: Store, Sendable {
 
     private static func lock(_ path: String) throws(DatabaseError) -> FileLock {
         let path = (database: path, lock: "\(path).lock")
-        do throws(Errno) { return try FileLock(path: path.lock, milliseconds: 1000) } catch {
+        do throws(Errno) { return try FileLock(path: path.lock, within: .seconds(1)) } catch {
             throw error == .wouldBlock ? .inUse(path: path.database) : .file(path: path.lock, error)
         }
     }

@@ -31,8 +31,7 @@ extension Manager {
         }
         let path = directories.control(of: id)
         do {
-            let milliseconds = Int(limit / .milliseconds(1))
-            return try await blocking { try body(ControlClient(connectingTo: path, milliseconds: milliseconds)) }
+            return try await blocking { try body(ControlClient(connectingTo: path, patience: limit)) }
         } catch let error as ControlClientError {
             throw MediationError(error)
         } catch {
@@ -156,10 +155,10 @@ extension Manager {
         guard supervised[id]?.identity == identity, let instance = try? instance(id) else { return }
         supervised[id]?.checkpoints.begin()
         let limit = stateLimit(of: instance)
-        let milliseconds = Int32(clamping: Int(configuration.savingLimit / .milliseconds(1)))
+        let savingLimit = configuration.savingLimit
         do {
             let state = try await ask(id) { try $0.save(limit: limit) }
-            try await blocking { [launcher] in try launcher.keep(state, of: id, milliseconds: milliseconds) }
+            try await blocking { [launcher] in try launcher.keep(state, of: id, within: savingLimit) }
             _ = supervised[id]?.checkpoints.end(failed: false)
         } catch {
             // Of one that has ended nothing is left to be saved.

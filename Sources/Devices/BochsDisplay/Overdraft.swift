@@ -8,10 +8,10 @@ final class Overdraft {
     weak var display: BochsDisplay?
     /// Whether there is anything beyond the limit.
     var isPossible = false {
-        didSet { timer.set(nanoseconds: isPossible ? Self.interval : 0) }
+        didSet { timer.set(isPossible ? Self.interval : nil) }
     }
 
-    private static let interval: UInt64 = 1_000_000_000
+    private static let interval = Duration.seconds(1)
     private let loop: EventLoop
     private let timer: TimerFD
     private var watch: EventLoop.Token?
@@ -24,7 +24,7 @@ final class Overdraft {
             if let display, let used = display.videoMemoryUsed, used > display.videoMemoryLimit {
                 display.giveBackTheRest()
             }
-            timer.set(nanoseconds: isPossible ? Self.interval : 0)
+            timer.set(isPossible ? Self.interval : nil)
         }
     }
 

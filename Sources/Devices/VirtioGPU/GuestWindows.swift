@@ -47,7 +47,7 @@ final class GuestWindows {
             timer.consume()
             guard leavingCount > 0 else { return }
             renderer.stop(
-                "The renderer has not let go of guest memory within \(Rendering.settleLimit) ms, and was ended.")
+                "The renderer has not let go of guest memory within \(Rendering.settleLimit.inMilliseconds) ms, and was ended.")
         }
     }
 
@@ -109,7 +109,7 @@ final class GuestWindows {
         numbers.remove(window.id)
         withdrawals &+= 1
         leavingCount += 1
-        if leavingCount == 1 { timer.set(nanoseconds: UInt64(Rendering.settleLimit) * 1_000_000) }
+        if leavingCount == 1 { timer.set(Rendering.settleLimit) }
         // Until it has let go it may write to any of it; whoever unmaps waits to be told of that as well.
         renderer.withdraw(window.id) { [weak self, memory] in
             Self.markWritten(window, in: memory)
@@ -117,7 +117,7 @@ final class GuestWindows {
             guard let self else { return }
             leavingCount -= 1
             // All of them are to be let go of in time: one at a time a renderer might make an unmap wait for minutes.
-            if leavingCount == 0 { timer.set(nanoseconds: 0) }
+            if leavingCount == 0 { timer.set(nil) }
         }
     }
 

@@ -64,16 +64,16 @@ final class Rendering {
         } catch {
             throw OptionError("There is no 3D on this machine. \(error)")
         }
-        let milliseconds = seconds * 1000
+        let patience = Duration.seconds(seconds)
         process = try RendererProcess(
             program: program, renderNode: renderNode, loop: host.loop,
-            memoryLimit: Self.spareMemory + UInt64(videoMemory), milliseconds: UInt64(milliseconds))
+            memoryLimit: Self.spareMemory + UInt64(videoMemory), patience: patience)
         process.tap = { [weak host] in host?.tap }
         windows = try GuestWindows(host.memory, for: process, loop: host.loop)
         self.loop = host.loop
         backOff = BackOff(clock: host.nanoseconds)
         timer = try TimerFD()
-        capabilitySets = try Self.capabilitySets(of: process, renderNode, milliseconds: Int32(milliseconds))
+        capabilitySets = try Self.capabilitySets(of: process, renderNode, within: patience)
         process.onEnd = { [unowned self] in hasEnded($0) }
         timerWatch = try loop.watch("renderer: next start", timer.descriptor, for: .readable) { [unowned self] _ in
             timer.consume()
@@ -86,7 +86,7 @@ final class Rendering {
     }
 
     private static func capabilitySets(
-        of process: RendererProcess, _ renderNode: String?, milliseconds: Int32
+        of process: RendererProcess, _ renderNode: String?, within limit: Duration
     ) throws -> [CapabilitySet] {
         try process.start()
         var sets: [CapabilitySet] = []
@@ -96,21 +96,21 @@ final class Rendering {
                 sets.append(CapabilitySet(id: id, version: version, contents: reply.data))
             }
         }
-        let isInTime = process.waitForAnswers(milliseconds: milliseconds)
+        let isInTime = process.waitForAnswers(within: limit)
         guard isInTime, process.isRunning, !sets.isEmpty else {
             let place = renderNode.map { "at '\($0)'" } ?? "in software"
             throw OptionError(
                 "There is no 3D \(place) on this machine: "
-                    + reason(of: process, isInTime: isInTime, renderNode, milliseconds: milliseconds))
+                    + reason(of: process, isInTime: isInTime, renderNode, within: limit))
         }
         return sets
     }
 
     /// Why a renderer could not tell what it can do. Where virglrenderer finds no driver, some of its versions crash.
     private static func reason(
-        of process: RendererProcess, isInTime: Bool, _ renderNode: String?, milliseconds: Int32
+        of process: RendererProcess, isInTime: Bool, _ renderNode: String?, within limit: Duration
     ) -> String {
-        guard isInTime else { return "the renderer has not started within \(milliseconds / 1000) s." }
+        guard isInTime else { return "the renderer has not started within \(limit.components.seconds) s." }
         guard process.crashSignal != 0 else { return "the renderer can't start, for the reason in the line above." }
         let question =
             renderNode.map { "is '\($0)' a render node with an OpenGL driver?" }
@@ -196,7 +196,7 @@ final class Rendering {
             // Its end will be heard.
         } catch {
             report("No renderer can be started: \(error).")
-            timer.set(nanoseconds: backOff.next())
+            timer.set(.nanoseconds(backOff.next()))
         }
     }
 
@@ -210,28 +210,28 @@ final class Rendering {
         report(
             "\(reason) The guest's 3D contexts are lost; a new renderer starts "
                 + "\(delay < 1_000_000_000 ? "at once" : "in \(delay / 1_000_000_000) s").")
-        timer.set(nanoseconds: delay)
+        timer.set(.nanoseconds(delay))
     }
 
-    /// How long a renderer that is told to end may take, in milliseconds. It is killed, so this is a matter of scheduling.
-    static let endLimit: Int32 = 1000
-    /// How long a renderer may take for what it has begun when the device is to stand still, or for letting go of guest memory, in
-    /// milliseconds. Together with ``endLimit`` it is less than the five seconds that clients wait for an answer.
-    static let settleLimit: Int32 = 2000
+    /// How long a renderer that is told to end may take. It is killed, so this is a matter of scheduling.
+    static let endLimit = Duration.seconds(1)
+    /// How long a renderer may take for what it has begun when the device is to stand still, or for letting go of guest memory.
+    /// Together with ``endLimit`` it is less than the five seconds that clients wait for an answer.
+    static let settleLimit = Duration.seconds(2)
 
     /// Gives the guest, which begins anew, another renderer, unless this one was never used.
     func reset() {
         guard isUsed else { return }
         process.stop()
         // Nothing of the last guest reaches the pictures of the next one.
-        _ = process.waitForEnd(milliseconds: Self.endLimit)
+        _ = process.waitForEnd(within: Self.endLimit)
     }
 
     /// Waits until the renderer touches no guest memory: it has carried out everything, or is ended.
     func settle() {
-        guard !process.waitForAnswers(milliseconds: Self.settleLimit) else { return }
+        guard !process.waitForAnswers(within: Self.settleLimit) else { return }
         process.stop()
-        _ = process.waitForEnd(milliseconds: Self.endLimit)
+        _ = process.waitForEnd(within: Self.endLimit)
     }
 }
 

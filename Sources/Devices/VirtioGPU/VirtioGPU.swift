@@ -95,7 +95,7 @@ public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, Memory
         rendering?.report = { [host = port.host] in host.report($0) }
         processor.isAwaited = { [port] in port.isAwaited($0) }
         processor.onReply = { [unowned self] in reply($1, to: $0) }
-        processor.onAlarm = { [timer] in timer.set(nanoseconds: $0) }
+        processor.onAlarm = { [timer] in timer.set($0 == 0 ? nil : .nanoseconds($0)) }
         timerWatch = try port.host.loop.watch("next picture", timer.descriptor, for: .readable) { [unowned self] _ in
             timer.consume()
             processor.showDue()

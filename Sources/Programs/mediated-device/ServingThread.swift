@@ -25,7 +25,7 @@ final class ServingThread: Sendable {
         // As much stack as the process's first thread has.
         let started = try Thread(name: "function", stackSize: 8 << 20) { [self] in run() }
         thread.withLock { $0 = started }
-        _ = hasBegun.wait(milliseconds: -1)
+        _ = hasBegun.wait(within: nil)
         if let error = error.withLock({ $0 }) { throw error }
     }
 
@@ -57,7 +57,7 @@ final class ServingThread: Sendable {
         do throws(Errno) {
             try taken.loop.startThreads()
             hasBegun.signal()
-            _ = turn.wait(milliseconds: -1)
+            _ = turn.wait(within: nil)
             if mayServe.load(ordering: .acquiring) { try taken.run() }
         } catch {
             self.error.withLock { $0 = error }

@@ -56,10 +56,10 @@ struct Attach: ParsableCommand {
 
     func run() throws {
         let socket = try daemon.socketPath(of: target)
-        let attachment = try machine.withMachine(force: "attaches it", seconds: timeout) { machine in
+        let attachment = try machine.withMachine(force: "attaches it", within: .seconds(timeout)) { machine in
             try machine.checkMachine(allowsPrivateMemory: force)
             try checkDevice(socket)
-            return try machine.attach(socket: socket, id: id, bus: bus, milliseconds: timeout * 1000)
+            return try machine.attach(socket: socket, id: id, bus: bus, within: .seconds(timeout))
         }
         let function = attachment.function
         let rows = [
@@ -88,9 +88,9 @@ extension HotPlug.Attachment.Guest: CustomStringConvertible {
     public var description: String {
         switch self {
         case .enabled: "has enabled it"
-        case .notEnabled(0, "running"): "has not enabled it at once, and was not waited for"
-        case .notEnabled(let milliseconds, "running"):
-            "has not enabled it within \(milliseconds / 1000) s: it is starting, has no driver for it, or knows no PCI hot-plug"
+        case .notEnabled(.zero, "running"): "has not enabled it at once, and was not waited for"
+        case .notEnabled(let limit, "running"):
+            "has not enabled it within \(limit.components.seconds) s: it is starting, has no driver for it, or knows no PCI hot-plug"
         case .notEnabled(_, let status): "has not enabled it: it is not running (\(status)), and may do so once it runs"
         }
     }

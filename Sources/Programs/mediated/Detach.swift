@@ -34,8 +34,8 @@ struct Detach: ParsableCommand {
         // An identifier need not make a path.
         let socket =
             InstanceID(target) == nil ? try? socketPath(of: target) : try daemon.socketPath(of: target, mustRun: false)
-        try machine.withMachine(force: "detaches it", seconds: timeout) { machine in
-            try machine.detach(target, socket: socket, milliseconds: timeout * 1000, allowsMSIX: force)
+        try machine.withMachine(force: "detaches it", within: .seconds(timeout)) { machine in
+            try machine.detach(target, socket: socket, within: .seconds(timeout), allowsMSIX: force)
         }
     }
 }

@@ -57,8 +57,8 @@ struct Events: ParsableCommand {
     // MARK: A device process
 
     private func printEvents(of client: ControlClient) throws(ControlClientError) {
-        var last = try print(client.events(milliseconds: 10_000), after: 0)
-        while follow { last = try print(client.events(after: last, milliseconds: -1), after: last) }
+        var last = try print(client.events(within: .seconds(10)), after: 0)
+        while follow { last = try print(client.events(after: last, within: nil), after: last) }
     }
 
     /// Prints what has come at once: whoever follows wants to see it.

@@ -14,9 +14,10 @@ struct HotPlugOptions: ParsableArguments {
     /// - Parameters:
     ///   - force: what `--force` would do, for refusals that it overrides.
     ///   - seconds: how long the guest may take; QEMU itself has a minute besides.
-    func withMachine<Result>(force: String, seconds: Int, _ body: (HotPlug) throws -> Result) throws -> Result {
+    func withMachine<Result>(force: String, within limit: Duration, _ body: (HotPlug) throws -> Result) throws -> Result
+    {
         do {
-            let end = Deadline(milliseconds: Int32((seconds + 60) * 1000))
+            let end = Deadline(after: limit + .seconds(60))
             return try body(HotPlug(QMPClient(connectingTo: qmp, end: end)))
         } catch let error as QMPError {
             throw Failure(error)

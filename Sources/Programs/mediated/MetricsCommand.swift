@@ -32,7 +32,7 @@ struct MetricsCommand: ParsableCommand {
     func run() throws {
         let watched = try target.named()
         guard !watched.isEmpty else { return try publish(try ofDaemon()) }
-        let observations = Observation.all(asking: watched, milliseconds: timeout * 1000)
+        let observations = Observation.all(asking: watched, within: .seconds(timeout))
         try publish(VGPUStatus.page(of: observations.map(VGPUStatus.init)))
         try observations.tellFailures()
     }
@@ -40,7 +40,7 @@ struct MetricsCommand: ParsableCommand {
     private func ofDaemon() throws(Failure) -> String {
         let bytes = try target.daemon.ask { client throws(DaemonClientError) in
             var client = client
-            client.patience = timeout
+            client.patience = .seconds(timeout)
             return try client.bytes("/metrics")
         }
         return String(decoding: bytes, as: UTF8.self)

@@ -20,21 +20,21 @@ enum Watched: Hashable, Sendable {
         }
     }
 
-    /// - Parameter milliseconds: how long it may take.
-    fileprivate func ask(milliseconds: Int) throws(Observation.Failure) -> (info: ControlInfo, statistics: JSON) {
+    /// - Parameter limit: how long it may take.
+    fileprivate func ask(within limit: Duration) throws(Observation.Failure) -> (info: ControlInfo, statistics: JSON) {
         switch self {
         case .socket(let path):
             do throws(ControlClientError) {
                 let client = try ControlClient(
-                    connectingTo: ControlClient.path(besides: path), milliseconds: milliseconds,
-                    deadline: Deadline(milliseconds: Int32(clamping: milliseconds)))
+                    connectingTo: ControlClient.path(besides: path), patience: limit,
+                    deadline: Deadline(after: limit))
                 return (try client.info(), try client.statistics())
             } catch {
                 throw .process(error)
             }
         case .vgpu(let id, let path):
             do throws(DaemonClientError) {
-                let client = DaemonClient(path: path, patience: max(1, milliseconds / 1000))
+                let client = DaemonClient(path: path, patience: limit)
                 return (try client.get("/v1/vgpus/\(id)/info"), try client.json("/v1/vgpus/\(id)/statistics"))
             } catch {
                 throw .daemon(error)
@@ -76,10 +76,10 @@ struct Observation: Sendable {
 
     /// Asks a device process, or the daemon for it.
     ///
-    /// - Parameter milliseconds: how long it may take.
-    init(asking watched: Watched, milliseconds: Int) {
+    /// - Parameter limit: how long it may take.
+    init(asking watched: Watched, within limit: Duration) {
         let result = Result { () throws(Failure) in
-            let (info, statistics) = try watched.ask(milliseconds: milliseconds)
+            let (info, statistics) = try watched.ask(within: limit)
             return Answer(
                 info: info, statistics: VGPUStatistics(statistics), usage: ProcessUsage(of: info.process))
         }
@@ -87,8 +87,8 @@ struct Observation: Sendable {
     }
 
     /// Asks several device processes at the same time: one that hangs makes none of the others wait.
-    static func all(asking watched: [Watched], milliseconds: Int) -> [Observation] {
-        let questions = watched.map { Question($0, milliseconds: milliseconds) }
+    static func all(asking watched: [Watched], within limit: Duration) -> [Observation] {
+        let questions = watched.map { Question($0, within: limit) }
         return questions.map { $0.answer() }
     }
 
@@ -100,8 +100,8 @@ struct Observation: Sendable {
         private let thread = Locked<Linux.Thread?>(nil)
         private let ask: @Sendable () -> Observation
 
-        init(_ watched: Watched, milliseconds: Int) {
-            ask = { Observation(asking: watched, milliseconds: milliseconds) }
+        init(_ watched: Watched, within limit: Duration) {
+            ask = { Observation(asking: watched, within: limit) }
             let started = try? Linux.Thread(name: "question") { [self] in
                 let answer = ask()
                 observation.withLock { $0 = answer }

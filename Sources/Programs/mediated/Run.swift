@@ -118,7 +118,7 @@ struct Run: ParsableCommand {
         guard status.st_mode & S_IFMT == S_IFSOCK else {
             throw Failure(.cannotCreate, "Can't create the socket '\(path)': something that is no socket is there.")
         }
-        guard (try? UnixSocket(connectingTo: path, milliseconds: 1000)) == nil else {
+        guard (try? UnixSocket(connectingTo: path, within: .seconds(1))) == nil else {
             throw Failure(.unavailable, "Another process listens at '\(path)'; stop it or choose another path.")
         }
     }

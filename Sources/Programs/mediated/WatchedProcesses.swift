@@ -33,7 +33,7 @@ struct WatchedProcesses: ParsableArguments {
 extension Watched {
     /// All vGPUs that the daemon at `path` runs now.
     static func all(ofDaemon path: String) throws(DaemonClientError) -> [Watched] {
-        let vgpus = try DaemonClient(path: path, patience: 10).get("/v1/vgpus", as: VGPUList.self).vgpus
+        let vgpus = try DaemonClient(path: path, patience: .seconds(10)).get("/v1/vgpus", as: VGPUList.self).vgpus
         return vgpus.filter { $0.state == "running" }.compactMap { InstanceID($0.uuid) }
             .map { .vgpu($0, daemon: path) }
     }

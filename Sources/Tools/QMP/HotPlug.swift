@@ -54,9 +54,9 @@ public struct HotPlug {
     ///   - socket: an absolute path; QEMU connects to it.
     ///   - id: the identifier in QEMU; the first free of vgpu0, vgpu1, … unless given.
     ///   - bus: the bus in QEMU; the first free hot-pluggable one unless given.
-    ///   - milliseconds: how long the guest may take. One whose processors stand still isn't waited for.
+    ///   - limit: how long the guest may take. One whose processors stand still isn't waited for.
     public func attach(
-        socket: String, id: String? = nil, bus: String? = nil, milliseconds: Int = 10_000
+        socket: String, id: String? = nil, bus: String? = nil, within limit: Duration = .seconds(10)
     ) throws -> Attachment {
         let id = try id ?? freeIdentifier()
         let bus = try bus ?? freeBus()
@@ -66,22 +66,22 @@ public struct HotPlug {
                 "driver": .string(Self.driver), "id": .string(id), "bus": .string(bus),
                 "socket": ["type": "unix", "path": .string(socket)],
             ])
-        let deadline = Deadline(milliseconds: Int32(clamping: max(0, milliseconds)))
+        let deadline = Deadline(after: limit)
         while true {
             let function = try PCIFunction(id: id, in: monitor.array("query-pci"))
             if function?.isEnabled == true { return Attachment(id: id, bus: bus, function: function, guest: .enabled) }
             let status = try monitor.execute("query-status")["status"]?.string ?? "unknown"
-            guard status == "running", deadline.millisecondsLeft > 0 else {
-                let guest = Attachment.Guest.notEnabled(milliseconds: milliseconds, status: status)
+            guard status == "running", !deadline.hasPassed else {
+                let guest = Attachment.Guest.notEnabled(after: limit, status: status)
                 return Attachment(id: id, bus: bus, function: function, guest: guest)
             }
             // QEMU tells by no event that a guest has enabled a device.
-            _ = try monitor.event(milliseconds: min(Self.pause, Int(deadline.millisecondsLeft))) { _ in false }
+            _ = try monitor.event(within: min(Self.pause, deadline.left ?? Self.pause)) { _ in false }
         }
     }
 
-    /// Between two looks at what the guest has enabled, in milliseconds.
-    private static let pause = 100
+    /// Between two looks at what the guest has enabled.
+    private static let pause = Duration.milliseconds(100)
 
     /// A device that was plugged in.
     public struct Attachment {
@@ -96,7 +96,7 @@ public struct HotPlug {
             /// It decodes a BAR of it.
             case enabled
             /// It has not, within that time; the machine's `RunState`. It may still do so.
-            case notEnabled(milliseconds: Int, status: String)
+            case notEnabled(after: Duration, status: String)
         }
     }
 
@@ -134,16 +134,16 @@ public struct HotPlug {
     /// - Parameters:
     ///   - name: the device's identifier in QEMU, or anything else that `socket` goes with.
     ///   - socket: the absolute path of the device's socket, for a name that is no identifier.
-    ///   - milliseconds: how long the guest may take.
+    ///   - limit: how long the guest may take.
     ///   - allowsMSIX: detach a device with an MSI-X capability, although that may crash QEMU.
     public func detach(
-        _ name: String, socket: String?, milliseconds: Int = 30_000, allowsMSIX: Bool = false
+        _ name: String, socket: String?, within limit: Duration = .seconds(30), allowsMSIX: Bool = false
     ) throws {
         let device = try device(name, socket: socket)
         // memory_region_del_subregion() asserts when the table of a vfio-user device goes away (seen in QEMU 11.1).
         guard allowsMSIX || !device.hasMSIX else { throw HotPlugError.hasMSIX(id: device.id) }
         try monitor.execute("device_del", ["id": .string(device.id)])
-        let answer = try monitor.event(milliseconds: milliseconds) { event in
+        let answer = try monitor.event(within: limit) { event in
             ["DEVICE_DELETED", "DEVICE_UNPLUG_GUEST_ERROR"].contains(event.name)
                 && event.data["path"]?.string == device.path
         }
@@ -151,7 +151,7 @@ public struct HotPlug {
         case "DEVICE_DELETED": return
         case nil:
             let status = try monitor.execute("query-status")["status"]?.string ?? "unknown"
-            throw HotPlugError.noAnswer(id: device.id, milliseconds: milliseconds, status: status)
+            throw HotPlugError.noAnswer(id: device.id, after: limit, status: status)
         default: throw HotPlugError.guestRefused(id: device.id)
         }
     }

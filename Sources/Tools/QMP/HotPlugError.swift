@@ -17,7 +17,7 @@ public enum HotPlugError: Error, Equatable, CustomStringConvertible {
     /// The guest's system did not give the device up. `DEVICE_UNPLUG_GUEST_ERROR`
     case guestRefused(id: String)
     /// The guest has not answered in time; the machine's `RunState`.
-    case noAnswer(id: String, milliseconds: Int, status: String)
+    case noAnswer(id: String, after: Duration, status: String)
 
     public var description: String {
         switch self {
@@ -45,11 +45,11 @@ public enum HotPlugError: Error, Equatable, CustomStringConvertible {
                 + "shut the virtual machine down instead."
         case .guestRefused(let id):
             "The guest refused to give up the device '\(id)': something in it may use the device."
-        case .noAnswer(let id, let milliseconds, "running"):
-            "The guest has not given up the device '\(id)' within \(milliseconds) ms: it is starting, or its system knows "
+        case .noAnswer(let id, let limit, "running"):
+            "The guest has not given up the device '\(id)' within \(limit.inMilliseconds) ms: it is starting, or its system knows "
                 + "no PCI hot-plug. It stays asked, and may still do so."
-        case .noAnswer(let id, let milliseconds, let status):
-            "The guest has not given up the device '\(id)' within \(milliseconds) ms, for it is not running (\(status)). It "
+        case .noAnswer(let id, let limit, let status):
+            "The guest has not given up the device '\(id)' within \(limit.inMilliseconds) ms, for it is not running (\(status)). It "
                 + "stays asked, and may do so once it runs."
         }
     }

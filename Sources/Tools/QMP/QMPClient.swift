@@ -16,7 +16,7 @@ public final class QMPClient {
     public private(set) var version = ""
 
     private let socket: UnixSocket
-    private let milliseconds: Int
+    private let patience: Duration
     private let end: Deadline
     private var incoming: LineBuffer
     private var events: [QMPEvent] = []
@@ -25,18 +25,18 @@ public final class QMPClient {
     /// Connects, waits for the greeting and leaves capabilities negotiation mode.
     ///
     /// - Parameters:
-    ///   - milliseconds: how long connecting, the greeting, and each command after it may take; at least 1.
+    ///   - patience: how long connecting, the greeting, and each command after it may take.
     ///   - end: when the last command ends in any case; never unless given.
     public init(
-        connectingTo path: String, milliseconds: Int = 10_000, end: Deadline = Deadline(milliseconds: -1)
+        connectingTo path: String, patience: Duration = .seconds(10), end: Deadline = .never
     ) throws(QMPError) {
         do throws(Errno) {
-            socket = try UnixSocket(connectingTo: path, milliseconds: milliseconds)
+            socket = try UnixSocket(connectingTo: path, within: patience)
             incoming = try LineBuffer(limit: Self.lineLimit)
         } catch {
             throw .cannotConnect(path: path, error)
         }
-        self.milliseconds = milliseconds
+        self.patience = patience
         self.end = end
         let greeting: JSON?
         do throws(QMPError) {
@@ -44,7 +44,7 @@ public final class QMPClient {
         } catch .closed {
             throw .noMonitor(path: path)
         }
-        guard let greeting else { throw .noGreeting(milliseconds: milliseconds) }
+        guard let greeting else { throw .noGreeting(after: patience) }
         guard let number = greeting["QMP"]?["version"]?["qemu"] else { throw .malformed("it is no greeting") }
         version = ["major", "minor", "micro"].map { number[$0]?.text ?? "?" }.joined(separator: ".")
         try execute("qmp_capabilities")
@@ -63,7 +63,7 @@ public final class QMPClient {
         try send(["execute": .string(command), "arguments": .object(arguments), "id": id], command, until: deadline)
         while true {
             // Looked at for each message: one who sends without a pause is never waited for.
-            guard deadline.millisecondsLeft != 0, let message = try receive(until: deadline) else {
+            guard !deadline.hasPassed, let message = try receive(until: deadline) else {
                 throw timeOut(command)
             }
             if let event = QMPEvent(message) {
@@ -87,11 +87,11 @@ public final class QMPClient {
     ///
     /// - Returns: nil when none came in time.
     public func event(
-        milliseconds: Int, where isWanted: (QMPEvent) -> Bool
+        within limit: Duration, where isWanted: (QMPEvent) -> Bool
     ) throws(QMPError) -> QMPEvent? {
         if let index = events.firstIndex(where: isWanted) { return events.remove(at: index) }
-        let deadline = min(end, Deadline(milliseconds: Int32(clamping: max(0, milliseconds))))
-        while deadline.millisecondsLeft != 0, let message = try receive(until: deadline) {
+        let deadline = min(end, Deadline(after: limit))
+        while !deadline.hasPassed, let message = try receive(until: deadline) {
             guard let event = QMPEvent(message) else { throw .malformed("it answers what was not asked") }
             if isWanted(event) { return event }
             keep(event)
@@ -106,17 +106,17 @@ public final class QMPClient {
 
     // MARK: The wire
 
-    private var deadline: Deadline { min(end, Deadline(milliseconds: Int32(clamping: milliseconds))) }
+    private var deadline: Deadline { min(end, Deadline(after: patience)) }
 
     private func timeOut(_ command: String) -> QMPError {
-        end.millisecondsLeft == 0
-            ? .tookTooLong(command: command) : .timedOut(command: command, milliseconds: milliseconds)
+        end.hasPassed
+            ? .tookTooLong(command: command) : .timedOut(command: command, after: patience)
     }
 
     private func send(_ message: JSON, _ command: String, until deadline: Deadline) throws(QMPError) {
         let line = Array(message.text.utf8) + [UInt8(ascii: "\n")]
         do throws(Errno) {
-            try socket.send(line.span.bytes, milliseconds: deadline.millisecondsLeft)
+            try socket.send(line.span.bytes, within: deadline.left)
         } catch .timedOut {
             throw timeOut(command)
         } catch {

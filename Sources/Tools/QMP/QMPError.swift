@@ -4,13 +4,13 @@ import Linux
 public enum QMPError: Error, Equatable, CustomStringConvertible {
     case cannotConnect(path: String, Errno)
     /// Connected, but nothing came: the monitor has another client, or this is none.
-    case noGreeting(milliseconds: Int)
+    case noGreeting(after: Duration)
     /// Connected, and hung up on without a greeting.
     case noMonitor(path: String)
     /// All commands together took too long, up to this one.
     case tookTooLong(command: String)
     /// QEMU didn't answer a command in time.
-    case timedOut(command: String, milliseconds: Int)
+    case timedOut(command: String, after: Duration)
     /// QEMU closed the connection.
     case closed
     case connection(Errno)
@@ -53,14 +53,14 @@ public enum QMPError: Error, Equatable, CustomStringConvertible {
         case .cannotConnect(let path, .fileNameTooLong):
             "'\(path)' is too long for a socket's path: at most 107 bytes."
         case .cannotConnect(let path, let error): "Can't connect to '\(path)': \(error)."
-        case .noGreeting(let milliseconds):
-            "QEMU sent no greeting within \(milliseconds) ms: the monitor is another program's, which it serves alone "
+        case .noGreeting(let limit):
+            "QEMU sent no greeting within \(limit.inMilliseconds) ms: the monitor is another program's, which it serves alone "
                 + "(give QEMU one more '-qmp'), QEMU hangs, or this is no QMP socket."
         case .noMonitor(let path):
             "What listens at '\(path)' hung up without a greeting: it is no QMP monitor (QEMU makes one by '-qmp "
                 + "unix:PATH,server=on,wait=off'), or its QEMU has just ended."
         case .tookTooLong(let command): "QEMU answers too slowly: '\(command)' was not answered before the time was up."
-        case .timedOut(let command, let milliseconds): "QEMU didn't answer '\(command)' within \(milliseconds) ms."
+        case .timedOut(let command, let limit): "QEMU didn't answer '\(command)' within \(limit.inMilliseconds) ms."
         case .closed: "QEMU closed the connection: it has ended."
         case .connection(let error): "The connection to QEMU failed: \(error)."
         case .malformed(let reason): "What came is no message of QMP: \(reason)."

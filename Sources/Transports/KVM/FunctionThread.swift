@@ -49,11 +49,11 @@ final class FunctionThread: Sendable {
         func run() {
             while true {
                 // Nobody else's turn is taken while there is nothing to do.
-                guard let ready = try? waitReadable([stop.descriptor.raw, readiness.raw], milliseconds: -1) else {
+                guard let ready = try? waitReadable([stop.descriptor.raw, readiness.raw], within: nil) else {
                     continue
                 }
                 if ready[0] { return }
-                turn.withLock { _ in try? function.host.loop.dispatch(milliseconds: 0) }
+                turn.withLock { _ in try? function.host.loop.dispatch(within: .zero) }
             }
         }
     }

@@ -131,10 +131,10 @@ public final class Machine: Sendable {
 
     /// Runs the guest until it ends itself, ``stop()``, or the time is over.
     ///
-    /// - Parameter milliseconds: how long at most; negative: without end.
+    /// - Parameter limit: how long at most; nil: without end.
     /// - Returns: the byte that the guest wrote to port 0xf4; nil when it did not.
     /// - Throws: ``VCPU/Failure`` when a processor can't go on, `Errno` when no thread can be had.
-    public func run(milliseconds: Int32 = -1) throws -> UInt8? {
+    public func run(within limit: Duration? = nil) throws -> UInt8? {
         var threads: [Thread] = []
         defer {
             for processor in processors { processor.stop() }
@@ -143,7 +143,7 @@ public final class Machine: Sendable {
         for (number, processor) in processors.enumerated() {
             threads.append(try Thread(name: "vcpu \(number)") { [self] in run(processor) })
         }
-        _ = ended.wait(milliseconds: milliseconds)
+        _ = ended.wait(within: limit)
         return try bus.withLock { bus throws(VCPU.Failure) in
             if let failure = bus.failure { throw failure }
             return bus.status
@@ -159,7 +159,7 @@ public final class Machine: Sendable {
         }
     }
 
-    /// Makes ``run(milliseconds:)`` return. Callable from any thread.
+    /// Makes ``run(within:)`` return. Callable from any thread.
     public func stop() {
         ended.signal()
     }

@@ -29,7 +29,7 @@ extension Client {
     ) throws(ClientError) {
         if try isThere() { return }
         if try ringSpin.wait(until: isThere) { return }
-        let deadline = Deadline(milliseconds: try configuration.patience(for: command))
+        let deadline = Deadline(after: try configuration.patience(for: command))
         var hasSlept: Bool
         repeat {
             hasSlept = try ring.doorbell.sleep(unless: isThere) { () throws(ClientError) in

@@ -5,14 +5,14 @@ import VFIOUserWire
 /// A connection to a vfio-user server, ours or another's, with its commands as typed calls.
 ///
 /// Calls block until the server has answered. Commands that the server sends meanwhile (DMA_READ, DMA_WRITE) are
-/// served from ``memory``; nothing is served between calls but by ``serveRequests(milliseconds:)``. One thread at a time.
+/// served from ``memory``; nothing is served between calls but by ``serveRequests(within:)``. One thread at a time.
 public final class Client {
     /// What the client offers and how long it waits.
     public struct Configuration: Sendable {
         /// Sent in the version message.
         public var capabilities: Capabilities
-        /// How long a server may take to answer, in milliseconds; negative: without end.
-        public var patience: Int32 = 5_000
+        /// How long a server may take to answer; nil: without end.
+        public var patience: Duration? = .seconds(5)
         /// When to give up whatever is asked then, also of a server that keeps the client busy; nil: never.
         public var deadline: ContinuousClock.Instant?
 
@@ -49,7 +49,7 @@ public final class Client {
         let socket: UnixSocket
         let patience = try configuration.patience(for: .version)
         do throws(Errno) {
-            socket = try UnixSocket(connectingTo: path, milliseconds: Int(max(0, patience)))
+            socket = try UnixSocket(connectingTo: path, within: patience)
         } catch {
             throw error == .resourceTemporarilyUnavailable ? .timedOut(.version) : .system(error)
         }
@@ -126,7 +126,7 @@ public final class Client {
     func call(
         _ command: Command, payload: Int = 0, data: RawSpan = RawSpan(), descriptors: [Int32] = []
     ) throws(ClientError) -> MessageStream.Message {
-        let deadline = Deadline(milliseconds: try configuration.patience(for: command))
+        let deadline = Deadline(after: try configuration.patience(for: command))
         let id = try send(command, payload: payload, data: data, descriptors: descriptors)
         while true {
             while let message = try nextMessage(stream, command) {
@@ -164,7 +164,7 @@ public final class Client {
         let patience = try configuration.patience(for: command)
         do throws(Errno) {
             try stream.socket.send(
-                request.bytes(0..<MessageHeader.size + payload), data, descriptors: descriptors, milliseconds: patience)
+                request.bytes(0..<MessageHeader.size + payload), data, descriptors: descriptors, within: patience)
         } catch {
             switch error {
             case .brokenPipe, .connectionReset: throw .disconnected
@@ -189,8 +189,8 @@ public final class Client {
             {
                 return
             }
-            let left = deadline.millisecondsLeft
-            guard left != 0, try stream.fill(alongside: twin, or: eventFD, milliseconds: left) else {
+            let left = deadline.left
+            guard left != .zero, try stream.fill(alongside: twin, or: eventFD, within: left) else {
                 throw MessageStream.Failure.timedOut
             }
         } catch {
@@ -212,7 +212,7 @@ public final class Client {
     ) throws(ClientError) {
         serve(message, on: stream)
         stream.consume(message)
-        guard deadline.millisecondsLeft != 0 else { throw .timedOut(command) }
+        guard !deadline.hasPassed else { throw .timedOut(command) }
     }
 
     private func serveTwin(_ command: Command, _ deadline: Deadline) throws(ClientError) {
@@ -251,13 +251,13 @@ public final class Client {
     // MARK: The server's commands
 
     /// Waits for commands of the server's and answers them, until a while passes without any.
-    public func serveRequests(milliseconds: Int32) throws(ClientError) {
-        let deadline = Deadline(milliseconds: -1)
+    public func serveRequests(within limit: Duration?) throws(ClientError) {
+        let deadline = Deadline.never
         repeat {
             try serveTwin(.dmaRead, deadline)
             while let message = try nextMessage(stream, .dmaRead) { try serve(message, on: stream, .dmaRead, deadline) }
             do throws(MessageStream.Failure) {
-                guard try stream.fill(alongside: twin, milliseconds: milliseconds) else { return }
+                guard try stream.fill(alongside: twin, within: limit) else { return }
             } catch {
                 throw ClientError(error, .dmaRead)
             }
@@ -287,7 +287,7 @@ public final class Client {
         reply.write(into: &bytes)
         // A server that is gone, and one that takes too long, is noticed by whoever waits for its reply.
         guard let patience = try? configuration.patience(for: .dmaRead) else { return }
-        try? stream.socket.send(request.bytes(0..<Int(reply.messageSize)), milliseconds: patience)
+        try? stream.socket.send(request.bytes(0..<Int(reply.messageSize)), within: patience)
     }
 
     private func readMemory(_ payload: RawSpan) throws -> Int {
@@ -313,13 +313,12 @@ public final class Client {
 }
 
 extension Client.Configuration {
-    /// How long to wait for something at most from now on, in milliseconds; negative: without end.
-    func patience(for command: Command) throws(ClientError) -> Int32 {
+    /// How long to wait for something at most from now on; nil: without end.
+    func patience(for command: Command) throws(ClientError) -> Duration? {
         guard let deadline else { return patience }
-        let left = ContinuousClock.now.duration(to: deadline) / .milliseconds(1)
-        guard left > 0 else { throw .timedOut(command) }
-        let milliseconds = Int32(min(left.rounded(.up), Double(Int32.max)))
-        return patience < 0 ? milliseconds : min(patience, milliseconds)
+        let left = ContinuousClock.now.duration(to: deadline)
+        guard left > .zero else { throw .timedOut(command) }
+        return patience.map { min($0, left) } ?? left
     }
 }
 

@@ -71,7 +71,7 @@ final class IORegionTable {
                 var bytes = connection.packet.mutableBytes(0..<IORegionResponse.size)
                 let size = response.write(into: &bytes)
                 // Whoever doesn't take its responses is no hypervisor.
-                try connection.socket.send(connection.packet.bytes(0..<size), milliseconds: 0)
+                try connection.socket.send(connection.packet.bytes(0..<size), within: .zero)
             }
         } catch {
             close(bar)

@@ -16,7 +16,7 @@ final class MessageDMA: RemoteMemory {
     private var twin: MessageStream?
     private var theirEnd: UnixSocket?
     private var nextID: UInt16 = 0
-    private let patience: Int32
+    private let patience: Duration
     /// Until when the client has time for all that is asked of it in this turn; nil while nothing was asked.
     private var deadline: Deadline?
     private var isClosed = false
@@ -24,7 +24,7 @@ final class MessageDMA: RemoteMemory {
     private let request: PageBuffer
 
     /// - Parameter lane: where what the client sends is closed.
-    init(_ main: MessageStream, patience: Int32, closedIn lane: ClosingLane) throws(Errno) {
+    init(_ main: MessageStream, patience: Duration, closedIn lane: ClosingLane) throws(Errno) {
         self.main = main
         self.lane = lane
         request = try PageBuffer(count: MessageHeader.size + DMATransfer.size)
@@ -46,7 +46,7 @@ final class MessageDMA: RemoteMemory {
     var hasAsked: Bool { deadline != nil }
 
     /// How much time the client has left in this turn.
-    var millisecondsLeft: Int32 { deadline?.millisecondsLeft ?? patience }
+    var timeLeft: Duration { deadline?.left ?? patience }
 
     /// Gives the client its time anew: a message, or an event, is about to make the device ask.
     func beginTurn() {
@@ -105,10 +105,10 @@ final class MessageDMA: RemoteMemory {
         _ command: Command, _ transfer: DMATransfer, data: RawSpan, on stream: MessageStream
     ) throws(DMAError) -> MessageStream.Message {
         guard !isClosed else { throw .remote(address: transfer.address, .socketNotConnected) }
-        let deadline = deadline ?? Deadline(milliseconds: patience)
+        let deadline = deadline ?? Deadline(after: patience)
         self.deadline = deadline
-        let left = deadline.millisecondsLeft
-        guard left != 0 else { throw .remote(address: transfer.address, .timedOut) }
+        let left = deadline.left
+        guard left != .zero else { throw .remote(address: transfer.address, .timedOut) }
         nextID &+= 1
         let size = MessageHeader.size + DMATransfer.size
         var head = request.mutableBytes(0..<size)
@@ -117,7 +117,7 @@ final class MessageDMA: RemoteMemory {
         transfer.write(into: &body)
         let reply: MessageStream.Message
         do throws(Errno) {
-            try stream.socket.send(request.bytes(0..<size), data, milliseconds: left)
+            try stream.socket.send(request.bytes(0..<size), data, within: left)
         } catch {
             // Whoever takes no commands can't be served.
             main.socket.shutDown()

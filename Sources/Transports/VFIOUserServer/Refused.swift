@@ -39,7 +39,7 @@ final class Refused {
                 let header = MessageHeader(buffer.bytes(0..<MessageHeader.size))
                 var reply = buffer.mutableBytes(0..<MessageHeader.size)
                 header.reply(error: error.rawValue).write(into: &reply)
-                try socket.send(buffer.bytes(0..<MessageHeader.size), milliseconds: 0)
+                try socket.send(buffer.bytes(0..<MessageHeader.size), within: .zero)
             }
         } catch {
             // The client is gone already.

@@ -37,10 +37,10 @@ final class ReplySender {
 
     /// Answers a command that was carried out.
     ///
-    /// - Parameter milliseconds: how long the client may take to make room; then its connection ends.
+    /// - Parameter limit: how long the client may take to make room; then its connection ends.
     /// - Throws: ETOOMANYREFS, before anything is sent, when the client leaves too many descriptors in its socket;
     ///   `Session.End` when it can't be reached.
-    func send(_ reply: Reply, to command: MessageHeader, milliseconds: Int32) throws {
+    func send(_ reply: Reply, to command: MessageHeader, within limit: Duration) throws {
         var size = reply.payload
         switch reply.attachment {
         case .none: break
@@ -51,11 +51,11 @@ final class ReplySender {
         do throws(Errno) {
             switch reply.attachment {
             case .none:
-                try stream.socket.send(message, milliseconds: milliseconds)
+                try stream.socket.send(message, within: limit)
             case .descriptors(let descriptors):
-                try stream.socket.send(message, descriptors: descriptors, milliseconds: milliseconds)
+                try stream.socket.send(message, descriptors: descriptors, within: limit)
             case .memory(let memory, let offset, let count):
-                try stream.socket.send(message, memory, at: offset, count: count, milliseconds: milliseconds)
+                try stream.socket.send(message, memory, at: offset, count: count, within: limit)
             }
         } catch {
             throw lose(error)
@@ -64,11 +64,11 @@ final class ReplySender {
 
     /// Answers a command that was refused.
     ///
-    /// - Parameter milliseconds: as above.
-    func send(_ refusal: Errno, to command: MessageHeader, milliseconds: Int32) throws(Session.End) {
+    /// - Parameter limit: as above.
+    func send(_ refusal: Errno, to command: MessageHeader, within limit: Duration) throws(Session.End) {
         let message = message(command.reply(error: refusal.rawValue), payload: 0)
         do throws(Errno) {
-            try stream.socket.send(message, milliseconds: milliseconds)
+            try stream.socket.send(message, within: limit)
         } catch {
             throw lose(error)
         }

@@ -10,7 +10,7 @@ extension Server {
         /// Another one is the client.
         case clientRefused(UnixSocket.Peer)
         /// A client has sent no version message in time, and leaves.
-        case clientSilent(milliseconds: Int32)
+        case clientSilent(for: Duration)
         /// No descriptors or no memory; the server tries again.
         case connectionFailed(Errno)
 
@@ -21,7 +21,7 @@ extension Server {
             case .clientLeft(let reason): "The client's session ended: \(reason)."
             case .clientDenied(let peer): "\(Self.name(peer)) may not use this vGPU."
             case .clientRefused(let peer): "\(Self.name(peer)) was refused: another client is connected."
-            case .clientSilent(let milliseconds): "The client sent no version message in \(milliseconds) ms."
+            case .clientSilent(let time): "The client sent no version message in \(time.inMilliseconds) ms."
             case .connectionFailed(let error): "A connection could not be taken: \(error)."
             }
         }

@@ -13,10 +13,10 @@ public final class Server {
     public struct Configuration {
         /// Never sleep while a client is connected: faster answers for a whole processor.
         public var isPolling = false
-        /// How long a client may make the device's thread wait over one message or event, in milliseconds: to answer the DMA
+        /// How long a client may make the device's thread wait over one message or event: to answer the DMA
         /// messages that the device sends meanwhile, and then to make room for the reply. When the time is over, the
         /// device's accesses fail; a client that makes no room is disconnected.
-        public var patience: Int32 = 5_000
+        public var patience: Duration = .seconds(5)
         /// Who may be a client; nil: whoever may open the socket.
         public var allowedPeers: AllowedPeers?
         /// Called on the server's thread.
@@ -93,7 +93,7 @@ public final class Server {
             if let session {
                 serve(session)
             } else {
-                try loop.dispatch(milliseconds: -1)
+                try loop.dispatch(within: nil)
             }
         }
     }
@@ -166,24 +166,24 @@ public final class Server {
                 let session = try Session(
                     socket.closed(in: clientLane), function: function, configuration: configuration)
                 // An idle device is woken by nothing.
-                session.onAgreement = { greeting.set(nanoseconds: 0) }
+                session.onAgreement = { greeting.set(nil) }
                 self.session = session
                 past.sessions += 1
-                greeting.set(nanoseconds: UInt64(max(0, configuration.patience)) * 1_000_000)
+                greeting.set(configuration.patience)
                 configuration.onEvent(.clientConnected(peer))
             }
         } catch {
             configuration.onEvent(.connectionFailed(error))
             // No descriptors or no memory. The listener stays readable: look away for a second.
             if let accepting { try? loop.change(accepting, to: []) }
-            retry.set(nanoseconds: 1_000_000_000)
+            retry.set(.seconds(1))
         }
     }
 
     /// Whoever connects and says nothing doesn't keep the place of a client.
     private func dropTheSilent() {
         guard let session, session.client == nil else { return }
-        configuration.onEvent(.clientSilent(milliseconds: configuration.patience))
+        configuration.onEvent(.clientSilent(for: configuration.patience))
         session.stream.socket.shutDown()
     }
 

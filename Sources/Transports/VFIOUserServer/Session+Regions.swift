@@ -49,9 +49,9 @@ extension Session {
     func writeMultiple(_ payload: RawSpan, from first: Int) throws -> Outcome {
         guard client?.writeMultiple == true else { throw Errno.inappropriateIOCTLForDevice }
         let count = try SmallRegionWrite.count(payload)
-        let end = Deadline(milliseconds: Self.turn)
+        let end = Deadline(after: Self.turn)
         for number in first..<count {
-            if number > first, number % Self.writesBetweenLooks == 0, end.millisecondsLeft == 0 {
+            if number > first, number % Self.writesBetweenLooks == 0, end.hasPassed {
                 return .unfinished(writesDone: number)
             }
             let item = try SmallRegionWrite(number: number, of: payload)

@@ -56,7 +56,7 @@ extension Session {
             }
         }
         do throws(Errno) {
-            try loop.dispatch(milliseconds: sleeps ? -1 : 0)
+            try loop.dispatch(within: sleeps ? nil : .zero)
         } catch {
             throw .stream(.system(error))
         }

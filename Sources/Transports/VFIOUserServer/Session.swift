@@ -123,8 +123,8 @@ final class Session {
 
     // MARK: The loop
 
-    /// For how long messages that have arrived together are answered before all else has its turn, in milliseconds.
-    static let turn: Int32 = 10
+    /// For how long messages that have arrived together are answered before all else has its turn.
+    static let turn = Duration.milliseconds(10)
 
     /// Receives once and answers what has arrived: all of it, unless that takes long.
     ///
@@ -134,7 +134,7 @@ final class Session {
         // While a reply is held back no later command may overtake it: only the device's events go on.
         if held != nil { return try dispatchOnly() }
         if isBehind {
-            do throws(Errno) { try loop.dispatch(milliseconds: 0) } catch {
+            do throws(Errno) { try loop.dispatch(within: .zero) } catch {
                 throw .stream(.system(error))
             }
             return try answerAll()
@@ -159,12 +159,12 @@ final class Session {
             if let socketWatch {
                 try loop.change(socketWatch, to: [])
                 defer { try? loop.change(socketWatch, to: .readable) }
-                try loop.dispatch(milliseconds: -1)
+                try loop.dispatch(within: nil)
             } else {
                 loop.endReceiving()
                 let token = try loop.watch("client's end", stream.socket.descriptor, for: []) { _ in }
                 defer { loop.unwatch(token) }
-                try loop.dispatch(milliseconds: -1)
+                try loop.dispatch(within: nil)
             }
             if held != nil, try isAbandoned() { throw Errno.connectionReset }
         } catch {
@@ -177,13 +177,13 @@ final class Session {
         var end: Deadline?
         isBehind = false
         while held == nil {
-            if let end, end.millisecondsLeft == 0 {
+            if let end, end.hasPassed {
                 isBehind = true
                 return
             }
             guard let message = try nextMessage() else { return }
             // The clock is read only where messages have come together.
-            if end == nil, stream.hasMore(behind: message) { end = Deadline(milliseconds: Self.turn) }
+            if end == nil, stream.hasMore(behind: message) { end = Deadline(after: Self.turn) }
             dma.beginTurn()
             // What the client put into its ring before it sent the message comes before the message, and what it puts there
             // while the message is carried out comes after it.
@@ -202,7 +202,7 @@ final class Session {
         } catch {
             // Where the next message begins can't be known any more: say why, and part.
             if case .messageSize(let header, _) = error {
-                try? replies.send(.invalidArgument, to: header, milliseconds: dma.millisecondsLeft)
+                try? replies.send(.invalidArgument, to: header, within: dma.timeLeft)
             }
             throw .stream(error)
         }
@@ -221,7 +221,7 @@ final class Session {
             switch try carryOut(message, from: writesDone) {
             case .reply(let reply):
                 guard !header.flags.contains(.noReply) else { break }
-                try replies.send(reply, to: header, milliseconds: dma.millisecondsLeft)
+                try replies.send(reply, to: header, within: dma.timeLeft)
             case .held: held = header
             case .unfinished(let writesDone):
                 self.writesDone = writesDone
@@ -232,7 +232,7 @@ final class Session {
         } catch {
             counters.errors &+= 1
             if !header.flags.contains(.noReply) {
-                try replies.send(Self.errno(for: error), to: header, milliseconds: dma.millisecondsLeft)
+                try replies.send(Self.errno(for: error), to: header, within: dma.timeLeft)
             }
             if client == nil { throw .refused("the versions could not be agreed on: \(error)") }
         }
@@ -255,7 +255,7 @@ final class Session {
         let reply = makeReply()
         if !header.flags.contains(.noReply) {
             // A client that can't be reached is noticed at the next receive.
-            try? replies.send(reply, to: header, milliseconds: dma.millisecondsLeft)
+            try? replies.send(reply, to: header, within: dma.timeLeft)
         }
         loop.wake()
     }

@@ -67,8 +67,8 @@ public final class MessageStream {
     /// which may then go elsewhere.
     private static let firstBytes = 96 << 10
 
-    /// How long what was sent before has to be closed, when nothing more may be taken before, in milliseconds.
-    private static let patienceWithLane: Int32 = 1000
+    /// How long what was sent before has to be closed, when nothing more may be taken before.
+    private static let patienceWithLane = Duration.seconds(1)
 
     public let socket: UnixSocket
     @usableFromInline let buffer: PageBuffer
@@ -229,14 +229,14 @@ public final class MessageStream {
     ///
     /// - Returns: false when the time ran out.
     public func fill(
-        alongside other: MessageStream?, or eventFD: EventFD? = nil, milliseconds: Int32
+        alongside other: MessageStream?, or eventFD: EventFD? = nil, within limit: Duration?
     ) throws(Failure) -> Bool {
         var descriptors = [socket.descriptor.raw]
         if let other { descriptors.append(other.socket.descriptor.raw) }
         if let eventFD { descriptors.append(eventFD.descriptor.raw) }
         let isReady: [Bool]
         do throws(Errno) {
-            isReady = try waitReadable(descriptors, milliseconds: milliseconds)
+            isReady = try waitReadable(descriptors, within: limit)
         } catch {
             throw .system(error)
         }
@@ -269,7 +269,7 @@ public final class MessageStream {
             (start, end, inHand) = (0, end - start, 0)
         }
         guard end < buffer.count, hasRoomForDescriptors,
-            socket.hasRoomForDescriptors(milliseconds: Self.patienceWithLane)
+            socket.hasRoomForDescriptors(within: Self.patienceWithLane)
         else { throw .overrun }
     }
 
@@ -335,8 +335,8 @@ public final class MessageStream {
         while true {
             if let reply = try passOver(&passed, upToReply: id) { return reply }
             do throws(Errno) {
-                let left = deadline.millisecondsLeft
-                guard left != 0, try socket.waitReadable(milliseconds: left) else { throw Errno.timedOut }
+                let left = deadline.left
+                guard left != .zero, try socket.waitReadable(within: left) else { throw Errno.timedOut }
             } catch {
                 throw error == .timedOut ? .timedOut : .system(error)
             }

@@ -70,7 +70,7 @@ public final class DomainServer {
     // MARK: Serving
 
     /// How often it is asked whether the domain is still there: nobody else tells.
-    private static let nanosecondsBetweenLooks: UInt64 = 1_000_000_000
+    private static let timeBetweenLooks = Duration.seconds(1)
 
     /// Serves on the calling thread until ``stop()``, or until the domain has ended.
     ///
@@ -83,15 +83,15 @@ public final class DomainServer {
         let timer = try TimerFD()
         let look = try loop.watch("domain", timer.descriptor, for: .readable) { [unowned self] _ in
             timer.consume()
-            timer.set(nanoseconds: Self.nanosecondsBetweenLooks)
+            timer.set(Self.timeBetweenLooks)
             hasDomain = server.exists
         }
-        timer.set(nanoseconds: Self.nanosecondsBetweenLooks)
+        timer.set(Self.timeBetweenLooks)
         defer {
             loop.unwatch(requests)
             loop.unwatch(look)
         }
-        while !isStopped && hasDomain { try loop.dispatch(milliseconds: -1) }
+        while !isStopped && hasDomain { try loop.dispatch(within: nil) }
         // An ended domain's memory is freed when nobody has it mapped.
         if hasDomain { return }
         memory.drop()

@@ -11,25 +11,24 @@ final class Bench {
     /// What was said when a renderer ended.
     private(set) var ends: [String] = []
 
-    /// How long a test waits for anything, in milliseconds.
-    private static let limit: Int32 = 60_000
+    /// How long a test waits for anything.
+    private static let limit = Duration.seconds(60)
 
-    init(milliseconds: UInt64 = 60_000, memory: UInt64 = 1 << 30) throws {
+    init(patience: Duration = .seconds(60), memory: UInt64 = 1 << 30) throws {
         loop = try EventLoop()
         renderer = try RendererProcess(
             program: try CompanionProgram.path(of: "mediated-renderer"), renderNode: nil, loop: loop,
-            memoryLimit: memory, milliseconds: milliseconds)
+            memoryLimit: memory, patience: patience)
         renderer.onEnd = { [unowned self] in if let reason = $0 { ends.append(reason) } }
         try renderer.start()
     }
 
     /// Dispatches until something has come true.
     func wait(until isTrue: () -> Bool) throws {
-        let deadline = Deadline(milliseconds: Self.limit)
+        let deadline = Deadline(after: Self.limit)
         while !isTrue() {
-            let left = deadline.millisecondsLeft
-            try #require(left > 0, "It has not come true in time.")
-            try loop.dispatch(milliseconds: left)
+            try #require(!deadline.hasPassed, "It has not come true in time.")
+            try loop.dispatch(within: deadline.left)
         }
     }
 

@@ -8,7 +8,7 @@ import Worker
     /// The next packet, for which it waits.
     private func receive(from socket: borrowing UnixSocket) throws -> WorkerLink.Packet? {
         var descriptors = ReceivedDescriptors()
-        _ = try waitReadable([socket.descriptor.raw], milliseconds: 60_000)
+        _ = try waitReadable([socket.descriptor.raw], within: .seconds(60))
         return try WorkerLink.receive(from: socket, &descriptors, blocking: false)
     }
 
@@ -23,8 +23,8 @@ import Worker
             let session = try UnixSocket.pair(keepsPackets: true)
             try WorkerLink.send(WorkerLink.start, descriptors: [session.second.descriptor.raw], over: link.first)
             var child: Int32?
-            let deadline = Deadline(milliseconds: 60_000)
-            while child == nil, deadline.millisecondsLeft > 0 { child = try Bench.children(of: launcher).first }
+            let deadline = Deadline(after: .seconds(60))
+            while child == nil, !deadline.hasPassed { child = try Bench.children(of: launcher).first }
             let renderer = try #require(child)
             if signal == SIGKILL {
                 try WorkerLink.send(WorkerLink.kill, over: link.first)

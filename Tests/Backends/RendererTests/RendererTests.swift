@@ -189,7 +189,7 @@ import Worker
     }
 
     @Test func aRendererThatHangsIsEnded() throws {
-        let bench = try Bench(milliseconds: 2000)
+        let bench = try Bench(patience: .seconds(2))
         try bench.done(.fence)
         kill(try bench.process(), SIGSTOP)
         var answer: RendererReply?? = nil

@@ -100,14 +100,14 @@ final class WorkerBench {
     /// What was said when a worker ended.
     private(set) var ends: [String?] = []
 
-    /// How long a test waits for anything, in milliseconds.
-    static let limit: Int32 = 60_000
+    /// How long a test waits for anything.
+    static let limit = Duration.seconds(60)
 
-    init(milliseconds: UInt64 = 60_000) throws {
+    init(patience: Duration = .seconds(60)) throws {
         loop = try EventLoop()
         let link = try UnixSocket.pair(keepsPackets: true)
         process = try EchoProcess(
-            "echo", launcher: link.first, id: 0, loop: loop, memoryLimit: 1 << 30, milliseconds: milliseconds)
+            "echo", launcher: link.first, id: 0, loop: loop, memoryLimit: 1 << 30, patience: patience)
         launcher = link.second
         process.onEnd = { [unowned self] in ends.append($0) }
         try process.start()
@@ -117,13 +117,13 @@ final class WorkerBench {
         process.onEnd = { _ in }
         process.stop()
         try? tellEnd(by: 9)
-        _ = process.waitForEnd(milliseconds: Self.limit)
+        _ = process.waitForEnd(within: Self.limit)
         thread?.join()
     }
 
     /// The next packet to the launcher, for which it waits.
     func packet(_ descriptors: inout ReceivedDescriptors) throws -> WorkerLink.Packet? {
-        _ = try waitReadable([launcher.descriptor.raw], milliseconds: Self.limit)
+        _ = try waitReadable([launcher.descriptor.raw], within: Self.limit)
         return try WorkerLink.receive(from: launcher, &descriptors, blocking: false)
     }
 
@@ -161,11 +161,10 @@ final class WorkerBench {
 
     /// Dispatches until something has come true.
     func wait(until isTrue: () -> Bool) throws {
-        let deadline = Deadline(milliseconds: Self.limit)
+        let deadline = Deadline(after: Self.limit)
         while !isTrue() {
-            let left = deadline.millisecondsLeft
-            try #require(left > 0, "It has not come true in time.")
-            try loop.dispatch(milliseconds: left)
+            try #require(!deadline.hasPassed, "It has not come true in time.")
+            try loop.dispatch(within: deadline.left)
         }
     }
 

@@ -17,7 +17,7 @@ import Testing
         let loop = try EventLoop()
         let log = try WorkerLog(pipe.reader.duplicate(), of: "echo", loop: loop, write: { lines.append($0) })
         try write(Array("one\nt".utf8), to: pipe)
-        try loop.dispatch(milliseconds: 60_000)
+        try loop.dispatch(within: .seconds(60))
         #expect(lines == ["one"])
         try write(Array("w\u{1b}[2Jo\r\u{7f}\n".utf8) + [0x9b, 0x0a], to: pipe)
         log.drain()

@@ -85,7 +85,7 @@ import Testing
     // MARK: Ends
 
     @Test func aWorkerThatIsSilentIsEnded() throws {
-        let bench = try WorkerBench(milliseconds: 100)
+        let bench = try WorkerBench(patience: .milliseconds(100))
         try bench.launch()
         var isLost = false
         bench.process.send(.silence) { isLost = $0 == nil }
@@ -149,14 +149,14 @@ import Testing
         bench.process.send(.silence) { isLost = $0 == nil }
         // The worker's end comes with the packet, and nobody keeps it.
         #expect(try bench.packet()?.kind == WorkerLink.start)
-        try bench.loop.dispatch(milliseconds: 0)
+        try bench.loop.dispatch(within: .zero)
         #expect(bench.process.isRunning && !isLost)
         bench.process.stop()
         #expect(try bench.packet()?.kind == WorkerLink.kill)
-        #expect(!bench.process.waitForEnd(milliseconds: 0) && !isLost)
+        #expect(!bench.process.waitForEnd(within: .zero) && !isLost)
         #expect(throws: Errno.resourceBusy) { try bench.process.start() }
         try bench.tellEnd(by: 9)
-        #expect(bench.process.waitForEnd(milliseconds: WorkerBench.limit) && isLost)
+        #expect(bench.process.waitForEnd(within: WorkerBench.limit) && isLost)
         #expect(bench.process.crashSignal == 0)
         try bench.process.start()
     }
@@ -166,17 +166,17 @@ import Testing
         let launcher = link.second
         let loop = try EventLoop()
         let worker = try EchoProcess(
-            "echo", launcher: link.first, id: 0, loop: loop, memoryLimit: 1 << 30, milliseconds: 60_000)
+            "echo", launcher: link.first, id: 0, loop: loop, memoryLimit: 1 << 30, patience: .seconds(60))
         var ends: [String?] = []
         worker.onEnd = { ends.append($0) }
         try worker.start()
         var descriptors = ReceivedDescriptors()
         #expect(try WorkerLink.receive(from: launcher, &descriptors, blocking: true)?.kind == WorkerLink.start)
         _ = consume launcher
-        try loop.dispatch(milliseconds: 60_000)
+        try loop.dispatch(within: .seconds(60))
         #expect(!worker.isRunning && ends.isEmpty)
         descriptors.removeAll()
-        #expect(worker.waitForEnd(milliseconds: 60_000))
+        #expect(worker.waitForEnd(within: .seconds(60)))
         #expect(ends == ["The echo's launcher has ended."])
     }
 }

@@ -15,7 +15,7 @@ import Testing
             do { try receiveUntilHandled(100, raw, knock) } catch { Issue.record(error) }
             ended.signal()
         }
-        let isInTime = ended.wait(milliseconds: 30_000) > 0
+        let isInTime = ended.wait(within: .seconds(30)) > 0
         #expect(isInTime)
         // A thread that still waits is let go.
         pair.second.shutDown()

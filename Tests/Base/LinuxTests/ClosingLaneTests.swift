@@ -47,10 +47,10 @@ import Testing
             #expect(file.descriptor.openCount() == ClosingLane.capacity)
             try drop(in: free)
             #expect(file.descriptor.openCount(settlingAt: ClosingLane.capacity) == ClosingLane.capacity)
-            #expect(!stuck.waitForRoom(milliseconds: 1))
+            #expect(!stuck.waitForRoom(within: .milliseconds(1)))
             withExtendedLifetime(socket) {}
         }
-        #expect(stuck.waitForRoom(milliseconds: 60_000))
+        #expect(stuck.waitForRoom(within: .seconds(60)))
         #expect(file.descriptor.openCount(settlingAt: 1) == 1)
     }
 
@@ -67,7 +67,7 @@ import Testing
             #expect(event.consume() == 0)
             withExtendedLifetime(socket) {}
         }
-        #expect(event.wait(milliseconds: 60_000) == 1)
+        #expect(event.wait(within: .seconds(60)) == 1)
         #expect(lane.hasRoom)
         #expect(file.descriptor.openCount(settlingAt: 1) == 1)
         #expect(event.consume() == 0)

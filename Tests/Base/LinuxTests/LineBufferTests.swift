@@ -53,7 +53,7 @@ import Testing
         try pair.first.send(Array("\n".utf8).span.bytes)
         var descriptors = ReceivedDescriptors()
         let line = try lines.receiveLine(
-            from: pair.second, until: Deadline(milliseconds: 60_000), descriptors: &descriptors)
+            from: pair.second, until: Deadline(after: .seconds(60)), descriptors: &descriptors)
         #expect(line.count == (1 << 20) - 16)
     }
 }

@@ -7,9 +7,9 @@ import Testing
     @Test func aSignalReachesTheProcessThatWasMeantOrNone() throws {
         let process = try ChildProcess.spawn("/bin/sleep", ["1000"], passing: [])
         let handle = try ProcessHandle(process)
-        #expect(try waitReadable([handle.descriptor.raw], milliseconds: 0) == [false])
+        #expect(try waitReadable([handle.descriptor.raw], within: .zero) == [false])
         try handle.send(SIGTERM)
-        #expect(try waitReadable([handle.descriptor.raw], milliseconds: 60_000) == [true])
+        #expect(try waitReadable([handle.descriptor.raw], within: .seconds(60)) == [true])
         // Its ID is still its own.
         try handle.send(0)
         var status: Int32 = 0
@@ -34,7 +34,7 @@ import Testing
             var names: Set<String> = []
             while true {
                 let line = try lines.receiveLine(
-                    from: pipe.first, until: Deadline(milliseconds: 60_000), descriptors: &descriptors)
+                    from: pipe.first, until: Deadline(after: .seconds(60)), descriptors: &descriptors)
                 guard !line.isEmpty else { return names }
                 names.insert(String(decoding: line.prefix { $0 != 0x3d }, as: UTF8.self))
             }

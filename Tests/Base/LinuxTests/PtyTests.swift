@@ -21,10 +21,10 @@ import Testing
             openings += 1
             pty.consumeOpenings()
         }
-        try loop.dispatch(milliseconds: 0)
+        try loop.dispatch(within: .zero)
         #expect(openings == 0)
         let slave = try #require(FileHandle(forUpdatingAtPath: pty.path))
-        for _ in 0..<2 { try loop.dispatch(milliseconds: 0) }
+        for _ in 0..<2 { try loop.dispatch(within: .zero) }
         #expect(openings == 1)
         try slave.close()
         loop.unwatch(token)

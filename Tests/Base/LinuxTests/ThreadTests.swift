@@ -7,10 +7,10 @@ import Testing
     @Test func aThreadThatNobodyJoinsLeavesNothing() throws {
         let before = try addressSpace()
         for _ in 0..<64 { _ = try Linux.Thread(name: "brief", stackSize: 64 << 20) {} }
-        let deadline = Deadline(milliseconds: 30_000)
+        let deadline = Deadline(after: .seconds(30))
         while try addressSpace() > before + 2 << 30 {
-            try #require(deadline.millisecondsLeft > 0, "Their stacks, 4 GiB, are still there.")
-            _ = try waitReadable([], milliseconds: 5)
+            try #require(!deadline.hasPassed, "Their stacks, 4 GiB, are still there.")
+            _ = try waitReadable([], within: .milliseconds(5))
         }
     }
 

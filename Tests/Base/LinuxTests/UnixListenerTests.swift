@@ -28,7 +28,7 @@ import Testing
             }
             for thread in threads { thread.join() }
             #expect(made.withLock { $0.count } == 1)
-            _ = try UnixSocket(connectingTo: path, milliseconds: 1000)
+            _ = try UnixSocket(connectingTo: path, within: .seconds(1))
             #expect(try made.withLock { $0.first }?.accept() != nil)
         }
         #expect(access(path, F_OK) == -1)
@@ -39,7 +39,7 @@ import Testing
         let errors = Mutex<Set<Errno>>([])
         let client = try Thread(name: "client") { [path] in
             while !isEnded.load(ordering: .relaxed) {
-                do throws(Errno) { _ = try UnixSocket(connectingTo: path, milliseconds: 1000) } catch {
+                do throws(Errno) { _ = try UnixSocket(connectingTo: path, within: .seconds(1)) } catch {
                     errors.withLock { _ = $0.insert(error) }
                 }
             }
@@ -102,6 +102,6 @@ import Testing
         let lock = try Descriptor(reading: folder)
         #expect(flock(lock.raw, LOCK_EX) == 0)
         let listener = try UnixListener(path: folder + "/socket")
-        _ = try UnixSocket(connectingTo: listener.path, milliseconds: 1000)
+        _ = try UnixSocket(connectingTo: listener.path, within: .seconds(1))
     }
 }

@@ -10,7 +10,7 @@ import Testing
         let pair = try UnixSocket.pair()
         let raw = pair.second.descriptor.raw
         let reader = try Linux.Thread(name: "reader") { drain(raw) }
-        #expect(throws: Errno.timedOut) { try pair.first.send(bytes.span.bytes, milliseconds: 1) }
+        #expect(throws: Errno.timedOut) { try pair.first.send(bytes.span.bytes, within: .milliseconds(1)) }
         // The reader's end comes with the connection's.
         reader.join()
     }
@@ -30,7 +30,7 @@ import Testing
         let heir = try listener(at: path)
         let releasing = try Linux.Thread(name: "heir") {
             // Somebody looks who is there.
-            _ = try? waitReadable([heir], milliseconds: -1)
+            _ = try? waitReadable([heir], within: nil)
             close(heir)
         }
         let listener = try UnixListener(path: path)
@@ -43,7 +43,7 @@ import Testing
         let heir = Descriptor(owning: try listener(at: path))
         defer { unlink(path) }
         #expect(throws: Errno.addressInUse) { try UnixListener(path: path) }
-        #expect(try waitReadable([heir.raw], milliseconds: 0) == [true])
+        #expect(try waitReadable([heir.raw], within: .zero) == [true])
     }
 
     /// A socket that a process listens at which has ended, while this one has it too.
@@ -59,7 +59,7 @@ import Testing
 
     @Test func nothingFollowsAMessageOfWhichAPartHasGone() throws {
         let pair = try UnixSocket.pair()
-        #expect(throws: Errno.timedOut) { try pair.first.send(bytes.span.bytes, milliseconds: 1) }
+        #expect(throws: Errno.timedOut) { try pair.first.send(bytes.span.bytes, within: .milliseconds(1)) }
         #expect(throws: Errno.brokenPipe) { try pair.first.send([UInt8](repeating: 2, count: 1).span.bytes) }
         drain(pair.second.descriptor.raw)
     }
@@ -67,7 +67,7 @@ import Testing
     @Test func aMessageOfWhichNothingHasGoneLeavesTheConnectionAlone() throws {
         let pair = try UnixSocket.pair()
         while try pair.first.sendAvailable([UInt8](repeating: 1, count: 4096).span.bytes) > 0 {}
-        #expect(throws: Errno.timedOut) { try pair.first.send([2], milliseconds: 0) }
+        #expect(throws: Errno.timedOut) { try pair.first.send([2], within: .zero) }
         let buffer = try PageBuffer(count: 1 << 20)
         var descriptors = ReceivedDescriptors()
         _ = try pair.second.receive(into: buffer, from: 0, descriptors: &descriptors, blocking: false)
@@ -76,8 +76,8 @@ import Testing
 }
 
 extension UnixSocket {
-    fileprivate borrowing func send(_ bytes: [UInt8], milliseconds: Int32) throws(Errno) {
-        try send(bytes.span.bytes, milliseconds: milliseconds)
+    fileprivate borrowing func send(_ bytes: [UInt8], within limit: Duration) throws(Errno) {
+        try send(bytes.span.bytes, within: limit)
     }
 }
 

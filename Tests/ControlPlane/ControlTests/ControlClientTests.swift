@@ -180,15 +180,15 @@ import Testing
 
     @Test func aProcessThatDoesNotAnswerIsNotWaitedForForever() throws {
         let listener = try UnixListener(path: temporaryPath())
-        let client = try ControlClient(connectingTo: listener.path, milliseconds: 20)
-        #expect(throws: ControlClientError.timedOut(milliseconds: 20)) { try client.info() }
+        let client = try ControlClient(connectingTo: listener.path, patience: .milliseconds(20))
+        #expect(throws: ControlClientError.timedOut(after: .milliseconds(20))) { try client.info() }
     }
 
     @Test func aProcessThatDoesNotAcceptIsNotWaitedForForever() throws {
         let listener = try UnixListener(path: temporaryPath(), backlog: 0)
         let first = try UnixSocket(connectingTo: listener.path)
         let error = #expect(throws: ControlClientError.self) {
-            try ControlClient(connectingTo: listener.path, milliseconds: 20)
+            try ControlClient(connectingTo: listener.path, patience: .milliseconds(20))
         }
         #expect(error == .cannotConnect(path: listener.path, .resourceTemporarilyUnavailable))
         first.shutDown()
@@ -212,7 +212,7 @@ import Testing
         guard let accepted = try listener.accept()?.relinquish() else { throw Errno.noSuchProcess }
         let impostor = try Linux.Thread(name: "impostor") {
             let socket = UnixSocket(owning: Descriptor(owning: accepted))
-            _ = try? socket.waitReadable(milliseconds: 10_000)
+            _ = try? socket.waitReadable(within: .seconds(10))
             try? socket.send(Array((reply + "\n").utf8).span.bytes, descriptors: descriptor.map { [$0] } ?? [])
             afterSending()
         }

@@ -117,7 +117,7 @@ import Testing
                 let socket = try LingeringSocket()
                 try peer.send(request, descriptors: Array(repeating: socket.raw, count: count))
                 socket.handOverAside()
-                #expect(try ControlClient(connectingTo: process.path, milliseconds: 60_000).info().type == "test")
+                #expect(try ControlClient(connectingTo: process.path, patience: .seconds(60)).info().type == "test")
                 withExtendedLifetime(socket) {}
             }
         }
@@ -129,7 +129,7 @@ import Testing
             let flood = String(repeating: #"{"version":1,"request":"info"}"# + "\n", count: 100)
             // Once nothing more goes in the server has stopped reading, for its replies don't get out.
             var sent = 0
-            while try slow.socket.waitWritable(milliseconds: 100), sent < 10_000 {
+            while try slow.socket.waitWritable(within: .milliseconds(100)), sent < 10_000 {
                 _ = try slow.socket.sendAvailable(Array(flood.utf8).span.bytes)
                 sent += 1
             }
@@ -147,7 +147,7 @@ import Testing
                 _ = try client.info()
                 return client
             }
-            let isDropped = try silent.socket.waitReadable(milliseconds: 10_000)
+            let isDropped = try silent.socket.waitReadable(within: .seconds(10))
             #expect(isDropped)
             for client in clients { #expect(try client.info().type == "test") }
             let late = try ControlClient(connectingTo: process.path)

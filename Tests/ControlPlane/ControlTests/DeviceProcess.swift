@@ -105,7 +105,7 @@ final class DeviceProcess: Sendable {
             ready.signal()
         }
         thread.withLock { $0 = started }
-        try #require(ready.wait(milliseconds: 10_000) > 0)
+        try #require(ready.wait(within: .seconds(10)) > 0)
     }
 
     /// A client connects, as far as the event log knows.
@@ -133,7 +133,7 @@ final class DeviceProcess: Sendable {
             delegate.events.append(.clientConnected, "It happened.")
         }
         ready.signal()
-        while goesOn { try loop.dispatch(milliseconds: -1) }
+        while goesOn { try loop.dispatch(within: nil) }
         loop.unwatch(token)
         loop.unwatch(event)
         withExtendedLifetime((server, delegate)) {}
@@ -192,12 +192,12 @@ struct RawPeer: ~Copyable {
     }
 
     func send(_ text: String, descriptors: [Int32] = []) throws {
-        try socket.send(Array(text.utf8).span.bytes, descriptors: descriptors, milliseconds: 10_000)
+        try socket.send(Array(text.utf8).span.bytes, descriptors: descriptors, within: .seconds(10))
     }
 
     /// The bytes that come next; nil when the process has closed the connection.
     func receive() throws -> String? {
-        guard try socket.waitReadable(milliseconds: 10_000) else { throw Errno.timedOut }
+        guard try socket.waitReadable(within: .seconds(10)) else { throw Errno.timedOut }
         var descriptors = ReceivedDescriptors()
         switch try socket.receive(into: buffer, from: 0, descriptors: &descriptors, blocking: false) {
         case .bytes(let count, _, _):

@@ -15,13 +15,13 @@ import Testing
         try withDeviceProcess { process in
             process.happen()
             let client = try ControlClient(connectingTo: process.path)
-            let events = try client.events(milliseconds: 10_000)
+            let events = try client.events(within: .seconds(10))
             #expect(events.events.map(\.message) == ["It happened."])
             #expect(events.events.map(\.kind) == ["client-connected"])
             #expect(events.last == 1 && events.lost == 0)
-            let again = try client.events(milliseconds: 10_000)
+            let again = try client.events(within: .seconds(10))
             #expect(again == events)
-            #expect(try client.events(after: 7, milliseconds: 10_000) == ControlEvents(events: [], last: 1, lost: 0))
+            #expect(try client.events(after: 7, within: .seconds(10)) == ControlEvents(events: [], last: 1, lost: 0))
             #expect(try client.info().type == "test")
         }
     }
@@ -32,14 +32,14 @@ import Testing
             try peer.send(Self.request + Self.info)
             let other = try ControlClient(connectingTo: process.path)
             for _ in 0..<3 { #expect(try other.info().type == "test") }
-            #expect(try !peer.socket.waitReadable(milliseconds: 0))
+            #expect(try !peer.socket.waitReadable(within: .zero))
             process.happen()
             let replies = try peer.lines(2)
             #expect(number(replies[0]) == 1)
             #expect(replies[1]["result"]?["type"] == "test", "the next request had to wait")
             try peer.send(#"{"version":1,"request":"events","after":1}"# + "\n")
             #expect(try other.info().type == "test")
-            #expect(try !peer.socket.waitReadable(milliseconds: 0))
+            #expect(try !peer.socket.waitReadable(within: .zero))
             process.happen()
             #expect(try number(peer.lines(1)[0]) == 2)
         }
@@ -48,14 +48,14 @@ import Testing
     @Test func whoeverWaitsIsNotKeptBusy() throws {
         try withDeviceProcess { process in
             let client = try ControlClient(connectingTo: process.path)
-            let start = SystemClock.nanoseconds
+            let start = ContinuousClock.now
             var last = 0
             for _ in 0..<4 {
                 process.happen()
-                last = try client.events(after: last, milliseconds: 10_000).last
+                last = try client.events(after: last, within: .seconds(10)).last
             }
             // The first are told at once.
-            #expect(SystemClock.nanoseconds - start >= 3 * ControlServer.eventPause)
+            #expect(ContinuousClock.now - start >= ControlServer.eventPause * 3)
         }
     }
 
@@ -96,7 +96,7 @@ import Testing
             let client = try ControlClient(connectingTo: process.path)
             for number in 1...3 {
                 process.happen()
-                let events = try client.events(after: number - 1, milliseconds: 10_000)
+                let events = try client.events(after: number - 1, within: .seconds(10))
                 #expect(events.events.map(\.number) == [number] && events.lost == 0)
             }
             let answers = try slow.lines(1001)
@@ -114,14 +114,16 @@ import Testing
             let client = try ControlClient(connectingTo: process.path)
             #expect(try client.info().type == "test")
             process.happen()
-            #expect(try client.events(milliseconds: 10_000).last == 1)
+            #expect(try client.events(within: .seconds(10)).last == 1)
         }
     }
 
     @Test func whoeverWaitsNoLongerNeedsANewConnection() throws {
         try withDeviceProcess { process in
             let client = try ControlClient(connectingTo: process.path)
-            #expect(throws: ControlClientError.timedOut(milliseconds: 20)) { try client.events(milliseconds: 20) }
+            #expect(throws: ControlClientError.timedOut(after: .milliseconds(20))) {
+                try client.events(within: .milliseconds(20))
+            }
             #expect(throws: ControlClientError.closed) { try client.info() }
         }
     }

@@ -49,7 +49,7 @@ import Testing
             // Nothing has changed, so there is nothing to tell before this.
             process.happen()
             let client = try ControlClient(connectingTo: process.path)
-            #expect(try client.events(milliseconds: 10_000).events.map(\.kind) == ["client-connected"])
+            #expect(try client.events(within: .seconds(10)).events.map(\.kind) == ["client-connected"])
         }
     }
 
@@ -58,7 +58,7 @@ import Testing
             let client = try ControlClient(connectingTo: process.path)
             for _ in 0..<2 { _ = try client.modify(Quota(videoMemory: 8192)) }
             _ = try client.modify(Quota(frameRate: 30))
-            let events = try client.events(milliseconds: 10_000).events
+            let events = try client.events(within: .seconds(10)).events
             #expect(events.map(\.kind) == ["modified", "modified"])
             #expect(
                 events.map(\.message) == [
@@ -88,7 +88,7 @@ import Testing
                 try client.connect(nil, to: 0)
             }
             #expect(
-                try client.events(milliseconds: 10_000).events.map(\.message) == [
+                try client.events(within: .seconds(10)).events.map(\.message) == [
                     "Head 1 now has a monitor of 1280x720.", "Head 1 now has no monitor.",
                 ])
             let malformed = [

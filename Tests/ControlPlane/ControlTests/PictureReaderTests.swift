@@ -170,12 +170,12 @@ import Testing
             first.socket.setTakesDescriptors(true)
             try first.send(#"{"version":1,"request":"screenshot"}"# + "\n")
             // Accepts both, takes the request, and reads a piece.
-            for _ in 0..<4 { try loop.dispatch(milliseconds: 0) }
+            for _ in 0..<4 { try loop.dispatch(within: .zero) }
             try second.send(#"{"version":1,"request":"statistics"}"# + "\n")
-            while try !second.socket.waitReadable(milliseconds: 0) { try loop.dispatch(milliseconds: 10_000) }
-            #expect(try !first.socket.waitReadable(milliseconds: 0))
+            while try !second.socket.waitReadable(within: .zero) { try loop.dispatch(within: .seconds(10)) }
+            #expect(try !first.socket.waitReadable(within: .zero))
             #expect(try second.lines(1).first?["result"] != nil)
-            while try !first.socket.waitReadable(milliseconds: 0) { try loop.dispatch(milliseconds: 10_000) }
+            while try !first.socket.waitReadable(within: .zero) { try loop.dispatch(within: .seconds(10)) }
             #expect(try first.lines(1).first?["result"]?["height"]?.int == 8192)
         }
     }
@@ -186,12 +186,12 @@ import Testing
             do {
                 let peer = try RawPeer(path)
                 try peer.send(#"{"version":1,"request":"screenshot"}"# + "\n")
-                for _ in 0..<3 { try loop.dispatch(milliseconds: 0) }
+                for _ in 0..<3 { try loop.dispatch(within: .zero) }
             }
             let next = try RawPeer(path)
             next.socket.setTakesDescriptors(true)
             try next.send(#"{"version":1,"request":"screenshot"}"# + "\n")
-            while try !next.socket.waitReadable(milliseconds: 0) { try loop.dispatch(milliseconds: 10_000) }
+            while try !next.socket.waitReadable(within: .zero) { try loop.dispatch(within: .seconds(10)) }
             #expect(try next.lines(1).first?["result"]?["width"]?.int == 1024)
         }
     }

@@ -144,7 +144,7 @@ import Testing
     }
 
     private func waitFor(_ peer: borrowing RawPeer, _ loop: EventLoop) throws {
-        while try !peer.socket.waitReadable(milliseconds: 0) { try loop.dispatch(milliseconds: 10_000) }
+        while try !peer.socket.waitReadable(within: .zero) { try loop.dispatch(within: .seconds(10)) }
     }
 
     private static let request = #"{"version":1,"request":"save"}"# + "\n"
@@ -157,10 +157,10 @@ import Testing
             first.socket.setTakesDescriptors(true)
             try first.send(Self.request)
             // Accepts both, takes the request, and saves a piece.
-            for _ in 0..<3 { try loop.dispatch(milliseconds: 0) }
+            for _ in 0..<3 { try loop.dispatch(within: .zero) }
             try second.send(#"{"version":1,"request":"statistics"}"# + "\n")
             try waitFor(second, loop)
-            #expect(try !first.socket.waitReadable(milliseconds: 0))
+            #expect(try !first.socket.waitReadable(within: .zero))
             #expect(try second.lines(1).first?["result"] != nil)
             try waitFor(first, loop)
             let size = try first.lines(1).first?["result"]?["size"]?.int
@@ -174,7 +174,7 @@ import Testing
             do {
                 let peer = try RawPeer(path)
                 try peer.send(Self.request)
-                for _ in 0..<3 { try loop.dispatch(milliseconds: 0) }
+                for _ in 0..<3 { try loop.dispatch(within: .zero) }
             }
             let next = try RawPeer(path)
             next.socket.setTakesDescriptors(true)

@@ -34,9 +34,9 @@ struct HTTPExchange: CustomStringConvertible {
 
     /// Sends bytes, and reads what comes back until the server closes.
     init(_ bytes: [UInt8], over socket: String) throws {
-        let connection = try UnixSocket(connectingTo: socket, milliseconds: 10_000)
+        let connection = try UnixSocket(connectingTo: socket, within: .seconds(10))
         // A server may answer and close before it has read everything.
-        try? connection.send(bytes.span.bytes, milliseconds: 10_000)
+        try? connection.send(bytes.span.bytes, within: .seconds(10))
         try self.init(answerOf: connection)
     }
 
@@ -44,7 +44,7 @@ struct HTTPExchange: CustomStringConvertible {
         var answer: [UInt8] = []
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 16)
         defer { buffer.deallocate() }
-        while try connection.waitReadable(milliseconds: 90_000) {
+        while try connection.waitReadable(within: .seconds(90)) {
             guard let count = try? connection.descriptor.read(into: buffer), count > 0 else { break }
             answer += buffer[..<count]
         }

@@ -63,13 +63,13 @@ extension DaemonTests {
 
         /// Waits until a driver that starts anew finds a renderer: the more often one has ended, the later comes the next.
         private func awaitDrawing(_ socket: String) throws {
-            let deadline = Deadline(milliseconds: 180_000)
+            let deadline = Deadline(after: .seconds(180))
             while true {
                 if let guest = try? RenderingGuest(socket: socket), try guest.setUp(), try guest.draw(red: true) {
                     return
                 }
-                try #require(deadline.millisecondsLeft > 0, "No renderer has taken the place of the last one.")
-                _ = try? waitReadable([], milliseconds: 20)
+                try #require(!deadline.hasPassed, "No renderer has taken the place of the last one.")
+                _ = try? waitReadable([], within: .milliseconds(20))
             }
         }
     }

@@ -97,7 +97,7 @@ extension DaemonTests {
             var held: [Int32] = []
             defer { for descriptor in held { close(descriptor) } }
             for count in 0..<200 {
-                guard let connection = try? UnixSocket(connectingTo: daemon.socket, milliseconds: 10_000) else { break }
+                guard let connection = try? UnixSocket(connectingTo: daemon.socket, within: .seconds(10)) else { break }
                 // A half request, on every other one.
                 if count.isMultiple(of: 2) {
                     let half = Array("POST /v1/vgpus HTTP/1.1\r\ncontent-length: 9\r\n\r\n{".utf8)
@@ -116,16 +116,16 @@ extension DaemonTests {
         @Test func pollersThatLeaveCostNothing() throws {
             let before = try descriptors()
             for _ in 0..<100 {
-                let connection = try UnixSocket(connectingTo: daemon.socket, milliseconds: 10_000)
+                let connection = try UnixSocket(connectingTo: daemon.socket, within: .seconds(10))
                 let request = Array("GET /v1/events?wait=1&after=99 HTTP/1.1\r\nhost: x\r\n\r\n".utf8)
                 // Those beyond the limit are closed at once.
                 try? connection.send(request.span.bytes)
             }
             try daemon.awaitAnswer()
-            let deadline = Deadline(milliseconds: 30_000)
+            let deadline = Deadline(after: .seconds(30))
             while try descriptors() > before + 2 {
-                try #require(deadline.millisecondsLeft > 0, "They stay open.")
-                _ = try? waitReadable([], milliseconds: 20)
+                try #require(!deadline.hasPassed, "They stay open.")
+                _ = try? waitReadable([], within: .milliseconds(20))
             }
         }
 

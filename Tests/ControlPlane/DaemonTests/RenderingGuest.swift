@@ -24,8 +24,8 @@ final class RenderingGuest {
     private static let size = 1 << 20
     private static let room = 4096
     private static let longest = 1 << 16
-    /// How long a response may take, in milliseconds; the renderer's own limit is far below.
-    private static let patience: Int32 = 60_000
+    /// How long a response may take; the renderer's own limit is far below.
+    private static let patience = Duration.seconds(60)
 
     init(socket: String) throws {
         let client = try Client(path: socket)
@@ -55,13 +55,13 @@ final class RenderingGuest {
         queue.add([.readable(request, bytes.count), .writable(response, Self.room)], isIndirect: false)
         try driver.notify(queue)
         afterwards()
-        let deadline = Deadline(milliseconds: Self.patience)
+        let deadline = Deadline(after: Self.patience)
         while true {
             if let used = queue.takeUsed() {
                 return used.count < 24 ? 0 : driver.load(UInt32.self, at: response)
             }
-            guard deadline.millisecondsLeft > 0 else { throw NoAnswer(command: command) }
-            _ = interrupt.wait(milliseconds: deadline.millisecondsLeft)
+            guard !deadline.hasPassed else { throw NoAnswer(command: command) }
+            _ = interrupt.wait(within: deadline.left)
         }
     }
 

@@ -38,10 +38,10 @@ final class RunningDaemon {
 
     func awaitAnswer() throws {
         // What it writes is on the disk before it goes on, and the disk may have much else to do.
-        let deadline = Deadline(milliseconds: 240_000)
+        let deadline = Deadline(after: .seconds(240))
         while (try? HTTPExchange("GET", "/v1/status", over: socket)) == nil {
-            try #require(deadline.millisecondsLeft > 0 && isRunning, "The daemon doesn't answer: \(log)")
-            _ = try? waitReadable([], milliseconds: 5)
+            try #require(!deadline.hasPassed && isRunning, "The daemon doesn't answer: \(log)")
+            _ = try? waitReadable([], within: .milliseconds(5))
         }
     }
 
@@ -138,20 +138,20 @@ final class RunningDaemon {
 
     /// All vGPUs, once none of them is about to be started.
     func settledVGPUs() throws -> [JSON] {
-        let deadline = Deadline(milliseconds: 60_000)
+        let deadline = Deadline(after: .seconds(60))
         while true {
             let vgpus = try request("GET", "/v1/vgpus").json["vgpus"]?.array ?? []
             if vgpus.allSatisfy({ ["running", "stopped"].contains($0["state"]?.string) }) { return vgpus }
-            try #require(deadline.millisecondsLeft > 0, "\(vgpus)")
-            _ = try? waitReadable([], milliseconds: 5)
+            try #require(!deadline.hasPassed, "\(vgpus)")
+            _ = try? waitReadable([], within: .milliseconds(5))
         }
     }
 
     /// Waits until the journal has an event of a kind.
     func event(_ kind: String, of id: String? = nil, after number: Int = 0) throws -> JSON {
         var last = number
-        let deadline = Deadline(milliseconds: 60_000)
-        while deadline.millisecondsLeft > 0 {
+        let deadline = Deadline(after: .seconds(60))
+        while !deadline.hasPassed {
             let page = try request("GET", "/v1/events?wait=5&after=\(last)" + (id.map { "&vgpu=\($0)" } ?? "")).json
             if let found = page["events"]?.array?.first(where: { $0["kind"]?.string == kind }) { return found }
             last = page["last"]?.int ?? last

@@ -29,7 +29,7 @@ extension DaemonTests {
 
             /// The next one; "" when none comes.
             func next() throws -> String {
-                guard try waitReadable([descriptor.raw], milliseconds: 60_000).first == true else { return "" }
+                guard try waitReadable([descriptor.raw], within: .seconds(60)).first == true else { return "" }
                 let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 1)
                 defer { buffer.deallocate() }
                 return String(decoding: buffer[..<(try descriptor.read(into: buffer))], as: UTF8.self)
@@ -37,7 +37,7 @@ extension DaemonTests {
         }
 
         private func ask(_ socket: String) throws -> UnixSocket {
-            let connection = try UnixSocket(connectingTo: socket, milliseconds: 1000)
+            let connection = try UnixSocket(connectingTo: socket, within: .seconds(1))
             try connection.send(
                 Array("GET /v1/status HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".utf8).span.bytes)
             return connection
@@ -50,7 +50,7 @@ extension DaemonTests {
             let listener = try UnixListener(path: daemon.socket, leavesPath: true, takesDescriptors: true)
             var hanging: [LingeringSocket] = []
             for request in ["GET /v1/status HTTP/1.1\r\n", "GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n", "?"] {
-                let connection = try UnixSocket(connectingTo: daemon.socket, milliseconds: 1000)
+                let connection = try UnixSocket(connectingTo: daemon.socket, within: .seconds(1))
                 let socket = try LingeringSocket()
                 try connection.send(Array(request.utf8).span.bytes, descriptors: [socket.raw, socket.raw])
                 socket.handOver()

@@ -105,7 +105,7 @@ extension DaemonTests {
             for _ in 0..<200 {
                 let writer = try Writer(daemon.socket, known)
                 // Any moment of what the writer does, each of which takes some milliseconds.
-                _ = try? waitReadable([], milliseconds: .random(in: 0...40))
+                _ = try? waitReadable([], within: .milliseconds(Int.random(in: 0...40)))
                 daemon.kill(SIGKILL)
                 let told = writer.finish()
                 try daemon.start()
@@ -122,10 +122,10 @@ extension DaemonTests {
                 try #require(found == known)
 
                 // A process that was not released yet when the daemon died ends by itself, and is replaced where it was known.
-                let deadline = Deadline(milliseconds: 30_000)
+                let deadline = Deadline(after: .seconds(30))
                 while try Set(RunningDaemon.deviceProcesses(below: daemon.root)) != daemon.knownProcesses() {
-                    try #require(deadline.millisecondsLeft > 0, "Device processes run that no vGPU has.")
-                    _ = try? waitReadable([], milliseconds: 5)
+                    try #require(!deadline.hasPassed, "Device processes run that no vGPU has.")
+                    _ = try? waitReadable([], within: .milliseconds(5))
                 }
             }
         }

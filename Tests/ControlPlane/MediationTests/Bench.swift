@@ -116,8 +116,8 @@ final class Bench {
             try? instance.process?.handle().send(SIGKILL)
         }
         // A state that is being saved may be put there meanwhile.
-        let deadline = Deadline(milliseconds: 10_000)
-        while FileManager.default.fileExists(atPath: root), deadline.millisecondsLeft > 0 {
+        let deadline = Deadline(after: .seconds(10))
+        while FileManager.default.fileExists(atPath: root), !deadline.hasPassed {
             try? FileManager.default.removeItem(atPath: root)
         }
     }

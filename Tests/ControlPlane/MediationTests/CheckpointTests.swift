@@ -143,7 +143,7 @@ import VFIOUserClient
         #expect(told.message.contains("timed out"))
         let writer = try #require(program.writers.first)
         try await blocking {
-            do throws(Errno) { _ = try waitReadable([ProcessHandle(writer).descriptor.raw], milliseconds: -1) } catch {
+            do throws(Errno) { _ = try waitReadable([ProcessHandle(writer).descriptor.raw], within: nil) } catch {
                 // It has ended, and its status is taken.
                 guard error == .noSuchProcess else { throw error }
             }

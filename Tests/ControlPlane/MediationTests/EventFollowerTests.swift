@@ -9,8 +9,8 @@ import Testing
 
 /// What a device process sees of who follows its events. The process is the test's.
 @Suite struct EventFollowerTests {
-    /// How long the follower may take for anything, in milliseconds: a busy machine has much else to do.
-    private static let patience: Int32 = 240_000
+    /// How long the follower may take for anything: a busy machine has much else to do.
+    private static let patience = Duration.seconds(240)
 
     @Test func whoeverIsDroppedComesAgainBehindTheSameNumber() async throws {
         let path = "/tmp/events-\(getpid())-\(UInt32.random(in: 0 ... .max))"
@@ -30,20 +30,20 @@ import Testing
     ///
     /// - Returns: the numbers behind which they have asked.
     private func numbersAsked(of listener: UnixListener, telling events: [Int]) throws -> [Int?] {
-        try #require(waitReadable([listener.descriptor.raw], milliseconds: Self.patience).first == true)
+        try #require(waitReadable([listener.descriptor.raw], within: Self.patience).first == true)
         guard let socket = try listener.accept() else { return [] }
         var incoming = try LineBuffer(limit: 4096)
         var descriptors = ReceivedDescriptors()
         func next() throws -> Int? {
             let line = try incoming.receiveLine(
-                from: socket, until: Deadline(milliseconds: Self.patience), descriptors: &descriptors)
+                from: socket, until: Deadline(after: Self.patience), descriptors: &descriptors)
             return try JSON(parsing: line)["after"]?.int
         }
         var asked: [Int?] = []
         for last in events {
             asked.append(try next())
             let reply: JSON = ["version": 1, "result": ["events": [], "last": JSON(last), "lost": 0]]
-            try socket.send(Array((reply.text + "\n").utf8).span.bytes, milliseconds: Self.patience)
+            try socket.send(Array((reply.text + "\n").utf8).span.bytes, within: Self.patience)
         }
         asked.append(try next())
         return asked

@@ -20,7 +20,7 @@ final class Impostor: Sendable {
         self.instance = instance
         let listener = try UnixListener(path: bench.directories.control(of: instance.id))
         _ = try Thread(name: "impostor") {
-            while (try? waitReadable([listener.descriptor.raw], milliseconds: 600_000).first) == true {
+            while (try? waitReadable([listener.descriptor.raw], within: .seconds(600)).first) == true {
                 guard let socket = try? listener.accept() else { return }
                 let raw = socket.relinquish()
                 _ = try? Thread(name: "connection") { Self.serve(UnixSocket(owning: Descriptor(owning: raw)), answer) }
@@ -32,15 +32,15 @@ final class Impostor: Sendable {
         guard var incoming = try? LineBuffer(limit: 4096) else { return }
         var descriptors = ReceivedDescriptors()
         while let line = try? incoming.receiveLine(
-            from: socket, until: Deadline(milliseconds: 600_000), descriptors: &descriptors)
+            from: socket, until: Deadline(after: .seconds(600)), descriptors: &descriptors)
         {
             let request = (try? JSON(parsing: line))?["request"]?.string ?? ""
             guard let result = answer(request) else {
-                _ = try? socket.waitReadable(milliseconds: 600_000)
+                _ = try? socket.waitReadable(within: .seconds(600))
                 return
             }
             let reply: JSON = ["version": 1, "result": result]
-            try? socket.send(Array((reply.text + "\n").utf8).span.bytes, milliseconds: 600_000)
+            try? socket.send(Array((reply.text + "\n").utf8).span.bytes, within: .seconds(600))
         }
     }
 }

@@ -19,10 +19,10 @@ import Testing
     private var log: String { (try? String(contentsOfFile: directories.log(of: id), encoding: .utf8)) ?? "" }
 
     private func awaitLog(_ words: String) throws {
-        let deadline = Deadline(milliseconds: 60_000)
+        let deadline = Deadline(after: .seconds(60))
         while !log.contains(words) {
-            try #require(deadline.millisecondsLeft > 0, "It isn't in the log.")
-            _ = try? waitReadable([], milliseconds: 2)
+            try #require(!deadline.hasPassed, "It isn't in the log.")
+            _ = try? waitReadable([], within: .milliseconds(2))
         }
     }
 

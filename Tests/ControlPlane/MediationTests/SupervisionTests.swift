@@ -269,7 +269,7 @@ import VFIOUserClient
     private func askOften(_ bench: Bench, until isAnswering: EventFD) async throws -> AsyncStream<MediationError?> {
         let impostor = try Impostor(in: bench) { request in
             guard request == "statistics" else { return nil }
-            _ = try? waitReadable([isAnswering.descriptor.raw], milliseconds: -1)
+            _ = try? waitReadable([isAnswering.descriptor.raw], within: nil)
             return ["frames": 7]
         }
         try await bench.manager.begin()

@@ -135,7 +135,7 @@ import Testing
             for number in 0..<count {
                 while (try? producer.hasRoom(for: 1)) == false {
                     let slept = try? toProducer.sleep(unless: { try producer.hasRoom(for: 1) }) {
-                        if toProducer.event.wait(milliseconds: 60_000) == 0 { throw Errno.timedOut }
+                        if toProducer.event.wait(within: .seconds(60)) == 0 { throw Errno.timedOut }
                     }
                     if slept == nil { return }
                 }
@@ -148,7 +148,7 @@ import Testing
         for number in 0..<count {
             while try consumer.waiting() == 0 {
                 _ = try toConsumer.sleep(unless: { try consumer.waiting() > 0 }) {
-                    try #require(toConsumer.event.wait(milliseconds: 60_000) > 0, "Nobody rang.")
+                    try #require(toConsumer.event.wait(within: .seconds(60)) > 0, "Nobody rang.")
                 }
             }
             guard ring.file.number(at: slot(consumer.head)) == UInt64(number) else {

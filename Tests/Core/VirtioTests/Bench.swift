@@ -79,7 +79,7 @@ final class Bench {
 
     private static func connect(to device: ServedDevice) throws -> Client {
         var configuration = Client.Configuration()
-        configuration.patience = 10_000
+        configuration.patience = .seconds(10)
         return try Client(path: device.path, configuration: configuration)
     }
 
@@ -91,7 +91,7 @@ final class Bench {
     func leave() throws {
         connection = nil
         driver.registers = NoRegisters()
-        #expect(left.wait(milliseconds: -1) == 1)
+        #expect(left.wait(within: nil) == 1)
     }
 
     /// A client comes that has mapped nothing yet.

@@ -106,7 +106,7 @@ import Testing
         memory.replace(at: 0, with: ones.span.bytes)
         for offset in stride(from: 4 << 20, to: 9 << 20, by: 4096) { memory.replace(at: offset, with: ones.span.bytes) }
         #expect(try memory.memoryTaken() > 4 << 20)
-        try driver.host.loop.dispatch(milliseconds: 60_000)
+        try driver.host.loop.dispatch(within: .seconds(60))
         #expect(try memory.memoryTaken() == 4096)
         // What is allowed stays.
         #expect(driver.display.videoMemoryUsed == 4096)

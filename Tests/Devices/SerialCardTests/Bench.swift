@@ -52,12 +52,12 @@ final class Bench: Transport {
 
     /// Lets the line's events happen until none is left.
     func settle() throws {
-        for _ in 0..<16 { try loop.dispatch(milliseconds: 0) }
+        for _ in 0..<16 { try loop.dispatch(within: .zero) }
     }
 
     /// Waits for what another thread of the kernel has yet to do: a terminal's bytes take a moment.
     func wait(until happened: () -> Bool) throws {
-        for _ in 0..<100 where !happened() { try loop.dispatch(milliseconds: 100) }
+        for _ in 0..<100 where !happened() { try loop.dispatch(within: .milliseconds(100)) }
     }
 
     /// As drivers open a port: FIFOs on with a trigger level of 8, DTR, RTS and OUT2 high.

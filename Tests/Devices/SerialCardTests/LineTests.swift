@@ -191,7 +191,7 @@ import Testing
         while received.count < sent.count {
             let before = received.count + position
             position += peer.send(Array(sent[position...].prefix(5000)))
-            try bench.loop.dispatch(milliseconds: 0)
+            try bench.loop.dispatch(within: .zero)
             // An interrupt handler that takes a few characters only.
             for _ in 0..<100 where bench.pin && bench.get(.lsr) & 1 != 0 { received.append(bench.get(.data)) }
             try #require(received.count + position > before || bench.pin, "No progress at \(received.count)")
@@ -217,7 +217,7 @@ import Testing
                 position = min(position + 16, sent.count)
             }
             received += peer.receive(limit: 1000)
-            try bench.loop.dispatch(milliseconds: 0)
+            try bench.loop.dispatch(within: .zero)
             try #require(received.count + position > before || bench.pin, "No progress at \(received.count)")
         }
         #expect(received == sent)

@@ -70,7 +70,7 @@ import Testing
         let answer = add(header(VIRTIO_GPU_CMD_TRANSFER_TO_HOST_2D) + transfer, to: machine)
         // The queue is there, and what the command leads to is not.
         try map(0..<Self.half, in: machine)
-        try machine.host.loop.dispatch(milliseconds: 0)
+        try machine.host.loop.dispatch(within: .zero)
         #expect(machine.control.takeUsed() == nil)
         try map(Self.half..<2 * Self.half, in: machine)
         #expect(try machine.wait { machine.control.takeUsed() }.count == 24)

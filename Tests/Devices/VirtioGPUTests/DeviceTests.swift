@@ -55,11 +55,11 @@ import Virtio
 
         /// Dispatches until there is something.
         func wait<Value>(for value: () throws -> Value?) throws -> Value {
-            let deadline = Deadline(milliseconds: 60_000)
+            let deadline = Deadline(after: .seconds(60))
             while true {
                 if let value = try value() { return value }
-                try #require(deadline.millisecondsLeft > 0, "It did not come in time.")
-                try host.loop.dispatch(milliseconds: deadline.millisecondsLeft)
+                try #require(!deadline.hasPassed, "It did not come in time.")
+                try host.loop.dispatch(within: deadline.left)
             }
         }
 

@@ -203,7 +203,7 @@ import Testing
         machine.control.add([.readable(address, request.count), .writable(response, 24)], isIndirect: false)
         try machine.driver.notify(machine.control)
         let rendering = try #require(processor.rendering)
-        #expect(rendering.process.waitForAnswers(milliseconds: 60_000))
+        #expect(rendering.process.waitForAnswers(within: .seconds(60)))
         #expect(machine.control.takeUsed() == nil)
         #expect(machine.picture() == [UInt32](repeating: 0xffff_0000, count: 128))
         now += alarm
@@ -298,7 +298,7 @@ import Testing
         let outcome = try machine.host.memory.unmap(
             address: machine.ram.address, size: 1 << 20, onRelease: { isReleased = true })
         #expect(outcome == .held)
-        try machine.host.loop.dispatch(milliseconds: 0)
+        try machine.host.loop.dispatch(within: .zero)
         #expect(!isReleased)
         kill(process, signal)
         _ = try machine.wait { isReleased ? true : nil }
@@ -318,7 +318,7 @@ import Testing
         // The launcher takes the old one's status before it makes another.
         let rendering = try #require(machine.gpu.driver.processor.rendering)
         rendering.process.send(.fence) { #expect($0?.status == .done) }
-        #expect(rendering.process.waitForAnswers(milliseconds: 60_000))
+        #expect(rendering.process.waitForAnswers(within: .seconds(60)))
         #expect(try renderer(of: machine) != before)
     }
 
@@ -385,7 +385,7 @@ import Testing
         }
         // The queue is there, and what the commands lead to is not.
         try map(0..<half, in: machine)
-        try machine.host.loop.dispatch(milliseconds: 0)
+        try machine.host.loop.dispatch(within: .zero)
         #expect(machine.control.takeUsed() == nil)
         try map(half..<2 * half, in: machine)
         for answer in answers {
@@ -423,7 +423,7 @@ import Testing
         let waiting = add(request)
         let following = add(header(VIRTIO_GPU_CMD_RESOURCE_UNREF, context: 0) + wire([99, 0]))
         try map(0..<half, in: machine)
-        try machine.host.loop.dispatch(milliseconds: 0)
+        try machine.host.loop.dispatch(within: .zero)
         #expect(machine.control.takeUsed() == nil)
         kill(process, SIGCONT)
         _ = try machine.wait { machine.control.takeUsed() }

@@ -17,15 +17,15 @@ import Testing
     @Test func clientsThatComeAndGoAreTold() throws {
         let device = try RunningDevice("exerciser", in: scratch)
         let control = try ControlClient(connectingTo: ControlClient.path(besides: device.socket))
-        let start = try control.events(milliseconds: 10_000)
+        let start = try control.events(within: .seconds(10))
         #expect(start.events.map(\.kind) == ["started"])
         #expect(start.events.map(\.message) == ["Serving 'exerciser' at \(device.socket)."])
         let client = try RawClient(path: device.socket)
-        let arrival = try control.events(after: start.last, milliseconds: 10_000)
+        let arrival = try control.events(after: start.last, within: .seconds(10))
         #expect(arrival.events.map(\.kind) == ["client-connected"])
         #expect(arrival.events[0].message == "A client connected: uid \(geteuid()) (process \(getpid())).")
         client.socket.shutDown()
-        let departure = try control.events(after: arrival.last, milliseconds: 10_000)
+        let departure = try control.events(after: arrival.last, within: .seconds(10))
         #expect(departure.events.map(\.kind) == ["client-left"])
         #expect(
             departure.events[0].message == "The client's session ended: the client closed the connection.")
@@ -42,7 +42,7 @@ import Testing
         #expect(statistics["videoMemoryUsed"] == 0)
         #expect(statistics["frameRate"] == 30)
         #expect(statistics["frames"] == 0)
-        #expect(try control.events(after: 1, milliseconds: 10_000).events.map(\.kind) == ["modified"])
+        #expect(try control.events(after: 1, within: .seconds(10)).events.map(\.kind) == ["modified"])
         #expect(throws: ControlClientError.self) { try control.modify(Quota(videoMemory: 32 << 20)) }
     }
 
@@ -58,7 +58,7 @@ import Testing
         let control = try ControlClient(connectingTo: ControlClient.path(besides: socket))
         #expect(try control.info().name == "one")
         #expect(try control.statistics()["deniedClients"] == 1)
-        let denial = try #require(try control.events(after: 1, milliseconds: 10_000).events.first)
+        let denial = try #require(try control.events(after: 1, within: .seconds(10)).events.first)
         #expect(denial.kind == "client-denied")
         #expect(denial.message == "uid 1002 (process \(getpid())) may not use this vGPU.")
         try control.stop()

@@ -40,7 +40,7 @@ final class FakeServer: Sendable {
         let loop = try EventLoop()
         let token = try loop.watch("connections", listener.descriptor, for: .readable) { _ in }
         defer { loop.unwatch(token) }
-        try loop.dispatch(milliseconds: -1)
+        try loop.dispatch(within: nil)
         return try listener.accept()
     }
 

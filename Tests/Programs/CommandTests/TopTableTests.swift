@@ -88,7 +88,7 @@ import Testing
     @Test(
         arguments: [
             (.closed, .gone), (.cannotConnect(path: "", .noSuchFileOrDirectory), .gone),
-            (.cannotConnect(path: "", .connectionRefused), .gone), (.timedOut(milliseconds: 1), .hangs),
+            (.cannotConnect(path: "", .connectionRefused), .gone), (.timedOut(after: .milliseconds(1)), .hangs),
             (.cannotConnect(path: "", .resourceTemporarilyUnavailable), .hangs),
             (.cannotConnect(path: "", .permissionDenied), .denied), (.malformedReply(""), .fails),
             (.connection(.ioError), .fails), (.refused(ControlError(.failed, "")), .fails),
@@ -102,7 +102,8 @@ import Testing
 
     @Test func aProcessThatIsBackAndTheSameHasRatesOfTheWholeTime() throws {
         let row = row(
-            .success(try answer(Self.first)), .failure(.timedOut(milliseconds: 1)), .success(try answer(Self.second)))
+            .success(try answer(Self.first)), .failure(.timedOut(after: .milliseconds(1))),
+            .success(try answer(Self.second)))
         #expect(row.frames == 30)
     }
 

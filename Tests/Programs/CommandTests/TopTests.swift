@@ -191,11 +191,11 @@ private final class LiveTop {
 
     /// Reads until the lines on the screen are as they should be; fails when that takes half a minute.
     func wait(until isDone: ([String]) -> Bool) throws {
-        let deadline = Deadline(milliseconds: 30_000)
+        let deadline = Deadline(after: .seconds(30))
         while !isDone(screen) {
             let open = pty?.stream.descriptor.raw
             let raw = try #require(open)
-            try #require(try waitReadable([raw], milliseconds: deadline.millisecondsLeft)[0], "The screen is \(screen)")
+            try #require(try waitReadable([raw], within: deadline.left)[0], "The screen is \(screen)")
             try #require(read(), "It ended: \(screen)")
         }
     }
@@ -231,7 +231,7 @@ private final class LiveTop {
     /// Takes what is still to be read, and makes sure that nothing of the view is left.
     func expectRestored() throws {
         while !output.hasSuffix(Self.leaving), let raw = pty?.stream.descriptor.raw,
-            try waitReadable([raw], milliseconds: 10_000)[0], read()
+            try waitReadable([raw], within: .seconds(10))[0], read()
         {}
         #expect(output.hasSuffix(Self.leaving))
         let (now, before) = (modes, originalModes)

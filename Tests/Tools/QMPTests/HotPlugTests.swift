@@ -38,7 +38,7 @@ import Testing
 
     @Test func theChosenIdentifierAndBusAreTaken() throws {
         try withMachine(occupied()) { machine, qemu throws in
-            let attachment = try machine.attach(socket: "/run/other", id: "gpu", bus: "br", milliseconds: 0)
+            let attachment = try machine.attach(socket: "/run/other", id: "gpu", bus: "br", within: .zero)
             #expect(attachment.id == "gpu" && attachment.bus == "br" && attachment.function == nil)
             #expect(qemu.requests("device_add").first?["bus"] == "br")
         }
@@ -49,7 +49,7 @@ import Testing
             "rp": "child<pcie-root-port>", "vgpu0": "child<vfio-user-pci>", "vgpu1": "child<nvme>",
         ])
         try withMachine(machine(["qom-list /machine/peripheral": [list]])) { machine, _ throws in
-            #expect(try machine.attach(socket: "/run/vgpu", milliseconds: 0).id == "vgpu2")
+            #expect(try machine.attach(socket: "/run/vgpu", within: .zero).id == "vgpu2")
         }
     }
 
@@ -153,7 +153,7 @@ import Testing
             "query-pci 3": [FakeQEMU.buses(port: FakeQEMU.port(holding: [FakeQEMU.display]))],
         ]
         try withMachine(machine(changes)) { machine, qemu throws in
-            #expect(try machine.attach(socket: "/run/vgpu", milliseconds: 60_000).guest == .enabled)
+            #expect(try machine.attach(socket: "/run/vgpu", within: .seconds(60)).guest == .enabled)
             #expect(qemu.requests("query-pci").count == 3)
         }
     }
@@ -161,8 +161,8 @@ import Testing
     @Test func aGuestThatEnablesNothingIsNotWaitedForForever() throws {
         let port = FakeQEMU.port(holding: [FakeQEMU.newDisplay])
         try withMachine(machine(["query-pci": [FakeQEMU.buses(port: port)]])) { machine, _ throws in
-            let attachment = try machine.attach(socket: "/run/vgpu", milliseconds: 20)
-            #expect(attachment.guest == .notEnabled(milliseconds: 20, status: "running"))
+            let attachment = try machine.attach(socket: "/run/vgpu", within: .milliseconds(20))
+            #expect(attachment.guest == .notEnabled(after: .milliseconds(20), status: "running"))
             #expect(attachment.function?.isEnabled == false)
         }
     }
@@ -174,8 +174,8 @@ import Testing
             "query-status": [["return": ["status": .string(status)]]],
         ]
         try withMachine(machine(changes)) { machine, qemu throws in
-            let attachment = try machine.attach(socket: "/run/vgpu", milliseconds: 3_600_000)
-            #expect(attachment.guest == .notEnabled(milliseconds: 3_600_000, status: status))
+            let attachment = try machine.attach(socket: "/run/vgpu", within: .seconds(3600))
+            #expect(attachment.guest == .notEnabled(after: .seconds(3600), status: status))
             #expect(qemu.requests("query-pci").count == 1)
         }
     }
@@ -251,9 +251,9 @@ import Testing
         ]
         try withMachine(occupied(changes)) { machine, _ throws in
             let error = #expect(throws: HotPlugError.self) {
-                try machine.detach("vgpu0", socket: nil, milliseconds: 20)
+                try machine.detach("vgpu0", socket: nil, within: .milliseconds(20))
             }
-            #expect(error == .noAnswer(id: "vgpu0", milliseconds: 20, status: status))
+            #expect(error == .noAnswer(id: "vgpu0", after: .milliseconds(20), status: status))
             #expect(error?.description.contains(word) == true)
         }
     }

@@ -47,9 +47,9 @@ import Testing
         try withFakeQEMU(answers) { _, path throws in
             let client = try QMPClient(connectingTo: path)
             try client.execute("stop")
-            #expect(try client.event(milliseconds: 0) { $0.name == "RESUME" }?.name == "RESUME")
-            #expect(try client.event(milliseconds: 0) { $0.name == "RESUME" } == nil)
-            #expect(try client.event(milliseconds: 0) { _ in true }?.name == "STOP")
+            #expect(try client.event(within: .zero) { $0.name == "RESUME" }?.name == "RESUME")
+            #expect(try client.event(within: .zero) { $0.name == "RESUME" } == nil)
+            #expect(try client.event(within: .zero) { _ in true }?.name == "STOP")
         }
     }
 
@@ -58,16 +58,16 @@ import Testing
         try withFakeQEMU(answers) { _, path throws in
             let client = try QMPClient(connectingTo: path)
             try client.execute("stop")
-            let event = try client.event(milliseconds: 10_000) { $0.name == "RESUME" }
+            let event = try client.event(within: .seconds(10)) { $0.name == "RESUME" }
             #expect(event?.data == ["path": "/x"])
-            #expect(try client.event(milliseconds: 0) { $0.name == "STOP" }?.name == "STOP")
+            #expect(try client.event(within: .zero) { $0.name == "STOP" }?.name == "STOP")
         }
     }
 
     @Test func anEventThatNeverComesIsNotWaitedForForever() throws {
         try withFakeQEMU { _, path throws in
             let client = try QMPClient(connectingTo: path)
-            #expect(try client.event(milliseconds: 20) { _ in true } == nil)
+            #expect(try client.event(within: .milliseconds(20)) { _ in true } == nil)
         }
     }
 
@@ -76,7 +76,7 @@ import Testing
         try withFakeQEMU(["stop": events + [["return": [:]]]]) { _, path throws in
             let client = try QMPClient(connectingTo: path)
             try client.execute("stop")
-            #expect(try client.event(milliseconds: 0) { _ in true }?.name == "E1")
+            #expect(try client.event(within: .zero) { _ in true }?.name == "E1")
         }
     }
 
@@ -101,8 +101,8 @@ import Testing
     @Test func aMonitorThatServesAnotherClientIsNotWaitedForForever() throws {
         // Connected in the backlog, and nobody accepts.
         let listener = try UnixListener(path: temporaryPath())
-        #expect(throws: QMPError.noGreeting(milliseconds: 20)) {
-            try QMPClient(connectingTo: listener.path, milliseconds: 20)
+        #expect(throws: QMPError.noGreeting(after: .milliseconds(20))) {
+            try QMPClient(connectingTo: listener.path, patience: .milliseconds(20))
         }
     }
 
@@ -110,7 +110,7 @@ import Testing
         let listener = try UnixListener(path: temporaryPath(), backlog: 0)
         let first = try UnixSocket(connectingTo: listener.path)
         #expect(throws: QMPError.cannotConnect(path: listener.path, .resourceTemporarilyUnavailable)) {
-            try QMPClient(connectingTo: listener.path, milliseconds: 20)
+            try QMPClient(connectingTo: listener.path, patience: .milliseconds(20))
         }
         first.shutDown()
     }
@@ -149,30 +149,34 @@ import Testing
             let client = try QMPClient(connectingTo: path)
             try client.execute("stop")
             #expect(throws: QMPError.malformed("it answers what was not asked")) {
-                try client.event(milliseconds: 10_000) { _ in true }
+                try client.event(within: .seconds(10)) { _ in true }
             }
         }
     }
 
     @Test func aQEMUThatOnlySendsEventsIsNotListenedToForever() throws {
         try withFakeQEMU(["stop": [FakeQEMU.event("STOP")]]) { _, path throws in
-            let client = try QMPClient(connectingTo: path, milliseconds: 100)
-            #expect(throws: QMPError.timedOut(command: "stop", milliseconds: 100)) { try client.execute("stop") }
+            let client = try QMPClient(connectingTo: path, patience: .milliseconds(100))
+            #expect(throws: QMPError.timedOut(command: "stop", after: .milliseconds(100))) {
+                try client.execute("stop")
+            }
         }
     }
 
     @Test func aQEMUThatSendsEventsWithoutEndIsNotListenedToForever() throws {
         let events = [JSON](repeating: FakeQEMU.event("STOP"), count: 1 << 17)
         try withFakeQEMU(["stop": events]) { _, path throws in
-            let client = try QMPClient(connectingTo: path, milliseconds: 100)
-            #expect(throws: QMPError.timedOut(command: "stop", milliseconds: 100)) { try client.execute("stop") }
+            let client = try QMPClient(connectingTo: path, patience: .milliseconds(100))
+            #expect(throws: QMPError.timedOut(command: "stop", after: .milliseconds(100))) {
+                try client.execute("stop")
+            }
         }
     }
 
     /// Each of its answers is in time, and they would be asked for without end.
     @Test func allCommandsTogetherHaveALimit() throws {
         try withFakeQEMU(["stop": [["return": [:]]]]) { _, path throws in
-            let client = try QMPClient(connectingTo: path, end: Deadline(milliseconds: 200))
+            let client = try QMPClient(connectingTo: path, end: Deadline(after: .milliseconds(200)))
             let error = #expect(throws: QMPError.self) {
                 while true { try client.execute("stop") }
             }
@@ -184,7 +188,7 @@ import Testing
         try withFakeQEMU(["quit": [], "stop": [["return": [:]]]]) { _, path throws in
             let client = try QMPClient(connectingTo: path)
             #expect(throws: QMPError.closed) { try client.execute("quit") }
-            #expect(throws: QMPError.closed) { try client.event(milliseconds: 10_000) { _ in true } }
+            #expect(throws: QMPError.closed) { try client.event(within: .seconds(10)) { _ in true } }
         }
     }
 }

@@ -85,7 +85,7 @@ final class ClientDriver: Driver {
     }
 
     func awaitMessage() throws -> Bool {
-        (message?.wait(milliseconds: Guests.patience) ?? 0) > 0
+        (message?.wait(within: Guests.patience) ?? 0) > 0
     }
 }
 
@@ -119,7 +119,7 @@ final class GuestDriver: Driver {
         memory = machine.memory
         thread = try Thread(name: "machine") { _ = try? machine.run() }
         (self.machine, self.done, self.message) = (machine, done, message)
-        guard done.wait(milliseconds: Guests.patience) > 0 else { throw Errno.timedOut }
+        guard done.wait(within: Guests.patience) > 0 else { throw Errno.timedOut }
     }
 
     deinit {
@@ -134,7 +134,7 @@ final class GuestDriver: Driver {
         memory.put(UInt16(offset), at: Mailbox.offset)
         memory.put(value, at: Mailbox.value)
         memory.put(command.asciiValue ?? 0, at: Mailbox.command)
-        guard done.wait(milliseconds: Guests.patience) > 0 else { throw Errno.timedOut }
+        guard done.wait(within: Guests.patience) > 0 else { throw Errno.timedOut }
         return machine.number(UInt32.self, at: Mailbox.value)
     }
 
@@ -159,7 +159,7 @@ final class GuestDriver: Driver {
     }
 
     func awaitMessage() throws -> Bool {
-        message.wait(milliseconds: Guests.patience) > 0
+        message.wait(within: Guests.patience) > 0
     }
 
     /// How many messages have come since last asked: what was sent before the guest's last access has come.

@@ -39,8 +39,8 @@ enum Guests {
 
     /// Half a megabyte of memory.
     static let memorySize = 512 << 10
-    /// Longer than any of them takes, in milliseconds.
-    static let patience: Int32 = 20_000
+    /// Longer than any of them takes.
+    static let patience = Duration.seconds(20)
 
     /// Runs a program in a machine with an exerciser in slot 1, by the way that is given.
     ///
@@ -50,7 +50,7 @@ enum Guests {
         let served = try machine.attachExerciser(way)
         defer { withExtendedLifetime(served) {} }
         try machine.load(image(name))
-        return (machine, try machine.run(milliseconds: patience))
+        return (machine, try machine.run(within: patience))
     }
 }
 

@@ -71,7 +71,7 @@ struct KVMTests {
         let machine = try Machine(memorySize: Guests.memorySize)
         try machine.attach(Client(path: device.path), slot: 1)
         try machine.load(Guests.image("doorbell"))
-        #expect(try machine.run(milliseconds: Guests.patience) == 4)
+        #expect(try machine.run(within: Guests.patience) == 4)
         #expect(machine.counters.memory == 0)
         // The last rings may still be on their way: what the eventfd holds, the device's loop takes at one of its next turns.
         var rings: UInt64 = 0
@@ -89,10 +89,10 @@ struct KVMTests {
             return try Function(DeviceCatalog.make("exerciser", options: [], host: host), host: host)
         }
         try machine.load(Guests.image("doorbell"))
-        #expect(try machine.run(milliseconds: Guests.patience) == 4)
+        #expect(try machine.run(within: Guests.patience) == 4)
         #expect(machine.counters.memory == 0)
         // The last rings may still be on their way.
-        #expect(counter.all.wait(milliseconds: Guests.patience) > 0)
+        #expect(counter.all.wait(within: Guests.patience) > 0)
         #expect(counter.rings.withLock { $0 } == 1000)
     }
 
@@ -137,7 +137,7 @@ struct KVMTests {
             try parts.event(onWriteAt: 0xd0020, width: 0, events[4]),
         ]
         try machine.load(Guests.image("ports"))
-        #expect(try machine.run(milliseconds: Guests.patience) == 12)
+        #expect(try machine.run(within: Guests.patience) == 12)
         #expect(events.map { $0.consume() } == [2, 1, 1, 1, 2])
         #expect(machine.counters.memory == 0)
         // The word that matched nothing, and the end.
@@ -177,7 +177,7 @@ struct KVMTests {
         let machine = try Machine(memorySize: Guests.memorySize, isLogged: true)
         try machine.load(Guests.image("pages"))
         _ = try machine.takeDirtyPages()
-        #expect(try machine.run(milliseconds: Guests.patience) == 8)
+        #expect(try machine.run(within: Guests.patience) == 8)
         let bitmap = try machine.takeDirtyPages()
         let dirty = (0..<128).filter { bitmap[$0 / 64] >> ($0 % 64) & 1 != 0 }
         #expect(dirty.contains(0xb) && dirty.contains(0x30))
@@ -192,7 +192,7 @@ struct KVMTests {
         }
         try machine.attach(Client(path: device.path), slot: 1)
         try machine.load(Guests.image("unplugged"))
-        #expect(try machine.run(milliseconds: Guests.patience) == 9)
+        #expect(try machine.run(within: Guests.patience) == 9)
         #expect(machine.number(UInt32.self, at: Self.results) == 0x0001_11e9)
     }
 

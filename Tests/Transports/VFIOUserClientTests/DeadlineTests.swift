@@ -12,7 +12,7 @@ import VFIOUserClient
 
     private static var configuration: Client.Configuration {
         var configuration = Client.Configuration()
-        configuration.patience = -1
+        configuration.patience = nil
         configuration.deadline = .now + .milliseconds(100)
         return configuration
     }
@@ -35,7 +35,7 @@ import VFIOUserClient
         let pair = try UnixSocket.pair()
         let other = Other(try UnixSocket(owning: pair.second.descriptor.duplicate()))
         let busy = try Thread(name: "busy server") {
-            while (try? other.socket.send(message.span.bytes, milliseconds: 10_000)) != nil {}
+            while (try? other.socket.send(message.span.bytes, within: .seconds(10))) != nil {}
         }
         #expect(throws: ClientError.timedOut(.version)) {
             try Self.connect(UnixSocket(owning: pair.first.descriptor.duplicate()))

@@ -163,7 +163,7 @@ import VFIOUserClient
         try setPin(true)
         #expect(event.consume() == 1)
         resample.signal()
-        #expect(event.wait(milliseconds: 10_000) == 1)
+        #expect(event.wait(within: .seconds(10)) == 1)
         try client.removeEventFDs(kind: .intx, count: 1, action: .unmask)
         resample.signal()
         _ = try client.deviceInfo()

@@ -8,7 +8,7 @@ extension ServedDevice {
     /// A typed client of the device, which has made it a bus master as a driver does.
     func client(configure: (inout Client.Configuration) -> Void = { _ in }) throws -> Client {
         var configuration = Client.Configuration()
-        configuration.patience = 10_000
+        configuration.patience = .seconds(10)
         configure(&configuration)
         let client = try Client(path: path, configuration: configuration)
         try client.setBusMaster(true)

@@ -182,7 +182,7 @@ import VFIOUserServer
 
     @Test func accessesThatWaitForTheClientDoNotMakeAllElseWaitForThem() throws {
         var configuration = Server.Configuration()
-        configuration.patience = 20
+        configuration.patience = .milliseconds(20)
         let device = try ServedDevice("exerciser", configuration: configuration)
         let client = try RawClient(path: device.path)
         // The thread below alone uses it from there on.

@@ -96,7 +96,7 @@ import VFIO
         try setPowerState(3)
         doorbell.signal()
         // The loop has taken the ring by when it has nothing to do.
-        while doorbell.wait(milliseconds: 0) > 0 { _ = bench.device.onThread { _, server in server.hasClient } }
+        while doorbell.wait(within: .zero) > 0 { _ = bench.device.onThread { _, server in server.hasClient } }
         try setPowerState(0)
         #expect(try bench.read(UInt32.self, at: 0x78) == 0)
     }

@@ -17,7 +17,7 @@ import VFIOUserClient
 
     /// Another who connects, and gets no further.
     private func stranger(_ count: Int = 1) throws -> RawClient {
-        let stranger = try RawClient(path: bench.device.path, patience: 60_000)
+        let stranger = try RawClient(path: bench.device.path, patience: .seconds(60))
         let offer = message(.version, wire(UInt16(0), UInt16(0)) + Array(RawClient.offer.utf8) + [0])
         try send(offer, hanging: count, from: stranger)
         return stranger
@@ -79,7 +79,7 @@ import VFIOUserClient
         // Before it is closed here.
         defer { hanging.end() }
         for _ in 0..<3 {
-            let stranger = try RawClient(path: bench.device.path, patience: 60_000)
+            let stranger = try RawClient(path: bench.device.path, patience: .seconds(60))
             try stranger.send(message(.version), descriptors: [file.raw])
             #expect(try stranger.receive()?.errno == .resourceBusy)
             try bench.client.send(.deviceGetInfo, descriptors: [file.raw])
@@ -100,7 +100,7 @@ import VFIOUserClient
         socket.handOverAside()
         bench.client.socket.shutDown()
         defer { withExtendedLifetime(socket) {} }
-        let next = try RawClient(path: bench.device.path, patience: 60_000)
+        let next = try RawClient(path: bench.device.path, patience: .seconds(60))
         #expect(try next.negotiate().errno == nil)
         #expect(try RawClient(path: bench.device.path).negotiate().errno == .resourceBusy)
     }
@@ -110,7 +110,7 @@ import VFIOUserClient
         let first = try stranger()
         #expect(try first.receive()?.errno == .resourceBusy)
         while bench.device.onThread({ function, _ in hasRoom(function.host.loop.strangersLane) }) {
-            #expect(try RawClient(path: bench.device.path, patience: 60_000).negotiate().errno == .resourceBusy)
+            #expect(try RawClient(path: bench.device.path, patience: .seconds(60)).negotiate().errno == .resourceBusy)
         }
     }
 
@@ -118,15 +118,15 @@ import VFIOUserClient
         try fill { $0.hasRoom }
         for _ in 0..<3 { #expect(try RawClient(path: bench.device.path).negotiate().errno == .resourceBusy) }
         bench.client.socket.shutDown()
-        #expect(try RawClient(path: bench.device.path, patience: 60_000).negotiate().errno == nil)
+        #expect(try RawClient(path: bench.device.path, patience: .seconds(60)).negotiate().errno == nil)
     }
 
     @Test func beyondTheBoundStrangersWaitAndTheClientGoesOn() throws {
         try fill { $0.hasRoomForConnections }
-        let late = try RawClient(path: bench.device.path, patience: 60_000)
+        let late = try RawClient(path: bench.device.path, patience: .seconds(60))
         try late.send(message(.version))
         for _ in 0..<100 { try bench.expectAlive() }
-        #expect(try !late.socket.waitReadable(milliseconds: 0))
+        #expect(try !late.socket.waitReadable(within: .zero))
         held.sockets = []
         #expect(try late.receive()?.errno == .resourceBusy)
     }

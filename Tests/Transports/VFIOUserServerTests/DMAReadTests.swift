@@ -147,7 +147,7 @@ import VFIOUserServer
 
     @Test func aClientThatNeverAnswersLosesTheAccess() throws {
         var configuration = Server.Configuration()
-        configuration.patience = 20
+        configuration.patience = .milliseconds(20)
         let bench = try Bench(configuration: configuration)
         try bench.mapRemote(address: 0x10000, size: 0x1000)
         try bench.startTransfer(Bench.load, from: 0x10000, length: 4)
@@ -162,14 +162,14 @@ import VFIOUserServer
 
     @Test func whatElseTheClientSendsDoesNotExtendItsTime() throws {
         var configuration = Server.Configuration()
-        configuration.patience = 20
+        configuration.patience = .milliseconds(20)
         let bench = try Bench(configuration: configuration)
         try bench.mapRemote(address: 0x10000, size: 0x1000)
         try bench.startTransfer(Bench.load, from: 0x10000, length: 4)
         let request = try #require(try bench.client.receive())
         let other = message(.dmaRead, id: request.header.id &+ 1, request.payload + [1, 2, 3, 4], flags: .reply)
         var sent = 0
-        while try sent < 2_000_000 && !bench.client.socket.waitReadable(milliseconds: 0) {
+        while try sent < 2_000_000 && !bench.client.socket.waitReadable(within: .zero) {
             try bench.client.send(other)
             sent += 1
         }
@@ -180,7 +180,7 @@ import VFIOUserServer
 
     @Test func oneEventOrMessageHasNoMoreTimeThanOneAccess() throws {
         var configuration = Server.Configuration()
-        configuration.patience = 20
+        configuration.patience = .milliseconds(20)
         let bench = try Bench(configuration: configuration)
         try bench.mapRemote(address: 0x10000, size: 0x1000)
         let failures = bench.device.onThread { function, _ in

@@ -57,7 +57,7 @@ import VFIOUserServer
 
     @Test func aClientThatTakesOnlyAPartIsDisconnected() throws {
         var configuration = Server.Configuration()
-        configuration.patience = 20
+        configuration.patience = .milliseconds(20)
         let bench = try Bench(configuration: configuration)
         try bench.mapRemote(address: 0, size: 1 << 20)
         let isWritten = bench.device.onThread { function, _ in

@@ -126,7 +126,7 @@ import VFIO
 
     /// nil when the server has closed the socket.
     private func response(from socket: RawClient) throws -> UInt64? {
-        #expect(try socket.socket.waitReadable(milliseconds: 10_000))
+        #expect(try socket.socket.waitReadable(within: .seconds(10)))
         let buffer = try PageBuffer(count: 4096)
         var descriptors = ReceivedDescriptors()
         guard

@@ -58,7 +58,7 @@ import VFIOUserServer
     /// Messages that have arrived don't keep the server's other work waiting.
     @Test func eventsHaveTheirTurnBetweenMessagesThatTakeLong() throws {
         var configuration = Server.Configuration()
-        configuration.patience = 30
+        configuration.patience = .milliseconds(30)
         let bench = try Bench(configuration: configuration)
         try bench.mapRemote(address: 0, size: 4096)
         try bench.write(UInt32(1), at: 0x30)
@@ -99,7 +99,7 @@ import VFIOUserServer
 
     @Test func whoeverSaysNothingLosesThePlace() throws {
         var configuration = Server.Configuration()
-        configuration.patience = 50
+        configuration.patience = .milliseconds(50)
         let device = try ServedDevice("exerciser", configuration: configuration)
         let silent = try RawClient(path: device.path)
         #expect(try silent.receive() == nil)
@@ -257,7 +257,7 @@ import VFIOUserServer
         try client.send(.dmaUnmap, unmap)
         try client.send(.regionWrite, write(9))
         bench.device.onThread { _, _ in }
-        #expect(try !client.socket.waitReadable(milliseconds: 0))
+        #expect(try !client.socket.waitReadable(within: .zero))
         bench.device.onThread { _, _ in held.pin = nil }
         #expect(try client.receive()?.header.command == Command.dmaUnmap.rawValue)
         #expect(try client.receive()?.header.command == Command.regionWrite.rawValue)

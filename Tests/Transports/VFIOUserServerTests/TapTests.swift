@@ -79,7 +79,7 @@ import VFIOUserClient
                     IORegionCommand(
                         isWrite: isWrite, width: 4, wantsResponse: true, userData: 0, offset: 4, data: isWrite ? 9 : 0
                     ).write))
-            #expect(try socket.socket.waitReadable(milliseconds: 10_000))
+            #expect(try socket.socket.waitReadable(within: .seconds(10)))
             let buffer = try PageBuffer(count: 4096)
             var descriptors = ReceivedDescriptors()
             _ = try socket.socket.receive(into: buffer, from: 0, descriptors: &descriptors, blocking: false)

@@ -29,7 +29,7 @@ import VFIO
             try client.negotiate()
             try client.send(.deviceGetRegionInfo, Self.info)
             // Its reply is there, and stays.
-            try #require(try client.socket.waitReadable(milliseconds: 10_000))
+            try #require(try client.socket.waitReadable(within: .seconds(10)))
             shutdown(client.socket.descriptor.raw, Int32(SHUT_WR))
             before.append(client)
             while device.onThread({ _, server in server.hasClient }) {}
@@ -37,7 +37,7 @@ import VFIO
         let next = try RawClient(path: device.path)
         try next.send(.version, wire(UInt16(0), UInt16(0)))
         #expect(!device.onThread { _, server in server.hasClient })
-        #expect(try !next.socket.waitReadable(milliseconds: 0))
+        #expect(try !next.socket.waitReadable(within: .zero))
         before.removeFirst()
         #expect(try next.receive()?.errno == nil)
         withExtendedLifetime(before) {}

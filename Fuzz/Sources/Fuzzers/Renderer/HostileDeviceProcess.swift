@@ -45,7 +45,7 @@ enum HostileDeviceProcess {
             case 3:
                 let sequence = input.number(bytes: 1)
                 _ = try? endpoint.answer(sequence, RendererReply(.done, data: input.take(Int(action))))
-            case 4: _ = try? endpoint.wait(for: .period(milliseconds: 0))
+            case 4: _ = try? endpoint.wait(for: .period(.zero))
             case 5:
                 try WorkerLink.send(
                     action & 8 == 0 ? WorkerLink.memory : input.byte(),

@@ -59,7 +59,7 @@ final class HostileWorker {
         reactions = []
         process.stop()
         end()
-        guard process.waitForEnd(milliseconds: 1000), !process.isRunning, process.pendingCount == 0 else {
+        guard process.waitForEnd(within: .seconds(1)), !process.isRunning, process.pendingCount == 0 else {
             fuzzFailed("A renderer that hung up has not ended.")
         }
         guard isAnswered.allSatisfy({ $0 }) else { fuzzFailed("A command got no answer.") }
@@ -106,9 +106,9 @@ final class HostileWorker {
         session = nil
         guard owesEnd else { return }
         owesEnd = false
-        while (try? launcher.send([WorkerLink.ended].span.bytes, descriptors: [], milliseconds: 0)) == nil {
+        while (try? launcher.send([WorkerLink.ended].span.bytes, descriptors: [], within: .zero)) == nil {
             // Behind what it has sent besides.
-            try? loop.dispatch(milliseconds: 0)
+            try? loop.dispatch(within: .zero)
         }
     }
 
@@ -135,17 +135,17 @@ final class HostileWorker {
             let packet = action & 0x80 != 0 ? WorkerLink.start : input.byte() & 0x1f
             // Where there is no room for it nobody waits.
             if action & 0x10 == 0, let session {
-                try? session.socket.send([packet].span.bytes, descriptors: [], milliseconds: 0)
+                try? session.socket.send([packet].span.bytes, descriptors: [], within: .zero)
             }
-            if action & 0x20 != 0 { try? launcher.send([packet].span.bytes, descriptors: [], milliseconds: 0) }
+            if action & 0x20 != 0 { try? launcher.send([packet].span.bytes, descriptors: [], within: .zero) }
         case 10: if action & 0x20 == 0 { end() } else { session = nil }
         case 11: process.stop()
         case 12: reactions.append(action >> 4)
-        case 13: _ = process.waitForAnswers(milliseconds: 1)
+        case 13: _ = process.waitForAnswers(within: .milliseconds(1))
         case 14: try start()
         default: break
         }
-        if action & 0x80 == 0 { try loop.dispatch(milliseconds: 0) }
+        if action & 0x80 == 0 { try loop.dispatch(within: .zero) }
     }
 
     private func send(_ command: RendererCommand) {

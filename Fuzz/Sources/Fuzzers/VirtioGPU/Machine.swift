@@ -135,7 +135,7 @@ final class Machine {
     /// The renderer ends by itself; the device goes on without.
     private func die(_ reach: inout Reach<VirtioGPUFuzzer.Feature>) throws {
         try renderer.die()
-        try device.host.loop.dispatch(milliseconds: 0)
+        try device.host.loop.dispatch(within: .zero)
         isSpent = true
         reach.note(.rendererDied)
     }
@@ -187,7 +187,7 @@ final class Machine {
         for _ in 0..<Self.turns {
             if let used = queue.takeUsed() { return used }
             try renderer.carryOutAll()
-            try device.host.loop.dispatch(milliseconds: 0)
+            try device.host.loop.dispatch(within: .zero)
         }
         return nil
     }

@@ -108,7 +108,7 @@ final class ObligingRenderer {
 
     private func hearLauncher() throws {
         var descriptors = ReceivedDescriptors()
-        while try launcher.waitReadable(milliseconds: 0) {
+        while try launcher.waitReadable(within: .zero) {
             let packet = try WorkerLink.receive(from: launcher, &descriptors, blocking: false)
             try die(by: SIGKILL)
             guard packet?.kind == WorkerLink.start, let socket = descriptors.take(0) else { continue }

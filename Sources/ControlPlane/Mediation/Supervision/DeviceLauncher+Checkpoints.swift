@@ -7,13 +7,13 @@ extension DeviceLauncher {
     ///
     /// It waits for the disk, on the calling thread.
     ///
-    /// - Parameter milliseconds: how long that process may take; then it is killed.
-    func keep(_ state: AttachedFile, of id: InstanceID, milliseconds: Int32) throws(Failure) {
+    /// - Parameter limit: how long that process may take; then it is killed.
+    func keep(_ state: AttachedFile, of id: InstanceID, within limit: Duration) throws(Failure) {
         let path = directories.savedState(of: id)
         let outcome: ExitWatch.Outcome
         do throws(Errno) {
             let file = try FileReplacement(path: path, mode: 0o600)
-            outcome = try keep(state, of: id, in: file.descriptor, path, milliseconds)
+            outcome = try keep(state, of: id, in: file.descriptor, path, within: limit)
             if outcome == .status(CheckpointWriter.written) { try file.putInPlace() }
         } catch {
             throw Failure(step: "write '\(path)'", error: error)
@@ -27,7 +27,7 @@ extension DeviceLauncher {
     }
 
     private func keep(
-        _ state: AttachedFile, of id: InstanceID, in file: borrowing Descriptor, _ path: String, _ milliseconds: Int32
+        _ state: AttachedFile, of id: InstanceID, in file: borrowing Descriptor, _ path: String, within limit: Duration
     ) throws(Errno) -> ExitWatch.Outcome {
         let before = try before(path)
         let start = try PipeEnds(blocks: true)
@@ -40,7 +40,7 @@ extension DeviceLauncher {
             try groups?.add(process, to: id)
             let byte: [UInt8] = [1]
             try start.writer.writeAll(byte.span.bytes)
-            guard try waitReadable([handle.descriptor.raw], milliseconds: milliseconds)[0] else { throw .timedOut }
+            guard try waitReadable([handle.descriptor.raw], within: limit)[0] else { throw .timedOut }
         } catch {
             end(process)
             throw error

@@ -6,8 +6,8 @@ import Linux
 final class EventFollower: Sendable {
     private let isStopped = Locked(false)
 
-    /// Between a connection that was dropped and the next one, in milliseconds.
-    private static let pause: Int32 = 1000
+    /// Between a connection that was dropped and the next one.
+    private static let pause = Duration.seconds(1)
 
     /// - Parameters:
     ///   - path: the process's control socket.
@@ -19,7 +19,7 @@ final class EventFollower: Sendable {
             // Of too many who wait the process drops the one that has waited longest. Who comes again behind the same number misses
             // nothing.
             while follow(path, behind: &last, handler) {
-                _ = try? waitReadable([], milliseconds: Self.pause)
+                _ = try? waitReadable([], within: Self.pause)
             }
         }
     }
@@ -44,7 +44,7 @@ final class EventFollower: Sendable {
         while true {
             let events: ControlEvents
             do throws(ControlClientError) {
-                events = try client.events(after: last, milliseconds: -1)
+                events = try client.events(after: last, within: nil)
             } catch {
                 return error == .closed
             }
@@ -58,7 +58,7 @@ final class EventFollower: Sendable {
             // Numbers only grow; and a process of no good will doesn't pause by itself.
             guard events.last > last else { return false }
             last = events.last
-            _ = try? waitReadable([], milliseconds: Int32(ControlServer.eventPause / 1_000_000))
+            _ = try? waitReadable([], within: ControlServer.eventPause)
         }
     }
 

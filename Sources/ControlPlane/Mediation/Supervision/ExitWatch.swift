@@ -26,7 +26,7 @@ final class ExitWatch: Sendable {
     init(_ identity: ProcessIdentity, handler: @escaping @Sendable (Outcome) -> Void) throws(Errno) {
         process = try identity.handle()
         _ = try Thread(name: "exit", stackSize: 128 << 10) { [self] in
-            _ = try? waitReadable([process.descriptor.raw], milliseconds: -1)
+            _ = try? waitReadable([process.descriptor.raw], within: nil)
             let outcome = Self.outcome(of: identity.id)
             if !isCancelled.withLock({ $0 }) { handler(outcome) }
         }
@@ -34,7 +34,7 @@ final class ExitWatch: Sendable {
 
     /// Whether it has ended, and the handler was called or is about to be.
     var hasEnded: Bool {
-        (try? waitReadable([process.descriptor.raw], milliseconds: 0)) == [true]
+        (try? waitReadable([process.descriptor.raw], within: .zero)) == [true]
     }
 
     /// Sends the process a signal.

@@ -75,9 +75,9 @@ final class LogCollector: Sendable {
                 let all = pipes.withLock { $0 }
                 let due = all.filter { $0.value.isDue(at: now) }
                 // One that has written too much is looked at again when it may go on.
-                let limit: Int32 = due.count < all.count ? 1000 : -1
+                let limit: Duration? = due.count < all.count ? .seconds(1) : nil
                 let descriptors = [wakeUp.descriptor.raw] + due.values.map { $0.descriptor.raw }
-                guard let ready = try? waitReadable(descriptors, milliseconds: limit) else { return }
+                guard let ready = try? waitReadable(descriptors, within: limit) else { return }
                 if ready[0] { wakeUp.consume() }
                 for ((id, pipe), isReady) in zip(due, ready.dropFirst()) where isReady {
                     guard !pipe.take(at: SystemClock.nanoseconds) else { continue }

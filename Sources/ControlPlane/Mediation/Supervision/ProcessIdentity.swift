@@ -47,7 +47,7 @@ public struct ProcessIdentity: Equatable, Codable, Sendable {
     /// Whether this process has not ended yet.
     var runs: Bool {
         guard let handle = try? handle() else { return false }
-        return (try? waitReadable([handle.descriptor.raw], milliseconds: 0)) == [false]
+        return (try? waitReadable([handle.descriptor.raw], within: .zero)) == [false]
     }
 
     private static func text(of path: String) throws(Errno) -> String {

@@ -20,8 +20,8 @@ struct Logs: ParsableCommand {
 
     @OptionGroup var daemon: DaemonOptions
 
-    /// Between two looks, in milliseconds.
-    private static let pause: Int32 = 250
+    /// Between two looks.
+    private static let pause = Duration.milliseconds(250)
 
     func validate() throws {
         _ = try vgpu.required()
@@ -39,7 +39,7 @@ struct Logs: ParsableCommand {
                 guard follow else { return }
                 // Whoever follows wants to see it at once.
                 fflush(nil)
-                _ = try? waitReadable([], milliseconds: Self.pause)
+                _ = try? waitReadable([], within: Self.pause)
                 log = try client.get("/v1/vgpus/\(id)/log?after=\(log.end)&lines=10000")
             }
         }

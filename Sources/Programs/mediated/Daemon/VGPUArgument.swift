@@ -50,7 +50,7 @@ extension DaemonOptions {
         var options = DaemonOptions()
         options.root = words.firstIndex(of: "--root").flatMap { words.dropFirst($0 + 1).first }
         guard let directories = try? options.directories() else { return [] }
-        return (try? names(DaemonClient(path: directories.daemon, patience: 2))) ?? []
+        return (try? names(DaemonClient(path: directories.daemon, patience: .seconds(2)))) ?? []
     }
 }
 

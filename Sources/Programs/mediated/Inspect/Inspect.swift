@@ -38,7 +38,7 @@ struct Inspect: ParsableCommand {
         let socket = InstanceID(socket) == nil ? socket : try daemon.socketPath(of: socket)
         do throws(ClientError) {
             var configuration = Client.Configuration()
-            configuration.patience = -1
+            configuration.patience = nil
             configuration.deadline = .now + .seconds(timeout)
             findings = try Findings(Client(path: socket, configuration: configuration))
         } catch {

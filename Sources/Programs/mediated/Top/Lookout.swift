@@ -20,11 +20,11 @@ struct Lookout: Sendable {
 
     /// Looks again.
     ///
-    /// - Parameter milliseconds: how long a process may take to answer.
-    mutating func look(milliseconds: Int) {
+    /// - Parameter limit: how long a process may take to answer.
+    mutating func look(within limit: Duration) {
         do throws(DaemonClientError) {
             let watched = if let daemon { try Watched.all(ofDaemon: daemon) } else { vgpus.map(\.watched) }
-            take(Observation.all(asking: watched, milliseconds: milliseconds))
+            take(Observation.all(asking: watched, within: limit))
         } catch {
             take(vgpus.map { Observation($0.watched, time: SystemClock.nanoseconds, .failure(.daemon(error))) })
         }

@@ -22,8 +22,8 @@ struct Top: ParsableCommand {
     @Flag(help: "Print one table, after one interval.")
     var once = false
 
-    /// How long a process may take to answer, in milliseconds.
-    static let patience = 2000
+    /// How long a process may take to answer.
+    static let patience = Duration.seconds(2)
 
     func validate() throws {
         guard (0.1...3600).contains(interval) else {
@@ -56,10 +56,10 @@ struct Top: ParsableCommand {
         var lookouts = lookouts
         // All at the same time.
         if lookouts.count > 1 { lookouts = [Lookout(lookouts.flatMap(\.vgpus).map(\.watched))] }
-        let end = Deadline(milliseconds: Int32(interval * 1000))
+        let end = Deadline(after: .seconds(interval))
         for look in 0..<2 {
-            if look > 0 { _ = try? waitReadable([], milliseconds: end.millisecondsLeft) }
-            for index in lookouts.indices { lookouts[index].look(milliseconds: Self.patience) }
+            if look > 0 { _ = try? waitReadable([], within: end.left) }
+            for index in lookouts.indices { lookouts[index].look(within: Self.patience) }
         }
         let vgpus = lookouts.flatMap(\.vgpus)
         Output.print(TopTable(rows: vgpus.map(TopRow.init)).lines())

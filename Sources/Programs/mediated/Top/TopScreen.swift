@@ -39,7 +39,7 @@ struct TopScreen {
                 [
                     ending.descriptor.raw, terminal.descriptor.raw, suspending.descriptor.raw,
                     continuing.descriptor.raw, resizing.descriptor.raw, news.descriptor.raw,
-                ], milliseconds: -1)
+                ], within: nil)
             if ready[0] { return }
             if ready[1], try press(terminal.keys()) == .end { return }
             if ready[2] { try suspend() }
@@ -130,12 +130,12 @@ struct TopScreen {
             _ = try Linux.Thread(name: "watch") { [self] in
                 var lookout = lookout
                 while true {
-                    let next = Deadline(milliseconds: Int32(interval * 1000))
-                    lookout.look(milliseconds: Top.patience)
+                    let next = Deadline(after: .seconds(interval))
+                    lookout.look(within: Top.patience)
                     let seen = lookout
                     state.withLock { $0 = seen }
                     news.signal()
-                    _ = try? waitReadable([], milliseconds: next.millisecondsLeft)
+                    _ = try? waitReadable([], within: next.left)
                 }
             }
         }

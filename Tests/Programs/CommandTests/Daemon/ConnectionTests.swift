@@ -116,7 +116,7 @@ import Testing
         let path = scratch.path("run/mediated.sock")
         // Nobody accepts; the kernel does.
         let listener = try UnixListener(path: path)
-        let client = DaemonClient(path: path, patience: 0)
+        let client = DaemonClient(path: path, patience: .zero)
         #expect(throws: DaemonClientError.timedOut) { try client.bytes("/v1/status") }
         #expect(listener.path == path)
     }
