@@ -101,7 +101,7 @@ package.targets = [
             .target(name: "VFIOUserClient", dependencies: ["Linux", "PCI", "SharedRing", "VFIO", "VFIOUserWire"]),
             .target(
                 name: "KVM",
-                dependencies: ["CKVM", "CLinux", "Linux", "PCI", "GuestMemory", "Device", "VFIO", "VFIOUserClient"]),
+                dependencies: ["CKVM", "CLinux", "Linux", "PCI", "Device", "VFIO", "VFIOUserClient"]),
             .target(name: "Xen", dependencies: ["CXen", "Linux", "PCI", "GuestMemory", "Device"]),
         ]),
     room(
@@ -228,7 +228,7 @@ package.targets = [
     room(
         "Tests/Backends",
         [
-            .testTarget(name: "WorkerTests", dependencies: ["FakeGuest", "Linux", "SharedRing", "Tap", "Worker"]),
+            .testTarget(name: "WorkerTests", dependencies: ["FakeGuest", "Linux", "SharedRing", "Worker"]),
             .testTarget(name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "Linux", "Worker"]),
         ]),
     room(

@@ -92,6 +92,11 @@ extension DeviceArguments {
         allowedPeers?[keyPath: kind].insert(number)
     }
 
+    /// Reads permissions, such as 0660; nil for what is none.
+    public static func mode(octal text: String) -> UInt32? {
+        UInt32(text, radix: 8).flatMap { $0 <= 0o777 ? $0 : nil }
+    }
+
     /// What no single word tells: whether the functions go together, and all have what they need.
     public func check() throws(Problem) {
         guard !functions.isEmpty else { throw Problem("The device's type is missing.") }
@@ -200,7 +205,7 @@ private struct WordReader<Words: IteratorProtocol> where Words.Element == String
 
     mutating func mode() throws(Problem) -> UInt32 {
         let text = try value()
-        guard let mode = UInt32(text, radix: 8), mode <= 0o777 else {
+        guard let mode = DeviceArguments.mode(octal: text) else {
             throw Problem("\(option) is '\(text)' but must be octal, such as 0660.")
         }
         return mode

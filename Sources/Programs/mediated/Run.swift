@@ -63,7 +63,7 @@ struct Run: ParsableCommand {
             }
         }
         if let mode {
-            guard let bits = UInt32(mode, radix: 8), bits <= 0o777 else {
+            guard let bits = DeviceArguments.mode(octal: mode) else {
                 throw Failure(.usage, "The mode is '\(mode)' but must be octal, from 0 to 0777, such as 0660.")
             }
             arguments.mode = bits
