@@ -9,6 +9,9 @@ public enum InterruptKind: UInt32, CaseIterable, Sendable {
     /// The device asks to be let go.
     case request = 4
 
+    /// A number for each kind, by its raw value.
+    public typealias Counts = InlineArray<5, UInt64>
+
     /// What counters and reports call it: a case that is renamed changes these.
     public var name: String { "\(self)" }
 }

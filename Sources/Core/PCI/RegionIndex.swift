@@ -8,6 +8,8 @@ public enum RegionIndex {
     public static let vga = 8
     /// VFIO_PCI_NUM_REGIONS
     public static let count = 9
+    /// A number for each region, by its index.
+    public typealias Counts = InlineArray<9, UInt64>
     /// What counters and reports call them, by index.
     public static let names = ["bar0", "bar1", "bar2", "bar3", "bar4", "bar5", "rom", "config", "vga"]
 }

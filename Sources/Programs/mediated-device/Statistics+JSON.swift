@@ -5,7 +5,7 @@ import VFIOUserServer
 extension Statistics {
     /// The counters by name; accesses by region.
     var members: JSON.Object {
-        func byRegion(_ counts: InlineArray<9, UInt64>) -> JSON {
+        func byRegion(_ counts: RegionIndex.Counts) -> JSON {
             .object(
                 JSON.Object(counts.indices.filter { counts[$0] > 0 }.map { (RegionIndex.names[$0], JSON(counts[$0])) }))
         }

@@ -36,7 +36,7 @@ final class InterruptTable: Transport {
     private let interrupts: Interrupts
     private let loop: EventLoop
     /// How many eventfds were signalled, by `InterruptKind`.
-    private(set) var sent = InlineArray<5, UInt64>(repeating: 0)
+    private(set) var sent = InterruptKind.Counts(repeating: 0)
 
     /// - Parameter counts: how many interrupts of each type there are, by `InterruptKind`.
     init(counts: [Int], interrupts: Interrupts, loop: EventLoop) {

@@ -7,16 +7,16 @@ public struct Statistics: Sendable {
     /// Accesses that came through an access ring, by no message.
     public var ringAccesses: UInt64 = 0
     /// Region reads and writes, by region.
-    public var reads = InlineArray<9, UInt64>(repeating: 0)
-    public var writes = InlineArray<9, UInt64>(repeating: 0)
+    public var reads = RegionIndex.Counts(repeating: 0)
+    public var writes = RegionIndex.Counts(repeating: 0)
     /// Those reads and writes that came through an access ring.
-    public var ringReadsAndWrites = InlineArray<9, UInt64>(repeating: 0)
+    public var ringReadsAndWrites = RegionIndex.Counts(repeating: 0)
     /// How long accesses took.
     public var latency = LatencyHistogram()
     /// Messages and ring accesses that were answered with an error, or would have been.
     public var errors: UInt64 = 0
     /// Eventfds signalled, by `InterruptKind`.
-    public var interruptsByKind = InlineArray<5, UInt64>(repeating: 0)
+    public var interruptsByKind = InterruptKind.Counts(repeating: 0)
     /// Rings of doorbells that came by eventfd, each of those that came together counted.
     public var doorbells: UInt64 = 0
     /// Bytes of guest memory that the device read by DMA_READ messages, and wrote by DMA_WRITE messages.
