@@ -5,7 +5,7 @@ import VFIOUserWire
 /// A connection to a vfio-user server, ours or another's, with its commands as typed calls.
 ///
 /// Calls block until the server has answered. Commands that the server sends meanwhile (DMA_READ, DMA_WRITE) are
-/// served from ``memory``; nothing is served between calls but by ``serveRequests(within:)``. One thread at a time.
+/// served from ``memory``; nothing is served between calls. One thread at a time.
 public final class Client {
     /// What the client offers and how long it waits.
     public struct Configuration: Sendable {
@@ -249,20 +249,6 @@ public final class Client {
     }
 
     // MARK: The server's commands
-
-    /// Waits for commands of the server's and answers them, until a while passes without any.
-    public func serveRequests(within limit: Duration?) throws(ClientError) {
-        let deadline = Deadline.never
-        repeat {
-            try serveTwin(.dmaRead, deadline)
-            while let message = try nextMessage(stream, .dmaRead) { try serve(message, on: stream, .dmaRead, deadline) }
-            do throws(MessageStream.Failure) {
-                guard try stream.fill(alongside: twin, within: limit) else { return }
-            } catch {
-                throw ClientError(error, .dmaRead)
-            }
-        } while true
-    }
 
     /// Answers one command of the server's. A reply that nobody waits for is dropped.
     private func serve(_ message: MessageStream.Message, on stream: MessageStream) {
