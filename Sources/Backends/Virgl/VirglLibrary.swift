@@ -17,6 +17,7 @@ public struct VirglLibrary: WorkerLibrary {
     /// How often fences are looked after when the library has no descriptor that tells.
     private static let fencePeriod = Duration.milliseconds(1)
 
+    /// Gives virglrenderer, which is a process's one, what a device process asks.
     public init(_ renderer: VirglRenderer) {
         self.renderer = renderer
     }

@@ -8,9 +8,6 @@ struct MessageConsumer: ~Copyable {
         let sequence: UInt64
     }
 
-    /// A payload's memory is kept for the next one unless it has more bytes.
-    private static let keptCapacity = 1 << 16
-
     let ring: MessageRing
     private var cursor: ConsumerCursor
     /// Rung by the producer when the consumer sleeps.
@@ -31,7 +28,7 @@ struct MessageConsumer: ~Copyable {
         guard waiting >= MessageRing.headerSize else {
             throw RingViolation("\(waiting) bytes are no message")
         }
-        var header: InlineArray<2, UInt64> = [0, 0]
+        var header: MessageRing.Header = [0, 0]
         var span = header.mutableSpan
         var raw = span.mutableBytes
         ring.load(at: cursor.head, into: &raw)
@@ -59,7 +56,7 @@ struct MessageConsumer: ~Copyable {
     }
 
     private mutating func resize(to size: Int) {
-        if size <= Self.keptCapacity, payload.capacity > 2 * Self.keptCapacity { payload = [] }
+        if size <= MessageRing.keptCapacity, payload.capacity > 2 * MessageRing.keptCapacity { payload = [] }
         if payload.count > size {
             payload.removeLast(payload.count - size)
         } else {

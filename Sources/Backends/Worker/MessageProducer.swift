@@ -39,7 +39,7 @@ struct MessageProducer: ~Copyable {
         let length = UInt32(MessageRing.length(payload: payload.count))
         guard try cursor.hasRoom(for: length) else { return false }
         let size = UInt64(payload.count)
-        let header: InlineArray<2, UInt64> = [(size | UInt64(kind) << 32).littleEndian, sequence.littleEndian]
+        let header: MessageRing.Header = [(size | UInt64(kind) << 32).littleEndian, sequence.littleEndian]
         ring.store(header.span.bytes, at: cursor.tail)
         ring.store(payload.span.bytes, at: cursor.tail &+ UInt32(MessageRing.headerSize))
         cursor.put(length)

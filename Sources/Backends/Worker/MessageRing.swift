@@ -4,8 +4,14 @@ import SharedRing
 /// A ring of messages: a ``SharedRing`` of bytes, in which each message is a header of 16 bytes and a payload that is padded to a
 /// multiple of 16. A message may run across the end of the memory, to its beginning.
 struct MessageRing {
-    /// In bytes; a message's header: size of the payload, kind, sequence number (little-endian, 4, 4 and 8 bytes).
-    static let headerSize = 16
+    /// A message's header: size of the payload in the lower half of the first word and kind in the upper one, then the sequence
+    /// number; little-endian.
+    typealias Header = InlineArray<2, UInt64>
+
+    /// In bytes.
+    static let headerSize = MemoryLayout<Header>.size
+    /// How much memory either end keeps for the next payload, in bytes.
+    static let keptCapacity = 1 << 16
 
     /// In bytes, a power of two.
     let capacity: Int

@@ -1,8 +1,5 @@
 /// Numbers and bytes one after the other, little-endian, without padding.
 public struct PayloadWriter {
-    /// More are given back when the next payload begins.
-    private static let keptCapacity = 1 << 16
-
     private(set) var bytes: [UInt8] = []
 
     init() {
@@ -12,9 +9,10 @@ public struct PayloadWriter {
 
     /// Begins anew.
     mutating func clear() {
-        bytes.removeAll(keepingCapacity: bytes.capacity <= 2 * Self.keptCapacity)
+        bytes.removeAll(keepingCapacity: bytes.capacity <= 2 * MessageRing.keptCapacity)
     }
 
+    /// In as many bytes as its type has.
     public mutating func put(_ number: some FixedWidthInteger) {
         withUnsafeBytes(of: number.littleEndian) { bytes.append(contentsOf: $0) }
     }
@@ -40,7 +38,9 @@ public struct PayloadReader {
     /// Whether everything was there that was read, and nothing else.
     var isExact: Bool { !isShort && position == bytes.count }
 
+    /// The next 4 bytes.
     public mutating func uint32() -> UInt32 { number() }
+    /// The next 8 bytes.
     public mutating func uint64() -> UInt64 { number() }
 
     private mutating func number<Number: FixedWidthInteger & UnsignedInteger>() -> Number {
@@ -53,6 +53,7 @@ public struct PayloadReader {
         return bytes[position..<position + size].reversed().reduce(0) { $0 << 8 | Number($1) }
     }
 
+    /// The bytes behind a number in 4 bytes, which says how many there are.
     public mutating func data() -> [UInt8] {
         let count = Int(uint32())
         guard count <= bytes.count - position else {

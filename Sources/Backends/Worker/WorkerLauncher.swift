@@ -12,6 +12,7 @@ public struct WorkerLauncher: Sendable {
     /// Its name, for sentences and the log.
     private let program: String
 
+    /// - Parameter program: its name, for sentences and the log.
     public init(_ program: String) {
         self.program = program
     }
@@ -25,6 +26,7 @@ public struct WorkerLauncher: Sendable {
         exit(Self.usage)
     }
 
+    /// Says something to whoever reads the device process's log.
     public func say(_ message: String) {
         StandardError.print("\(program): \(message)")
     }
@@ -62,15 +64,16 @@ public struct WorkerLauncher: Sendable {
                 worker = nil
                 try tell(ChildProcess.awaitEnd(of: ended.process), over: socket)
             }
-            guard ready[0] else { continue }
             var descriptors = ReceivedDescriptors()
-            let packet = try WorkerLink.receive(from: socket, &descriptors, blocking: true)
+            guard ready[0], let packet = try WorkerLink.receive(from: socket, &descriptors, blocking: false) else {
+                continue
+            }
             // Either request ends the worker that is there.
-            if packet != nil, let old = worker {
+            if let old = worker {
                 worker = nil
                 try tell(ChildProcess.end(old.process), over: socket)
             }
-            guard let packet, packet.kind == WorkerLink.start, let session = descriptors.take(0) else { continue }
+            guard packet.kind == WorkerLink.start, let session = descriptors.take(0) else { continue }
             let launcher = getpid()
             let process: Int32
             do throws(Errno) {

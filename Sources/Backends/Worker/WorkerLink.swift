@@ -2,12 +2,12 @@ import Linux
 
 /// What goes over the sockets between a device process, a worker's launcher and the worker itself: packets of a kind and a number
 /// and, with them, descriptors.
-public enum WorkerLink {
-    public struct Packet: Equatable, Sendable {
-        public let kind: UInt8
-        public let number: UInt64
+enum WorkerLink {
+    struct Packet: Equatable, Sendable {
+        let kind: UInt8
+        let number: UInt64
 
-        public init(_ kind: UInt8, number: UInt64 = 0) {
+        init(_ kind: UInt8, number: UInt64 = 0) {
             self.kind = kind
             self.number = number
         }
@@ -15,12 +15,12 @@ public enum WorkerLink {
 
     /// To the launcher, with the worker's end of a new session: start a worker for it. The number is how many bytes of memory it may
     /// take besides what its library has at the start.
-    public static let start = UInt8(ascii: "s")
+    static let start = UInt8(ascii: "s")
     /// To the launcher: end the worker at once.
-    public static let kill = UInt8(ascii: "k")
+    static let kill = UInt8(ascii: "k")
     /// From the launcher, once for each start: the worker has ended, and the system has taken back all that it had. The number is the
     /// signal that ended it; 0: it ended by itself.
-    public static let ended = UInt8(ascii: "e")
+    static let ended = UInt8(ascii: "e")
     /// To the worker, the first packet of a session: both rings' memory, the commands' doorbell, the answers' doorbell.
     static let hello = UInt8(ascii: "h")
     /// To the worker, with memory that a command is about to name.
@@ -34,7 +34,7 @@ public enum WorkerLink {
     ///
     /// - Returns: nil when there is none, and `blocking` is false.
     /// - Throws: `.connectionReset` when the other side has gone.
-    public static func receive(
+    static func receive(
         from socket: borrowing UnixSocket, _ descriptors: inout ReceivedDescriptors, blocking: Bool
     ) throws(Errno) -> Packet? {
         let buffer = try PageBuffer(count: 4096)
@@ -48,7 +48,7 @@ public enum WorkerLink {
         }
     }
 
-    public static func send(
+    static func send(
         _ kind: UInt8, number: UInt64 = 0, descriptors: [Int32] = [], over socket: borrowing UnixSocket
     ) throws(Errno) {
         var packet = PayloadWriter()

@@ -14,10 +14,14 @@ public protocol WorkerMessage: Sendable {
 
 /// Bytes in a window of memory that a device process shares with its worker.
 public struct MemoryPiece: Equatable, Sendable {
+    /// What ``WorkerProcess/share(_:offset:size:)`` has called it.
     public var window: UInt32
+    /// From the window's beginning, in bytes.
     public var offset: UInt64
+    /// In bytes.
     public var size: UInt64
 
+    /// Names bytes, which may lie in no window: ``WorkerWindows/address(of:)`` finds out.
     public init(window: UInt32, offset: UInt64, size: UInt64) {
         self.window = window
         self.offset = offset
@@ -26,6 +30,7 @@ public struct MemoryPiece: Equatable, Sendable {
 }
 
 extension PayloadWriter {
+    /// In 20 bytes.
     public mutating func put(_ piece: MemoryPiece) {
         put(piece.window)
         put(piece.offset)
@@ -34,6 +39,7 @@ extension PayloadWriter {
 }
 
 extension PayloadReader {
+    /// What `put(_:)` wrote of a piece.
     public mutating func piece() -> MemoryPiece { MemoryPiece(window: uint32(), offset: uint64(), size: uint64()) }
 }
 

@@ -14,7 +14,7 @@ extension WorkerProcess {
         guard session != nil || leaving != nil else { return answer.tellEnd() }
         let sequence = nextSequence
         nextSequence += 1
-        if pending.isEmpty, session != nil { keepWatch() }
+        if pending.isEmpty, session != nil { watchdog.start() }
         pending.append(Pending(sequence: sequence, answer: answer))
         guard session != nil else { return }
         backlog.append((sequence, request))
@@ -118,6 +118,6 @@ extension WorkerProcess {
 
     private func note(_ index: Int) {
         pending.remove(at: index)
-        answered += 1
+        watchdog.noteAnswer()
     }
 }

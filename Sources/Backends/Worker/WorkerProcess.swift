@@ -37,22 +37,6 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
         case window(WindowCommand)
     }
 
-    final class Session {
-        let socket: UnixSocket
-        var commands: MessageProducer
-        var replies: MessageConsumer
-        /// On the answers' doorbell; without a launcher on the socket, whose hang-up is the worker's end.
-        var watch: EventLoop.Token?
-
-        init(
-            _ socket: consuming UnixSocket, _ commands: consuming MessageProducer, _ replies: consuming MessageConsumer
-        ) {
-            self.socket = socket
-            self.commands = commands
-            self.replies = replies
-        }
-    }
-
     /// What it is, for sentences: such as "renderer".
     let name: String
     /// The launcher's process ID; the worker is its child.
@@ -61,23 +45,18 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
     private let launcher: UnixSocket
     private let log: WorkerLog?
     private var launcherWatch: EventLoop.Token?
-    /// How long a worker may go without an answer while one is due.
-    private let patience: Duration
-    private let watchdog: TimerFD
-    private var watchdogWatch: EventLoop.Token?
-    var session: Session?
+    let watchdog: Watchdog
+    var session: WorkerSession?
     /// The signal that ended the last worker which ended by itself, as one that crashes; 0: none.
     public private(set) var crashSignal: Int32 = 0
     /// A worker that was told to end and may not have done so yet, and why.
-    var leaving: (session: Session, reason: String?, wasCongested: Bool)?
+    var leaving: (session: WorkerSession, reason: String?, wasCongested: Bool)?
     /// Commands that have no answer yet, in their order.
     var pending: [Pending] = []
     /// Commands for which the ring had no room.
     var backlog: [(sequence: UInt64, request: Request)] = []
     var nextSequence: UInt64 = 1
     var nextWindow: UInt32 = 1
-    var answered: UInt64 = 0
-    private var answeredBefore: UInt64 = 0
 
     /// How many bytes of memory a worker that is started from now on may take, besides what its library has at the start. What needs
     /// more fails, or ends it.
@@ -133,21 +112,17 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
         self.memoryLimit = memoryLimit
         self.loop = loop
         self.log = log
-        self.patience = patience
-        watchdog = try TimerFD()
+        watchdog = try Watchdog(patience, loop: loop)
         launcherID = id
         self.launcher = launcher
         launcherWatch = try loop.watch("worker: launcher", self.launcher.descriptor, for: .readable) {
             [unowned self] _ in hearLauncher()
         }
-        watchdogWatch = try loop.watch("worker: watchdog", watchdog.descriptor, for: .readable) { [unowned self] _ in
-            checkProgress()
-        }
+        watchdog.onTime = { [unowned self] in checkProgress($0) }
     }
 
     deinit {
         if let launcherWatch { loop.unwatch(launcherWatch) }
-        if let watchdogWatch { loop.unwatch(watchdogWatch) }
         if let watch = session?.watch { loop.unwatch(watch) }
         if let watch = leaving?.session.watch { loop.unwatch(watch) }
     }
@@ -161,27 +136,15 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
     public func start() throws(Errno) {
         guard session == nil else { return }
         guard leaving == nil else { throw .resourceBusy }
-        let pair = try UnixSocket.pair(keepsPackets: true, closedIn: loop.clientLane)
-        let commands = try MessageRing(capacity: WorkerLink.commandCapacity)
-        let replies = try MessageRing(capacity: WorkerLink.replyCapacity)
-        let commandDoorbell = try EventFD()
-        let replyDoorbell = try EventFD()
-        try WorkerLink.send(
-            WorkerLink.hello,
-            descriptors: [
-                commands.memory.file.descriptor.raw, replies.memory.file.descriptor.raw, commandDoorbell.descriptor.raw,
-                replyDoorbell.descriptor.raw,
-            ], over: pair.first)
-        // Last: once it is sent, the launcher owes word of an end.
-        try WorkerLink.send(
-            WorkerLink.start, number: memoryLimit, descriptors: [pair.second.descriptor.raw], over: launcher)
-        let session = Session(
-            pair.first, MessageProducer(commands, doorbell: commandDoorbell),
-            MessageConsumer(replies, doorbell: replyDoorbell))
+        let session = try WorkerSession(closedIn: loop.clientLane) { workerEnd throws(Errno) in
+            try WorkerLink.send(WorkerLink.start, number: memoryLimit, descriptors: [workerEnd], over: launcher)
+        }
         self.session = session
         tap()?.note(.connected(name))
         do throws(Errno) {
-            session.watch = try loop.watch("worker: replies", replyDoorbell.descriptor, for: .readable) {
+            session.watch = try loop.watch(
+                "worker: replies", session.replies.doorbell.event.descriptor, for: .readable
+            ) {
                 [unowned self] _ in
                 takeReplies()
             }
@@ -254,7 +217,7 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
         self.session = nil
         tap()?.note(.disconnected(name))
         leaving = (session, reason, isCongested)
-        watchdog.set(nil)
+        watchdog.stop()
         backlog = []
         if let watch = session.watch { loop.unwatch(watch) }
         session.watch = nil
@@ -297,17 +260,11 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
         }
     }
 
-    private func checkProgress() {
-        watchdog.consume()
+    private func checkProgress(_ hasProgressed: Bool) {
         guard !pending.isEmpty else { return }
-        guard answered != answeredBefore else {
-            return stop("The \(name) has not answered for \(patience.inMilliseconds) ms, and was ended.")
+        guard hasProgressed else {
+            return stop("The \(name) has not answered for \(watchdog.patience.inMilliseconds) ms, and was ended.")
         }
-        keepWatch()
-    }
-
-    func keepWatch() {
-        answeredBefore = answered
-        watchdog.set(patience)
+        watchdog.start()
     }
 }

@@ -25,15 +25,20 @@ public struct SharedRing: @unchecked Sendable {
         @usableFromInline let offset: Int
         @inlinable init(_ offset: Int) { self.offset = offset }
 
+        /// Where the producer is.
         @inlinable public static var tail: Field { Field(0x00) }
+        /// Where the consumer is.
         @inlinable public static var head: Field { Field(0x40) }
+        /// Whether the consumer must be rung.
         @inlinable public static var consumerAsleep: Field { Field(0x80) }
+        /// Whether the producer must be rung.
         @inlinable public static var producerAsleep: Field { Field(0xc0) }
     }
 
     /// Where the contents begin, in bytes.
     @inlinable public static var contentsOffset: Int { 4096 }
 
+    /// The memory, to be given to the other side.
     public let file: MemoryFile
     @usableFromInline let base: UnsafeMutableRawPointer
 

@@ -1,7 +1,8 @@
 import Glibc
 import Linux
 import Testing
-import Worker
+
+@testable import Worker
 
 /// Renderers that start and end, from the other side of the launcher's socket.
 @Suite struct LauncherTests {
@@ -22,6 +23,7 @@ import Worker
             try WorkerLink.send(WorkerLink.kill, over: link.first)
             let session = try UnixSocket.pair(keepsPackets: true)
             try WorkerLink.send(WorkerLink.start, descriptors: [session.second.descriptor.raw], over: link.first)
+            // No event tells this process of another's children.
             var child: Int32?
             let deadline = Deadline(after: .seconds(60))
             while child == nil, !deadline.hasPassed { child = try Bench.children(of: launcher).first }

@@ -9,7 +9,7 @@ import Testing
     @Test func aMessageThatIsLongerThanWhatWaitsIsAViolation() throws {
         let ring = try MessageRing(capacity: 4096)
         var consumer = MessageConsumer(ring, doorbell: try EventFD())
-        let header: InlineArray<2, UInt64> = [UInt64(17).littleEndian, 0]
+        let header: MessageRing.Header = [UInt64(17).littleEndian, 0]
         ring.store(header.span.bytes, at: 0)
         ring.memory.release(.tail, 32)
         #expect(throws: RingViolation.self) { try consumer.next() }
