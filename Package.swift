@@ -175,6 +175,7 @@ package.targets = [
     room(
         "Testing",
         [
+            .target(name: "Waiting", dependencies: ["Linux"]),
             .target(name: "CCredentials"),
             .target(
                 name: "FakeGuest",
@@ -185,7 +186,7 @@ package.targets = [
             .target(
                 name: "FakeDriver", dependencies: ["Device", "FakeGuest", "Linux", "VFIOUserClient"]),
             .target(name: "EchoDevice", dependencies: ["Virtio", "Device", "Linux"]),
-            .target(name: "FakeQEMU", dependencies: ["JSON", "Linux"]),
+            .target(name: "FakeQEMU", dependencies: ["JSON", "Linux", "Waiting"]),
             .target(name: "LingeringSocket", dependencies: ["Linux"]),
             .target(name: "SeededRandom"),
             .target(name: "StoreModel", dependencies: ["Mediation", "SeededRandom"]),
@@ -205,7 +206,8 @@ package.targets = [
     room(
         "Tests/Base",
         [
-            .testTarget(name: "LinuxTests", dependencies: ["CLinux", "FakeGuest", "LingeringSocket", "Linux"]),
+            .testTarget(
+                name: "LinuxTests", dependencies: ["CLinux", "FakeGuest", "LingeringSocket", "Linux", "Programs"]),
             .testTarget(name: "TextTests", dependencies: ["Text"]),
             .testTarget(name: "JSONTests", dependencies: ["SeededRandom", "JSON"]),
         ]),
@@ -228,8 +230,9 @@ package.targets = [
     room(
         "Tests/Backends",
         [
-            .testTarget(name: "WorkerTests", dependencies: ["FakeGuest", "Linux", "SharedRing", "Worker"]),
-            .testTarget(name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "Linux", "Worker"]),
+            .testTarget(name: "WorkerTests", dependencies: ["FakeGuest", "Linux", "SharedRing", "Waiting", "Worker"]),
+            .testTarget(
+                name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "Linux", "Waiting", "Worker"]),
         ]),
     room(
         "Tests/Devices",
@@ -252,7 +255,7 @@ package.targets = [
                 ]),
             .testTarget(
                 name: "SerialCardTests",
-                dependencies: ["PCI", "SerialCard", "Device", "FakeGuest", "LingeringSocket", "Linux"]),
+                dependencies: ["PCI", "SerialCard", "Device", "FakeGuest", "LingeringSocket", "Linux", "Programs"]),
             .testTarget(
                 name: "SavedStateTests",
                 dependencies: [
@@ -293,19 +296,20 @@ package.targets = [
     room(
         "Tests/Tools",
         [
-            .testTarget(name: "QMPTests", dependencies: ["FakeQEMU", "QMP", "JSON", "Linux"])
+            .testTarget(name: "QMPTests", dependencies: ["FakeQEMU", "QMP", "JSON", "Linux", "Programs"])
         ]),
     room(
         "Tests/ControlPlane",
         [
             .testTarget(
-                name: "ControlTests", dependencies: ["Device", "JSON", "Linux", "Control", "LingeringSocket", "PCI"]),
+                name: "ControlTests",
+                dependencies: ["Device", "JSON", "Linux", "Control", "LingeringSocket", "PCI", "Programs"]),
             .testTarget(name: "MetricsTests", dependencies: ["Metrics", "JSON"]),
             .testTarget(
                 name: "MediationTests",
                 dependencies: [
                     "Control", "Database", "Device", "JSON", "LingeringSocket", "Linux", "Mediation",
-                    "Programs", "VFIOUserClient", "mediated-device",
+                    "Programs", "VFIOUserClient", "Waiting", "mediated-device",
                 ]),
             .testTarget(
                 name: "DatabaseTests",
@@ -331,7 +335,7 @@ package.targets = [
                 name: "CommandTests",
                 dependencies: [
                     "Device", "CPNG", "Control", "DaemonAPI", "DaemonClient", "FakeGuest", "FakeQEMU", "JSON", "KVM",
-                    "Lab", "Linux", "Metrics", "PCI", "Programs", "SeededRandom", "VFIO", "VFIOUserClient",
+                    "Lab", "Linux", "Metrics", "PCI", "Programs", "SeededRandom", "VFIO", "VFIOUserClient", "Waiting",
                     "mediated",
                     "mediated-daemon", "mediated-device", "mediated-renderer",
                 ])
@@ -342,7 +346,8 @@ package.targets = [
             .testTarget(
                 name: "GuestTests",
                 dependencies: [
-                    "Control", "Device", "JSON", "Lab", "Linux", "Programs", "QMP", "mediated", "mediated-daemon",
+                    "Control", "Device", "JSON", "Lab", "Linux", "Programs", "QMP", "Waiting", "mediated",
+                    "mediated-daemon",
                     "mediated-device", "mediated-renderer",
                 ]),
             .testTarget(

@@ -1,15 +1,14 @@
 import JSON
 import Linux
 import Synchronization
+import Waiting
 
 /// A monitor that answers by a table, to one client after the other, on a thread of its own.
 public final class FakeQEMU: Sendable {
-    private let listener: UnixListener
+    private let acceptor: Acceptor
     private let greeting: String?
     private let answers: [String: [JSON]]
     private let asked = Mutex<[JSON]>([])
-    private let isEnding = Atomic<Bool>(false)
-    private let thread = Mutex<Linux.Thread?>(nil)
 
     /// Begins to listen.
     ///
@@ -19,13 +18,10 @@ public final class FakeQEMU: Sendable {
     ///     `implements`, with a space between; by its name and a number from that many of its kind on. A result or error gets the command's identifier. No message at all: the
     ///     connection is closed. What is not in the table, and is not `qmp_capabilities`, is an unknown command.
     public init(at path: String, greeting: String? = FakeQEMU.greeting, answers: [String: [JSON]] = [:]) throws {
-        listener = try UnixListener(path: path)
         self.greeting = greeting
         self.answers = answers
-        let started = try Linux.Thread(name: "qemu") { [self] in
-            while !isEnding.load(ordering: .acquiring) { try? serve() }
-        }
-        thread.withLock { $0 = started }
+        acceptor = try Acceptor(at: path)
+        try acceptor.start { [self] socket in try serve(socket) }
     }
 
     /// What QEMU 11.1.3 says first.
@@ -33,32 +29,20 @@ public final class FakeQEMU: Sendable {
         #"{"QMP": {"version": {"qemu": {"micro": 3, "minor": 1, "major": 11}, "package": ""}, "capabilities": ["oob"]}}"#
         + "\r\n"
 
-    /// Ends the thread: by one more connection, which it waits for.
-    public func end() {
-        isEnding.store(true, ordering: .releasing)
-        let knock = try? UnixSocket(connectingTo: listener.path)
-        knock?.shutDown()
-        thread.withLock { $0.take() }?.join()
-    }
+    public func end() { acceptor.end() }
 
     /// The arguments of each command of that name, in the order in which they came.
     public func requests(_ command: String) -> [JSON] {
         asked.withLock { $0.filter { $0["execute"]?.string == command }.map { $0["arguments"] ?? [:] } }
     }
 
-    private func serve() throws {
-        let loop = try EventLoop()
-        let token = try loop.watch("connections", listener.descriptor, for: .readable) { _ in }
-        try loop.dispatch(within: nil)
-        loop.unwatch(token)
-        guard let socket = try listener.accept() else { return }
+    private func serve(_ socket: consuming UnixSocket) throws {
         guard let greeting else { return }
         try socket.send(Array(greeting.utf8).span.bytes)
         var incoming = try LineBuffer(limit: 1 << 16)
         var descriptors = ReceivedDescriptors()
         while true {
-            let line = try incoming.receiveLine(
-                from: socket, until: .never, descriptors: &descriptors)
+            let line = try incoming.receiveLine(from: socket, until: .never, descriptors: &descriptors)
             let request = try JSON(parsing: line)
             asked.withLock { $0.append(request) }
             let count = requests(request["execute"]?.string ?? "").count

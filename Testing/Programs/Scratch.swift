@@ -2,7 +2,7 @@ import Foundation
 
 /// A folder of a test's own, which goes with this object. Its path is short: a socket's has at most 107 bytes.
 public final class Scratch {
-    public let url = URL(fileURLWithPath: "/tmp/mediated-\(getpid())-\(UInt32.random(in: 0 ... .max))")
+    public let url = URL(fileURLWithPath: temporaryPath("mediated"))
 
     /// - Parameter permissions: the folder's mode; a test that becomes another user opens it to all.
     public init(permissions: Int = 0o755) throws {
@@ -25,4 +25,11 @@ public final class Scratch {
         try text.write(toFile: path(name), atomically: false, encoding: .utf8)
         return path(name)
     }
+}
+
+/// Where nothing is yet, in the folder for temporary files. Short: a socket's path has at most 107 bytes.
+///
+/// - Parameter name: for whoever finds it there.
+public func temporaryPath(_ name: String = "test") -> String {
+    "/tmp/\(name)-\(getpid())-\(UInt32.random(in: 0 ... .max))"
 }

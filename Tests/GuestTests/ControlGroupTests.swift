@@ -4,6 +4,7 @@ import Lab
 import Linux
 import Programs
 import Testing
+import Waiting
 
 extension GuestTests {
     /// The daemon on a host whose kernel has control groups of version 2 alone: in a guest, as its first service.
@@ -13,6 +14,7 @@ extension GuestTests {
         /// The folder of a daemon that has defined vGPUs which start by themselves, and has ended.
         private func prepare(_ scratch: Scratch, _ types: [(String, String)]) throws -> [String] {
             let root = scratch.path("host")
+            try FileManager.default.createDirectory(atPath: "\(root)/run", withIntermediateDirectories: true)
             let process = Process()
             process.executableURL = try Program.folder.appendingPathComponent("mediated-daemon")
             process.arguments = ["--root", root]
@@ -23,11 +25,8 @@ extension GuestTests {
                 process.waitUntilExit()
             }
             let socket = "\(root)/run/mediated.sock"
-            let deadline = Deadline(after: .seconds(60))
-            while (try? UnixSocket(connectingTo: socket, within: .seconds(1))) == nil {
-                try #require(!deadline.hasPassed && process.isRunning)
-                _ = try? waitReadable([], within: .milliseconds(5))
-            }
+            // It is there once the daemon listens.
+            try awaitChanges(in: "\(root)/run") { access(socket, F_OK) == 0 }
             return try types.map { uuid, type in
                 let body =
                     #"{"parent":"cpu","type":"\#(type)","uuid":"\#(uuid)","autostart":true,"attributes":{"weight":"250"}}"#

@@ -3,6 +3,7 @@ import Glibc
 import Linux
 import Renderer
 import Testing
+import Waiting
 
 /// A renderer on the loop of the test's own thread.
 final class Bench {
@@ -25,11 +26,7 @@ final class Bench {
 
     /// Dispatches until something has come true.
     func wait(until isTrue: () -> Bool) throws {
-        let deadline = Deadline(after: Self.limit)
-        while !isTrue() {
-            try #require(!deadline.hasPassed, "It has not come true in time.")
-            try loop.dispatch(within: deadline.left)
-        }
+        try loop.dispatch(until: isTrue)
     }
 
     /// Sends a command and waits for the answer; nil: the renderer has ended without one.

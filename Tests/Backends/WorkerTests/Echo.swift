@@ -1,5 +1,6 @@
 import Linux
 import Testing
+import Waiting
 
 @testable import Worker
 
@@ -161,11 +162,7 @@ final class WorkerBench {
 
     /// Dispatches until something has come true.
     func wait(until isTrue: () -> Bool) throws {
-        let deadline = Deadline(after: Self.limit)
-        while !isTrue() {
-            try #require(!deadline.hasPassed, "It has not come true in time.")
-            try loop.dispatch(within: deadline.left)
-        }
+        try loop.dispatch(until: isTrue)
     }
 
     /// Sends a command and waits for the answer; nil: the worker has ended without one.

@@ -2,6 +2,7 @@ import FakeGuest
 import Glibc
 import LingeringSocket
 import Linux
+import Programs
 import Testing
 
 @Suite struct ClosingLaneTests {
@@ -119,7 +120,7 @@ import Testing
 /// What the kernel does about descriptors that nobody wants, since Linux 6.16.
 @Suite(.enabled(if: kernelRefusesDescriptors, "This kernel has no SO_PASSRIGHTS."))
 struct PassedDescriptorTests {
-    private let path = "/tmp/passed-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+    private let path = temporaryPath("passed")
     private let bytes: [UInt8] = [1]
 
     @Test func aListenersConnectionsTakeNoneUntilTheyAreToldTo() throws {

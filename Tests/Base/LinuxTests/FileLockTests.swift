@@ -1,10 +1,11 @@
 import Glibc
 import Linux
+import Programs
 import Testing
 
 @Suite struct FileLockTests {
     @Test func aLockHasOneOwnerAtATime() throws {
-        let path = "/tmp/lock-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+        let path = temporaryPath("lock")
         defer { unlink(path) }
         do {
             let lock = try FileLock(path: path)

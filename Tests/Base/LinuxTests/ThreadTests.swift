@@ -7,6 +7,7 @@ import Testing
     @Test func aThreadThatNobodyJoinsLeavesNothing() throws {
         let before = try addressSpace()
         for _ in 0..<64 { _ = try Linux.Thread(name: "brief", stackSize: 64 << 20) {} }
+        // A detached thread tells nobody when its stack is gone.
         let deadline = Deadline(after: .seconds(30))
         while try addressSpace() > before + 2 << 30 {
             try #require(!deadline.hasPassed, "Their stacks, 4 GiB, are still there.")

@@ -1,10 +1,11 @@
 import Glibc
 import Linux
+import Programs
 import Synchronization
 import Testing
 
 @Suite struct UnixListenerTests {
-    private let path = "/tmp/listener-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+    private let path = temporaryPath("listener")
 
     /// A socket file that nobody listens to any more.
     private func leaveDeadSocket() throws {

@@ -4,6 +4,7 @@ import Glibc
 import JSON
 import LingeringSocket
 import Linux
+import Programs
 import Synchronization
 import Testing
 

@@ -4,6 +4,7 @@ import Glibc
 import JSON
 import Linux
 import PCI
+import Programs
 import Synchronization
 import Testing
 
@@ -167,9 +168,6 @@ func withDeviceProcess(takesDescriptors: Bool = false, _ body: (DeviceProcess) t
     defer { process.end() }
     try body(process)
 }
-
-/// Where nothing is yet.
-func temporaryPath() -> String { "/tmp/control-\(getpid())-\(UInt64.random(in: 0 ... .max))" }
 
 /// The first bytes of memory.
 func contents(of memory: MappedBytes, count: Int) -> [UInt8] {

@@ -2,6 +2,7 @@ import Device
 import Glibc
 import JSON
 import Linux
+import Programs
 import Testing
 
 @testable import Control

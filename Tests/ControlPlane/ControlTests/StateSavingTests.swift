@@ -3,6 +3,7 @@ import Glibc
 import JSON
 import Linux
 import PCI
+import Programs
 import Testing
 
 @testable import Control

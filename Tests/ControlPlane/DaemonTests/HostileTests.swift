@@ -122,6 +122,7 @@ extension DaemonTests {
                 try? connection.send(request.span.bytes)
             }
             try daemon.awaitAnswer()
+            // Another process's descriptors close without an event.
             let deadline = Deadline(after: .seconds(30))
             while try descriptors() > before + 2 {
                 try #require(!deadline.hasPassed, "They stay open.")

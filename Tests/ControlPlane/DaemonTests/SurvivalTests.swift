@@ -122,6 +122,7 @@ extension DaemonTests {
                 try #require(found == known)
 
                 // A process that was not released yet when the daemon died ends by itself, and is replaced where it was known.
+                // No event tells this process of the end of another's children.
                 let deadline = Deadline(after: .seconds(30))
                 while try Set(RunningDaemon.deviceProcesses(below: daemon.root)) != daemon.knownProcesses() {
                     try #require(!deadline.hasPassed, "Device processes run that no vGPU has.")

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Mediation
+import Programs
 import Testing
 
 @testable import Database
@@ -11,7 +12,7 @@ final class Folder {
     var database: String { "\(path)/mediated.db" }
 
     init() throws {
-        path = "/tmp/database-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+        path = temporaryPath("database")
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
     }
 

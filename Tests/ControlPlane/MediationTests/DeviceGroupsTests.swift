@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Linux
+import Programs
 import Testing
 
 @testable import Mediation
@@ -9,7 +10,7 @@ import Testing
 /// file, and enforces nothing.
 @Suite struct DeviceGroupsTests {
     final class Folder {
-        let group = ControlGroup(path: "/tmp/groups-\(getpid())-\(UInt32.random(in: 0 ... .max))")
+        let group = ControlGroup(path: temporaryPath("groups"))
 
         init(processes: [Int32] = [getpid()], controllers: String = "cpuset cpu io memory pids") throws {
             try add(

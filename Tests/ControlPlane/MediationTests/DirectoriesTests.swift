@@ -2,12 +2,13 @@ import Foundation
 import Glibc
 import Linux
 import Mediation
+import Programs
 import Testing
 
 @Suite struct DirectoriesTests {
     /// Calls `body` with a path where nothing is.
     private func withRoot(_ body: (String) throws -> Void) throws {
-        let root = "/tmp/directories-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+        let root = temporaryPath("directories")
         defer { try? FileManager.default.removeItem(atPath: root) }
         try body(root)
     }

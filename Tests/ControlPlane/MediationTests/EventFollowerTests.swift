@@ -2,6 +2,7 @@ import Control
 import Glibc
 import JSON
 import Linux
+import Programs
 import Synchronization
 import Testing
 
@@ -13,7 +14,7 @@ import Testing
     private static let patience = Duration.seconds(240)
 
     @Test func whoeverIsDroppedComesAgainBehindTheSameNumber() async throws {
-        let path = "/tmp/events-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+        let path = temporaryPath("events")
         let listener = try UnixListener(path: path)
         let told = Mutex<[Int]>([])
         let follower = try EventFollower(control: path) { events in told.withLock { $0.append(events.last) } }

@@ -1,13 +1,15 @@
 import Foundation
 import Glibc
 import Linux
+import Programs
 import Testing
+import Waiting
 
 @testable import Mediation
 
 /// Logs of device processes that a guest has taken over, and of those that nobody reads.
 @Suite struct LogCollectorTests {
-    private let directories = Directories(root: "/tmp/logs-\(getpid())-\(UInt32.random(in: 0 ... .max))")
+    private let directories = Directories(root: temporaryPath("logs"))
     private let id = InstanceID()
 
     private func withFolders(_ body: () throws -> Void) throws {
@@ -19,11 +21,7 @@ import Testing
     private var log: String { (try? String(contentsOfFile: directories.log(of: id), encoding: .utf8)) ?? "" }
 
     private func awaitLog(_ words: String) throws {
-        let deadline = Deadline(after: .seconds(60))
-        while !log.contains(words) {
-            try #require(!deadline.hasPassed, "It isn't in the log.")
-            _ = try? waitReadable([], within: .milliseconds(2))
-        }
+        try awaitChanges(in: directories.logs) { log.contains(words) }
     }
 
     @Test func whatIsWrittenIsInTheLog() throws {

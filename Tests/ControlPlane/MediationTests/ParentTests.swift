@@ -1,11 +1,12 @@
 import Foundation
 import Glibc
 import Mediation
+import Programs
 import Testing
 
 /// The parents that a host has by itself. Most machines have no graphics device: folders stand for `/dev` and `/sys`.
 @Suite struct ParentTests {
-    private let root = "/tmp/parents-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+    private let root = temporaryPath("parents")
 
     private func discover(hasRenderer: Bool = true) -> [Parent] {
         Parent.discover(videoMemory: 1 << 30, hasRenderer: hasRenderer, devices: "\(root)/dev", system: "\(root)/sys")

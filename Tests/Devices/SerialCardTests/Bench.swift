@@ -1,6 +1,4 @@
 import Device
-import class Foundation.FileManager
-import struct Foundation.UUID
 import Glibc
 import Linux
 import PCI
@@ -98,11 +96,6 @@ final class Peer {
         guard case .bytes(let count) = stream.receive(into: &bytes) else { return [] }
         return Array(buffer[..<count])
     }
-}
-
-/// A path for one test's socket or link.
-func temporaryPath() -> String {
-    FileManager.default.temporaryDirectory.appendingPathComponent("serial-\(UUID().uuidString.prefix(8))").path
 }
 
 /// Bytes in which a lost, doubled or swapped one shows.

@@ -3,6 +3,7 @@ import FakeGuest
 import Foundation
 import LingeringSocket
 import Linux
+import Programs
 import Testing
 
 @testable import SerialCard

@@ -1,5 +1,6 @@
 import Device
 import Foundation
+import Programs
 import Testing
 
 @testable import SerialCard

@@ -1,7 +1,7 @@
 import FakeGuest
 import Linux
-import Synchronization
 import VFIO
+import Waiting
 
 /// A vfio-user server of a device that is what a test says. It keeps no rule that the test doesn't want kept.
 final class FakeServer: Sendable {
@@ -17,32 +17,16 @@ final class FakeServer: Sendable {
         case hangUp
     }
 
-    let path: String
-    private let listener: UnixListener
+    private let acceptor: Acceptor
     private let device: FakeDevice
-    private let thread = Mutex<Linux.Thread?>(nil)
-    private let isEnding = Atomic<Bool>(false)
 
     init(_ device: FakeDevice, at path: String) throws {
-        self.path = path
         self.device = device
-        listener = try UnixListener(path: path)
-        let started = try Linux.Thread(name: "fake server") { [self] in
-            while !isEnding.load(ordering: .acquiring) {
-                guard let socket = try? wait() else { return }
-                try? serve(RawClient(socket))
-            }
-        }
-        thread.withLock { $0 = started }
+        acceptor = try Acceptor(at: path)
+        try acceptor.start { [self] socket in try serve(RawClient(socket)) }
     }
 
-    private func wait() throws(Errno) -> UnixSocket? {
-        let loop = try EventLoop()
-        let token = try loop.watch("connections", listener.descriptor, for: .readable) { _ in }
-        defer { loop.unwatch(token) }
-        try loop.dispatch(within: nil)
-        return try listener.accept()
-    }
+    var path: String { acceptor.path }
 
     private func serve(_ peer: RawClient) throws {
         while let message = try peer.receive() {
@@ -58,13 +42,7 @@ final class FakeServer: Sendable {
         }
     }
 
-    /// Ends the thread: by one more connection, which it waits for.
-    func end() {
-        isEnding.store(true, ordering: .releasing)
-        let knock = try? UnixSocket(connectingTo: path)
-        knock?.shutDown()
-        thread.withLock { $0.take() }?.join()
-    }
+    func end() { acceptor.end() }
 }
 
 /// What a ``FakeServer`` tells, by default as the protocol wants it.

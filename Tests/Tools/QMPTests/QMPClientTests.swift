@@ -2,6 +2,7 @@ import FakeQEMU
 import Glibc
 import JSON
 import Linux
+import Programs
 import Testing
 
 @testable import QMP
@@ -203,6 +204,3 @@ func withFakeQEMU(
     defer { qemu.end() }
     try body(qemu, path)
 }
-
-/// Where nothing is yet.
-func temporaryPath() -> String { "/tmp/qmp-\(getpid())-\(UInt64.random(in: 0 ... .max))" }
