@@ -16,7 +16,7 @@ final class TestDomain {
 
     let number: UInt16
     let memory: ForeignMemory
-    private(set) var processor: Processor
+    let processor: Processor
     private let toolstack: Descriptor
 
     init(_ kind: Kind) throws {

@@ -38,6 +38,8 @@ public final class ForeignMemory: RemoteMemory {
     /// - Parameter map: maps the frames from one on, a multiple of ``ForeignWindow/frames``.
     public init(map: @escaping (_ firstFrame: UInt64) throws(XenError) -> ForeignWindow) {
         self.map = map
+        // Nothing is touched that Xen hasn't mapped; were it wrong about that, it is an error all the same.
+        GuardedCopy.install()
     }
 
     public convenience init(of domain: Domain) {

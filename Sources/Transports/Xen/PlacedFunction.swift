@@ -161,7 +161,7 @@ public final class PlacedFunction: Transport {
 
     public func send(_ kind: InterruptKind, vector: Int, _ message: MSIMessage?) -> Bool {
         guard let message else { return false }
-        do throws(XenError) { try guest.send(message) } catch { report(error) }
+        attempt { () throws(XenError) in try guest.send(message) }
         // A message that the guest's interrupt controller doesn't take is lost, as on a bus.
         return true
     }
@@ -170,15 +170,15 @@ public final class PlacedFunction: Transport {
         guard let pin = function.device.interruptPin else { return }
         // Xen knows the pins of bus 0 alone.
         guard address.bus == 0 else { return }
-        do throws(XenError) { try guest.set(pin, ofDevice: address.device, asserted: asserted) } catch { report(error) }
+        attempt { () throws(XenError) in try guest.set(pin, ofDevice: address.device, asserted: asserted) }
     }
 
     public func place(_ region: Int, at placement: BARPlacement?) {
         if let place = places[region] {
-            do throws(XenError) {
-                if place.isClaimed { try guest.release(place.claim) }
-                for part in place.guests { try guest.move(part.count, framesFrom: part.now, to: part.home) }
-            } catch { report(error) }
+            if place.isClaimed { attempt { () throws(XenError) in try guest.release(place.claim) } }
+            for part in place.guests {
+                attempt { () throws(XenError) in try guest.move(part.count, framesFrom: part.now, to: part.home) }
+            }
         }
         places[region] = nil
         if let placement, let parts = function.region(region), parts.size > 0 {
@@ -198,10 +198,10 @@ public final class PlacedFunction: Transport {
         for part in region.mapped {
             let count = UInt32(clamping: (part.upperBound - part.lowerBound) / 4096)
             let (home, now) = (first + part.lowerBound / 4096, (address + part.lowerBound) / 4096)
-            do throws(XenError) {
+            attempt { () throws(XenError) in
                 try guest.move(count, framesFrom: home, to: now)
                 moved.append((count, home, now))
-            } catch { report(error) }
+            }
         }
         return moved
     }
@@ -217,6 +217,11 @@ public final class PlacedFunction: Transport {
                 if error.errno != .fileExists { report(error) }
             }
         }
+    }
+
+    /// Has something done that Xen may refuse: the guest goes on without.
+    private func attempt(_ step: () throws(XenError) -> Void) {
+        do throws(XenError) { try step() } catch { report(error) }
     }
 
     private func report(_ error: XenError) {

@@ -119,6 +119,16 @@ struct PlacedFunctionTests {
             ])
     }
 
+    /// Whatever Xen makes of the one step, the others are taken.
+    @Test func memoryOfTheGuestsGoesBackWhateverIsRefused() {
+        _ = access(Self.own, 0x18, writes: 0xe020_0000)
+        _ = access(Self.own, 0x04, width: 2, writes: 2)
+        notes.all = []
+        notes.refuses = true
+        _ = access(Self.own, 0x04, width: 2, writes: 0)
+        #expect(notes.all == ["- addresses 0xe0200000 to 0xe021ffff", "16 frames from 0xe0201 to 0x4001"])
+    }
+
     @Test func accessesThatLeaveABARReachNothing() {
         place()
         #expect(access(.memory, 0xe000_0ffe) == .max)
