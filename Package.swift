@@ -114,7 +114,8 @@ package.targets = [
         "Sources/ControlPlane",
         [
             .target(name: "Control", dependencies: ["Linux", "Device", "JSON", "PCI"]),
-            .target(name: "Mediation", dependencies: ["Control", "Device", "DeviceCatalog", "JSON", "Linux"]),
+            .target(name: "Mediation", dependencies: ["Device", "DeviceCatalog", "JSON", "Linux"]),
+            .target(name: "Supervision", dependencies: ["Control", "Device", "Linux", "Mediation"]),
             .target(name: "Database", dependencies: ["CSQLite", "Linux", "Mediation"]),
             .target(
                 name: "Profiles",
@@ -133,7 +134,7 @@ package.targets = [
                 name: "Daemon",
                 dependencies: [
                     "Device", "Control", "Database", "DaemonAPI", "JSON", "Linux", "Mediation", "Metrics", "PNG",
-                    "Profiles", .product(name: "Logging", package: "swift-log"),
+                    "Profiles", "Supervision", .product(name: "Logging", package: "swift-log"),
                     .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
                     .product(name: "NIOPosix", package: "swift-nio"),
                 ]),
@@ -201,6 +202,7 @@ package.targets = [
                 ]),
             .target(name: "Programs"),
             .target(name: "Lab", dependencies: ["Programs"]),
+            .target(name: "RunningDaemon", dependencies: ["Linux", "Programs"]),
             .target(name: "CAllocationCounter"),
         ]),
     room(
@@ -305,11 +307,12 @@ package.targets = [
                 name: "ControlTests",
                 dependencies: ["Device", "JSON", "Linux", "Control", "LingeringSocket", "PCI", "Programs"]),
             .testTarget(name: "MetricsTests", dependencies: ["Metrics", "JSON"]),
+            .testTarget(name: "MediationTests", dependencies: ["JSON", "Linux", "Mediation"]),
             .testTarget(
-                name: "MediationTests",
+                name: "SupervisionTests",
                 dependencies: [
                     "Control", "Database", "Device", "JSON", "LingeringSocket", "Linux", "Mediation",
-                    "Programs", "VFIOUserClient", "Waiting", "mediated-device",
+                    "Programs", "Supervision", "VFIOUserClient", "Waiting", "mediated-device",
                 ]),
             .testTarget(
                 name: "DatabaseTests",
@@ -324,7 +327,7 @@ package.targets = [
                 name: "DaemonTests",
                 dependencies: [
                     "CCredentials", "FakeDriver", "FakeGuest", "JSON", "Lab", "LingeringSocket", "Linux", "Programs",
-                    "SeededRandom", "VFIOUserClient", "mediated-daemon", "mediated-device",
+                    "RunningDaemon", "SeededRandom", "VFIOUserClient", "mediated-daemon", "mediated-device",
                     "mediated-renderer",
                 ]),
         ]),
@@ -335,7 +338,8 @@ package.targets = [
                 name: "CommandTests",
                 dependencies: [
                     "Device", "CPNG", "Control", "DaemonAPI", "DaemonClient", "FakeGuest", "FakeQEMU", "JSON", "KVM",
-                    "Lab", "Linux", "Metrics", "PCI", "Programs", "SeededRandom", "VFIO", "VFIOUserClient", "Waiting",
+                    "Lab", "Linux", "Metrics", "PCI", "Programs", "RunningDaemon", "SeededRandom", "VFIO",
+                    "VFIOUserClient", "Waiting",
                     "mediated",
                     "mediated-daemon", "mediated-device", "mediated-renderer",
                 ])

@@ -6,6 +6,7 @@ import Logging
 import Mediation
 import NIOPosix
 import Profiles
+import Supervision
 
 /// The control plane's process: takes up what an earlier one has left, and serves until it is told to end. The device
 /// processes that it has started go on without it.
@@ -52,9 +53,11 @@ public struct Daemon: Sendable {
         try step("make the folders below '\(directories.runtime)'") { () throws(Errno) in try directories.make() }
         let store = try database()
         var settings = Manager.Configuration(program: configuration.program)
-        settings.controlGroup = try? ControlGroup.ofThisProcess()
-        let manager = Manager(
-            catalogue: catalogue, directories: directories, store: store, configuration: settings)
+        settings.controlGroup = controlGroup
+        settings.log = { [logger] sentence in logger.warning("\(sentence)") }
+        let manager = try step("start the threads that wait for others") { [settings] () throws(Errno) in
+            try Manager(catalogue: catalogue, directories: directories, store: store, configuration: settings)
+        }
         logger.info("\(Self.description(of: manager.controllers))")
         let listener = try DaemonListener(directories: directories, group: configuration.group)
 
@@ -79,6 +82,13 @@ public struct Daemon: Sendable {
         }
         ServiceManager.notify("STOPPING=1")
         logger.info("Ended by a signal; the device processes go on.")
+    }
+
+    private var controlGroup: ControlGroup? {
+        do throws(Errno) { return try ControlGroup.ofThisProcess() } catch {
+            logger.warning("The control group of the daemon can't be found out: \(error)")
+            return nil
+        }
     }
 
     private static func description(of controllers: Set<String>?) -> Logger.Message {

@@ -87,17 +87,17 @@ public struct Directories: Equatable, Sendable {
     public var types: String { "\(configuration)/types.yaml" }
 
     /// A vGPU's folder, which only its owner may enter.
-    func folder(of id: InstanceID) -> String { "\(folders)/\(id)" }
-    var folders: String { "\(runtime)/vgpu" }
+    public func folder(of id: InstanceID) -> String { "\(folders)/\(id)" }
+    public var folders: String { "\(runtime)/vgpu" }
     /// Where its client connects.
     public func socket(of id: InstanceID) -> String { "\(folder(of: id))/vfio.sock" }
     /// Where the daemon speaks with its device process.
     public func control(of id: InstanceID) -> String { "\(controls)/\(id).sock" }
-    var controls: String { "\(runtime)/control" }
-    /// What its device process has as standard error. ``LogCollector``
-    func logPipe(of id: InstanceID) -> String { "\(controls)/\(id).log" }
-    var savedStates: String { "\(state)/vgpu" }
-    func savedState(of id: InstanceID) -> String { "\(savedStates)/\(id).state" }
+    public var controls: String { "\(runtime)/control" }
+    /// What its device process has as standard error.
+    public func logPipe(of id: InstanceID) -> String { "\(controls)/\(id).log" }
+    public var savedStates: String { "\(state)/vgpu" }
+    public func savedState(of id: InstanceID) -> String { "\(savedStates)/\(id).state" }
     public func log(of id: InstanceID) -> String { "\(logs)/\(id).log" }
 
     /// Makes the folders. Others may pass through those that lead to sockets, and see nothing.

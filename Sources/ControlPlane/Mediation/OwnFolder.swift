@@ -16,7 +16,7 @@ import Linux
 ///   - mode: of the folder, where it is made.
 ///   - makesParents: whether those above are made too.
 /// - Throws: `mkdir(2)`'s error; `.permissionDenied` for what others own, or may change; `.notDirectory` for what is no folder.
-func makeFolder(_ path: String, mode: mode_t, makesParents: Bool = true) throws(Errno) {
+public func makeFolder(_ path: String, mode: mode_t, makesParents: Bool = true) throws(Errno) {
     var folder = ""
     var rest = names(of: path)
     var links = 0

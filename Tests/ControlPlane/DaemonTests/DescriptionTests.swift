@@ -3,6 +3,7 @@ import Glibc
 import Lab
 import Linux
 import Programs
+import RunningDaemon
 import Testing
 
 extension DaemonTests {

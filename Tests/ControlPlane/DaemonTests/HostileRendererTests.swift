@@ -2,6 +2,7 @@ import FakeDriver
 import Glibc
 import JSON
 import Linux
+import RunningDaemon
 import SeededRandom
 import Synchronization
 import Testing

@@ -3,6 +3,7 @@ import Foundation
 import Glibc
 import JSON
 import Linux
+import RunningDaemon
 import Testing
 
 extension DaemonTests {

@@ -3,6 +3,7 @@ import FakeGuest
 import Foundation
 import JSON
 import Linux
+import RunningDaemon
 import Testing
 import VFIOUserClient
 

@@ -1,6 +1,7 @@
 import Foundation
 import JSON
 import Linux
+import RunningDaemon
 import Testing
 
 extension DaemonTests {

@@ -2,40 +2,12 @@ import Glibc
 import JSON
 import LingeringSocket
 import Linux
+import RunningDaemon
 import Testing
 
 extension DaemonTests {
     /// The daemon as a service of systemd.
     @Suite struct ServiceTests {
-        /// What a service says to systemd. `sd_notify(3)`
-        private struct Notifications: ~Copyable {
-            let path: String
-            private let descriptor: Descriptor
-
-            init(path: String) throws {
-                self.path = path
-                descriptor = Descriptor(owning: socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0))
-                var address = sockaddr_un()
-                address.sun_family = sa_family_t(AF_UNIX)
-                withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8.prefix(107)) }
-                let raw = descriptor.raw
-                let bound = withUnsafePointer(to: &address) {
-                    $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                        bind(raw, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-                    }
-                }
-                try #require(bound == 0)
-            }
-
-            /// The next one; "" when none comes.
-            func next() throws -> String {
-                guard try waitReadable([descriptor.raw], within: .seconds(60)).first == true else { return "" }
-                let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 1)
-                defer { buffer.deallocate() }
-                return String(decoding: buffer[..<(try descriptor.read(into: buffer))], as: UTF8.self)
-            }
-        }
-
         private func ask(_ socket: String) throws -> UnixSocket {
             let connection = try UnixSocket(connectingTo: socket, within: .seconds(1))
             try connection.send(

@@ -4,6 +4,7 @@ import Glibc
 import JSON
 import Linux
 import Programs
+import RunningDaemon
 import Testing
 import VFIOUserClient
 
@@ -88,14 +89,27 @@ extension DaemonTests {
 
         @Test func aWrongLineInTheTypesIsNamed() throws {
             daemon.kill(SIGTERM)
-            try "types:\n  - name: small\n    device: bochs-display\n    vram: lots\n"
-                .write(toFile: "\(daemon.root)/etc/types.yaml", atomically: false, encoding: .utf8)
+            try daemon.setTypes("types:\n  - name: small\n    device: bochs-display\n    vram: lots\n")
             try daemon.launch()
             var status: Int32 = 0
             waitpid(daemon.process, &status, 0)
             #expect(status != 0)
             #expect(daemon.log.contains("types.yaml:4:"), "\(daemon.log)")
             #expect(daemon.log.contains("'lots'"))
+        }
+
+        /// They are watched by one, which waits for none of them.
+        @Test func noThreadBelongsToAVGPU() throws {
+            // Those that have something to do are gone when it is done, and those of tasks are never more than processors.
+            func lasting() throws -> [String] {
+                try daemon.threads.filter { !["blocking", "close"].contains($0) && !$0.contains("qos") }.sorted()
+            }
+            _ = try daemon.define("exerciser", ("transient", true))
+            let one = try lasting()
+            for _ in 0..<7 { _ = try daemon.define("exerciser", ("transient", true)) }
+            #expect(try daemon.knownProcesses().count == 8)
+            #expect(try lasting() == one)
+            for name in ["logs", "processes", "store"] { #expect(one.count { $0 == name } == 1, "\(one)") }
         }
 
         /// Whatever moment it is killed in: what it has acknowledged is there, what it has not is there whole or not at all,

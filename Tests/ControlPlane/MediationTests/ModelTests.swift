@@ -35,16 +35,6 @@ import Testing
         #expect(throws: MediationError.self) { try Instance(mdevctl: json, id: InstanceID(), parent: "cpu") }
     }
 
-    @Test func replacementsWaitLongerAndLongerAndEnd() {
-        var backOff = BackOff()
-        var waits: [Duration] = []
-        while let wait = backOff.wait(after: .zero) { waits.append(wait) }
-        #expect(waits.count == BackOff.limit && waits.first == .zero)
-        #expect(waits == waits.sorted() && Set(waits).count == waits.count)
-        // One that lived long makes up for them.
-        #expect(backOff.wait(after: BackOff.grown) == .zero)
-    }
-
     @Test func foldersFollowSystemdAndXDG() {
         let root = Directories(environment: [:], isRoot: true)
         #expect(

@@ -1,5 +1,6 @@
 import Foundation
 import Programs
+import RunningDaemon
 import Testing
 
 /// What the shells offer, asked of the shells themselves.

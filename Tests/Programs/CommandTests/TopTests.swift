@@ -1,6 +1,7 @@
 import Foundation
 import Linux
 import Programs
+import RunningDaemon
 import Testing
 
 /// `mediated top`, as scripts and as people at a terminal use it.

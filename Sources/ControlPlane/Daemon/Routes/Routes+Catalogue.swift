@@ -1,17 +1,18 @@
 import DaemonAPI
 import Mediation
+import Supervision
 
 /// Parents and types.
 extension Routes {
     var catalogue: [Router.Route] {
         [
             Router.Route(.GET, "/v1/parents") { [manager] _, _ throws(Problem) in
-                let (catalogue, instances) = await (manager.catalogue, manager.all)
+                let (catalogue, instances) = (manager.catalogue, manager.all)
                 return try HTTPResponse(
                     ParentList(parents: catalogue.parents.map { ParentStatus($0, catalogue, instances) }))
             },
             Router.Route(.GET, "/v1/types") { [manager] _, _ throws(Problem) in
-                let (catalogue, instances) = await (manager.catalogue, manager.all)
+                let (catalogue, instances) = (manager.catalogue, manager.all)
                 return try HTTPResponse(
                     TypeList(types: catalogue.types.map { SupportedType($0, catalogue, instances) }))
             },

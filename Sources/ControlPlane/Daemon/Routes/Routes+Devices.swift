@@ -3,6 +3,7 @@ import DaemonAPI
 import Device
 import Mediation
 import PNG
+import Supervision
 
 /// What the device processes of running vGPUs say of themselves.
 extension Routes {
@@ -26,10 +27,10 @@ extension Routes {
                 [manager, pictures] request, parameters throws(Problem) in
                 let id = try instanceID(parameters[0])
                 let head = try request.number("head", in: 0...15, otherwise: 0)
-                await pictures.begin(id)
-                defer { pictures.end(id) }
-                let picture = try await answering { () throws(MediationError) in
-                    try await manager.ask(id) { client in try client.screenshot(head: head).png() }
+                let picture = try await answering { () async throws(MediationError) in
+                    try await pictures.take(id) { () async throws(MediationError) in
+                        try await manager.ask(id) { client in try client.screenshot(head: head).png() }
+                    }
                 }
                 return HTTPResponse(contentType: "image/png", body: picture)
             },

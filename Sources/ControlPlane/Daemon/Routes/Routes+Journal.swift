@@ -1,5 +1,6 @@
 import DaemonAPI
 import Mediation
+import Supervision
 
 /// What has happened, and what happens next.
 extension Routes {
@@ -15,7 +16,7 @@ extension Routes {
                 let wait = try request.number("wait", in: 0...Self.longestWait, otherwise: 0)
                 let id = try request.query["vgpu"].map(instanceID)
                 let (entries, last) = try await answering { () throws(MediationError) in
-                    if let id, after == 0, wait == 0 { _ = try await manager.instance(id) }
+                    if let id, after == 0, wait == 0 { _ = try manager.instance(id) }
                     return try await manager.journal(after: after, instance: id, limit: limit, waiting: .seconds(wait))
                 }
                 return try HTTPResponse(JournalPage(events: entries.map(JournalEvent.init), last: last))

@@ -2,13 +2,14 @@ import Control
 import DaemonAPI
 import Mediation
 import Metrics
+import Supervision
 
 /// The page for Prometheus.
 extension Routes {
     var metrics: [Router.Route] {
         [
             Router.Route(.GET, "/metrics") { [self] _, _ throws(Problem) in
-                let (catalogue, instances) = await (manager.catalogue, manager.all)
+                let (catalogue, instances) = (manager.catalogue, manager.all)
                 let families =
                     VGPUStatus.metrics(of: await statuses(of: instances)) + Self.families(of: instances)
                     + Self.families(of: catalogue, instances) + statistics.families

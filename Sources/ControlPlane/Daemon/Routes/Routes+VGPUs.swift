@@ -1,13 +1,14 @@
 import DaemonAPI
 import JSON
 import Mediation
+import Supervision
 
 /// Definitions, and what becomes of them.
 extension Routes {
     var vgpus: [Router.Route] {
         [
             Router.Route(.GET, "/v1/vgpus") { [self] _, _ throws(Problem) in
-                try HTTPResponse(VGPUList(vgpus: await manager.all.map(vgpu)))
+                try HTTPResponse(VGPUList(vgpus: manager.all.map(vgpu)))
             },
             Router.Route(.POST, "/v1/vgpus") { [self] request, _ throws(Problem) in
                 let body = try request.decode(
@@ -29,14 +30,14 @@ extension Routes {
             Router.Route(.GET, "/v1/vgpus/{uuid}") { [self] _, parameters throws(Problem) in
                 let id = try instanceID(parameters[0])
                 return try HTTPResponse(
-                    vgpu(try await answering { () throws(MediationError) in try await manager.instance(id) }))
+                    vgpu(try await answering { () throws(MediationError) in try manager.instance(id) }))
             },
             Router.Route(.PATCH, "/v1/vgpus/{uuid}") { [self] request, parameters throws(Problem) in
                 let id = try instanceID(parameters[0])
                 let change = try request.decode(
                     VGPUChange.self, members: VGPUChange.members, nested: ["owner": VGPU.Owner.members],
                     as: "application/merge-patch+json", "application/json")
-                let modification = Manager.Modification(change)
+                let modification = Modification(change)
                 return try HTTPResponse(
                     vgpu(
                         try await answering { () throws(MediationError) in try await manager.modify(id, modification) })
@@ -86,7 +87,7 @@ extension Instance {
     }
 }
 
-extension Manager.Modification {
+extension Modification {
     init(_ change: VGPUChange) {
         self.init()
         type = change.type

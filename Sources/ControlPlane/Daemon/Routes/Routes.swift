@@ -2,6 +2,7 @@ import Control
 import DaemonAPI
 import Linux
 import Mediation
+import Supervision
 
 /// What the daemon answers: each group of routes has a file of its own.
 struct Routes: Sendable {

@@ -86,7 +86,7 @@ public struct Catalogue: Sendable {
     /// from that, and a saved state fits no other.
     ///
     /// - Returns: nil where it follows as before, or there is none.
-    func aperture(of before: Instance, for after: Instance) throws(MediationError) -> Int? {
+    public func aperture(of before: Instance, for after: Instance) throws(MediationError) -> Int? {
         if let aperture = before.aperture { return aperture }
         let device = try device(of: before)
         let memory = try limits(of: before).videoMemory
@@ -100,7 +100,7 @@ public struct Catalogue: Sendable {
     }
 
     /// How much video memory the guest of an instance sees, in bytes: its aperture, which may be more than the limit; 0: none.
-    func visibleVideoMemory(of instance: Instance) throws(MediationError) -> Int {
+    public func visibleVideoMemory(of instance: Instance) throws(MediationError) -> Int {
         let memory = try limits(of: instance).videoMemory
         return try Self.aperture(among: device(of: instance).options) ?? Self.aperture(for: memory) ?? 0
     }

@@ -14,7 +14,7 @@ public struct Grant: Equatable, Codable, Sendable {
     }
 
     /// The group that may open the render node of its device; nil for root's, and for a device without one.
-    var renderGroup: UInt32? {
+    public var renderGroup: UInt32? {
         options.last { $0.name == Parent.renderNode }.flatMap { Parent.group(ofNode: $0.value) }
     }
 }

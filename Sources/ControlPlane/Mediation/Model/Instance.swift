@@ -64,7 +64,7 @@ public struct Instance: Equatable, Codable, Sendable {
     /// Gives back what it has as long as it is active.
     ///
     /// - Parameter state: what it is from here on.
-    mutating func end(_ state: State) {
+    public mutating func end(_ state: State) {
         self.state = state
         process = nil
         grant = nil

@@ -44,7 +44,8 @@ public struct Limits: Equatable, Codable, Sendable {
 }
 
 extension Attribute {
-    var isLimit: Bool { Limits.Name(rawValue: name) != nil }
+    /// Whether it is one of ``Limits``, and not an option of the device.
+    public var isLimit: Bool { Limits.Name(rawValue: name) != nil }
 
     /// The value as a number; K, M and G multiply by powers of 1024.
     ///

@@ -3,6 +3,7 @@ import Foundation
 import JSON
 import Linux
 import Programs
+import RunningDaemon
 import Testing
 
 /// What becomes of the verbs when the daemon isn't there, or isn't one.

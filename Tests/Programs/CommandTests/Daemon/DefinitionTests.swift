@@ -1,5 +1,6 @@
 import Foundation
 import JSON
+import RunningDaemon
 import Testing
 
 /// `mediated define`, `undefine`, `list`

@@ -1,6 +1,7 @@
 import Foundation
 import JSON
 import Programs
+import RunningDaemon
 import Testing
 
 /// `mediated events` of the daemon's journal.

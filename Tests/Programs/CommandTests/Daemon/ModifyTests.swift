@@ -1,4 +1,5 @@
 import JSON
+import RunningDaemon
 import Testing
 
 /// `mediated modify`

@@ -2,6 +2,7 @@ import FakeQEMU
 import Foundation
 import JSON
 import Linux
+import RunningDaemon
 import Testing
 import VFIOUserClient
 
