@@ -19,7 +19,7 @@ final class Machine: Guest {
     ///
     /// - Parameters:
     ///   - devices: `-device` arguments.
-    ///   - boot: what to boot; see ``Lab/boot(_:append:)``.
+    ///   - boot: what to boot; see ``Lab/boot(_:append:canSleep:)``.
     ///   - machine: its type and memory.
     init(devices: [String], boot: [String], machine: [String] = Machine.sharing("q35")) throws {
         folder = try Scratch()

@@ -55,7 +55,7 @@ public struct UnixSocket: ~Copyable, Sendable {
         return Pair(first: first, second: UnixSocket(owning: Descriptor(owning: raw[1])))
     }
 
-    /// Both ends of a ``UnixSocket/pair(keepsPackets:)``.
+    /// Both ends of a ``UnixSocket/pair(keepsPackets:closedIn:)``.
     @frozen
     public struct Pair: ~Copyable {
         public var first: UnixSocket
