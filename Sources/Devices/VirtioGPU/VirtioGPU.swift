@@ -180,8 +180,9 @@ public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, Memory
 
     /// Monitors stay as they are.
     public func reset() {
-        processor.reset()
+        // Nobody waits for what is replied to meanwhile.
         chains = [:]
+        processor.reset()
         events = []
     }
 

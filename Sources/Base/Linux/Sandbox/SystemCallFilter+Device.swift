@@ -95,7 +95,10 @@ extension SystemCallFilter {
         + (ResourceLimit.isSanitized
             ? [Rule(__NR_rseq), Rule(__NR_set_robust_list), Rule(__NR_nanosleep), Rule(__NR_gettimeofday)] : [])
 
-    static let end = [Rule(__NR_exit), Rule(__NR_exit_group)]
+    static let end =
+        [Rule(__NR_exit), Rule(__NR_exit_group)]
+        // AddressSanitizer gives back its stack for signals at the end, and aborts where it can't.
+        + (ResourceLimit.isSanitized ? [Rule(__NR_sigaltstack)] : [])
 
     /// Calls that x86-64 has besides the newer ones above, which architectures after it have alone. glibc prefers
     /// these where they exist.
