@@ -291,7 +291,7 @@ package.targets = [
             .testTarget(
                 name: "XenTests",
                 dependencies: [
-                    "CXen", "Device", "DeviceCatalog", "GuestMemory", "Lab", "Linux", "PCI", "Programs", "SeededRandom",
+                    "CXen", "Device", "DeviceCatalog", "GuestMemory", "Lab", "Linux", "PCI", "SeededRandom",
                     "Xen", "XenProbe", "mediated-device",
                 ]),
         ]),

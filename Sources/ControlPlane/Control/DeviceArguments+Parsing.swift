@@ -103,6 +103,7 @@ extension DeviceArguments {
         guard functions.count <= Self.maximumFunctions else {
             throw Problem("A process serves at most \(Self.maximumFunctions) functions, not \(functions.count).")
         }
+        if functions.allSatisfy({ $0.slot != nil }) { try checkThatNoClientsAreMeant() }
         var paths: Set<String> = []
         for function in functions {
             try function.checkPlace()
@@ -114,6 +115,18 @@ extension DeviceArguments {
         var descriptors: Set<Int32> = []
         for (option, descriptor) in inherited where !descriptors.insert(descriptor).inserted {
             throw Problem("\(option.rawValue) is \(descriptor), but that descriptor is given already.")
+        }
+    }
+
+    /// For functions that are all in domains' slots.
+    private func checkThatNoClientsAreMeant() throws(Problem) {
+        guard !isPolling else {
+            throw Problem("--poll is about clients of a socket, and every function is in a domain's slot.")
+        }
+        guard allowedPeers == nil else {
+            throw Problem(
+                "--allow-user and --allow-group are about clients of a socket, and every function is in a domain's slot."
+            )
         }
     }
 

@@ -11,7 +11,10 @@ public final class DeviceMemory {
     ///   - name: what the device calls it.
     ///   - size: in bytes; it may be rounded up to whole pages.
     ///   - isOwnAlone: nobody but this process may write to it.
-    public typealias Maker = (_ name: String, _ size: Int, _ isOwnAlone: Bool) throws(Errno) -> MappedBytes
+    ///   - isBehindBAR: the guest may have its pages where it puts a BAR.
+    public typealias Maker = (
+        _ name: String, _ size: Int, _ isOwnAlone: Bool, _ isBehindBAR: Bool
+    ) throws(Errno) -> MappedBytes
 
     /// One piece of it, as it was asked for.
     struct Piece {
@@ -27,7 +30,7 @@ public final class DeviceMemory {
 
     /// - Parameter make: makes files that others can map unless given: for a hypervisor where memory comes from elsewhere.
     public init(
-        make: @escaping Maker = { (name, size, isOwnAlone) throws(Errno) in
+        make: @escaping Maker = { (name, size, isOwnAlone, _) throws(Errno) in
             try MemoryFile(name: name, size: size, isOwnAlone: isOwnAlone)
         }
     ) {
@@ -40,8 +43,12 @@ public final class DeviceMemory {
     ///   - name: one that the device has not asked for yet.
     ///   - size: in bytes, at least 1.
     ///   - isOwnAlone: clients can read and map it for reading, and write nothing: for ``BAR/shared(_:_:)``.
+    ///   - isBehindBAR: a ``BAR`` has it as its ``BAR/memory``. A hypervisor that can't map files gives such memory to the guest;
+    ///     what isn't said to be behind a BAR no guest gets.
     /// - Throws: ``DeviceMemoryError``
-    public func take(_ name: String, size: Int, isOwnAlone: Bool = false) throws(DeviceMemoryError) -> MappedBytes {
+    public func take(
+        _ name: String, size: Int, isOwnAlone: Bool = false, isBehindBAR: Bool = false
+    ) throws(DeviceMemoryError) -> MappedBytes {
         if let piece = pieces[name] {
             guard !piece.isTaken else { throw .taken(name) }
             guard piece.size == size else { throw .size(name, wanted: size, kept: piece.size) }
@@ -50,7 +57,11 @@ public final class DeviceMemory {
             return piece.bytes
         }
         let bytes: MappedBytes
-        do throws(Errno) { bytes = try make(name, size, isOwnAlone) } catch { throw .system(name, size: size, error) }
+        do throws(Errno) {
+            bytes = try make(name, size, isOwnAlone, isBehindBAR)
+        } catch {
+            throw .system(name, size: size, error)
+        }
         pieces[name] = Piece(bytes: bytes, size: size, isOwnAlone: isOwnAlone, isTaken: true)
         return bytes
     }

@@ -58,7 +58,7 @@ public final class BochsDisplay: Device {
                     + "but 'vram' is \(limit % (1 << 20) == 0 ? "\(limit >> 20)M" : "\(limit >> 10)K"). "
                     + "Give more, or choose a smaller resolution.")
         }
-        videoMemory = try host.deviceMemory.take("vram", size: aperture)
+        videoMemory = try host.deviceMemory.take("vram", size: aperture, isBehindBAR: true)
         videoMemoryLimit = limit
         overdraft = try Overdraft(loop: host.loop)
         frameRate = options.integer("frame-rate")

@@ -41,9 +41,9 @@ public final class Exerciser: Device {
     public init(options: DeviceOptions, host: Host) throws {
         self.host = host
         let own = host.deviceMemory
-        memory = try own.take("exerciser", size: Self.bufferOffset + Self.bufferSize)
+        memory = try own.take("exerciser", size: Self.bufferOffset + Self.bufferSize, isBehindBAR: true)
         let shadow = try own.take("exerciser-shadow", size: 4096)
-        shared = try own.take("exerciser-shared", size: 4096, isOwnAlone: true)
+        shared = try own.take("exerciser-shared", size: 4096, isOwnAlone: true, isBehindBAR: true)
         bars = [
             .memory(0, size: 4096, doorbells: [Self.doorbell], ioregions: [0..<0x84]),
             .io(1, size: 16),

@@ -37,6 +37,8 @@ final class ServedFunction: ControlDelegate {
             throw Failure(Failure.Exit.cannotCreate, error.description)
         }
         let function = try Function(device, host: host)
+        // A state is a stranger's, and is parsed with nothing at hand that could harm another domain.
+        barMemory?.seal()
         if let state = arguments.state { try function.restore(state) }
         // Lines of several functions are told apart.
         let name = arguments.name ?? (count > 1 ? arguments.place : nil)

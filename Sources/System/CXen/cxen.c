@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static int result_of(int result) { return result < 0 ? -errno : result; }
 
@@ -63,7 +65,8 @@ struct hypercall {
 static int64_t change_memory(int privcmd, uint64_t operation, void *argument) {
     enum { memory_op = 12 };
     struct hypercall call = {memory_op, {operation, (uint64_t)argument}};
-    long result = ioctl(privcmd, _IOC(_IOC_NONE, 'P', 0, sizeof call), &call);
+    // The C library's ioctl() would cut the result to an int.
+    long result = syscall(SYS_ioctl, privcmd, _IOC(_IOC_NONE, 'P', 0, sizeof call), &call);
     return result < 0 ? -errno : result;
 }
 
@@ -93,12 +96,17 @@ static int64_t change_frames(int privcmd, uint16_t domain, uint64_t operation, u
 }
 
 int cxen_populate(int privcmd, uint16_t domain, uint64_t first, uint64_t count) {
-    enum { decrease_reservation = 1, populate_physmap = 6 };
+    enum { populate_physmap = 6 };
     int64_t done = change_frames(privcmd, domain, populate_physmap, first, count);
     if (done < 0) return (int)done;
     if ((uint64_t)done == count) return 0;
-    change_frames(privcmd, domain, decrease_reservation, first, (uint64_t)done);
+    cxen_take_back(privcmd, domain, first, (uint64_t)done);
     return -ENOMEM;
+}
+
+void cxen_take_back(int privcmd, uint16_t domain, uint64_t first, uint64_t count) {
+    enum { decrease_reservation = 1 };
+    change_frames(privcmd, domain, decrease_reservation, first, count);
 }
 
 /// struct xen_dm_op, as far as it is used. In the union everything begins at a multiple of 8.

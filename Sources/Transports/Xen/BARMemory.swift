@@ -7,7 +7,7 @@ import Linux
 ///
 /// It is populated while a device is made, and before anything is restricted. Until a BAR shows it, it lies where no
 /// guest looks. What the domain may not have, and what a guest may not write to, is memory of this process's, whose BAR
-/// is answered by trap.
+/// is answered by trap. So is what no BAR shows: that is no guest's.
 public final class BARMemory {
     /// Why the domain has not got all of it.
     public private(set) var refusal: XenError?
@@ -34,20 +34,24 @@ public final class BARMemory {
 
     /// What a function's host is to have as its device memory.
     public var deviceMemory: DeviceMemory {
-        DeviceMemory { (name, size, isOwnAlone) throws(Errno) in
-            try self.make(name, size: size, isOwnAlone: isOwnAlone)
+        DeviceMemory { (name, size, isOwnAlone, isBehindBAR) throws(Errno) in
+            try self.make(name, size: size, isOwnAlone: isOwnAlone, isBehindBAR: isBehindBAR)
         }
     }
 
-    private func make(_ name: String, size: Int, isOwnAlone: Bool) throws(Errno) -> MappedBytes {
+    private func make(
+        _ name: String, size: Int, isOwnAlone: Bool, isBehindBAR: Bool
+    ) throws(Errno) -> MappedBytes {
         guard size > 0 else { throw .invalidArgument }
-        guard let domain, !isOwnAlone else { return try MemoryFile(name: name, size: size, isOwnAlone: isOwnAlone) }
+        guard let domain, isBehindBAR, !isOwnAlone else {
+            return try MemoryFile(name: name, size: size, isOwnAlone: isOwnAlone)
+        }
         do throws(XenError) {
-            let pages = (size - 1) / 4096 + 1
-            let mapping = try domain.populate(pages, framesFrom: next)
-            let bytes = MappedBytes(mapping)
-            pieces.append((bytes, next))
+            let (pages, first) = ((size - 1) / Domain.frameSize + 1, next)
+            // Whatever becomes of these frames, they aren't asked for again.
             next += UInt64(pages)
+            let bytes = MappedBytes(try domain.populate(pages, framesFrom: first))
+            pieces.append((bytes, first))
             // Whoever had these pages before may have left something there.
             _ = bytes.clear(at: 0, count: bytes.size)
             return bytes
@@ -57,8 +61,9 @@ public final class BARMemory {
         }
     }
 
-    /// No more is populated from here on, and nothing here can do to a domain what isn't restricted.
-    func seal() {
+    /// No more is populated from here on, and nothing here can do to a domain what isn't restricted: for when the device
+    /// has its memory, before anything of a stranger's is read.
+    public func seal() {
         domain = nil
     }
 
@@ -74,6 +79,16 @@ extension Domain {
         let mapping = try Mapping(xen: privcmd, pages: pages)
         try call(
             "\(pages) more frames for domain \(number)", cxen_populate(privcmd.raw, number, first, UInt64(pages)))
+        do throws(XenError) {
+            try map(pages, framesFrom: first, at: mapping)
+        } catch {
+            cxen_take_back(privcmd.raw, number, first, UInt64(pages))
+            throw error
+        }
+        return mapping
+    }
+
+    private func map(_ pages: Int, framesFrom first: UInt64, at mapping: Mapping) throws(XenError) {
         let frames = (0..<UInt64(pages)).map { first + $0 }
         var errors = [Int32](repeating: 0, count: pages)
         try call(
@@ -82,6 +97,5 @@ extension Domain {
         if let error = errors.first(where: { $0 != 0 }) {
             throw XenError("to map a frame that was just made", Errno(rawValue: -error))
         }
-        return mapping
     }
 }

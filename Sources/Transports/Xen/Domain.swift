@@ -6,6 +6,9 @@ import PCI
 /// A domain, as its device models have it: by `/dev/xen/privcmd`. Unless said otherwise that is restricted to this one
 /// domain and to what a device model needs: what is done here can't be taken to another domain. IOCTL_PRIVCMD_RESTRICT
 public final class Domain: Sendable {
+    /// How large a frame of a domain's memory is, in bytes. XEN_PAGE_SIZE
+    static let frameSize = 4096
+
     public let number: UInt16
     let privcmd: Descriptor
 
@@ -54,8 +57,8 @@ public final class Domain: Sendable {
     /// - Parameter first: the number of the first frame, a multiple of that.
     public func map(framesFrom first: UInt64) throws(XenError) -> ForeignWindow {
         let mapping = try Mapping(xen: privcmd, pages: ForeignWindow.frames)
-        let frames = InlineArray<64, UInt64> { first + UInt64($0) }
-        var errors = InlineArray<64, Int32>(repeating: -EINVAL)
+        let frames = ForeignWindow.Each<UInt64> { first + UInt64($0) }
+        var errors = ForeignWindow.Each<Int32>(repeating: -EINVAL)
         let raw = privcmd.raw
         var span = errors.mutableSpan
         let result = frames.span.withUnsafeBufferPointer { frames in
@@ -85,7 +88,7 @@ extension Mapping {
     /// is touched.
     convenience init(xen privcmd: borrowing Descriptor, pages: Int) throws(XenError) {
         do throws(Errno) {
-            try self.init(of: privcmd, size: pages * 4096)
+            try self.init(of: privcmd, size: pages * Domain.frameSize)
         } catch {
             throw XenError("address space for \(pages) pages", error)
         }

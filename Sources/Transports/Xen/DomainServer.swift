@@ -13,7 +13,6 @@ public final class DomainServer {
     private let placed: PlacedFunction
     private let server: RequestServer
     private let memory: ForeignMemory
-    private let barMemory: BARMemory?
     private var isStopped = false
 
     /// The commands of `ioctl(2)` that ``run()`` has a use for, on devices that are open by then.
@@ -45,7 +44,6 @@ public final class DomainServer {
         _ function: Function, domain number: UInt16, at address: FunctionAddress, barMemory: BARMemory? = nil
     ) throws(XenError) {
         barMemory?.seal()
-        self.barMemory = barMemory
         let domain = try Domain(number)
         server = try RequestServer(domain)
         memory = ForeignMemory(of: domain)

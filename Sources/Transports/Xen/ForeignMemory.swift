@@ -3,8 +3,10 @@ import Linux
 
 /// Frames of a guest's memory that are mapped here side by side.
 public struct ForeignWindow: Sendable {
-    /// How many frames a window has.
-    public static let frames = 64
+    /// Something for each frame.
+    typealias Each<Value> = InlineArray<64, Value>
+    /// How many frames a window has: no more than ``present`` has bits.
+    public static let frames = Each<Bool>.count
 
     let mapping: Mapping
     /// One bit for each frame, the first one lowest: whether the guest had memory there when it was mapped. The others
@@ -26,7 +28,7 @@ public struct ForeignWindow: Sendable {
 public final class ForeignMemory: RemoteMemory {
     /// The most windows that are kept: 64 MiB.
     static let maximumWindows = 256
-    private static let windowSize = UInt64(ForeignWindow.frames) * 4096
+    private static let windowSize = UInt64(ForeignWindow.frames * Domain.frameSize)
 
     private let map: (_ firstFrame: UInt64) throws(XenError) -> ForeignWindow
     /// By the number that ``windowSize`` gives their addresses.
@@ -89,17 +91,17 @@ public final class ForeignMemory: RemoteMemory {
     private func piece(
         at address: UInt64, upTo count: Int
     ) throws(DMAError) -> (bytes: UnsafeMutableRawPointer, count: Int) {
-        let inFrame = Int(address % 4096)
+        let inFrame = Int(address % UInt64(Domain.frameSize))
         let window = try window(at: address)
         // SAFETY: the frame is in the window and mapped, and the piece ends with it. The window is kept until the next
         // call.
-        return (window.mapping.base + Int(address % Self.windowSize), min(count, 4096 - inFrame))
+        return (window.mapping.base + Int(address % Self.windowSize), min(count, Domain.frameSize - inFrame))
     }
 
     /// The window that has an address's frame mapped.
     private func window(at address: UInt64) throws(DMAError) -> ForeignWindow {
         let number = address / Self.windowSize
-        let frame: UInt64 = 1 << (address / 4096 % UInt64(ForeignWindow.frames))
+        let frame: UInt64 = 1 << (address / UInt64(Domain.frameSize) % UInt64(ForeignWindow.frames))
         if let window = windows[number], window.present & frame != 0 { return window }
         let window: ForeignWindow
         do throws(XenError) {

@@ -44,7 +44,7 @@ public final class PlacedFunction: Transport {
     private struct Place {
         let space: BARPlacement.Space
         let range: ClosedRange<UInt64>
-        /// False while another place has some of its addresses.
+        /// False while another place has some of its addresses: nothing is there then.
         var isClaimed = false
         /// What of the guest's memory is there, and has a home elsewhere. Numbers of frames.
         var guests: [(count: UInt32, home: UInt64, now: UInt64)] = []
@@ -87,8 +87,9 @@ public final class PlacedFunction: Transport {
             }
             return value
         case .memory(let start):
+            var hasMemory = true
             for index in 0..<access.count {
-                carry(access, access.address(of: index), access.place(of: index, from: start))
+                carry(access, access.address(of: index), access.place(of: index, from: start), &hasMemory)
             }
             return 0
         }
@@ -96,17 +97,25 @@ public final class PlacedFunction: Transport {
 
     /// One access, whose value is in the guest's memory. Where there is no memory, the guest gets no value, and gives
     /// all ones.
-    private func carry(_ access: Request.Access, _ address: UInt64, _ place: UInt64) {
+    ///
+    /// - Parameter hasMemory: becomes false with the first of a string's values that has none. The others aren't looked
+    ///   for: each would be a call of Xen's.
+    private func carry(_ access: Request.Access, _ address: UInt64, _ place: UInt64, _ hasMemory: inout Bool) {
         if access.isRead {
             let bytes = Self.bytes(of: read(access, address))
-            try? memory.write(place, from: bytes.span.bytes.extracting(0..<access.width))
+            guard hasMemory else { return }
+            do throws(DMAError) {
+                try memory.write(place, from: bytes.span.bytes.extracting(0..<access.width))
+            } catch { hasMemory = false }
         } else {
             var bytes = InlineArray<8, UInt8>(repeating: 0xff)
             var span = bytes.mutableSpan
             var raw = span.mutableBytes
             var target = raw._mutatingExtracting(0..<access.width)
-            try? memory.read(place, into: &target)
-            write(access, address, Self.value(of: bytes))
+            if hasMemory {
+                do throws(DMAError) { try memory.read(place, into: &target) } catch { hasMemory = false }
+            }
+            write(access, address, hasMemory ? Self.value(of: bytes) : .max)
         }
     }
 
@@ -122,6 +131,7 @@ public final class PlacedFunction: Transport {
         return Self.value(of: bytes)
     }
 
+    /// A write that the function refuses is lost, as on a bus.
     private func write(_ access: Request.Access, _ address: UInt64, _ value: UInt64) {
         guard let (region, offset) = target(access, address) else { return }
         let bytes = Self.bytes(of: value)
@@ -146,7 +156,7 @@ public final class PlacedFunction: Transport {
         case .memory: space = .memory
         }
         for (region, place) in places.enumerated() {
-            if let place, place.space == space, place.range.contains(address),
+            if let place, place.isClaimed, place.space == space, place.range.contains(address),
                 UInt64(access.width - 1) <= place.range.upperBound - address
             {
                 return (region, address - place.range.lowerBound)
@@ -183,21 +193,21 @@ public final class PlacedFunction: Transport {
         places[region] = nil
         if let placement, let parts = function.region(region), parts.size > 0 {
             places[region] = Place(
-                space: placement.space, range: placement.address...placement.address + (parts.size - 1),
-                guests: placement.space == .memory ? move(parts, to: placement.address) : [])
+                space: placement.space, range: placement.address...placement.address + (parts.size - 1))
         }
         claimPlaces()
     }
 
     /// Takes what is mapped of a BAR to where that is now. Xen sends no request for an address that has memory.
-    private func move(
-        _ region: Function.Region, to address: UInt64
-    ) -> [(count: UInt32, home: UInt64, now: UInt64)] {
-        guard let memory = region.memory, let first = frames(memory), region.isWritable else { return [] }
+    private func move(_ region: Int, to place: Place) -> [(count: UInt32, home: UInt64, now: UInt64)] {
+        guard place.space == .memory, let region = function.region(region), region.isWritable,
+            let memory = region.memory, let first = frames(memory)
+        else { return [] }
+        let (address, size) = (place.range.lowerBound, UInt64(Domain.frameSize))
         var moved: [(count: UInt32, home: UInt64, now: UInt64)] = []
         for part in region.mapped {
-            let count = UInt32(clamping: (part.upperBound - part.lowerBound) / 4096)
-            let (home, now) = (first + part.lowerBound / 4096, (address + part.lowerBound) / 4096)
+            let count = UInt32(clamping: (part.upperBound - part.lowerBound) / size)
+            let (home, now) = (first + part.lowerBound / size, (address + part.lowerBound) / size)
             attempt { () throws(XenError) in
                 try guest.move(count, framesFrom: home, to: now)
                 moved.append((count, home, now))
@@ -213,6 +223,7 @@ public final class PlacedFunction: Transport {
             do throws(XenError) {
                 try guest.claim(place.claim)
                 places[region]?.isClaimed = true
+                places[region]?.guests = move(region, to: place)
             } catch {
                 if error.errno != .fileExists { report(error) }
             }

@@ -94,9 +94,8 @@ public final class RequestServer {
 
     /// Has everything answered that virtual processors ask now.
     ///
-    /// - Parameter answer: gives what a read has found, and anything else for what is no read; nil: the virtual
-    ///   processor goes on waiting,
-    ///   and this is called for it again the next time.
+    /// - Parameter answer: gives what a read has found, and anything for what is no read; nil: the virtual processor goes
+    ///   on waiting, and its request is asked again the next time.
     public func answerRequests(_ answer: (Request) -> UInt64?) {
         channels.takePending()
         for processor in ports.indices {

@@ -125,6 +125,14 @@ import Testing
             "serial --xen 7 --slot 00:05.0 --control c --socket s",
             "'serial' is in a domain's slot, and has no socket for clients."
         ),
+        (
+            "serial --xen 7 --slot 00:05.0 --control c --poll",
+            "--poll is about clients of a socket, and every function is in a domain's slot."
+        ),
+        (
+            "serial --xen 7 --slot 00:05.0 --control c --allow-group 1",
+            "--allow-user and --allow-group are about clients of a socket, and every function is in a domain's slot."
+        ),
         ("serial --xen 0 --slot 00:05.0", "--xen is '0' but must be the number of a domain, from 1 on."),
         ("serial --xen 7 --slot 5", "--slot is '5' but must be BB:DD.F, such as 00:05.0."),
         (

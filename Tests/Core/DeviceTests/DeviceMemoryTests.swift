@@ -18,7 +18,7 @@ import Testing
         }
 
         init(_ host: Host, front: Int = 16384, backs: [String] = ["back"]) throws {
-            let bytes = try host.deviceMemory.take("front", size: front)
+            let bytes = try host.deviceMemory.take("front", size: front, isBehindBAR: true)
             bars = [.memory(0, size: UInt64(front), memory: bytes), .memory(2, size: 4096)]
             memory = try backs.map { name in try host.deviceMemory.take(name, size: 4096) }
         }
@@ -113,9 +113,19 @@ import Testing
         #expect(throws: AccessError.self) { try second.store(1, region: 2, offset: 0) }
     }
 
+    @Test func itsMakerIsToldWhatIsBehindABAR() throws {
+        var told: [String: Bool] = [:]
+        let memory = DeviceMemory { (name, size, _, isBehindBAR) throws(Errno) in
+            told[name] = isBehindBAR
+            return try MemoryFile(name: name, size: size)
+        }
+        _ = try Slate(Host(loop: EventLoop(), deviceMemory: memory))
+        #expect(told == ["front": true, "back": false])
+    }
+
     /// As under a hypervisor that maps the memory by means of its own.
     @Test func memoryNeedsNoDescriptor() throws {
-        let memory = DeviceMemory { (name, size, _) throws(Errno) in
+        let memory = DeviceMemory { (name, size, _, _) throws(Errno) in
             MappedBytes(try MemoryFile(name: name, size: size).mapping)
         }
         let host = Host(loop: try EventLoop(), deviceMemory: memory)

@@ -9,18 +9,28 @@ import Testing
 
 /// A function in a guest's slot: which accesses reach it, and what it has of Xen done.
 struct PlacedFunctionTests {
-    /// Notes what is asked of Xen, and refuses what it is told to.
+    /// Notes what is asked of Xen, and refuses what it is told to, and to claim what is claimed.
     private final class Notes: Guest {
         var all: [String] = []
         var refuses = false
+        private var claims: [RequestServer.Claim] = []
 
         private func note(_ text: String) throws(XenError) {
             all.append(text)
             if refuses { throw XenError(text, .noSpace) }
         }
 
-        func claim(_ claim: RequestServer.Claim) throws(XenError) { try note("+ \(claim)") }
-        func release(_ claim: RequestServer.Claim) throws(XenError) { try note("- \(claim)") }
+        func claim(_ claim: RequestServer.Claim) throws(XenError) {
+            try note("+ \(claim)")
+            if claims.contains(where: { $0.overlaps(claim) }) { throw XenError("\(claim)", .fileExists) }
+            claims.append(claim)
+        }
+
+        func release(_ claim: RequestServer.Claim) throws(XenError) {
+            try note("- \(claim)")
+            claims.removeAll { $0 == claim }
+        }
+
         func send(_ message: MSIMessage) throws(XenError) { try note("message \(message.data)") }
         func set(_ pin: InterruptPin, ofDevice device: UInt8, asserted: Bool) throws(XenError) {
             try note("pin \(pin) of \(device): \(asserted)")
@@ -33,14 +43,17 @@ struct PlacedFunctionTests {
     /// The guest's memory: a page.
     private final class Page: RemoteMemory {
         var bytes = [UInt8](repeating: 0, count: 4096)
+        var timesAsked = 0
 
         func read(_ address: UInt64, into target: inout MutableRawSpan) throws(DMAError) {
+            timesAsked += 1
             guard address < 4096, target.byteCount <= 4096 - Int(address) else { throw .fault(address: address) }
             let part = Array(bytes[Int(address)..<Int(address) + target.byteCount])
             target.copy(part.span.bytes, to: 0)
         }
 
         func write(_ address: UInt64, from source: RawSpan) throws(DMAError) {
+            timesAsked += 1
             guard address < 4096, source.byteCount <= 4096 - Int(address) else { throw .fault(address: address) }
             let part = source.withUnsafeBytes { Array($0) }
             bytes.replaceSubrange(Int(address)..<Int(address) + part.count, with: part)
@@ -115,8 +128,54 @@ struct PlacedFunctionTests {
         #expect(
             notes.all == [
                 "- addresses 0xe0200000 to 0xe021ffff", "16 frames from 0xe0201 to 0x4001",
-                "16 frames from 0x4001 to 0xe0401", "+ addresses 0xe0400000 to 0xe041ffff",
+                "+ addresses 0xe0400000 to 0xe041ffff", "16 frames from 0x4001 to 0xe0401",
             ])
+    }
+
+    // MARK: BARs that overlap
+
+    /// BAR 4 reads as zeros.
+    @Test func ofTwoBARsThatOverlapTheFirstAnswers() {
+        _ = access(Self.own, 0x04, width: 2, writes: 2)
+        _ = access(Self.own, 0x20, writes: 0xe000_0000)
+        _ = access(Self.own, 0x10, writes: 0xe000_0000)
+        #expect(access(.memory, 0xe000_0000) == 0)
+        _ = access(Self.own, 0x20, writes: 0xe100_0000)
+        #expect(access(.memory, 0xe000_0000) == 0x1_11e9)
+        #expect(access(.memory, 0xe100_0000) == 0)
+        #expect(reports.withLock(\.isEmpty))
+    }
+
+    @Test func whatIsNotClaimedDoesNotAnswerWhereNothingOverlapsEither() {
+        _ = access(Self.own, 0x04, width: 2, writes: 2)
+        _ = access(Self.own, 0x10, writes: 0xe020_1000)
+        _ = access(Self.own, 0x18, writes: 0xe020_0000)
+        #expect(access(.memory, 0xe020_0000) == .max)
+        #expect(access(.memory, 0xe020_1000) == 0x1_11e9)
+    }
+
+    @Test func memoryOfTheGuestsWaitsUntilItsBARHasItsPlace() {
+        _ = access(Self.own, 0x04, width: 2, writes: 2)
+        _ = access(Self.own, 0x10, writes: 0xe020_0000)
+        notes.all = []
+        _ = access(Self.own, 0x18, writes: 0xe020_0000)
+        #expect(notes.all == ["+ addresses 0xe0200000 to 0xe021ffff"])
+        notes.all = []
+        _ = access(Self.own, 0x10, writes: 0xe100_0000)
+        #expect(
+            notes.all == [
+                "- addresses 0xe0200000 to 0xe0200fff", "+ addresses 0xe0200000 to 0xe021ffff",
+                "16 frames from 0x4001 to 0xe0201", "+ addresses 0xe1000000 to 0xe1000fff",
+            ])
+    }
+
+    @Test func aBARThatNeverHadItsPlaceLeavesNothingThere() {
+        _ = access(Self.own, 0x04, width: 2, writes: 2)
+        _ = access(Self.own, 0x10, writes: 0xe020_0000)
+        _ = access(Self.own, 0x18, writes: 0xe020_0000)
+        notes.all = []
+        _ = access(Self.own, 0x18, writes: 0xe040_0000)
+        #expect(notes.all == ["+ addresses 0xe0400000 to 0xe041ffff", "16 frames from 0x4001 to 0xe0401"])
     }
 
     /// Whatever Xen makes of the one step, the others are taken.
@@ -155,6 +214,13 @@ struct PlacedFunctionTests {
         #expect(Array(page.bytes[4092...]) == [0xe9, 0x11, 1, 0])
     }
 
+    /// To look for a page that isn't there is a call of Xen's.
+    @Test(arguments: [nil, 0]) func aStringWithoutMemoryLooksForItOnce(value: UInt64?) {
+        place()
+        _ = access(.ports, 0xc000, count: 512, writes: value, memory: 1 << 40)
+        #expect(page.timesAsked == 1)
+    }
+
     @Test func messagesGoOutByAddressAndData() throws {
         place()
         // MSI: address, data, enabled.
@@ -183,5 +249,15 @@ struct PlacedFunctionTests {
         for index in UInt64(0)..<40 { _ = access(Self.own, 0x10, writes: 0xe000_0000 + index << 12) }
         #expect(reports.withLock(\.count) == 16)
         #expect(reports.withLock(\.first)?.contains("addresses 0xe0027000 to 0xe0027fff") == true)
+    }
+}
+
+extension RequestServer.Claim {
+    fileprivate func overlaps(_ other: Self) -> Bool {
+        switch (self, other) {
+        case (.ports(let range), .ports(let other)), (.memory(let range), .memory(let other)): range.overlaps(other)
+        case (.function(let address), .function(let other)): address == other
+        default: false
+        }
     }
 }

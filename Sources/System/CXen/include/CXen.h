@@ -86,6 +86,8 @@ int64_t cxen_last_frame(int privcmd, uint16_t domain);
 /// XENMEM_populate_physmap: gives the domain memory in frames from `first` on, in all of them or in none. -ENOMEM when it
 /// may not have so much.
 int cxen_populate(int privcmd, uint16_t domain, uint64_t first, uint64_t count);
+/// XENMEM_decrease_reservation: takes memory in frames from `first` on back, as far as the domain has some there.
+void cxen_take_back(int privcmd, uint16_t domain, uint64_t first, uint64_t count);
 /// XEN_DMOP_relocate_memory: takes frames elsewhere, from the first one on, with what is in them.
 int cxen_move_frames(int privcmd, uint16_t domain, uint64_t from, uint64_t to, uint32_t count);
 
