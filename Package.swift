@@ -253,7 +253,7 @@ package.targets = [
             .testTarget(
                 name: "TutorialTests",
                 dependencies: [
-                    "bell", "Device", "Linux", "PCI", "Programs", "TutorialDevice", "VFIO", "VFIOUserClient",
+                    "bell", "Device", "Linux", "PCI", "Programs", "TutorialDevice", "VFIO", "VFIOUserClient", "Waiting",
                 ]),
             .testTarget(
                 name: "SerialCardTests",

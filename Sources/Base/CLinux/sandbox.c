@@ -5,9 +5,20 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/landlock.h>
+#include <stdatomic.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_ADDRESS_SANITIZER
+static atomic_int is_confined;
+
+/* LeakSanitizer asks this at the end (<sanitizer/lsan_interface.h>). It looks for leaks by ptrace(2), and aborts where it may not. */
+int __lsan_is_turned_off(void) { return is_confined; }
+#endif
+#endif
 
 int clinux_filter_system_calls(const struct sock_filter *program, size_t count) {
     if (count > BPF_MAXINSNS) return -EINVAL;
@@ -15,6 +26,9 @@ int clinux_filter_system_calls(const struct sock_filter *program, size_t count) 
     struct sock_fprog filter = {.len = (unsigned short)count, .filter = (struct sock_filter *)program};
     long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &filter);
     if (result < 0) return -errno;
+#ifdef HAS_ADDRESS_SANITIZER
+    is_confined = 1;
+#endif
     /* The number of a thread that could not follow. */
     return result > 0 ? -ESRCH : 0;
 }

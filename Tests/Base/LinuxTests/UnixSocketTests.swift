@@ -1,5 +1,6 @@
 import Glibc
 import Linux
+import Programs
 import Testing
 
 @Suite struct UnixSocketTests {
@@ -16,7 +17,7 @@ import Testing
     }
 
     @Test func aListenerThatHangsStillHasItsPath() throws {
-        let path = "/tmp/hanging-listener-\(getpid()).sock"
+        let path = temporaryPath("hanging-listener")
         let listener = try UnixListener(path: path, backlog: 0)
         let first = try UnixSocket(connectingTo: path)
         #expect(throws: Errno.addressInUse) { try UnixListener(path: path) }
@@ -26,7 +27,7 @@ import Testing
 
     /// Whoever was killed while it started a program has left its listener to that, until the program is there.
     @Test func aListenerWhoseProcessHasEndedIsReplacedWhenItsHeirLetsGo() throws {
-        let path = "/tmp/inherited-listener-\(getpid()).sock"
+        let path = temporaryPath("inherited-listener")
         let heir = try listener(at: path)
         let releasing = try Linux.Thread(name: "heir") {
             // Somebody looks who is there.
@@ -39,7 +40,7 @@ import Testing
     }
 
     @Test func aListenerThatItsHeirKeepsIsInUse() throws {
-        let path = "/tmp/kept-listener-\(getpid()).sock"
+        let path = temporaryPath("kept-listener")
         let heir = Descriptor(owning: try listener(at: path))
         defer { unlink(path) }
         #expect(throws: Errno.addressInUse) { try UnixListener(path: path) }

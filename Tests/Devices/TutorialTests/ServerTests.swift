@@ -5,6 +5,7 @@ import Programs
 import Testing
 import VFIO
 import VFIOUserClient
+import Waiting
 
 /// The tutorial's program, as its reader runs it.
 @Suite struct ServerTests {
@@ -20,7 +21,7 @@ import VFIOUserClient
             kill(program.processIdentifier, SIGKILL)
             program.waitUntilExit()
         }
-        let client = try #require(connect(to: socket, while: program))
+        let client = try connect(to: socket, in: scratch.url.path)
         let pin = try EventFD()
         try client.setEventFDs([pin], kind: .intx)
         try client.write(UInt32(1), region: RegionIndex.bar0, offset: 0)
@@ -36,12 +37,9 @@ import VFIOUserClient
         #expect(outcome.output == "usage: bell SOCKET\n")
     }
 
-    /// The program says nothing when it serves: only its socket tells.
-    private func connect(to socket: String, while program: Process) -> Client? {
-        while program.isRunning {
-            if let client = try? Client(path: socket) { return client }
-            _ = poll(nil, 0, 10)
-        }
-        return nil
+    /// The program says nothing when it serves: only its socket tells, which appears when it can be connected to.
+    private func connect(to socket: String, in folder: String) throws -> Client {
+        try awaitChanges(in: folder) { FileManager.default.fileExists(atPath: socket) }
+        return try Client(path: socket)
     }
 }
