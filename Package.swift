@@ -307,7 +307,7 @@ package.targets = [
                 name: "ControlTests",
                 dependencies: ["Device", "JSON", "Linux", "Control", "LingeringSocket", "PCI", "Programs"]),
             .testTarget(name: "MetricsTests", dependencies: ["Metrics", "JSON"]),
-            .testTarget(name: "MediationTests", dependencies: ["JSON", "Linux", "Mediation"]),
+            .testTarget(name: "MediationTests", dependencies: ["JSON", "Linux", "Mediation", "Programs"]),
             .testTarget(
                 name: "SupervisionTests",
                 dependencies: [

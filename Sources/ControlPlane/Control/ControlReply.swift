@@ -28,11 +28,12 @@ struct ControlReply {
 
     /// The result that a line of a reply holds.
     ///
+    /// - Parameter valueLimit: how many values there may be at most in the line.
     /// - Throws: ``ControlClientError`` when it holds none.
-    static func result(of line: [UInt8]) throws(ControlClientError) -> JSON {
+    static func result(of line: [UInt8], valueLimit: Int = .max) throws(ControlClientError) -> JSON {
         let json: JSON
         do throws(JSONError) {
-            json = try JSON(parsing: line)
+            json = try JSON(parsing: line, valueLimit: valueLimit)
         } catch {
             throw .malformedReply("\(error)")
         }

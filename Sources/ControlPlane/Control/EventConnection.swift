@@ -9,14 +9,19 @@ import Linux
 public final class EventConnection {
     /// The connection has ended, or the process has sent what no process of good will sends.
     public enum Ended: Error, Equatable {
-        /// The process has closed it: of too many who wait it drops the one that has waited longest.
+        /// The process has closed it: of too many who wait it drops the one that has waited longest. Or the kernel has
+        /// no memory for what goes over it just now. Another connection may do better.
         case closed
         /// The answer is too long, or can't be received.
         case failed
     }
 
-    /// The longest answer, in bytes.
-    public static let replyLimit = 1 << 20
+    /// The longest answer, in bytes: each event has a message, of which JSON may write each byte as six, and less than
+    /// 256 bytes beside it.
+    public static let replyLimit = EventLog.capacity * (6 * EventLog.messageLimit + 256)
+    /// The most values in an answer, which take far more memory than their text: an event has five, and a later version
+    /// may know of more.
+    private static let valueLimit = 8 * EventLog.capacity
 
     private let socket: UnixSocket
     private var incoming: LineBuffer
@@ -76,7 +81,7 @@ public final class EventConnection {
     ///
     /// - Throws: ``ControlClientError`` when it holds none.
     public static func events(in answer: [UInt8]) throws(ControlClientError) -> ControlEvents {
-        let result = try ControlReply.result(of: answer)
+        let result = try ControlReply.result(of: answer, valueLimit: valueLimit)
         do throws(JSONError) { return try result.decode() } catch { throw .malformedReply("\(error)") }
     }
 }
@@ -84,7 +89,7 @@ public final class EventConnection {
 extension EventConnection.Ended {
     fileprivate init(_ error: Errno) {
         switch error {
-        case .brokenPipe, .connectionReset: self = .closed
+        case .brokenPipe, .connectionReset, .noMemory, .noBufferSpace: self = .closed
         default: self = .failed
         }
     }

@@ -20,7 +20,7 @@ import Testing
 
     @Test func eventsWithoutEndFillNoJournal() async throws {
         let bench = try Bench()
-        let events = (1...2000).map { number in
+        let events = (1...EventLog.capacity).map { number in
             event(number, number.isMultiple(of: 2) ? "modified" : "client-denied", time: 1e308, "Event \(number).")
         }
         let count = Mutex(0)
@@ -59,6 +59,17 @@ import Testing
         let entries = try await told(bench, of: impostor.instance.id)
         #expect(entries.map(\.kind) == ["of-a-later-version", "modified"])
         #expect(entries.map(\.message.utf8.count) == [1024, 5])
+    }
+
+    @Test func anAnswerOfMoreValuesThanEventsHaveIsNotRead() async throws {
+        let answer: JSON = [
+            "version": 1,
+            "result": ["events": [], "last": 1, "lost": 0, "more": .array(Array(repeating: 1, count: 100_000))],
+        ]
+        let error = #expect(throws: ControlClientError.self) {
+            try EventConnection.events(in: Array(answer.text.utf8))
+        }
+        #expect(error?.description.contains("too many values") == true)
     }
 
     /// Whoever compared such a text by canonical equivalence would be busy for a quarter of an hour.

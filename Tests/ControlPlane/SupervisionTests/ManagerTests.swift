@@ -128,6 +128,19 @@ import VFIOUserClient
         #expect(try bench.store.instances().isEmpty)
     }
 
+    @Test func whatIsGivenUpWithoutADefinitionCanBeRemoved() async throws {
+        let bench = try Bench()
+        var instance = Instance(id: InstanceID(), parent: "cpu", type: "serial")
+        instance.isDefined = false
+        instance.state = .failed
+        try bench.store.replace(instance)
+        try await bench.manager.begin()
+        #expect(bench.manager.all.map(\.id) == [instance.id])
+        try await bench.manager.undefine(instance.id)
+        #expect(bench.manager.all.isEmpty)
+        #expect(try bench.store.instances().isEmpty)
+    }
+
     @Test func aRunningVGPUCanBeUndefinedAndDefinedAgain() async throws {
         let bench = try Bench()
         try await bench.manager.begin()

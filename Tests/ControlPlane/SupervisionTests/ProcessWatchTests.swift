@@ -131,7 +131,7 @@ import Testing
                 try connection.send("{\"version\":1,\"result\":{\"events\":[")
                 _ = try connection.socket.waitReadable(within: Self.patience)
             },
-            { connection in try connection.send(String(repeating: "[", count: 1 << 20 - 1) + "\n") },
+            { connection in try connection.send(String(repeating: "[", count: EventConnection.replyLimit - 1) + "\n") },
             { connection in connection.socket.shutDown() },
             { _ in },
         ]

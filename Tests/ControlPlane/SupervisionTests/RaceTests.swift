@@ -148,7 +148,7 @@ import Testing
         #expect(manager.all.map(\.id) == [second, first])
     }
 
-    @Test func aProcessThatDiesWhileItsStartIsStoredIsReplaced() async throws {
+    @Test func aVGPUWhoseDeathIsBeingStoredCanBeStopped() async throws {
         let (bench, first, _) = try await two()
         let manager = bench.manager
         _ = try await manager.start(first)
@@ -177,6 +177,19 @@ import Testing
     }
 
     // MARK: Order
+
+    @Test func aJournalsLastNumberIsNeverBelowItsEntries() async throws {
+        let bench = try Bench()
+        try await bench.manager.begin()
+        // As one that is stored after the journal was asked for, and before it is read.
+        let entry = try #require(
+            try bench.store.commit(
+                StoreChange(entries: [JournalEntry(time: 1, instance: nil, kind: "denied", message: "x")])
+            ).last)
+        let (entries, last) = try await bench.manager.journal()
+        #expect(entries.last == entry)
+        #expect(last == entry.number)
+    }
 
     @Test func whatIsBelievedIsInTheOrderInWhichItWasStored() async throws {
         let bench = try Bench()

@@ -10,7 +10,7 @@ struct Routes: Sendable {
     let directories: Directories
     let statistics: DaemonStatistics
     /// One picture of a vGPU at a time, as each takes much memory.
-    private(set) var pictures = Turns()
+    let pictures = Turns()
 
     var router: Router { Router(status + catalogue + vgpus + devices + journal + metrics) }
 

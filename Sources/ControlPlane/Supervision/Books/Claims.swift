@@ -22,8 +22,7 @@ final class Claims: Sendable {
     ///
     /// - Parameter instance: of all that the vGPU is meanwhile, what takes the most.
     /// - Throws: ``MediationError/Code/exhausted`` when its parent hasn't so much left, or there are too many vGPUs;
-    ///   and what
-    ///   `body` throws.
+    ///   and what `body` throws.
     func holding<Value>(
         _ instance: Instance, isolation: isolated (any Actor)? = #isolation,
         _ body: () async throws(MediationError) -> Value

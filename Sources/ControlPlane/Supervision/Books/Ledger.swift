@@ -108,7 +108,10 @@ final class Ledger: Sendable {
             let entries = try await stored { store in
                 try store.journal(after: number, instance: instance, limit: limit)
             }
-            guard entries.isEmpty, ContinuousClock.now < end else { return (entries, last) }
+            guard entries.isEmpty, ContinuousClock.now < end else {
+                // Some may have come since the bell was asked.
+                return (entries, max(last, entries.last?.number ?? 0))
+            }
             await bell.next(after: last, until: end)
         }
     }

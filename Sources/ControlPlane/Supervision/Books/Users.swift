@@ -28,14 +28,21 @@ final class Users: Sendable {
 
         /// When the process is gone.
         func giveBack() {
-            let wasOver = isOver.withLock { isOver in
-                defer { isOver = true }
-                return isOver
-            }
-            guard !wasOver else { return }
+            guard end() else { return }
             taken.counts.withLock { counts in
                 let count = counts[user, default: 1] - 1
                 counts[user] = count > 0 ? count : nil
+            }
+        }
+
+        /// When nobody will ever know whether the process is gone: the user is its own as long as this daemon runs.
+        func keep() { _ = end() }
+
+        /// - Returns: false when it was over before.
+        private func end() -> Bool {
+            isOver.withLock { isOver in
+                defer { isOver = true }
+                return !isOver
             }
         }
     }

@@ -67,8 +67,7 @@ struct DeviceLauncher: Sendable {
     /// `systemd.exec(5)`, "Environment Variables Set or Propagated by the Service Manager"
     static let withheldVariables: Set<String> = [
         "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDNAMES", "WATCHDOG_PID",
-        "WATCHDOG_USEC",
-        "FDSTORE", "MAINPID", "MANAGERPID", "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID",
+        "WATCHDOG_USEC", "FDSTORE", "MAINPID", "MANAGERPID", "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID",
         "MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE", "CREDENTIALS_DIRECTORY", "RUNTIME_DIRECTORY",
         "STATE_DIRECTORY", "CACHE_DIRECTORY", "LOGS_DIRECTORY", "CONFIGURATION_DIRECTORY",
     ]
@@ -194,12 +193,18 @@ struct DeviceLauncher: Sendable {
 
     /// Kills a child for whose end nobody waits, and takes its status, on a thread of its own: one that sleeps in the
     /// kernel may take its time.
-    func end(_ process: Int32) {
+    ///
+    /// - Parameter lease: of the user whom it has alone, until it is gone.
+    func end(_ process: Int32, keeping lease: Users.Lease? = nil) {
         kill(process, SIGKILL)
         do throws(Errno) {
-            _ = try Thread(name: "end", stackSize: 128 << 10) { ChildProcess.end(process) }
+            _ = try Thread(name: "end", stackSize: 128 << 10) {
+                ChildProcess.end(process)
+                lease?.giveBack()
+            }
         } catch {
-            // Without a thread it stays a zombie until this process ends.
+            // Without a thread it stays a zombie until this process ends, and keeps its user.
+            lease?.keep()
         }
     }
 

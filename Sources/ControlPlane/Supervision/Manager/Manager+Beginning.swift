@@ -155,15 +155,17 @@ extension Manager {
     /// journal doesn't know is one of another database: what is of that stays.
     private func removeLeftovers() async throws(MediationError) {
         for (folder, suffix) in [(directories.savedStates, ".state"), (directories.logs, ".log")] {
-            for name in names(inFolder: folder) {
+            var gone: [String] = []
+            for name in await inAnyCase({ names(inFolder: folder) }) {
                 var isGone = suffix == ".state" && name.hasSuffix(".new")
                 if name.hasSuffix(suffix), let owner = InstanceID(String(name.dropLast(suffix.count))),
                     registry.find(owner) == nil
                 {
                     isGone = try await ledger.lastEntry(of: owner) != nil
                 }
-                if isGone { unlink("\(folder)/\(name)") }
+                if isGone { gone.append("\(folder)/\(name)") }
             }
+            await inAnyCase { [gone] in for path in gone { unlink(path) } }
         }
         await inAnyCase { [launcher, directories, registry] in
             // Names begin with a UUID, which has 36 characters.

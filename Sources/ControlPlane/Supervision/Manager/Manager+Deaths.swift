@@ -56,10 +56,10 @@ extension Manager {
         }
         guard let pause else { return }
         // Apart from whoever noticed the death, who may have others to look after.
-        Task { [weak self, next, id = instance.id] in
+        Task { [weak self, next, instance] in
             // Nobody cancels it.
             try? await Task.sleep(for: pause)
-            await self?.restart(id, next)
+            await self?.restart(instance, next)
         }
     }
 
@@ -81,10 +81,14 @@ extension Manager {
         }
     }
 
-    private func restart(_ id: InstanceID, _ backOff: BackOff) async {
+    /// - Parameter before: as it was when its process had died.
+    private func restart(_ before: Instance, _ backOff: BackOff) async {
+        let id = before.id
         await turns.take(id) {
-            // It may have been stopped meanwhile.
-            guard let instance = registry.find(id), instance.state == .restarting else { return }
+            // It may have been stopped meanwhile, and wait for another process again since its next start.
+            guard let instance = registry.find(id), instance.state == .restarting,
+                instance.generation == before.generation, instance.restarts == before.restarts
+            else { return }
             do throws(MediationError) {
                 _ = try await launch(instance, isRestored: true, backOff: backOff)
             } catch {

@@ -33,11 +33,12 @@ extension Manager {
         return defined
     }
 
-    /// Forgets a definition; a running instance runs on until it is stopped. `mdevctl undefine`
+    /// Forgets a definition, or an instance without one that was given up; a running instance runs on until it is
+    /// stopped. `mdevctl undefine`
     public func undefine(_ id: InstanceID) async throws(MediationError) {
         try await turns.take(id) { () async throws(MediationError) in
             var instance = try registry.instance(id)
-            guard instance.isDefined else {
+            guard instance.isDefined || !instance.isActive else {
                 throw MediationError(.conflict, "The vGPU \(id) has no definition: it is gone when it stops.")
             }
             instance.isDefined = false

@@ -78,11 +78,6 @@ extension Manager {
             videoMemory: limits.videoMemory == before.videoMemory ? nil : limits.videoMemory,
             frameRate: limits.frameRate == before.frameRate ? nil : limits.frameRate)
         guard quota != Quota() else { return }
-        let path = directories.control(of: instance.id)
-        do {
-            _ = try await blocking { try ControlClient(connectingTo: path).modify(quota) }
-        } catch {
-            throw MediationError(.conflict, "\(error)")
-        }
+        _ = try await ask(instance.id) { try $0.modify(quota) }
     }
 }

@@ -66,17 +66,16 @@ extension Manager {
                 started.release()
             }
         } catch {
-            launcher.end(started.identity.id)
+            launcher.end(started.identity.id, keeping: lease)
             await inAnyCase { [launcher] in launcher.clean(id) }
             throw error
         }
         do {
             try supervise(id, started.identity, lease, backOff: backOff)
-            let path = directories.control(of: id)
-            _ = try await blocking { try ControlClient(connectingTo: path).info() }
+            _ = try await questions.askAtOnce(id) { try $0.info() }
             return instance
         } catch {
-            await giveUp(started.identity, of: id)
+            await giveUp(started.identity, of: id, lease)
             let lastWords = await inAnyCase { [launcher] in
                 defer { launcher.clean(id) }
                 return launcher.lastWords(of: id)
@@ -102,9 +101,9 @@ extension Manager {
     }
 
     /// Ends a process that doesn't serve.
-    private func giveUp(_ identity: ProcessIdentity, of id: InstanceID) async {
+    private func giveUp(_ identity: ProcessIdentity, of id: InstanceID, _ lease: Users.Lease?) async {
         guard let process = processes[id]?.process, process.identity == identity else {
-            return launcher.end(identity.id)
+            return launcher.end(identity.id, keeping: lease)
         }
         // One that doesn't end has never served anybody, and is nobody's from here on.
         if await !end(process, of: id) { forget(process, of: id) }

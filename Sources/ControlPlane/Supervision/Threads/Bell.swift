@@ -13,8 +13,10 @@ final class Bell: Sendable {
     /// The number it rang with last; 0: never.
     var last: Int { state.withLock { $0.last } }
 
+    /// A number that isn't greater than the last one is none that anybody waits for.
     func ring(_ number: Int) {
-        let waiting = state.withLock { state in
+        let waiting: [Int: CheckedContinuation<Void, Never>] = state.withLock { state in
+            guard number > state.last else { return [:] }
             state.last = number
             defer { state.waiting = [:] }
             return state.waiting

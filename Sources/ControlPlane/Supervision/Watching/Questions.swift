@@ -40,12 +40,13 @@ final class Questions: Sendable {
                     .busy,
                     "The vGPU \(id) has not answered others for \(limit). Try again, or stop it if it stays so.")
             }
-            return try await answer(of: id, body)
+            return try await askAtOnce(id, body)
         }
     }
 
-    private func answer<Value: Sendable>(
-        of id: InstanceID, _ body: @escaping @Sendable (ControlClient) throws -> Value
+    /// As ``ask(_:_:)``, beside whoever else asks: for a process that is new, whose start isn't to fail as others wait.
+    func askAtOnce<Value: Sendable>(
+        _ id: InstanceID, _ body: @escaping @Sendable (ControlClient) throws -> Value
     ) async throws(MediationError) -> Value {
         let path = directories.control(of: id)
         do {
