@@ -46,8 +46,8 @@ final class GuestWindows {
         timerWatch = try loop.watch("renderer: unmap deadline", timer.descriptor, for: .readable) { [unowned self] _ in
             timer.consume()
             guard leavingCount > 0 else { return }
-            renderer.stop(
-                "The renderer has not let go of guest memory within \(Rendering.settleLimit.inMilliseconds) ms, and was ended.")
+            let limit = Rendering.settleLimit.inMilliseconds
+            renderer.stop("The renderer has not let go of guest memory within \(limit) ms, and was ended.")
         }
     }
 
