@@ -61,7 +61,7 @@ public final class FuzzedFunction {
         function.updateMappedParts()
         ram.file.clear(at: 0, count: ram.file.size)
         for file in memory where try file.memoryTaken() > 0 { try file.clear() }
-        watches = (function.display?.framebuffers ?? []).map { $0.watchDamage() }
+        watches = (function.display?.heads ?? []).map { $0.watchDamage() }
         // What was about to happen.
         try host.loop.dispatch(within: .zero)
     }

@@ -58,7 +58,7 @@ final class BochsDisplayFuzzer: FuzzTarget {
         }
         let order = shape & 8 == 0 ? BochsDisplay.ByteOrder.little : .big
         try driver.device.function.store(UInt64(order.rawValue), region: 2, offset: 0x604, width: .dword)
-        guard let scanout = driver.device.function.display?.framebuffers.first?.scanout else { return }
+        guard let scanout = driver.device.function.display?.heads.first?.scanout else { return }
         reach.note(scanout.format.rawValue)
     }
 

@@ -82,7 +82,7 @@ final class SavedStateFuzzer: FuzzTarget {
             return try requireReset(subject, input)
         }
         reach.note("\(subject.name) took one")
-        for framebuffer in subject.device.function.display?.framebuffers ?? [] { _ = framebuffer.scanout }
+        for framebuffer in subject.device.function.display?.heads ?? [] { _ = framebuffer.scanout }
         _ = subject.device.look()
         try UsedDevice.touch(subject.device)
         if subject.device.saveAndRestore() { reach.note("taken state saved") }

@@ -103,7 +103,7 @@ final class PictureReading {
     }
 
     private func shown() throws(ControlError) -> (Scanout, Cursor?) {
-        let heads = function.display?.framebuffers ?? []
+        let heads = function.display?.heads ?? []
         guard head < heads.count else {
             let count = heads.isEmpty ? "none" : heads.count == 1 ? "one" : "\(heads.count)"
             throw ControlError(.noSuchHead, "The device has no head \(head): it has \(count).")

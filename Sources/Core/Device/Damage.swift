@@ -1,6 +1,6 @@
 /// What has changed in a head's picture, for each who watches it.
 ///
-/// A framebuffer has one of these for as long as it lives. A display that knows what it changes tells so; one that doesn't, since its
+/// A head has one of these for as long as it lives. A display that knows what it changes tells so; one that doesn't, since its
 /// guest writes to memory that it has mapped, has pixels compared with a copy when a watcher asks. Every ``DamageWatch`` has a place
 /// of its own: what it takes, the others still get, and while nobody watches nothing is kept.
 public final class Damage {
@@ -68,13 +68,13 @@ public final class DamageWatch {
     /// The most rectangles that one call tells, and that are kept for it.
     public static let maximumRectangles = 64
 
-    private weak var framebuffer: (any Framebuffer)?
+    private weak var head: (any DisplayHead)?
     private let damage: Damage
     private let place: Damage.Place
 
-    init(_ framebuffer: any Framebuffer) {
-        self.framebuffer = framebuffer
-        damage = framebuffer.damage
+    init(_ head: any DisplayHead) {
+        self.head = head
+        damage = head.damage
         place = damage.makePlace()
     }
 
@@ -85,18 +85,18 @@ public final class DamageWatch {
     /// The rectangles in which pixels may have changed since this watcher's last call, clipped to the scanout; everything at first
     /// and after a change of mode. None while there is no scanout. The cost is at most one pass over the visible pixels.
     public func take() -> [Rectangle] {
-        guard let framebuffer else { return [] }
-        return damage.take(place, of: framebuffer.scanout)
+        guard let head else { return [] }
+        return damage.take(place, of: head.scanout)
     }
 
-    /// The picture that whoever repaints by rectangles reads them from, right after ``take()``. In ``Framebuffer/scanout`` pixels may
+    /// The picture that whoever repaints by rectangles reads them from, right after ``take()``. In ``DisplayHead/scanout`` pixels may
     /// have changed since, and change back before the next call, which then finds nothing. Nil while there is no scanout, and when
     /// the display is gone.
     ///
     /// Where pixels are compared, all watchers share this copy. Another's look may have brought it further than your last ``take()``; your
     /// next one tells what came in between.
     public var picture: Scanout? {
-        guard let framebuffer else { return nil }
-        return damage.snapshot ?? framebuffer.scanout
+        guard let head else { return nil }
+        return damage.snapshot ?? head.scanout
     }
 }

@@ -3,7 +3,7 @@ import Display
 import Linux
 
 /// One head: what a monitor at it shows. `VIRTIO_GPU_MAX_SCANOUTS` would be 16.
-final class Head: Framebuffer {
+final class Head: DisplayHead {
     static let maximumCount = 4
 
     struct State: Codable, Equatable, Sendable {
@@ -122,7 +122,7 @@ final class Head: Framebuffer {
         if source?.blob?.pixels == pixels { damage.add(part) }
     }
 
-    // MARK: Framebuffer
+    // MARK: DisplayHead
 
     var scanout: Scanout? { isPlugged ? picture : nil }
 

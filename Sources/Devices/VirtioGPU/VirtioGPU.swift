@@ -118,7 +118,7 @@ public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, Memory
     }
 
     public var memory: [MappedBytes] { [processor.memory.bytes] }
-    public var framebuffers: [any Framebuffer] { processor.heads.all }
+    public var heads: [any DisplayHead] { processor.heads.all }
 
     // MARK: Queues
 

@@ -17,7 +17,7 @@ final class TestDevice: Device, DisplayDevice, LimitedDevice, MonitorDevice {
 
     let identity = PCIIdentity(vendor: 0x1234, device: 0x5678, class: .displayOther)
     let bars = [BAR.memory(0, size: 4096)]
-    var framebuffers: [any Framebuffer] { [first, isSecondHeadOn ? first : second, third] }
+    var heads: [any DisplayHead] { [first, isSecondHeadOn ? first : second, third] }
     var isSecondHeadOn = false
     private(set) var quota = Quota(videoMemory: 4096, frameRate: 0)
     let videoMemoryUsed: Int? = nil
@@ -57,7 +57,7 @@ final class TestDevice: Device, DisplayDevice, LimitedDevice, MonitorDevice {
     var state: State { State(value: 7) }
     func restore(_ state: State) throws(StateError) {}
 
-    private final class Head: Framebuffer {
+    private final class Head: DisplayHead {
         let scanout: Scanout?
         let cursor: Cursor?
         let damage = Damage()

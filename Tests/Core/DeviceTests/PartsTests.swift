@@ -24,7 +24,7 @@ extension Blank {
     }
 
     private final class Complete: Blank, DisplayDevice, LimitedDevice, MonitorDevice, MemoryKeepingDevice {
-        let framebuffers: [any Framebuffer] = []
+        let heads: [any DisplayHead] = []
         let quota = Quota()
         let videoMemoryUsed: Int? = nil
         let memory: [MappedBytes]
@@ -46,7 +46,7 @@ extension Blank {
         init(options: DeviceOptions, host: Host) {}
 
         final class Screen: DisplayDevice {
-            let framebuffers: [any Framebuffer] = []
+            let heads: [any DisplayHead] = []
         }
 
         final class Socket: MonitorDevice {

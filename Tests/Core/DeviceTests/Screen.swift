@@ -3,7 +3,7 @@ import Linux
 @testable import Device
 
 /// A picture with unequal stride, in memory that someone else writes, on a display that tells what was drawn or has it found.
-final class Screen: Framebuffer {
+final class Screen: DisplayHead {
     let picture: Scanout
     let damage: Damage
     /// Whether the picture is shown; telling so is the test's.

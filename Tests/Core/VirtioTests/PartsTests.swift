@@ -12,7 +12,7 @@ import Virtio
         static let id = VirtioID(63, class: .displayOther)
 
         let queueSizes = [8]
-        let framebuffers: [any Framebuffer] = []
+        let heads: [any DisplayHead] = []
         let quota = Quota()
         let videoMemoryUsed: Int? = nil
         let memory: [MappedBytes]

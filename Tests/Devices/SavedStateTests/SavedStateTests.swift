@@ -70,7 +70,7 @@ import struct Foundation.URL
         /// What a head shows: 0xRRGGBB for each pixel, line by line.
         func picture(_ head: Int = 0) -> [[UInt32]]? {
             device.onThread { function, _ in
-                function.display?.framebuffers[head].scanout.map { scanout in
+                function.display?.heads[head].scanout.map { scanout in
                     (0..<scanout.height).map { y in
                         var row = [UInt8](repeating: 0, count: scanout.width * 3)
                         var span = row.mutableSpan
@@ -212,7 +212,7 @@ import struct Foundation.URL
         }
         #expect(gpu.picture(0) == [[0x44_0000] + drawn[0][1...]] + drawn[1...])
         #expect(gpu.picture(1) == (0..<4 as Range<UInt32>).map { y in (0..<4).map { 0x22_0000 + y * 4 + $0 } })
-        let cursor = gpu.device.onThread { function, _ in function.display?.framebuffers[0].cursor }
+        let cursor = gpu.device.onThread { function, _ in function.display?.heads[0].cursor }
         let shown = try #require(cursor)
         #expect([shown.x, shown.y, shown.hotX, shown.hotY] == [5, 6, 7, 8])
         let end = shown.image.offset + 4095 * 4

@@ -81,7 +81,7 @@ import Virtio
         }
 
         func picture(_ head: Int = 0) -> [UInt32]? {
-            guard let scanout = gpu.driver.framebuffers[head].scanout else { return nil }
+            guard let scanout = gpu.driver.heads[head].scanout else { return nil }
             var bytes = [UInt8](repeating: 0, count: scanout.height * scanout.stride)
             let size = bytes.count
             var span = bytes.mutableSpan
@@ -173,7 +173,7 @@ import Virtio
         #expect(try machine.send(VIRTIO_GPU_CMD_RESOURCE_CREATE_2D, wire([1, 1, 64, 64])) == Answered.done)
         let request = header(VIRTIO_GPU_CMD_UPDATE_CURSOR) + wire([0, 3, 4, 0, 1, 5, 6, 0])
         #expect(try machine.send(request, room: 0, on: machine.cursor) == [])
-        #expect(machine.gpu.driver.framebuffers[0].cursor?.hotY == 6)
+        #expect(machine.gpu.driver.heads[0].cursor?.hotY == 6)
         #expect(try machine.send(request, room: 100, on: machine.cursor).count == 24)
     }
 

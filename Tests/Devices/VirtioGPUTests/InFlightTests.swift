@@ -124,7 +124,7 @@ import Testing
         try setUp(machine)
         try done(machine, createResource(8))
         try show(machine)
-        let watch = try #require(machine.gpu.driver.framebuffers.first).watchDamage()
+        let watch = try #require(machine.gpu.driver.heads.first).watchDamage()
         var stopped = try stop(machine)
         try stopped.start(flush(7))
         // The same memory of the head's, and another picture.
@@ -145,7 +145,7 @@ import Testing
             header(VIRTIO_GPU_CMD_UPDATE_CURSOR, context: 0) + wire([0, 5, 6, 0]) + wire([id, 0, 0, 0])
         }
         func pixel() throws -> [UInt8] {
-            let image = try #require(machine.gpu.driver.framebuffers[0].cursor?.image)
+            let image = try #require(machine.gpu.driver.heads[0].cursor?.image)
             var bytes: [UInt8] = [1, 2, 3, 4]
             var span = bytes.mutableSpan
             var raw = span.mutableBytes

@@ -67,7 +67,7 @@ extension ServedDevice {
     /// What the first head shows.
     fileprivate func picture() -> [UInt32]? {
         onThread { function, _ in
-            guard let scanout = function.display?.framebuffers.first?.scanout else { return nil }
+            guard let scanout = function.display?.heads.first?.scanout else { return nil }
             var bytes = [UInt8](repeating: 0, count: scanout.height * scanout.stride)
             let size = bytes.count
             var span = bytes.mutableSpan

@@ -58,7 +58,7 @@ import Testing
         try done(machine, submit(clear(7, red: 0, green: 1, blue: 0), to: 1))
         try show(machine)
         #expect(machine.picture() == [UInt32](repeating: 0xff00_ff00, count: 128))
-        let head = try #require(machine.gpu.driver.framebuffers.first)
+        let head = try #require(machine.gpu.driver.heads.first)
         let watch = head.watchDamage()
         _ = watch.take()
         try done(machine, submit(clear(7, red: 0, green: 0, blue: 1, surface: 4), to: 1))
@@ -86,7 +86,7 @@ import Testing
         try done(machine, submit(clear(7, red: 1, green: 1, blue: 0), to: 1))
         let update = header(VIRTIO_GPU_CMD_UPDATE_CURSOR, context: 0) + wire([0, 5, 6, 0]) + wire([7, 0, 0, 0])
         #expect(word(try machine.send(update, room: 24, on: machine.cursor), 0) == Answered.done)
-        let image = try #require(machine.gpu.driver.framebuffers[0].cursor?.image)
+        let image = try #require(machine.gpu.driver.heads[0].cursor?.image)
         var bytes = [UInt8](repeating: 0, count: 4)
         var span = bytes.mutableSpan
         var raw = span.mutableBytes

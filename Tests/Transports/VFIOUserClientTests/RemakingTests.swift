@@ -202,7 +202,7 @@ import VFIOUserServer
 
     private func pixel(_ device: ServedDevice, _ number: Int) -> UInt32? {
         device.onThread { function, _ in
-            guard let scanout = function.display?.framebuffers.first?.scanout else { return nil }
+            guard let scanout = function.display?.heads.first?.scanout else { return nil }
             var bytes: InlineArray<4, UInt8> = [0, 0, 0, 0]
             var span = bytes.mutableSpan
             var raw = span.mutableBytes

@@ -1,10 +1,10 @@
 import Device
 
 extension BochsDisplay: DisplayDevice {
-    public var framebuffers: [any Framebuffer] { [self] }
+    public var heads: [any DisplayHead] { [self] }
 }
 
-extension BochsDisplay: Framebuffer {
+extension BochsDisplay: DisplayHead {
     public var scanout: Scanout? {
         let mode = state.dispi
         guard mode.enable.contains(.enabled), !state.vga.isBlank else { return nil }
