@@ -49,6 +49,7 @@ extension DeviceArguments {
             case .memory:
                 memory = try reader.number(
                     in: Self.leastMemory...Self.mostMemory, "a number of bytes, from \(Self.leastMemory) on")
+            case .stay: stays = true
             }
         }
         try end(&slot)
@@ -104,6 +105,9 @@ extension DeviceArguments {
             throw Problem("A process serves at most \(Self.maximumFunctions) functions, not \(functions.count).")
         }
         if functions.allSatisfy({ $0.slot != nil }) { try checkThatNoClientsAreMeant() }
+        guard !stays || functions.contains(where: { $0.slot != nil }) else {
+            throw Problem("--stay is about the end of a domain, and no function is in a domain's slot.")
+        }
         var paths: Set<String> = []
         for function in functions {
             try function.checkPlace()

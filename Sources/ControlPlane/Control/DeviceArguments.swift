@@ -22,6 +22,8 @@ public struct DeviceArguments: Equatable, Sendable {
     public var isSandboxed = false
     /// How much private memory to use, in bytes.
     public var memory: UInt64?
+    /// Whether functions whose domain has ended are there until the process is told to stop; else it ends with a domain.
+    public var stays = false
 
     public init(_ functions: Function...) {
         self.functions = functions
@@ -134,6 +136,7 @@ public struct DeviceArguments: Equatable, Sendable {
         case group = "--gid"
         case sandbox = "--sandbox"
         case memory = "--memory"
+        case stay = "--stay"
 
         /// Whether it is about the function whose type stands before it.
         var isOfFunction: Bool {
@@ -141,7 +144,7 @@ public struct DeviceArguments: Equatable, Sendable {
             case .socket, .domain, .slot, .option, .control, .socketDescriptor, .controlDescriptor, .restore,
                 .stateDescriptor, .name:
                 true
-            case .start, .mode, .poll, .allowUser, .allowGroup, .user, .group, .sandbox, .memory: false
+            case .start, .mode, .poll, .allowUser, .allowGroup, .user, .group, .sandbox, .memory, .stay: false
             }
         }
 
@@ -150,7 +153,7 @@ public struct DeviceArguments: Equatable, Sendable {
 
     public static let usage = """
         usage: mediated-device FUNCTION... [--mode OCTAL] [--poll] [--allow-user UID]... [--allow-group GID]...
-                               [--start-fd N] [--uid N --gid N] [--sandbox] [--memory BYTES]
+                               [--start-fd N] [--uid N --gid N] [--sandbox] [--memory BYTES] [--stay]
         FUNCTION: TYPE PLACE [--option KEY=VALUE]... [--name NAME] [--restore FILE | --state-fd N] [--control-fd N]
         PLACE:    --socket PATH [--socket-fd N] [--control PATH]
                   --xen DOMAIN --slot BB:DD.F --control PATH
@@ -173,6 +176,7 @@ public struct DeviceArguments: Equatable, Sendable {
         words.append(.group, identity?.group)
         if isSandboxed { words.append(Option.sandbox.rawValue) }
         words.append(.memory, memory)
+        if stays { words.append(Option.stay.rawValue) }
         return words
     }
 }

@@ -55,6 +55,7 @@ import Testing
         process { $0.isPolling = true }, process { $0.isSandboxed = true }, process { $0.memory = 32 << 20 },
         process { $0.allowedPeers = AllowedPeers(users: [1]) }, process { $0.allowedPeers = AllowedPeers(groups: [0]) },
         process { $0.identity = DeviceArguments.Identity(user: 2, group: 3) }, DeviceArguments(inSlot),
+        DeviceArguments.staying(inSlot),
     ])
     func whatIsWrittenIsRead(arguments: DeviceArguments) throws {
         #expect(try DeviceArguments(words: arguments.words) == arguments)
@@ -100,6 +101,7 @@ import Testing
         ("serial --socket s exerciser --socket s", "'s' is the path of two sockets."),
         ("serial --socket s --control s", "'s' is the path of two sockets."),
         ("serial --socket s exerciser --socket s.control", "'s.control' is the path of two sockets."),
+        ("serial --socket s --stay", "--stay is about the end of a domain, and no function is in a domain's slot."),
         ("serial --socket s --quick", "'--quick' is not understood."),
         ("serial --socket s --mode 0999", "--mode is '0999' but must be octal, such as 0660."),
         ("serial --socket s --mode 1777", "--mode is '1777' but must be octal, such as 0660."),
@@ -161,5 +163,13 @@ import Testing
             try DeviceArguments(words: functions.flatMap { DeviceArguments($0).words })
         }
         #expect(error?.description == "A process serves at most 8 functions, not 9.")
+    }
+}
+
+extension DeviceArguments {
+    fileprivate static func staying(_ function: Function) -> Self {
+        var arguments = DeviceArguments(function)
+        arguments.stays = true
+        return arguments
     }
 }
