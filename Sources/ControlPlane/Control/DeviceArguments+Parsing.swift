@@ -18,26 +18,27 @@ extension DeviceArguments {
         self.init()
         var reader = WordReader(words)
         var (user, group): (UInt32?, UInt32?)
-        var slot = SlotWords()
+        var function: FunctionWords?
         while let word = reader.next() {
             guard word.hasPrefix("-") else {
                 guard !word.isEmpty else { throw Problem("'' is not understood.") }
-                try end(&slot)
-                functions.append(Function(word, socket: ""))
+                if let function { functions.append(try function.function()) }
+                function = FunctionWords(word)
                 reader.beginFunction()
                 continue
             }
-            switch try reader.option(word, isBehindType: !functions.isEmpty) {
-            case .socket: last.socket = try reader.value()
-            case .domain: slot.domain = try reader.number(in: 1...Self.lastDomain, "the number of a domain, from 1 on")
-            case .slot: slot.address = try reader.functionAddress()
-            case .option: last.options.append(try reader.value())
-            case .control: last.control = try reader.value()
-            case .socketDescriptor: last.socketDescriptor = try reader.descriptor()
-            case .controlDescriptor: last.controlDescriptor = try reader.descriptor()
-            case .restore: try begin(with: .file(reader.value()))
-            case .stateDescriptor: try begin(with: .descriptor(reader.descriptor()))
-            case .name: last.name = try reader.value()
+            switch try reader.option(word, isBehindType: function != nil) {
+            case .socket: function?.socket = try reader.value()
+            case .domain:
+                function?.domain = try reader.number(in: DomainSlot.domains, "the number of a domain, from 1 on")
+            case .slot: function?.address = try reader.functionAddress()
+            case .option: function?.options.append(try reader.value())
+            case .control: function?.control = try reader.value()
+            case .socketDescriptor: function?.socketDescriptor = try reader.descriptor()
+            case .controlDescriptor: function?.controlDescriptor = try reader.descriptor()
+            case .restore: try function?.begin(with: .file(reader.value()))
+            case .stateDescriptor: try function?.begin(with: .descriptor(reader.descriptor()))
+            case .name: function?.name = try reader.value()
             case .start: startDescriptor = try reader.descriptor()
             case .mode: mode = try reader.mode()
             case .poll: isPolling = true
@@ -52,40 +53,12 @@ extension DeviceArguments {
             case .stay: stays = true
             }
         }
-        try end(&slot)
+        if let function { functions.append(try function.function()) }
         guard (user == nil) == (group == nil) else {
             throw Problem("--uid and --gid belong together; give both or none.")
         }
         if let user, let group { identity = Identity(user: user, group: group) }
         try check()
-    }
-
-    /// The function whose options are being read. The reader has made sure that there is one.
-    private var last: Function {
-        get { functions[functions.count - 1] }
-        set { functions[functions.count - 1] = newValue }
-    }
-
-    /// What of a domain's slot is said of one function.
-    private struct SlotWords {
-        var domain: UInt16?
-        var address: FunctionAddress?
-    }
-
-    /// All of a function's options are read.
-    private mutating func end(_ slot: inout SlotWords) throws(Problem) {
-        guard (slot.domain == nil) == (slot.address == nil) else {
-            throw Problem("--xen and --slot belong together; give both or none.")
-        }
-        if let domain = slot.domain, let address = slot.address {
-            last.slot = DomainSlot(domain: domain, address: address)
-        }
-        slot = SlotWords()
-    }
-
-    private mutating func begin(with state: State) throws(Problem) {
-        guard last.state == nil else { throw Problem("--restore and --state-fd both give a state; give one.") }
-        last.state = state
     }
 
     private mutating func allow(_ kind: WritableKeyPath<AllowedPeers, Set<UInt32>>, _ number: UInt32) {
@@ -104,17 +77,13 @@ extension DeviceArguments {
         guard functions.count <= Self.maximumFunctions else {
             throw Problem("A process serves at most \(Self.maximumFunctions) functions, not \(functions.count).")
         }
-        if functions.allSatisfy({ $0.slot != nil }) { try checkThatNoClientsAreMeant() }
-        guard !stays || functions.contains(where: { $0.slot != nil }) else {
+        if functions.allSatisfy({ $0.place.slot != nil }) { try checkThatNoClientsAreMeant() }
+        guard !stays || functions.contains(where: { $0.place.slot != nil }) else {
             throw Problem("--stay is about the end of a domain, and no function is in a domain's slot.")
         }
         var paths: Set<String> = []
-        for function in functions {
-            try function.checkPlace()
-            let sockets = function.slot == nil ? [function.socket, function.controlPath] : [function.controlPath]
-            for path in sockets where !paths.insert(path).inserted {
-                throw Problem("'\(path)' is the path of two sockets.")
-            }
+        for path in functions.flatMap(\.socketPaths) where !paths.insert(path).inserted {
+            throw Problem("'\(path)' is the path of two sockets.")
         }
         var descriptors: Set<Int32> = []
         for (option, descriptor) in inherited where !descriptors.insert(descriptor).inserted {
@@ -134,8 +103,6 @@ extension DeviceArguments {
         }
     }
 
-    /// DOMID_FIRST_RESERVED is behind it.
-    private static let lastDomain: UInt16 = 0x7fef
     /// Root is nobody to become, and the highest number means "no change" to the kernel.
     private static let identities = UInt32(1)...(UInt32.max - 1)
     /// Less than this doesn't hold a device and a client's messages.
@@ -144,87 +111,52 @@ extension DeviceArguments {
     private static let mostMemory: UInt64 = 1 << 47
 }
 
-extension DeviceArguments.Function {
-    /// Whether its accesses have one way to come by.
-    fileprivate func checkPlace() throws(DeviceArguments.Problem) {
-        guard slot != nil else {
-            guard !socket.isEmpty else { throw .init("--socket PATH of '\(type)' is missing.") }
-            return
-        }
-        guard socket.isEmpty, socketDescriptor == nil else {
-            throw .init("'\(type)' is in a domain's slot, and has no socket for clients.")
-        }
-        guard control != nil else { throw .init("--control PATH of '\(type)' is missing.") }
-    }
-}
-
-/// The words of a command line, one after the other.
-private struct WordReader<Words: IteratorProtocol> where Words.Element == String {
+/// What is said of one function, until all of it is read.
+private struct FunctionWords {
     typealias Problem = DeviceArguments.Problem
 
-    private var rest: Words
-    /// The option whose value comes next.
-    private var option = ""
-    /// Those that were there, and may not come again.
-    private var given: Set<DeviceArguments.Option> = []
+    let type: String
+    var socket, control, name: String?
+    var domain: UInt16?
+    var address: FunctionAddress?
+    var options: [String] = []
+    var socketDescriptor, controlDescriptor: Int32?
+    private var state: DeviceArguments.State?
 
-    init<Source: Sequence>(_ words: Source) where Source.Iterator == Words {
-        rest = words.makeIterator()
+    init(_ type: String) {
+        self.type = type
     }
 
-    mutating func next() -> String? { rest.next() }
-
-    /// Another function may have all of a function's options again.
-    mutating func beginFunction() {
-        given = given.filter { !$0.isOfFunction }
+    mutating func begin(with state: DeviceArguments.State) throws(Problem) {
+        guard self.state == nil else { throw Problem("--restore and --state-fd both give a state; give one.") }
+        self.state = state
     }
 
-    mutating func option(_ word: String, isBehindType: Bool) throws(Problem) -> DeviceArguments.Option {
-        guard let option = DeviceArguments.Option(rawValue: word) else {
-            throw Problem("'\(word)' is not understood.")
+    /// Whether its accesses have one way to come by.
+    func function() throws(Problem) -> DeviceArguments.Function {
+        var function = try placed()
+        if let control { function.control = control }
+        function.options = options
+        function.socketDescriptor = socketDescriptor
+        function.controlDescriptor = controlDescriptor
+        function.state = state
+        function.name = name
+        return function
+    }
+
+    private func placed() throws(Problem) -> DeviceArguments.Function {
+        guard (domain == nil) == (address == nil) else {
+            throw Problem("--xen and --slot belong together; give both or none.")
         }
-        guard isBehindType || !option.isOfFunction else {
-            throw Problem("\(word) is an option of a device, and stands behind the device's type.")
+        guard let domain, let address else {
+            guard let socket, !socket.isEmpty else { throw Problem("--socket PATH of '\(type)' is missing.") }
+            return DeviceArguments.Function(type, socket: socket)
         }
-        guard option.mayRepeat || given.insert(option).inserted else {
-            throw Problem("\(word) is given twice; give it once.")
+        guard socket == nil, socketDescriptor == nil else {
+            throw Problem("'\(type)' is in a domain's slot, and has no socket for clients.")
         }
-        self.option = word
-        return option
-    }
-
-    mutating func value() throws(Problem) -> String {
-        guard let value = rest.next() else { throw Problem("\(option) needs a value.") }
-        return value
-    }
-
-    mutating func number<Number: FixedWidthInteger>(
-        in range: ClosedRange<Number>, _ meaning: String
-    ) throws(Problem) -> Number {
-        let text = try value()
-        guard let number = Number(text), range.contains(number) else {
-            throw Problem("\(option) is '\(text)' but must be \(meaning).")
-        }
-        return number
-    }
-
-    mutating func descriptor() throws(Problem) -> Int32 {
-        try number(in: 3...Int32.max, "the number of an inherited descriptor, from 3 on")
-    }
-
-    mutating func functionAddress() throws(Problem) -> FunctionAddress {
-        let text = try value()
-        guard let address = FunctionAddress(text) else {
-            throw Problem("\(option) is '\(text)' but must be BB:DD.F, such as 00:05.0.")
-        }
-        return address
-    }
-
-    mutating func mode() throws(Problem) -> UInt32 {
-        let text = try value()
-        guard let mode = DeviceArguments.mode(octal: text) else {
-            throw Problem("\(option) is '\(text)' but must be octal, such as 0660.")
-        }
-        return mode
+        guard let control else { throw Problem("--control PATH of '\(type)' is missing.") }
+        return DeviceArguments.Function(
+            type, in: DomainSlot(domain: domain, address: address), control: control)
     }
 }

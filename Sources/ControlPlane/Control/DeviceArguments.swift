@@ -29,17 +29,15 @@ public struct DeviceArguments: Equatable, Sendable {
         self.functions = functions
     }
 
-    /// One function, and the sockets by which it is reached.
+    /// One function, and where it is reached.
     public struct Function: Equatable, Sendable {
         public var type: String
-        /// Where the server listens; empty where it has a domain's slot instead.
-        public var socket: String
-        /// The slot of a Xen domain that it is in; nil: its clients come by the socket.
-        public var slot: DomainSlot?
+        /// Where its accesses come from.
+        public let place: Place
         /// `KEY=VALUE` each.
         public var options: [String] = []
-        /// Where the control socket is; beside the other one unless given.
-        public var control: String?
+        /// Where the control socket is.
+        public var control: String
         /// Sockets that listen at these paths already, inherited from whoever started the process.
         public var socketDescriptor: Int32?
         public var controlDescriptor: Int32?
@@ -48,35 +46,47 @@ public struct DeviceArguments: Equatable, Sendable {
         /// What it is called, in the log and to whoever asks.
         public var name: String?
 
+        /// - Parameter socket: where it listens for clients. The control socket is beside that one, unless it is put elsewhere.
         public init(_ type: String, socket: String) {
             self.type = type
-            self.socket = socket
+            place = .socket(socket)
+            control = ControlClient.path(besides: socket)
         }
 
         /// - Parameter control: where the control socket is to be.
         public init(_ type: String, in slot: DomainSlot, control: String) {
-            self.init(type, socket: "")
-            self.slot = slot
+            self.type = type
+            place = .slot(slot)
             self.control = control
         }
 
-        public var controlPath: String { control ?? ControlClient.path(besides: socket) }
-
-        /// Where it is served, for people.
-        public var place: String { slot?.description ?? socket }
+        /// Where sockets are to be: for clients, if they come by one, and for control.
+        public var socketPaths: [String] {
+            switch place {
+            case .socket(let path): [path, control]
+            case .slot: [control]
+            }
+        }
     }
 
-    /// A slot in a Xen domain.
-    public struct DomainSlot: Equatable, Sendable, CustomStringConvertible {
-        public var domain: UInt16
-        public var address: FunctionAddress
+    /// Where a function's accesses come from.
+    public enum Place: Equatable, Sendable, CustomStringConvertible {
+        /// Clients that connect to a socket at this path.
+        case socket(String)
+        /// A domain, which has the function in this slot.
+        case slot(DomainSlot)
 
-        public init(domain: UInt16, address: FunctionAddress) {
-            self.domain = domain
-            self.address = address
+        public var slot: DomainSlot? {
+            if case .slot(let slot) = self { slot } else { nil }
         }
 
-        public var description: String { "slot \(address) of domain \(domain)" }
+        /// For people.
+        public var description: String {
+            switch self {
+            case .socket(let path): path
+            case .slot(let slot): slot.description
+            }
+        }
     }
 
     /// Where a saved state is.
@@ -100,6 +110,8 @@ public struct DeviceArguments: Equatable, Sendable {
 
     /// Permissions of a socket unless others are given.
     public static let defaultMode: UInt32 = 0o600
+    /// The exit status of a process that is to be in a domain that isn't there. `EX_NOHOST`, `sysexits.h`
+    public static let noDomain: Int32 = 68
     /// As many as a PCI device has.
     public static let maximumFunctions = 8
 
@@ -184,14 +196,16 @@ public struct DeviceArguments: Equatable, Sendable {
 extension DeviceArguments.Function {
     fileprivate var words: [String] {
         var words = [type]
-        if let slot {
+        switch place {
+        case .slot(let slot):
             words.append(.domain, slot.domain)
             words.append(.slot, slot.address)
-        } else {
-            words.append(.socket, socket)
+            words.append(.control, control)
+        case .socket(let path):
+            words.append(.socket, path)
+            if control != ControlClient.path(besides: path) { words.append(.control, control) }
         }
         for option in options { words.append(.option, option) }
-        words.append(.control, control)
         words.append(.socketDescriptor, socketDescriptor)
         words.append(.controlDescriptor, controlDescriptor)
         switch state {

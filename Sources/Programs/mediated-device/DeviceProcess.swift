@@ -125,7 +125,7 @@ final class DeviceProcess {
         }
         let limits = ResourceLimit.ofDevice(memory: arguments.memory, functions: arguments.functions.count)
         do throws(Sandbox.Failure) {
-            let usesXen = arguments.functions.contains { $0.slot != nil }
+            let usesXen = arguments.functions.contains { $0.place.slot != nil }
             let commands = usesXen ? DomainServer.commandsWhileServing : []
             let landlock = try Sandbox.confine(limits: limits, commands: commands) { () throws(Errno) in
                 try first.loop.startThreads()

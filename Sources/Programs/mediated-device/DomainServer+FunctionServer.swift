@@ -4,7 +4,7 @@ import JSON
 import Linux
 import Xen
 
-extension DeviceArguments.DomainSlot {
+extension DomainSlot {
     /// What makes the memory behind the BARs of the function that is to be there.
     func barMemory() throws(Failure) -> BARMemory {
         do throws(XenError) { return try BARMemory(of: domain) } catch { throw Failure(error, self) }
@@ -32,7 +32,7 @@ extension DomainServer: FunctionServer {
 }
 
 extension Failure {
-    fileprivate init(_ error: XenError, _ slot: DeviceArguments.DomainSlot) {
+    fileprivate init(_ error: XenError, _ slot: DomainSlot) {
         let (status, advice) =
             switch error.errno {
             case .noSuchFileOrDirectory:

@@ -24,7 +24,7 @@ final class ServedFunction: ControlDelegate {
         let arguments = process.functions[index]
         let count = process.functions.count
         let loop = try EventLoop()
-        let barMemory = try arguments.slot.map { slot throws(Failure) in try slot.barMemory() }
+        let barMemory = try arguments.place.slot.map { slot throws(Failure) in try slot.barMemory() }
         let host = Host(
             loop: loop, memory: AddressSpace(functions: count),
             deviceMemory: barMemory?.deviceMemory ?? DeviceMemory())
@@ -41,20 +41,19 @@ final class ServedFunction: ControlDelegate {
         barMemory?.seal()
         if let state = arguments.state { try function.restore(state) }
         // Lines of several functions are told apart.
-        let name = arguments.name ?? (count > 1 ? arguments.place : nil)
+        let name = arguments.name ?? (count > 1 ? arguments.place.description : nil)
         let events = EventLog { DeviceProcess.say($0, of: name) }
         host.report = { events.append(.device, $0) }
-        if let slot = arguments.slot {
-            server = try slot.makeServer(of: function, barMemory)
-        } else {
-            server = try makeServer(of: function, arguments, process, events: events)
+        switch arguments.place {
+        case .slot(let slot): server = try slot.makeServer(of: function, barMemory)
+        case .socket(let path): server = try makeServer(of: function, at: path, arguments, process, events: events)
         }
         self.events = events
         self.arguments = arguments
         self.stopSignal = stopSignal
         bell = stopSignal.bells[index]
         let listener = try UnixListener.make(
-            at: arguments.controlPath, mode: process.mode, or: arguments.controlDescriptor, .controlDescriptor)
+            at: arguments.control, mode: process.mode, or: arguments.controlDescriptor, .controlDescriptor)
         control = try ControlServer(listener, loop: loop, delegate: self)
     }
 
@@ -82,7 +81,7 @@ final class ServedFunction: ControlDelegate {
     var info: ControlInfo {
         ControlInfo(
             name: arguments.name, type: arguments.type, options: arguments.options, process: getpid(),
-            socket: arguments.place, clientConnected: server.hasClient, uptimeSeconds: uptimeSeconds)
+            socket: arguments.place.description, clientConnected: server.hasClient, uptimeSeconds: uptimeSeconds)
     }
 
     var uptimeSeconds: Double { Double(SystemClock.nanoseconds &- started) / 1e9 }

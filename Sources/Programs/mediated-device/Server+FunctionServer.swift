@@ -7,14 +7,16 @@ import VFIOUserServer
 /// Makes the server that a function is to have: of vfio-user, on a socket.
 ///
 /// - Parameters:
+///   - path: where clients connect.
 ///   - arguments: what is said of the function.
 ///   - process: what is said of all that its process serves.
 ///   - events: what happens to clients goes there.
 func makeServer(
-    of function: Function, _ arguments: DeviceArguments.Function, _ process: DeviceArguments, events: EventLog
+    of function: Function, at path: String, _ arguments: DeviceArguments.Function, _ process: DeviceArguments,
+    events: EventLog
 ) throws(Failure) -> any FunctionServer {
     let listener = try UnixListener.make(
-        at: arguments.socket, mode: process.mode, or: arguments.socketDescriptor, .socketDescriptor)
+        at: path, mode: process.mode, or: arguments.socketDescriptor, .socketDescriptor)
     var configuration = Server.Configuration()
     configuration.isPolling = process.isPolling
     configuration.allowedPeers = process.allowedPeers

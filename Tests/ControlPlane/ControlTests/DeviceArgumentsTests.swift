@@ -11,7 +11,7 @@ import Testing
 
     private static let inSlot = DeviceArguments.Function(
         "serial",
-        in: DeviceArguments.DomainSlot(domain: 0x7fef, address: FunctionAddress(bus: 0x1f, device: 31, function: 7)!),
+        in: DomainSlot(domain: 0x7fef, address: FunctionAddress(bus: 0x1f, device: 31, function: 7)!),
         control: "/run/control")
 
     private static func function(_ change: (inout DeviceArguments.Function) -> Void) -> DeviceArguments {
