@@ -114,9 +114,9 @@ package.targets = [
         "Sources/ControlPlane",
         [
             .target(name: "Control", dependencies: ["Linux", "Device", "JSON", "PCI"]),
-            .target(name: "Mediation", dependencies: ["Device", "DeviceCatalog", "JSON", "Linux"]),
-            .target(name: "Supervision", dependencies: ["Control", "Device", "Linux", "Mediation"]),
-            .target(name: "Database", dependencies: ["CSQLite", "Linux", "Mediation"]),
+            .target(name: "Mediation", dependencies: ["Control", "Device", "DeviceCatalog", "JSON", "Linux"]),
+            .target(name: "Supervision", dependencies: ["Control", "Device", "Linux", "Mediation", "PCI"]),
+            .target(name: "Database", dependencies: ["CSQLite", "Control", "Linux", "Mediation", "PCI"]),
             .target(
                 name: "Profiles",
                 dependencies: [
@@ -133,7 +133,7 @@ package.targets = [
             .target(
                 name: "Daemon",
                 dependencies: [
-                    "Device", "Control", "Database", "DaemonAPI", "JSON", "Linux", "Mediation", "Metrics", "PNG",
+                    "Device", "Control", "Database", "DaemonAPI", "JSON", "Linux", "Mediation", "Metrics", "PCI", "PNG",
                     "Profiles", "Supervision", .product(name: "Logging", package: "swift-log"),
                     .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
                     .product(name: "NIOPosix", package: "swift-nio"),
@@ -158,7 +158,8 @@ package.targets = [
             .executableTarget(
                 name: "mediated",
                 dependencies: [
-                    "Linux", "JSON", "VFIO", "PCI", "PCIInspection", "Device", "DeviceCatalog", "VFIOUserClient",
+                    "Linux", "JSON", "VFIO", "PCI", "PCIInspection", "GuestMemory", "Device", "DeviceCatalog",
+                    "VFIOUserClient",
                     "Control",
                     "DaemonAPI",
                     "DaemonClient", "Mediation", "Metrics", "QMP", "PNG", "KVM", "Text",
@@ -187,10 +188,11 @@ package.targets = [
             .target(
                 name: "FakeDriver", dependencies: ["Device", "FakeGuest", "Linux", "VFIOUserClient"]),
             .target(name: "EchoDevice", dependencies: ["Virtio", "Device", "Linux"]),
+            .target(name: "FakeDomains", dependencies: ["Linux", "Programs"]),
             .target(name: "FakeQEMU", dependencies: ["JSON", "Linux", "Waiting"]),
             .target(name: "LingeringSocket", dependencies: ["Linux"]),
             .target(name: "SeededRandom"),
-            .target(name: "StoreModel", dependencies: ["Mediation", "SeededRandom"]),
+            .target(name: "StoreModel", dependencies: ["Control", "Mediation", "PCI", "SeededRandom"]),
             .executableTarget(name: "StoreWriter", dependencies: ["Database", "Linux", "StoreModel"]),
             .target(name: "CSystemCall"),
             .executableTarget(name: "SandboxProbe", dependencies: ["CLinux", "CSystemCall", "Linux"]),
@@ -311,13 +313,15 @@ package.targets = [
             .testTarget(
                 name: "SupervisionTests",
                 dependencies: [
-                    "Control", "Database", "Device", "JSON", "LingeringSocket", "Linux", "Mediation",
+                    "Control", "Database", "Device", "FakeDomains", "JSON", "LingeringSocket", "Linux", "Mediation",
+                    "PCI",
                     "Programs", "Supervision", "VFIOUserClient", "Waiting", "mediated-device",
                 ]),
             .testTarget(
                 name: "DatabaseTests",
                 dependencies: [
-                    "CSQLite", "Database", "Linux", "Mediation", "Programs", "SeededRandom", "StoreModel",
+                    "CSQLite", "Control", "Database", "Linux", "Mediation", "PCI", "Programs", "SeededRandom",
+                    "StoreModel",
                     "StoreWriter",
                 ]),
             .testTarget(

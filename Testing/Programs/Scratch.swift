@@ -1,7 +1,7 @@
 import Foundation
 
 /// A folder of a test's own, which goes with this object. Its path is short: a socket's has at most 107 bytes.
-public final class Scratch {
+public final class Scratch: Sendable {
     public let url = URL(fileURLWithPath: temporaryPath("mediated"))
 
     /// - Parameter permissions: the folder's mode; a test that becomes another user opens it to all.

@@ -1,4 +1,6 @@
+import Control
 import Mediation
+import PCI
 import SeededRandom
 
 /// Random changes of a store, the same ones for the same seed, and what is in the store after each.
@@ -86,6 +88,11 @@ public struct ChangeSequence {
             isRunning
             ? ProcessIdentity(id: Int32(random.next() % 1 << 22), startTime: random.next(), boot: "boot") : nil
         instance.aperture = number().map { Int($0) }
+        instance.slot = number().flatMap { number in
+            FunctionAddress(bus: UInt8(truncatingIfNeeded: number), device: UInt8(number >> 27)).map {
+                DomainSlot(domain: UInt16(truncatingIfNeeded: number >> 8), address: $0)
+            }
+        }
         return instance
     }
 

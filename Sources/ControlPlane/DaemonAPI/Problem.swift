@@ -19,7 +19,7 @@ public struct Problem: Codable, Equatable, Error, Sendable {
     public enum Code: String, Codable, CaseIterable, Sendable {
         /// The request makes no sense: a wrong value, two things that exclude each other.
         case invalid
-        /// There is no such vGPU, type, parent or path.
+        /// There is no such vGPU, type, parent, domain or path.
         case notFound = "not-found"
         /// It is not in a state in which that can be done, or there is one already.
         case conflict

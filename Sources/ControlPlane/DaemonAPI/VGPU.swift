@@ -18,14 +18,17 @@ public struct VGPU: Codable, Equatable, Sendable {
     public var restarts: Int
     /// The number of the start since which it runs. No other start of any vGPU has it; absent unless it is active.
     public var generation: Int?
-    /// Where its client connects; absent unless it is active.
+    /// Where its client connects; absent unless it is active, and in no domain.
     public var socket: String?
+    /// The Xen domain that has it; absent unless one has.
+    public var domain: Domain?
     /// Its device process; absent unless there is one.
     public var pid: Int32?
 
     public init(
         uuid: String, parent: String, type: String, state: String, defined: Bool, autostart: Bool,
-        attributes: [String: String], owner: Owner?, restarts: Int, generation: Int?, socket: String?, pid: Int32?
+        attributes: [String: String], owner: Owner?, restarts: Int, generation: Int?, socket: String?, domain: Domain?,
+        pid: Int32?
     ) {
         self.uuid = uuid
         self.parent = parent
@@ -38,7 +41,20 @@ public struct VGPU: Codable, Equatable, Sendable {
         self.restarts = restarts
         self.generation = generation
         self.socket = socket
+        self.domain = domain
         self.pid = pid
+    }
+
+    /// A slot of a Xen domain.
+    public struct Domain: Codable, Equatable, Sendable {
+        public var number: UInt16
+        /// As `00:10.0`.
+        public var slot: String
+
+        public init(number: UInt16, slot: String) {
+            self.number = number
+            self.slot = slot
+        }
     }
 
     /// A user, a group, or both, by number.
@@ -101,6 +117,21 @@ public struct VGPUChange: Codable, Equatable, Sendable {
     }
 
     public static let members = ["type", "autostart", "attributes", "owner"]
+}
+
+/// Which Xen domain a vGPU is to be in: the body of `POST /v1/vgpus/UUID/attach`.
+public struct VGPUAttachment: Codable, Equatable, Sendable {
+    /// The domain's number.
+    public var domain: UInt16
+    /// As `00:10.0`. Absent: the first from there on that no other vGPU has.
+    public var slot: String?
+
+    public init(domain: UInt16, slot: String? = nil) {
+        self.domain = domain
+        self.slot = slot
+    }
+
+    public static let members = ["domain", "slot"]
 }
 
 /// The answer of `GET /v1/vgpus`.

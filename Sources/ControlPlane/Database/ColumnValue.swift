@@ -54,6 +54,7 @@ extension ColumnValue where Self: FixedWidthInteger {
 extension Int: ColumnValue {}
 extension Int32: ColumnValue {}
 extension Int64: ColumnValue {}
+extension UInt16: ColumnValue {}
 extension UInt32: ColumnValue {}
 extension UInt64: ColumnValue {}
 

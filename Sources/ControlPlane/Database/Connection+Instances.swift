@@ -1,4 +1,6 @@
+import Control
 import Mediation
+import PCI
 
 extension InstanceID: ColumnValue {
     var stored: StoredValue { .text(description) }
@@ -11,6 +13,15 @@ extension InstanceID: ColumnValue {
 
 extension Instance.State: ColumnValue {}
 
+extension FunctionAddress: ColumnValue {
+    var stored: StoredValue { .text(description) }
+
+    init?(_ stored: StoredValue) {
+        guard case .text(let text) = stored else { return nil }
+        self.init(text)
+    }
+}
+
 extension Connection {
     /// Every instance, in the order of definition.
     borrowing func instances() throws(DatabaseError) -> [Instance] {
@@ -22,7 +33,7 @@ extension Connection {
             """
             SELECT position, uuid, parent, type, is_autostarted, is_defined, has_owner, owner_user, owner_group, state,
                 restarts, process_id, process_start_time, process_boot, aperture, generation, granted_device,
-                granted_video_memory, granted_weight, granted_frame_rate
+                granted_video_memory, granted_weight, granted_frame_rate, domain, slot
             FROM instance ORDER BY position
             """
         ) { row throws(DatabaseError) in
@@ -48,6 +59,9 @@ extension Connection {
                         videoMemory: try row.column(17), weight: try row.column(18), frameRate: try row.column(19)),
                     options: options[try row.column(0), default: []])
             }
+            if let domain: UInt16 = try row.column(20) {
+                instance.slot = DomainSlot(domain: domain, address: try row.column(21))
+            }
             return instance
         }
     }
@@ -66,12 +80,12 @@ extension Connection {
             """
             INSERT INTO instance (uuid, parent, type, is_autostarted, is_defined, has_owner, owner_user, owner_group,
                 state, restarts, process_id, process_start_time, process_boot, aperture, generation, granted_device,
-                granted_video_memory, granted_weight, granted_frame_rate)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
+                granted_video_memory, granted_weight, granted_frame_rate, domain, slot)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)
             ON CONFLICT (uuid) DO UPDATE SET (parent, type, is_autostarted, is_defined, has_owner, owner_user,
                 owner_group, state, restarts, process_id, process_start_time, process_boot, aperture, generation,
-                granted_device, granted_video_memory, granted_weight, granted_frame_rate)
-            = (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
+                granted_device, granted_video_memory, granted_weight, granted_frame_rate, domain, slot)
+            = (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)
             RETURNING position
             """,
             [
@@ -79,7 +93,8 @@ extension Connection {
                 instance.owner != nil, instance.owner?.user, instance.owner?.group, instance.state, instance.restarts,
                 instance.process?.id, instance.process?.startTime, instance.process?.boot, instance.aperture,
                 instance.generation, instance.grant?.device, instance.grant?.limits.videoMemory,
-                instance.grant?.limits.weight, instance.grant?.limits.frameRate,
+                instance.grant?.limits.weight, instance.grant?.limits.frameRate, instance.slot?.domain,
+                instance.slot?.address,
             ]
         ) { row throws(DatabaseError) in try row.column(0) as Int64 }
         for position in positions {

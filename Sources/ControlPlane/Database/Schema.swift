@@ -2,7 +2,7 @@
 enum Schema {
     static let migrations = [
         Migration(version: 1, script: first), Migration(version: 2, script: aperture),
-        Migration(version: 3, script: grant),
+        Migration(version: 3, script: grant), Migration(version: 4, script: slot),
     ]
 
     /// `position` is the order of definition. Columns that belong together are filled together.
@@ -76,5 +76,13 @@ enum Schema {
         ) STRICT, WITHOUT ROWID;
 
         PRAGMA user_version = 3;
+        """
+
+    /// Where an active instance is that is in a Xen domain. One that an earlier version has started is in none.
+    private static let slot: StaticString = """
+        ALTER TABLE instance ADD COLUMN domain INTEGER;
+        ALTER TABLE instance ADD COLUMN slot TEXT CHECK ((slot IS NULL) = (domain IS NULL));
+
+        PRAGMA user_version = 4;
         """
 }

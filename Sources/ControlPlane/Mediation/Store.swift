@@ -53,7 +53,7 @@ public struct JournalEntry: Equatable, Codable, Sendable {
     public var message: String
 
     public enum Kind: String, Sendable {
-        case defined, undefined, modified, started, stopped, adopted, died, failed, denied, omitted
+        case defined, undefined, modified, started, stopped, attached, detached, adopted, died, failed, denied, omitted
     }
 
     public init(number: Int = 0, time: Double, instance: InstanceID?, kind: String, message: String) {

@@ -1,8 +1,10 @@
 import CSQLite
+import Control
 import Foundation
 import Glibc
 import Linux
 import Mediation
+import PCI
 import StoreModel
 import Testing
 
@@ -23,6 +25,8 @@ import Testing
         full.grant = Grant(
             device: "bochs-display", limits: Limits(videoMemory: 16 << 20, weight: 50, frameRate: 30),
             options: [Attribute("resolution", "800x600"), Attribute("edid", "on")])
+        full.slot = DomainSlot(
+            domain: 0x7fef, address: try #require(FunctionAddress(bus: 0xff, device: 31, function: 7)))
         var bare = vgpu()
         bare.isDefined = false
         bare.owner = Instance.Owner(user: nil, group: nil)
@@ -71,11 +75,11 @@ import Testing
         #expect(try Database(path: folder.database).lastGeneration() == 12)
     }
 
-    @Test func whatAnEarlierVersionHasStoredIsRead() throws {
+    @Test(arguments: [2, 3]) func whatAnEarlierVersionHasStoredIsRead(version: Int) throws {
         let folder = try Folder()
         do {
             let connection = try Connection(path: folder.database)
-            try connection.migrate(Array(Schema.migrations[..<2]), path: folder.database)
+            try connection.migrate(Array(Schema.migrations[..<version]), path: folder.database)
             try connection.runScript(
                 """
                 INSERT INTO instance (uuid, parent, type, is_autostarted, is_defined, has_owner, state, restarts,
@@ -88,7 +92,22 @@ import Testing
         let instance = try #require(try Database(path: folder.database).instances().first)
         #expect(instance.state == .running && instance.process?.id == 4711 && instance.aperture == 16 << 20)
         #expect(instance.attributes == [Attribute("vram", "8M")])
-        #expect(instance.grant == nil && instance.generation == 0)
+        #expect(instance.grant == nil && instance.generation == 0 && instance.slot == nil)
+    }
+
+    @Test func aSlotThatIsNoneIsUnreadable() throws {
+        let folder = try Folder()
+        do {
+            let database = try Database(path: folder.database)
+            try database.commit(StoreChange(saved: [vgpu()]))
+            let other = try Connection(path: folder.database)
+            try other.run("UPDATE instance SET domain = 5, slot = '00:20.0'")
+            // They are there together, or not at all.
+            expectRefusal(SQLITE_CONSTRAINT, "CHECK") { try other.run("UPDATE instance SET domain = NULL") }
+        }
+        let database = try Database(path: folder.database)
+        let error = #expect(throws: DatabaseError.self) { try database.instances() }
+        #expect(error?.description.contains("00:20.0") == true)
     }
 
     @Test func aRemovedInstanceTakesItsAttributesAlong() throws {

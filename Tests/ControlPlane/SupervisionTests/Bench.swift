@@ -187,9 +187,13 @@ final class Bench {
 
     /// Another manager over the same store and folders, as if the first had been killed.
     ///
-    /// - Parameter catalogue: what an administrator has made of it meanwhile.
-    func replaceManager(_ catalogue: Catalogue? = nil) throws {
-        manager = try Self.manager(root, store, catalogue)
+    /// - Parameters:
+    ///   - catalogue: what an administrator has made of it meanwhile.
+    ///   - configure: changes how it is configured.
+    func replaceManager(
+        _ catalogue: Catalogue? = nil, configure: (inout Manager.Configuration) -> Void = { _ in }
+    ) throws {
+        manager = try Self.manager(root, store, catalogue, configure)
     }
 
     var directories: Directories { Directories(root: root) }

@@ -51,6 +51,17 @@ extension Routes {
                 "mediated_vgpu_restarts_total",
                 help: "How often the vGPU's device process was replaced since the vGPU was started.",
                 .counter(instances.map { Metric(labels($0), Double($0.restarts)) })),
+            MetricFamily(
+                "mediated_vgpu_domain", help: "The Xen domain and the slot that the vGPU is in; always 1.",
+                .gauge(
+                    instances.compactMap { instance in
+                        instance.slot.map { slot in
+                            Metric(
+                                labels(instance) + [
+                                    MetricLabel("domain", "\(slot.domain)"), MetricLabel("slot", "\(slot.address)"),
+                                ], 1)
+                        }
+                    })),
         ]
     }
 

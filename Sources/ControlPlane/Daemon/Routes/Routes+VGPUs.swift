@@ -66,14 +66,16 @@ extension Routes {
         ]
     }
 
-    private func vgpu(_ instance: Instance) -> VGPU {
+    func vgpu(_ instance: Instance) -> VGPU {
         VGPU(
             uuid: "\(instance.id)", parent: instance.parent, type: instance.type, state: instance.state.rawValue,
             defined: instance.isDefined, autostart: instance.isAutostarted,
             attributes: Dictionary(instance.attributes.map { ($0.name, $0.value) }) { _, last in last },
             owner: instance.owner.map { VGPU.Owner(user: $0.user, group: $0.group) }, restarts: instance.restarts,
             generation: instance.isActive ? instance.generation : nil,
-            socket: instance.isActive ? directories.socket(of: instance.id) : nil, pid: instance.process?.id)
+            socket: instance.isActive && instance.slot == nil ? directories.socket(of: instance.id) : nil,
+            domain: instance.slot.map { VGPU.Domain(number: $0.domain, slot: "\($0.address)") },
+            pid: instance.process?.id)
     }
 }
 

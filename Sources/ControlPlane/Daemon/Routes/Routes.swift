@@ -12,7 +12,7 @@ struct Routes: Sendable {
     /// One picture of a vGPU at a time, as each takes much memory.
     let pictures = Turns()
 
-    var router: Router { Router(status + catalogue + vgpus + devices + journal + metrics) }
+    var router: Router { Router(status + catalogue + vgpus + domains + devices + journal + metrics) }
 
     private var status: [Router.Route] {
         [

@@ -1,5 +1,7 @@
+import Control
+
 /// A vGPU: what it is to be, and what has become of it.
-public struct Instance: Equatable, Codable, Sendable {
+public struct Instance: Equatable, Sendable {
     public var id: InstanceID
     public var parent: String
     public var type: String
@@ -20,6 +22,8 @@ public struct Instance: Equatable, Codable, Sendable {
     /// The aperture that its device has while it runs, in bytes, where it doesn't follow from its attributes: the video memory
     /// has changed since it was started.
     public var aperture: Int?
+    /// The slot of a Xen domain in which it is, while it is active; nil: its client connects to its socket.
+    public var slot: DomainSlot?
     /// How often its device process was replaced since it was started.
     public var restarts: Int
 
@@ -69,5 +73,6 @@ public struct Instance: Equatable, Codable, Sendable {
         process = nil
         grant = nil
         aperture = nil
+        slot = nil
     }
 }

@@ -3,7 +3,7 @@ public struct MediationError: Error, Equatable, CustomStringConvertible {
     public enum Code: String, Codable, Sendable {
         /// What was asked for makes no sense: a wrong value, two things that exclude each other.
         case invalid
-        /// There is no such vGPU, type or parent.
+        /// There is no such vGPU, type, parent or domain.
         case notFound = "not-found"
         /// It is not in a state in which that can be done, or there is one already.
         case conflict

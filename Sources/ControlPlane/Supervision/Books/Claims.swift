@@ -1,5 +1,7 @@
+import Control
 import Linux
 import Mediation
+import PCI
 
 /// What vGPUs are about to have, as long as the store doesn't say so yet: nobody else is given that meanwhile.
 ///
@@ -32,12 +34,53 @@ final class Claims: Sendable {
         return try await body()
     }
 
+    /// Does something with a slot of a domain in the turn of the vGPU that is to be there, as ``holding(_:_:)``.
+    ///
+    /// - Parameters:
+    ///   - instance: an active one.
+    ///   - wanted: nil: the first of ``DomainSlot/addresses`` that no other vGPU has.
+    /// - Throws: ``MediationError/Code/conflict`` when another vGPU has it, ``MediationError/Code/exhausted`` when others
+    ///   have all; and what `body` throws.
+    func holdingSlot<Value>(
+        of instance: Instance, in domain: UInt16, at wanted: FunctionAddress?,
+        isolation: isolated (any Actor)? = #isolation, _ body: (DomainSlot) async throws(MediationError) -> Value
+    ) async throws(MediationError) -> Value {
+        let slot = try claimSlot(of: instance, in: domain, at: wanted)
+        defer { claimed.withLock { $0[instance.id] = nil } }
+        return try await body(slot)
+    }
+
+    private func claimSlot(
+        of instance: Instance, in domain: UInt16, at wanted: FunctionAddress?
+    ) throws(MediationError) -> DomainSlot {
+        try claimed.withLock { [registry] claimed throws(MediationError) in
+            let others = Self.others(than: instance.id, registry, claimed)
+            func owner(of address: FunctionAddress) -> Instance? {
+                others.first { $0.slot == DomainSlot(domain: domain, address: address) }
+            }
+            if let wanted, let owner = owner(of: wanted) {
+                throw MediationError(
+                    .conflict,
+                    "The vGPU \(owner.id) is in slot \(wanted) of domain \(domain). Name another slot, or none for a free one."
+                )
+            }
+            guard let address = wanted ?? DomainSlot.addresses.first(where: { owner(of: $0) == nil }) else {
+                throw MediationError(
+                    .exhausted,
+                    "Other vGPUs have the \(DomainSlot.addresses.count) slots of domain \(domain) that are taken "
+                        + "unless one is named. Name another one.")
+            }
+            var claim = instance
+            claim.slot = DomainSlot(domain: domain, address: address)
+            claimed[instance.id] = claim
+            return DomainSlot(domain: domain, address: address)
+        }
+    }
+
     private func claim(_ instance: Instance) throws(MediationError) {
         try claimed.withLock { [registry, catalogue, mostInstances] claimed throws(MediationError) in
-            var known: [InstanceID: Instance] = [:]
-            for instance in registry.all { known[instance.id] = instance }
-            let before = known.removeValue(forKey: instance.id)
-            known.merge(claimed) { _, claimed in claimed }
+            let before = registry.find(instance.id)
+            let known = Self.others(than: instance.id, registry, claimed)
             if before == nil, known.count >= mostInstances {
                 throw MediationError(
                     .exhausted,
@@ -50,10 +93,21 @@ final class Claims: Sendable {
                 }
                 // What it has already is its own, even where an administrator has taken it from the parent since.
                 if try catalogue.limits(of: instance).videoMemory > memory ?? 0 {
-                    try catalogue.checkRoom(for: instance, beside: known.values)
+                    try catalogue.checkRoom(for: instance, beside: known)
                 }
             }
             claimed[instance.id] = instance
         }
+    }
+
+    /// All others, as they are about to be.
+    private static func others(
+        than id: InstanceID, _ registry: Registry, _ claimed: [InstanceID: Instance]
+    ) -> [Instance] {
+        var known: [InstanceID: Instance] = [:]
+        for instance in registry.all { known[instance.id] = instance }
+        known.merge(claimed) { _, claimed in claimed }
+        known[id] = nil
+        return Array(known.values)
     }
 }

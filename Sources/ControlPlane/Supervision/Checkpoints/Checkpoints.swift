@@ -101,19 +101,26 @@ final class Checkpoints: Sendable {
     /// In turn, so that no state of an earlier process is there when the next one is started anew.
     private func save(_ id: InstanceID, _ watched: WatchedProcess) async {
         await turns.take(id) {
-            guard change(id, watched, { $0?.schedule.begin() }) != nil, let instance = registry.find(id) else { return }
-            do {
-                let length = try stateLimit(of: instance)
-                let state = try await questions.ask(id) { try $0.save(limit: length) }
-                try await blocking { [launcher, limit] in try launcher.keep(state, of: id, within: limit) }
-                _ = change(id, watched) { $0?.schedule.end(failed: false) }
-            } catch {
+            guard processes.withLock({ $0[id]?.watched === watched }), let instance = registry.find(id) else { return }
+            do { try await saveNow(instance, watched) } catch {
                 // Of one that has ended nothing is left to be saved.
                 guard !watched.hasEnded, isNews(id, watched) else { return }
                 await ledger.tell(
                     .failed, of: id, "Its state can't be saved, and what was saved before stays: \(error)")
             }
         }
+    }
+
+    /// Saves a state whether it is due or not, in the vGPU's turn.
+    ///
+    /// - Throws: why it can't be saved. What was saved before stays then.
+    func saveNow(_ instance: Instance, _ watched: WatchedProcess) async throws {
+        let id = instance.id
+        _ = change(id, watched) { $0?.schedule.begin() }
+        let length = try stateLimit(of: instance)
+        let state = try await questions.ask(id) { try $0.save(limit: length) }
+        try await blocking { [launcher, limit] in try launcher.keep(state, of: id, within: limit) }
+        _ = change(id, watched) { $0?.schedule.end(failed: false) }
     }
 
     /// Takes note of a failure.

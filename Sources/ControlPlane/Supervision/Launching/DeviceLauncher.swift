@@ -19,6 +19,8 @@ struct DeviceLauncher: Sendable {
         var device: String
         var options: [String]
         var owner: Instance.Owner?
+        /// Where it is; nil: its client connects to its socket.
+        var slot: DomainSlot?
         /// Whom it becomes; nil: it stays who this process is, which is not root then.
         var user: UInt32?
         /// The group that it becomes a member of, and of no other, with `user`; nil: one of the user's own.
@@ -80,7 +82,7 @@ struct DeviceLauncher: Sendable {
     func start(_ order: Order) throws(Failure) -> Started {
         if !order.isRestored { removeSavedState(of: order.id) }
         log(of: order.id).trim()
-        let listener = try makeSocket(order)
+        let listener = order.slot == nil ? try makeSocket(order) : nil
         let control: UnixListener
         do throws(Failure) { control = try makeControl(order) } catch {
             removeSocket(directories.socket(of: order.id))
@@ -101,7 +103,7 @@ struct DeviceLauncher: Sendable {
     }
 
     private func start(
-        _ order: Order, _ listener: UnixListener, _ control: UnixListener
+        _ order: Order, _ listener: UnixListener?, _ control: UnixListener
     ) throws(Failure) -> Started {
         let log = try step("make the pipe of the log") { () throws(Errno) in try logs.makePipe(for: order.id) }
         let start = try step("make a pipe") { () throws(Errno) in try PipeEnds(blocks: true) }
@@ -112,11 +114,10 @@ struct DeviceLauncher: Sendable {
             descriptors.append(descriptor)
             return ChildProcess.firstDescriptor + Int32(descriptors.count - 1)
         }
-        var function = DeviceArguments.Function(order.device, socket: directories.socket(of: order.id))
+        var function = function(order)
         function.name = "\(order.id)"
         function.options = order.options
-        function.control = directories.control(of: order.id)
-        function.socketDescriptor = pass(listener.descriptor.raw)
+        function.socketDescriptor = listener.map { pass($0.descriptor.raw) }
         function.controlDescriptor = pass(control.descriptor.raw)
         let isRestored: Bool
         switch state {
@@ -130,9 +131,14 @@ struct DeviceLauncher: Sendable {
         arguments.isSandboxed = true
         arguments.memory = MemoryBounds(order.limits).data
         arguments.identity = order.user.map { DeviceArguments.Identity(user: $0, group: order.group ?? $0) }
-        // Without an owner the device process lets in root and this user, so it must be told of this one.
-        arguments.allowedPeers = AllowedPeers(
-            users: [order.owner?.user ?? geteuid()], groups: order.owner?.group.map { [$0] } ?? [])
+        if order.slot == nil {
+            // Without an owner the device process lets in root and this user, so it must be told of this one.
+            arguments.allowedPeers = AllowedPeers(
+                users: [order.owner?.user ?? geteuid()], groups: order.owner?.group.map { [$0] } ?? [])
+        } else {
+            // What its domain has left behind is saved when that has ended.
+            arguments.stays = true
+        }
         let identity = try step("start '\(program)'") { () throws(Errno) in
             let process = try ChildProcess.spawn(
                 program, arguments.words, passing: descriptors, without: Self.withheldVariables, standardError: log.raw,
@@ -155,6 +161,16 @@ struct DeviceLauncher: Sendable {
             }
         }
         return started
+    }
+
+    private func function(_ order: Order) -> DeviceArguments.Function {
+        let control = directories.control(of: order.id)
+        guard let slot = order.slot else {
+            var function = DeviceArguments.Function(order.device, socket: directories.socket(of: order.id))
+            function.control = control
+            return function
+        }
+        return DeviceArguments.Function(order.device, in: slot, control: control)
     }
 
     /// What it goes on from; nil: nothing, as nothing was saved. One that can't be read is not taken for none: it is
@@ -190,6 +206,22 @@ struct DeviceLauncher: Sendable {
             return listener
         }
     }
+
+    /// Sees to it that nobody more can connect as a client; ``openSocket(of:)`` must follow. Who has connected already stays.
+    func closeSocket(of id: InstanceID) throws(Failure) {
+        let path = directories.socket(of: id)
+        try step("put the socket '\(path)' aside") { () throws(Errno) in
+            guard rename(path, path + Self.aside) == 0 else { throw Errno(rawValue: errno) }
+        }
+    }
+
+    /// Puts back a socket that was put aside, unless it is gone since.
+    func openSocket(of id: InstanceID) {
+        let path = directories.socket(of: id)
+        rename(path + Self.aside, path)
+    }
+
+    private static let aside = ".aside"
 
     /// Kills a child for whose end nobody waits, and takes its status, on a thread of its own: one that sleeps in the
     /// kernel may take its time.

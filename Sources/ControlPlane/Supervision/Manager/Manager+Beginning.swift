@@ -132,6 +132,7 @@ extension Manager {
         do {
             try await blocking { [launcher, catalogue] in
                 try launcher.logs.adopt(id)
+                launcher.openSocket(of: id)
                 // It is in there already, unless this daemon was given another group than the one before.
                 if let groups = launcher.groups, let process = instance.process {
                     try groups.add(process.id, to: id, try catalogue.limits(of: instance))

@@ -92,7 +92,9 @@ extension Manager {
             do throws(MediationError) {
                 _ = try await launch(instance, isRestored: true, backOff: backOff)
             } catch {
-                guard let now = registry.find(id) else { return }
+                guard var now = registry.find(id) else { return }
+                // Of a domain that is gone nothing is to be waited for.
+                if error.code == .notFound { now.slot = nil }
                 await replace(now, because: error.description, after: .zero, backOff)
             }
         }

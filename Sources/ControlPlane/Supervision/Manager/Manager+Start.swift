@@ -50,6 +50,8 @@ extension Manager {
 
     /// Starts a device process for what was granted, in the vGPU's turn, and waits until it serves. It isn't there when
     /// this throws; what is stored may say so still.
+    ///
+    /// - Throws: ``MediationError/Code/notFound`` when it was to be in a domain that isn't there.
     func launch(
         _ instance: Instance, isRestored: Bool, backOff: BackOff
     ) async throws(MediationError) -> Instance {
@@ -62,7 +64,9 @@ extension Manager {
         do throws(MediationError) {
             // It is known for good before it serves: whatever happens from here on, it is found again.
             let how = started.isRestored ? " from the saved state" : ""
-            try await registry.save(instance, .started, "Device process \(started.identity.id) started\(how).") {
+            let place = instance.slot.map { ", in \($0)" } ?? ""
+            try await registry.save(instance, .started, "Device process \(started.identity.id) started\(how)\(place).")
+            {
                 started.release()
             }
         } catch {
@@ -70,8 +74,9 @@ extension Manager {
             await inAnyCase { [launcher] in launcher.clean(id) }
             throw error
         }
+        var process: WatchedProcess?
         do {
-            try supervise(id, started.identity, lease, backOff: backOff)
+            process = try supervise(id, started.identity, lease, backOff: backOff)
             _ = try await questions.askAtOnce(id) { try $0.info() }
             return instance
         } catch {
@@ -80,7 +85,9 @@ extension Manager {
                 defer { launcher.clean(id) }
                 return launcher.lastWords(of: id)
             }
-            throw MediationError(.failed, "Its device process can't serve: \(lastWords ?? "\(error)")")
+            let code: MediationError.Code =
+                process?.outcome == .status(DeviceArguments.noDomain) ? .notFound : .failed
+            throw MediationError(code, "Its device process can't serve: \(lastWords ?? "\(error)")")
         }
     }
 
@@ -89,7 +96,8 @@ extension Manager {
     ) throws(MediationError) -> DeviceLauncher.Order {
         let device = try catalogue.device(of: instance)
         return DeviceLauncher.Order(
-            id: instance.id, device: device.name, options: device.options, owner: instance.owner, user: user,
+            id: instance.id, device: device.name, options: device.options, owner: instance.owner, slot: instance.slot,
+            user: user,
             group: try catalogue.grant(of: instance).renderGroup, limits: try catalogue.limits(of: instance),
             isRestored: isRestored)
     }
@@ -118,10 +126,11 @@ extension Manager {
     ///   - known: when the last event of this process happened that is in the journal; 0: none is.
     /// - Throws: `.noSuchProcess` when it is gone already. Any other error says that it can't be watched, and nothing
     ///   of it.
+    @discardableResult
     func supervise(
         _ id: InstanceID, _ identity: ProcessIdentity, _ lease: Users.Lease?, backOff: BackOff = BackOff(),
         after known: Double = 0
-    ) throws(Errno) {
+    ) throws(Errno) -> WatchedProcess {
         let process = WatchedProcess(identity, try identity.handle(), lease)
         processes.add(Supervised(process: process, backOff: backOff), of: id)
         checkpoints.begin(id, process)
@@ -131,6 +140,7 @@ extension Manager {
         } onEnd: { [weak self] outcome in
             Task { await self?.died(id, process, outcome) }
         }
+        return process
     }
 
     /// Has done with a process, in its vGPU's turn.
@@ -151,8 +161,14 @@ extension Manager {
         let client = notes.client(in: events)
         if let client { checkpoints.note(id, process, isInUse: client.isThere) }
         async let told: Void = ledger.tell(notes.entries(of: events))
-        // What the client has left behind is what the next one finds.
-        if client?.hasLeft == true { await checkpoints.request(id, process) }
+        if let client, client.hasLeft {
+            if !client.isThere, registry.find(id)?.slot != nil {
+                await takeBack(id, process)
+            } else {
+                // What the client has left behind is what the next one finds.
+                await checkpoints.request(id, process)
+            }
+        }
         await told
     }
 }

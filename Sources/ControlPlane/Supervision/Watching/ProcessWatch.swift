@@ -171,7 +171,7 @@ private final class WatchLoop {
         agenda.removeAll(of: key)
         let process = entry.order.process
         let outcome = ProcessOutcome(takenOf: process.identity.id)
-        process.noteEnd()
+        process.noteEnd(outcome)
         entry.order.onEnd(outcome)
     }
 }

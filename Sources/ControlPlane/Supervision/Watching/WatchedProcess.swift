@@ -9,6 +9,7 @@ final class WatchedProcess: Sendable {
     let handle: ProcessHandle
     private let lease: Users.Lease?
     private let end = Bell()
+    private let status = Locked<ProcessOutcome?>(nil)
 
     /// - Parameter lease: of the user whom it has alone, until it is gone.
     init(_ identity: ProcessIdentity, _ handle: ProcessHandle, _ lease: Users.Lease?) {
@@ -20,6 +21,9 @@ final class WatchedProcess: Sendable {
     /// Whether it has ended, and its status is taken.
     var hasEnded: Bool { end.last > 0 }
 
+    /// How it has ended; nil: it hasn't yet.
+    var outcome: ProcessOutcome? { status.withLock { $0 } }
+
     /// Waits for its end.
     ///
     /// - Returns: whether it came.
@@ -29,7 +33,8 @@ final class WatchedProcess: Sendable {
     }
 
     /// Takes note of its end, for whoever waits for it.
-    func noteEnd() {
+    func noteEnd(_ outcome: ProcessOutcome) {
+        status.withLock { $0 = outcome }
         lease?.giveBack()
         end.ring(1)
     }
