@@ -6,7 +6,7 @@ import VFIOUserClient
 /// `mediated attach`
 struct Attach: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Plug a device into a running virtual machine.",
+        abstract: "Plug a device into a running virtual machine, or put a vGPU into a Xen domain.",
         discussion: """
             The virtual machine is a QEMU with a monitor: '-qmp unix:PATH,server=on,wait=off'. Its memory must be \
             shared, as 'mediated attach-args' prints it, and it must have a free PCI Express port whose windows have \
@@ -15,12 +15,20 @@ struct Attach: ParsableCommand {
 
             When QEMU has taken the device the command waits until the guest has enabled it, and prints whether it has. \
             The status is 0 either way, for the device is plugged in: a guest that boots later finds it.
+
+            With --xen a vGPU of the daemon goes into a slot of a Xen domain, and comes back when the domain ends. The \
+            domain's guest isn't told: it finds the vGPU when it boots, so the domain is to be paused until then. \
+            'mediated attach-args --xen' prints what belongs together.
             """)
 
     @Argument(help: "The vfio-user socket of the device, or a vGPU's UUID.", completion: .file())
     var target: String
 
     @OptionGroup var machine: HotPlugOptions
+    @OptionGroup var domain: DomainOptions
+
+    @Flag(help: "Attach the vGPU although the domain has run already: its guest will look for new devices by itself.")
+    var live = false
 
     @Option(help: "The device's identifier in QEMU. [default: the first free of vgpu0, vgpu1, …]")
     var id: String?
@@ -28,8 +36,8 @@ struct Attach: ParsableCommand {
     @Option(help: "The bus in QEMU. [default: the first free port]")
     var bus: String?
 
-    @Option(help: ArgumentHelp("How long the guest may take to enable the device.", valueName: "seconds"))
-    var timeout = 10
+    @Option(help: ArgumentHelp("How long the guest may take to enable the device. [default: 10]", valueName: "seconds"))
+    var timeout: Int?
 
     @Flag(help: "Attach the device although the guest's memory is private.")
     var force = false
@@ -37,7 +45,14 @@ struct Attach: ParsableCommand {
     @OptionGroup var daemon: DaemonOptions
 
     func validate() throws {
-        guard (0...3600).contains(timeout) else {
+        guard (machine.qmp == nil) != (domain.xen == nil) else {
+            throw ValidationError("Name the virtual machine: --qmp SOCKET of a QEMU, or --xen DOMAIN.")
+        }
+        guard domain.xen == nil || (id == nil && bus == nil && timeout == nil && !force) else {
+            throw ValidationError("--id, --bus, --timeout and --force go with --qmp.")
+        }
+        guard domain.xen != nil || !live else { throw ValidationError("--live goes with --xen.") }
+        if let timeout, !(0...3600).contains(timeout) {
             throw ValidationError("The timeout is \(timeout), but must be from 0 to 3600 seconds.")
         }
         guard let id else { return }
@@ -55,6 +70,11 @@ struct Attach: ParsableCommand {
     }
 
     func run() throws {
+        if let xen = domain.xen { try attach(to: Domain(xen)) } else { try attachToQEMU() }
+    }
+
+    private func attachToQEMU() throws {
+        let timeout = timeout ?? 10
         let socket = try daemon.socketPath(of: target)
         let attachment = try machine.withMachine(force: "attaches it", within: .seconds(timeout)) { machine in
             try machine.checkMachine(allowsPrivateMemory: force)

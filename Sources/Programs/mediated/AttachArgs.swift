@@ -1,34 +1,48 @@
 import ArgumentParser
 import JSON
+import Mediation
 
 /// `mediated attach-args`
 struct AttachArgs: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "attach-args",
-        abstract: "Print what gives a virtual machine the device: QEMU arguments or libvirt XML.",
+        abstract: "Print what gives a virtual machine the device: for QEMU, libvirt or Xen.",
         discussion: """
             QEMU's device shares the guest's memory with the device process, so the memory must be shareable: a memfd.
             libvirt has no element for a vfio-user device; it hands QEMU's own arguments on. Merge the
             printed elements into the domain.
+
+            For a Xen domain it prints what belongs into the domain's configuration, how much memory the domain is to get \
+            beside its own, and the commands in their order.
             """)
 
     enum Form: String, EnumerableFlag {
-        case qemu, libvirt
+        case qemu, libvirt, xen, libxl
 
         static func help(for value: Form) -> ArgumentHelp? {
             switch value {
             case .qemu: "Arguments for QEMU, quoted for a shell."
             case .libvirt: "Elements for a libvirt domain."
+            case .xen: "Configuration and commands for xl."
+            case .libxl: "Configuration and commands for libvirt with Xen."
             }
         }
     }
 
     @Argument(
-        help: "The vfio-user socket that a device process serves, or will serve, or a vGPU's UUID.", completion: .file()
+        help: """
+            The vfio-user socket that a device process serves, or will serve, or a vGPU's UUID; for Xen a type, or the UUID of \
+            one that runs.
+            """, completion: .file()
     )
     var socket: String
 
     @Flag var form = Form.qemu
+
+    @Option(
+        name: [.short, .long],
+        help: ArgumentHelp("An option of the type, for Xen; may be repeated.", valueName: "key=value"))
+    var option: [String] = []
 
     @Option(help: "The guest's memory, such as 512M or 4G.")
     var memory = Size(1 << 30)
@@ -39,14 +53,20 @@ struct AttachArgs: ParsableCommand {
         guard memory.bytes >= 1 << 20, memory.bytes.isMultiple(of: 1 << 20) else {
             throw ValidationError("The memory is \(memory) but must be a multiple of 1M, and at least that.")
         }
+        guard option.isEmpty || (isForXen && InstanceID(socket) == nil) else {
+            throw ValidationError("--option goes with a type, for --xen and --libxl.")
+        }
     }
 
+    private var isForXen: Bool { form == .xen || form == .libxl }
+
     func run() throws {
+        guard !isForXen else { return try printForXen() }
         let path = try daemon.socketPath(of: socket, mustRun: false)
         let device: JSON = ["driver": "vfio-user-pci", "socket": ["type": "unix", "path": .string(path)]]
         switch form {
         case .qemu: Output.print(qemu(device))
-        case .libvirt: Output.print(libvirt(device))
+        default: Output.print(libvirt(device))
         }
     }
 

@@ -7,7 +7,7 @@ struct HotPlugOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp("QEMU's monitor: a QMP socket that no other program uses.", valueName: "socket"),
         completion: .file())
-    var qmp: String
+    var qmp: String?
 
     /// Connects to the virtual machine and does something with it.
     ///
@@ -16,6 +16,7 @@ struct HotPlugOptions: ParsableArguments {
     ///   - seconds: how long the guest may take; QEMU itself has a minute besides.
     func withMachine<Result>(force: String, within limit: Duration, _ body: (HotPlug) throws -> Result) throws -> Result
     {
+        guard let qmp else { throw Failure(.usage, "QEMU's monitor isn't named: give --qmp SOCKET.") }
         do {
             let end = Deadline(after: limit + .seconds(60))
             return try body(HotPlug(QMPClient(connectingTo: qmp, end: end)))

@@ -8,26 +8,32 @@ import Linux
 /// `mediated run`: checks the command line, and becomes the small program that serves the device.
 struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Serve a device on a vfio-user socket until it is stopped.",
+        abstract: "Serve a device on a vfio-user socket, or in a slot of a Xen domain, until it is stopped.",
         discussion: """
             'mediated types' lists the types and their options. SIGTERM and SIGINT end the process in order.
 
             A device that belongs to the first, such as a display's serial line, can share its process: behind '--' comes its \
             type, with a socket and options of its own, and so on.
+
+            In a domain the device is from the process's start to the domain's end. The guest finds it when it boots: \
+            start it while the domain is paused.
             """)
 
     @Argument(help: "The device's type.", completion: .list(DeviceCatalog.types.map(\.name)))
     var type: String
 
     @Option(help: "Where to listen for the client, such as QEMU.", completion: .file())
-    var socket: String
+    var socket: String?
+
+    @OptionGroup var domain: DomainOptions
 
     @Option(
         name: [.short, .long], help: ArgumentHelp("An option of the device; may be repeated.", valueName: "key=value"))
     var option: [String] = []
 
     @Option(
-        help: "Where to listen for 'mediated screenshot' and the like. [default: SOCKET.control]", completion: .file())
+        help: "Where to listen for 'mediated screenshot' and the like; needed with --xen. [default: SOCKET.control]",
+        completion: .file())
     var control: String?
 
     @Option(
@@ -35,7 +41,7 @@ struct Run: ParsableCommand {
         completion: .file())
     var state: String?
 
-    @Option(help: ArgumentHelp("The permissions of both sockets, in octal. [default: 0600]", valueName: "octal"))
+    @Option(help: ArgumentHelp("The permissions of all sockets, in octal. [default: 0600]", valueName: "octal"))
     var mode: String?
 
     @Flag(help: "Never sleep while a client is connected: faster answers for a whole processor.")
@@ -73,7 +79,7 @@ struct Run: ParsableCommand {
         do throws(DeviceArguments.Problem) { try arguments.check() } catch {
             throw Failure(.usage, error.description)
         }
-        for path in arguments.functions.flatMap({ [$0.socket, $0.controlPath] }) { try checkSocket(path) }
+        for path in arguments.functions.flatMap(\.socketPaths) { try checkSocket(path) }
         try become("mediated-device", arguments.words)
     }
 
@@ -91,11 +97,29 @@ struct Run: ParsableCommand {
                 throw Failure(error, cannot: "read the state", state, otherwise: .noInput)
             }
         }
-        var function = DeviceArguments.Function(type, socket: socket)
+        var function = try placed()
         function.options = option
-        function.control = control
         function.state = state.map { .file($0) }
         return function
+    }
+
+    /// Where it is to be, and its control socket.
+    private func placed() throws(Failure) -> DeviceArguments.Function {
+        switch (socket, domain.xen) {
+        case (let socket?, nil):
+            var function = DeviceArguments.Function(type, socket: socket)
+            if let control { function.control = control }
+            return function
+        case (nil, let xen?):
+            guard let control else {
+                throw Failure(
+                    .usage, "With --xen there is no socket to have the control socket beside: give --control.")
+            }
+            let slot = DomainSlot(
+                domain: try Domain(xen).number, address: domain.slot ?? DomainSlot.addresses[0])
+            return DeviceArguments.Function(type, in: slot, control: control)
+        default: throw Failure(.usage, "Say where the device is to be: --socket PATH, or --xen DOMAIN.")
+        }
     }
 
     // MARK: Checks

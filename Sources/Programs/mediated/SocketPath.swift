@@ -21,6 +21,12 @@ extension DaemonOptions {
         let vgpu = try ask { client throws(DaemonClientError) in try client.vgpu(id) }
         if let socket = vgpu.socket { return socket }
         guard !mustRun else {
+            if let domain = vgpu.domain {
+                throw Failure(
+                    .unavailable,
+                    "The vGPU \(id) is in domain \(domain), and has no socket: take it out with 'mediated detach \(id)'."
+                )
+            }
             throw Failure(.unavailable, "The vGPU \(id) is \(vgpu.state): start it with 'mediated start \(id)'.")
         }
         return try directories().socket(of: id)

@@ -21,7 +21,7 @@ struct List: ParsableCommand {
     @Option(name: .shortAndLong, help: "List only those of a parent.")
     var parent: String?
 
-    @Flag(name: .shortAndLong, help: "Add attributes, socket, process and owner.")
+    @Flag(name: .shortAndLong, help: "Add attributes, socket or domain, process and owner.")
     var verbose = false
 
     @Flag(help: "Print mdevctl's JSON; of one vGPU what --jsonfile takes.")
@@ -73,6 +73,7 @@ struct List: ParsableCommand {
     private func details(of vgpu: VGPU) -> [String] {
         var lines = vgpu.sortedAttributes.enumerated().map { "@\($0.offset) \($0.element.word)" }
         if let socket = vgpu.socket { lines.append("socket \(socket)") }
+        if let domain = vgpu.domain { lines.append("domain \(domain)") }
         if let pid = vgpu.pid { lines.append("process \(pid)") }
         if let owner = vgpu.owner { lines.append("owner \(owner)") }
         return lines.map { "  \($0.excerpt)" }

@@ -51,6 +51,7 @@ struct Show: ParsableCommand {
         ]
         if let generation = vgpu.generation { rows.append(["generation", "\(generation)"]) }
         if let socket = vgpu.socket { rows.append(["socket", socket]) }
+        if let domain = vgpu.domain { rows.append(["domain", domain.description]) }
         if let pid = vgpu.pid { rows.append(["process", "\(pid)"]) }
         if let info {
             rows.append(["client", info.clientConnected ? "connected" : "none"])

@@ -47,6 +47,10 @@ extension VGPU.Owner: CustomStringConvertible {
     }
 }
 
+extension VGPU.Domain: CustomStringConvertible {
+    public var description: String { "\(number), slot \(slot)" }
+}
+
 extension [[String]] {
     /// Lines with what stands below each other in columns, each as wide as needed; the last one ends where it ends. Of each cell
     /// there is its excerpt.
