@@ -330,8 +330,8 @@ package.targets = [
             .testTarget(
                 name: "DaemonTests",
                 dependencies: [
-                    "CCredentials", "FakeDriver", "FakeGuest", "JSON", "Lab", "LingeringSocket", "Linux", "Programs",
-                    "RunningDaemon", "SeededRandom", "VFIOUserClient", "mediated-daemon", "mediated-device",
+                    "CCredentials", "FakeDomains", "FakeDriver", "FakeGuest", "JSON", "Lab", "LingeringSocket", "Linux",
+                    "Programs", "RunningDaemon", "SeededRandom", "VFIOUserClient", "mediated-daemon", "mediated-device",
                     "mediated-renderer",
                 ]),
         ]),
@@ -341,7 +341,8 @@ package.targets = [
             .testTarget(
                 name: "CommandTests",
                 dependencies: [
-                    "Device", "CPNG", "Control", "DaemonAPI", "DaemonClient", "FakeGuest", "FakeQEMU", "JSON", "KVM",
+                    "Device", "CPNG", "Control", "DaemonAPI", "DaemonClient", "FakeDomains", "FakeGuest", "FakeQEMU",
+                    "JSON", "KVM",
                     "Lab", "Linux", "Metrics", "PCI", "Programs", "RunningDaemon", "SeededRandom", "VFIO",
                     "VFIOUserClient", "Waiting",
                     "mediated",

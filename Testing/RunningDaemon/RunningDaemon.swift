@@ -13,14 +13,17 @@ public final class RunningDaemon {
     public let scratch: Scratch
     public private(set) var process: Int32 = 0
     private let command: [String]
+    private let folder: URL
 
     /// - Parameters:
     ///   - command: one of the programs that the build has made, and its first arguments.
+    ///   - folder: where it is; where the build has put it unless given.
     ///   - types: the administrator's file.
     ///   - isStarted: whether it begins at once.
-    public init(by command: [String], types: String?, isStarted: Bool) throws {
+    public init(by command: [String], in folder: URL? = nil, types: String?, isStarted: Bool) throws {
         scratch = try Scratch()
         self.command = command
+        self.folder = try folder ?? Program.folder
         if let types { try setTypes(types) }
         if isStarted { try start() }
     }
@@ -62,7 +65,7 @@ public final class RunningDaemon {
     ///   - descriptors: what it inherits, from 3 on.
     public func launch(preparing preparation: String? = nil, passing descriptors: [Int32] = []) throws {
         let output = Descriptor(owning: open(scratch.path("out"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600))
-        let program = try Program.folder.appendingPathComponent(command[0]).path
+        let program = folder.appendingPathComponent(command[0]).path
         let words = [program] + command.dropFirst() + ["--root", root, "--group", "no-such-group"]
         let shell = preparation.map { ["/bin/sh", "-c", "\($0); exec \"$@\"", "sh"] } ?? []
         let all = shell + words

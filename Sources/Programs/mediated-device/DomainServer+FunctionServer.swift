@@ -39,7 +39,7 @@ extension Failure {
                 (Exit.cannotCreate, "Is this the domain 0 of a Xen, with modules xen-privcmd and xen-evtchn loaded?")
             case .permissionDenied, .notPermitted:
                 (Exit.noPermission, "It takes root, or access to the files of /dev/xen.")
-            case .noSuchProcess: (Exit.noInput, "There is no domain \(slot.domain).")
+            case .noSuchProcess: (DeviceArguments.noDomain, "There is no domain \(slot.domain).")
             case .invalidArgument: (Exit.noInput, "Domain \(slot.domain) is neither HVM nor PVH.")
             default: (Exit.cannotCreate, "The function can't be in \(slot).")
             }

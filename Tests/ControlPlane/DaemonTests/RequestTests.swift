@@ -1,4 +1,6 @@
+import FakeDomains
 import Foundation
+import Glibc
 import JSON
 import Linux
 import RunningDaemon
@@ -127,6 +129,60 @@ extension DaemonTests {
             #expect(small?["parents"]?[0]?["availableInstances"] == 8, "\(small ?? .null)")
             let id = try daemon.define("small")
             #expect(try daemon.request("POST", "/v1/vgpus/\(id)/start").status == 200)
+        }
+
+        // MARK: Domains
+
+        @Test func aVGPUInADomainIsShownThere() throws {
+            let domains = try FakeDomains()
+            try domains.make(5)
+            let daemon = try RunningDaemon(
+                by: ["mediated-daemon"], in: domains.folder(with: "mediated-daemon"), types: nil, isStarted: true)
+            let id = try daemon.define("exerciser", ("transient", true))
+            let path = "/v1/vgpus/\(id)"
+            let attached = try daemon.request("POST", "\(path)/attach", ["domain": 5])
+            #expect(attached.status == 200, "\(attached)")
+            #expect(attached.json["domain"] == ["number": 5, "slot": "00:10.0"] && attached.json["socket"] == nil)
+            #expect(try daemon.vgpu(id) == attached.json)
+            let labels = "vgpu=\"\(id)\",type=\"exerciser\",domain=\"5\",slot=\"00:10.0\""
+            #expect(try daemon.request("GET", "/metrics").text.contains("mediated_vgpu_domain{\(labels)} 1\n"))
+            #expect(try daemon.request("POST", "\(path)/attach", ["domain": 5]).status == 409)
+
+            let detached = try daemon.request("POST", "\(path)/detach")
+            #expect(detached.status == 200 && detached.json["domain"] == nil, "\(detached)")
+            #expect(FileManager.default.fileExists(atPath: try #require(detached.json["socket"]?.string)))
+            #expect(try !daemon.request("GET", "/metrics").text.contains("mediated_vgpu_domain{"))
+            let named = try daemon.request("POST", "\(path)/attach", ["domain": 5, "slot": "01:1f.7"])
+            #expect(named.json["domain"] == ["number": 5, "slot": "01:1f.7"], "\(named)")
+            let gone = try daemon.define("serial", ("transient", true))
+            #expect(try daemon.request("POST", "/v1/vgpus/\(gone)/attach", ["domain": 6]).status == 404)
+        }
+
+        @Test(.enabled(if: access("/dev/xen/privcmd", F_OK) != 0, "Xen is here."))
+        func whatKeepsAVGPUOutOfADomainIsSaid() throws {
+            let id = try daemon.define("serial", ("transient", true))
+            let path = "/v1/vgpus/\(id)"
+            for (verb, body, status, words) in [
+                ("attach", nil, 415, "content type"), ("attach", [:], 400, "domain"),
+                ("attach", ["domain": "5"], 400, "domain"), ("attach", ["domain": -1], 400, "domain"),
+                ("attach", ["domain": 65536], 400, "domain"), ("attach", ["domain": 5, "slot": "5"], 400, "BB:DD.F"),
+                ("attach", ["domain": 5, "slot": "00:20.0"], 400, "BB:DD.F"),
+                ("attach", ["domain": 5, "x": 1], 400, "'x'"),
+                ("attach", ["domain": 5, "slot": nil], 400, "'slot'"),
+                ("attach", ["domain": 0], 422, "from 1 to 32751"),
+                ("attach", ["domain": 32752], 422, "from 1 to 32751"),
+                ("attach", ["domain": 5], 409, "Is this the domain 0 of a Xen"), ("detach", nil, 409, "in no slot"),
+            ] as [(String, JSON?, Int, String)] {
+                let answer = try daemon.request("POST", "\(path)/\(verb)", body)
+                #expect(answer.status == status && answer.detail.contains(words), "\(verb) \(body ?? .null): \(answer)")
+            }
+            for verb in ["attach", "detach"] {
+                let none = "/v1/vgpus/00000000-0000-4000-8000-000000000000/\(verb)"
+                #expect(try daemon.request("POST", none, verb == "attach" ? ["domain": 5] : nil).status == 404)
+                #expect(try daemon.request("GET", "\(path)/\(verb)").status == 405)
+            }
+            let vgpu = try daemon.vgpu(id)
+            #expect(vgpu["state"] == "running" && vgpu["domain"] == nil && vgpu["restarts"] == 0)
         }
 
         // MARK: What is refused

@@ -31,7 +31,7 @@ struct XL {
             throw Failure(.noInput, "xl knows no domain \(domain): \(answer.lines.last ?? "it doesn't say why").")
         }
         // The seconds are the last column.
-        guard let time = answer.lines.last?.split(separator: " ").last.flatMap({ Double($0) }) else {
+        guard let time = answer.lines.last?.split(whereSeparator: \.isWhitespace).last.flatMap({ Double($0) }) else {
             throw Failure(
                 .protocol, "xl says of domain \(domain) what is no time: \(answer.lines.last ?? "nothing").")
         }
