@@ -58,7 +58,7 @@ package.targets = [
     room(
         "Sources/Core",
         [
-            .target(name: "Tap"),
+            .target(name: "Tap", dependencies: ["Linux"]),
             .target(name: "SharedRing", dependencies: ["Linux"]),
             .target(name: "GuestMemory", dependencies: ["Linux", "Tap"]),
             .target(name: "PCI"),
@@ -97,7 +97,7 @@ package.targets = [
             .target(name: "VFIOUserWire", dependencies: ["Linux", "SharedRing", "VFIO"]),
             .target(
                 name: "VFIOUserServer",
-                dependencies: ["Linux", "SharedRing", "VFIO", "VFIOUserWire", "PCI", "GuestMemory", "Device"]),
+                dependencies: ["Linux", "SharedRing", "VFIO", "VFIOUserWire", "PCI", "GuestMemory", "Device", "Tap"]),
             .target(name: "VFIOUserClient", dependencies: ["Linux", "PCI", "SharedRing", "VFIO", "VFIOUserWire"]),
             .target(
                 name: "KVM",
@@ -109,11 +109,12 @@ package.targets = [
         [
             .target(name: "QMP", dependencies: ["Linux", "JSON"]),
             .target(name: "PNG", dependencies: ["CPNG", "Linux", "Device"]),
+            .target(name: "Trace", dependencies: ["Device", "JSON", "PCI", "Tap"]),
         ]),
     room(
         "Sources/ControlPlane",
         [
-            .target(name: "Control", dependencies: ["Linux", "Device", "JSON", "PCI"]),
+            .target(name: "Control", dependencies: ["Linux", "Device", "JSON", "PCI", "Tap"]),
             .target(name: "Mediation", dependencies: ["Control", "Device", "DeviceCatalog", "JSON", "Linux"]),
             .target(name: "Supervision", dependencies: ["Control", "Device", "Linux", "Mediation", "PCI"]),
             .target(name: "Database", dependencies: ["CSQLite", "Control", "Linux", "Mediation", "PCI"]),
@@ -162,7 +163,7 @@ package.targets = [
                     "VFIOUserClient",
                     "Control",
                     "DaemonAPI",
-                    "DaemonClient", "Mediation", "Metrics", "QMP", "PNG", "KVM", "Text",
+                    "DaemonClient", "Mediation", "Metrics", "QMP", "PNG", "KVM", "Tap", "Text", "Trace",
                     .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 ]),
         ]),
@@ -218,6 +219,7 @@ package.targets = [
     room(
         "Tests/Core",
         [
+            .testTarget(name: "TapTests", dependencies: ["Linux", "Tap"]),
             .testTarget(name: "GuestMemoryTests", dependencies: ["SeededRandom", "GuestMemory", "Linux", "CLinux"]),
             .testTarget(name: "SharedRingTests", dependencies: ["Linux", "SharedRing"]),
             .testTarget(name: "PCITests", dependencies: ["SeededRandom", "PCI"]),
@@ -300,14 +302,15 @@ package.targets = [
     room(
         "Tests/Tools",
         [
-            .testTarget(name: "QMPTests", dependencies: ["FakeQEMU", "QMP", "JSON", "Linux", "Programs"])
+            .testTarget(name: "QMPTests", dependencies: ["FakeQEMU", "QMP", "JSON", "Linux", "Programs"]),
+            .testTarget(name: "TraceTests", dependencies: ["Device", "DeviceCatalog", "JSON", "Tap", "Trace"]),
         ]),
     room(
         "Tests/ControlPlane",
         [
             .testTarget(
                 name: "ControlTests",
-                dependencies: ["Device", "JSON", "Linux", "Control", "LingeringSocket", "PCI", "Programs"]),
+                dependencies: ["Device", "JSON", "Linux", "Control", "LingeringSocket", "PCI", "Programs", "Tap"]),
             .testTarget(name: "MetricsTests", dependencies: ["Metrics", "JSON"]),
             .testTarget(name: "MediationTests", dependencies: ["JSON", "Linux", "Mediation", "Programs"]),
             .testTarget(

@@ -78,3 +78,15 @@ public final class MemoryFile: MappedBytes, @unchecked Sendable {
         Int(clamping: try descriptor.status().allocated)
     }
 }
+
+extension MappedBytes {
+    /// The first `size` bytes of a file that somebody else has made, for reading alone: any write ends the process.
+    ///
+    /// - Throws: `.invalidArgument` when it has fewer, or nothing keeps its maker from cutting it off.
+    public convenience init(reading descriptor: borrowing Descriptor, size: Int) throws(Errno) {
+        guard size > 0, clinux_cannot_shrink(descriptor.raw) == 1, try descriptor.status().size >= size else {
+            throw .invalidArgument
+        }
+        self.init(try Mapping(of: descriptor, size: size, access: .read))
+    }
+}

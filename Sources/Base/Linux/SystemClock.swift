@@ -16,6 +16,12 @@ public enum SystemClock {
         return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
     }
 
+    /// Nanoseconds since 1970-01-01 00:00 UTC. `CLOCK_REALTIME`
+    public static var nanosecondsSinceEpoch: UInt64 {
+        let time = time(of: CLOCK_REALTIME)
+        return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
+    }
+
     private static func time(of clock: clockid_t) -> timespec {
         var time = timespec()
         clock_gettime(clock, &time)

@@ -1,6 +1,7 @@
 import Device
 import JSON
 import Linux
+import Tap
 
 /// The other end of a device process's control socket: one request at a time, each with a limit to how long it may take. After
 /// one that took longer the connection is of no more use.
@@ -102,6 +103,30 @@ public final class ControlClient {
             throw .malformedReply("a state of \(saved.size) bytes is too large")
         }
         return try reply.attachedFile(saved.size)
+    }
+
+    /// All that passes the device's doors from now on, as long as this client is there.
+    ///
+    /// - Returns: what reads it, the device's type, and the parts of BARs where accesses aren't seen.
+    public func trace() throws(ControlClientError) -> (events: EventReader, type: String, mapped: [MappedPart]) {
+        var reply = try request(.trace, takesFile: true)
+        let traced: Tracing.Beginning = try decode(reply.result)
+        guard traced.mapped.allSatisfy({ $0.start < $0.end }) else {
+            throw .malformedReply("a part ends before it begins")
+        }
+        guard let file = reply.descriptors.take(0) else { throw .malformedReply("its file is missing") }
+        do throws(Errno) { return (try EventReader(file, from: .next), traced.type, traced.mapped) } catch {
+            throw .malformedReply("what comes with it is no recorder's memory: \(error)")
+        }
+    }
+
+    /// Waits until the process has closed the connection, or something else can be read, at most so long.
+    public func wait(
+        for other: borrowing Descriptor, within limit: Duration
+    ) throws(ControlClientError) -> (isOver: Bool, isReady: Bool) {
+        let raw = [socket.descriptor.raw, other.raw]
+        let ready = try connected { () throws(Errno) in try Linux.waitReadable(raw, within: limit) }
+        return (ready[0], ready[1])
     }
 
     /// Asks the process to end. It is still there when this returns.

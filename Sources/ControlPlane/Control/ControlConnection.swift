@@ -12,6 +12,8 @@ final class ControlConnection {
     var held: ControlRequest?
     /// Whether it has had an answer held back: one that waits most of the time.
     var isListening = false
+    /// Whether it watches what passes, until it is closed.
+    var isTracing = false
 
     private var incoming: LineBuffer
     private var outgoing: [UInt8] = []

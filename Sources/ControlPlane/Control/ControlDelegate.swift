@@ -31,8 +31,9 @@ enum ControlAnswer {
 extension ControlDelegate {
     /// What is answered to a request.
     ///
+    /// - Parameter tracing: of the same function.
     /// - Throws: ``ControlError``, or what kept the process from doing it.
-    func answer(_ request: ControlRequest) throws -> ControlAnswer {
+    func answer(_ request: ControlRequest, _ tracing: Tracing) throws -> ControlAnswer {
         switch request {
         case .info: return .reply(ControlReply(try JSON(encoding: info)))
         case .statistics: return .reply(ControlReply(statistics))
@@ -47,6 +48,7 @@ extension ControlDelegate {
             }
         case .modify(let changes): return .reply(try modify(changes))
         case .monitor(let monitor, let head): return .reply(try connect(monitor, to: head))
+        case .trace: return .reply(try tracing.join(self))
         case .save:
             let saving = StateSaving { [unowned self] in self.function }
             return .inPieces {

@@ -15,6 +15,9 @@ public enum ControlRequest: Equatable, Sendable {
     case modify(Quota)
     /// A monitor for a head, or none.
     case monitor(Monitor?, head: Int)
+    /// All that passes the device's doors, as a descriptor of a memory that an `EventReader` reads: from now on, until the connection is
+    /// closed.
+    case trace
     /// The device's state, as a descriptor.
     case save
     /// The end of the process, in order. Answered before it ends.
@@ -57,13 +60,14 @@ public enum ControlRequest: Equatable, Sendable {
             self = .events(after: after)
         case "modify": self = .modify(try Self.quota(members))
         case "monitor": self = try Self.monitor(members)
+        case "trace": self = .trace
         case "save": self = .save
         case "stop": self = .stop
         case let other:
             throw ControlError(
                 .unknownRequest,
                 "The request is \(other?.text ?? "missing"); "
-                    + "it must be info, screenshot, statistics, events, modify, monitor, save or stop.")
+                    + "it must be info, screenshot, statistics, events, modify, monitor, trace, save or stop.")
         }
     }
 
@@ -117,6 +121,7 @@ public enum ControlRequest: Equatable, Sendable {
                 "height": JSON(monitor.height),
             ]
         case .monitor(nil, let head): ["version": version, "request": "monitor", "head": JSON(head)]
+        case .trace: ["version": version, "request": "trace"]
         case .save: ["version": version, "request": "save"]
         case .stop: ["version": version, "request": "stop"]
         }

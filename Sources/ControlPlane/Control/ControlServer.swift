@@ -25,6 +25,7 @@ public final class ControlServer {
     private let retry: TimerFD
     private let pause: TimerFD
     private var isPausing = false
+    private let tracing = Tracing()
     private var watches: [EventLoop.Token] = []
     /// In the order of their last request, the latest at the end.
     private var connections: [ControlConnection] = []
@@ -105,10 +106,19 @@ public final class ControlServer {
         connections.append(connection)
     }
 
+    /// It waits most of the time from now on.
+    private func listen(_ connection: ControlConnection, traces: Bool = false) {
+        // First: whoever makes room for it may be the last of the others.
+        if traces { connection.isTracing = true }
+        if !connection.isListening { makeRoom { $0.isListening } }
+        connection.isListening = true
+    }
+
     private func drop(_ connection: ControlConnection) {
         if let token = connection.token { loop.unwatch(token) }
         connections.removeAll { $0 === connection }
         work.removeAll { $0.connection === connection }
+        if connection.isTracing, !connections.contains(where: \.isTracing) { tracing.end(delegate) }
     }
 
     // MARK: Requests
@@ -124,11 +134,14 @@ public final class ControlServer {
                 connections.append(connection)
                 switch answer(to: request) {
                 case .reply(let reply):
-                    if case .success(.events) = request { beginPause() }
+                    switch request {
+                    case .success(.events): beginPause()
+                    case .success(.trace): listen(connection, traces: true)
+                    default: break
+                    }
                     try connection.send(reply)
                 case .later:
-                    if !connection.isListening { makeRoom { $0.isListening } }
-                    connection.isListening = true
+                    listen(connection)
                     connection.held = try? request.get()
                 case .inPieces(let next):
                     connection.held = try? request.get()
@@ -185,7 +198,7 @@ public final class ControlServer {
     private func answer(to request: Result<ControlRequest, ControlError>) -> ControlAnswer {
         if isPausing, case .success(.events) = request { return .later }
         do {
-            return try delegate.answer(request.get())
+            return try delegate.answer(request.get(), tracing)
         } catch {
             return .reply(ControlReply(failure: error))
         }

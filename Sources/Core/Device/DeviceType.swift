@@ -5,11 +5,14 @@ public struct DeviceType: Sendable {
     /// One line.
     public var summary: String
     public var options: [Option]
+    /// What its registers are called, as far as it says so.
+    public var registers: [RegisterName]
 
-    public init(name: String, summary: String, options: [Option] = []) {
+    public init(name: String, summary: String, options: [Option] = [], registers: [RegisterName] = []) {
         self.name = name
         self.summary = summary
         self.options = options
+        self.registers = registers
     }
 
     /// Something that can be chosen when a device is made: `--option NAME=VALUE`.

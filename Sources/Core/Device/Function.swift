@@ -145,19 +145,40 @@ public final class Function: Stateful {
     ///
     /// Whether an address leads here is for whoever routes addresses to decide: an access that names its region is answered
     /// whatever the command register says of memory and I/O space. In D3hot only configuration space is.
-    public func read(region: Int, offset: UInt64, into target: inout MutableRawSpan) throws(AccessError) {
+    ///
+    /// - Parameter way: how the access has come, for whoever watches.
+    public func read(
+        region: Int, offset: UInt64, into target: inout MutableRawSpan, by way: Way = .call
+    ) throws(AccessError) {
+        guard let tap = host.tap else { return try carryOut(readOf: region, offset, &target) }
+        tap.accessBegins()
+        defer { tap.accessEnds() }
         try carryOut(readOf: region, offset, &target)
-        host.tap?.note(.read(region: region, offset: offset), target.bytes)
+        tap.note(.read(region: region, offset: offset, by: way), target.bytes)
     }
 
     /// Writes `source` to a region.
-    public func write(region: Int, offset: UInt64, from source: RawSpan) throws(AccessError) {
+    ///
+    /// - Parameter way: as for ``read(region:offset:into:by:)``.
+    public func write(
+        region: Int, offset: UInt64, from source: RawSpan, by way: Way = .call
+    ) throws(AccessError) {
+        guard let tap = host.tap else { return try carryOut(writeOf: region, offset, source, way) }
+        tap.accessBegins()
+        defer { tap.accessEnds() }
+        try carryOut(writeOf: region, offset, source, way)
+    }
+
+    @inline(__always)
+    private func carryOut(
+        writeOf region: Int, _ offset: UInt64, _ source: RawSpan, _ way: Way
+    ) throws(AccessError) {
         // A write would change a device that was told to stand still, and configuration space with it.
         guard isRunning else { throw .standsStill(region) }
         if region >= 0, region < 6, let slot = awake[region] {
             try check(region, offset, source.byteCount, size: slot.bar.layout.size)
             guard !slot.bar.isReadOnly else { throw .readOnly(region) }
-            host.tap?.note(.write(region: region, offset: offset), source)
+            host.tap?.note(.write(region: region, offset: offset, by: way), source)
             if let width = slot.registerWidth(at: offset, count: source.byteCount) {
                 writeRegister(slot, offset, width, source.load(width, fromByteOffset: 0))
             } else {
@@ -168,7 +189,7 @@ public final class Function: Stateful {
         switch region {
         case RegionIndex.configuration:
             try check(region, offset, source.byteCount, size: UInt64(configuration.size))
-            host.tap?.note(.write(region: region, offset: offset), source)
+            host.tap?.note(.write(region: region, offset: offset, by: way), source)
             act(on: configuration.write(at: Int(offset), from: source))
             writeThroughWindow(Int(offset), source.byteCount)
         case RegionIndex.rom where !romImage.isEmpty: throw .readOnly(region)
@@ -302,7 +323,7 @@ public final class Function: Stateful {
     }
 
     /// The memory that holds what a read would give, byte for byte from the region's beginning; nil when some of it is not from memory.
-    /// It is nil for all while there is a tap: ``read(region:offset:into:)`` shows the bytes to it.
+    /// It is nil for all while there is a tap: ``read(region:offset:into:by:)`` shows the bytes to it.
     public func memory(region: Int, offset: UInt64, count: Int) -> MappedBytes? {
         guard host.tap == nil else { return nil }
         guard region >= 0, region < 6, let bar = awake[region]?.bar, count >= 0 else { return nil }

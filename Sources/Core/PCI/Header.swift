@@ -53,6 +53,11 @@ enum Header {
 }
 
 extension ConfigurationSpace {
+    /// The registers of the header, which every function has: their names and places.
+    public static let headerRegisters = Header.registers(
+        identity: PCIIdentity(vendor: 0, device: 0, class: .unclassified), bars: [], romSize: 0, interruptPin: nil,
+        hasCapabilities: false, isExpress: false)
+
     /// The command register, 0x04. PCI Local Bus Specification 3.0, section 6.2.2.
     public struct Command: OptionSet, Sendable {
         public let rawValue: UInt16

@@ -13,19 +13,40 @@ public protocol Tap: AnyObject {
     ///   - bytes: those that went with it, in memory's order; none where ``Passage`` says nothing of them. They are valid during the
     ///     call alone.
     func note(_ passage: Passage, _ bytes: RawSpan)
+
+    /// An access begins, which a ``Passage/read(region:offset:by:)`` or a ``Passage/write(region:offset:by:)`` will tell of, unless
+    /// it is refused. Nothing is done unless somebody wants to know how long accesses take.
+    func accessBegins()
+    /// It is carried out, with all that the device has done for it.
+    func accessEnds()
 }
 
 extension Tap {
     /// Notes what has no bytes.
     public func note(_ passage: Passage) { note(passage, RawSpan()) }
+
+    public func accessBegins() {}
+    public func accessEnds() {}
+}
+
+/// By which way an access came to the function.
+public enum Way: UInt8, CaseIterable, Sendable {
+    /// A hypervisor or a program asks the function in its own process.
+    case call = 1
+    /// A message of vfio-user's.
+    case message
+    /// An entry of the access ring.
+    case ring
+    /// A command from KVM by an ioregionfd.
+    case ioregion
 }
 
 /// One thing that passes between a function and the world.
 public enum Passage: Hashable, Sendable {
-    /// The guest has read these bytes of a region, by whatever way: a message, the access ring, an ioregion, a program in this process.
-    case read(region: Int, offset: UInt64)
+    /// The guest has read these bytes of a region.
+    case read(region: Int, offset: UInt64, by: Way)
     /// The guest has written these bytes to a region. A doorbell that is written and not signalled is one of these.
-    case write(region: Int, offset: UInt64)
+    case write(region: Int, offset: UInt64, by: Way)
     /// A doorbell's eventfd was signalled so many times since the device last heard of it. The bytes are the value that the guest
     /// has left for it, one `UInt64`; there are none for a doorbell that keeps no value.
     case doorbell(bar: Int, offset: UInt64, times: UInt64)

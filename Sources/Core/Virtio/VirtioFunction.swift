@@ -11,7 +11,8 @@ public final class VirtioFunction<Driver: VirtioDevice>: Device {
     /// The driver's type, with the transport's options added.
     public static var type: DeviceType {
         DeviceType(
-            name: Driver.type.name, summary: Driver.type.summary, options: Driver.type.options + VirtioPCI.options)
+            name: Driver.type.name, summary: Driver.type.summary, options: Driver.type.options + VirtioPCI.options,
+            registers: VirtioPCI.registerNames)
     }
 
     public let identity: PCIIdentity

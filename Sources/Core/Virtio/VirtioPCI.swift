@@ -130,6 +130,15 @@ enum VirtioPCI {
         .init(.queueReset, at: 0x3a, width: .word),
     ]
 
+    /// All that have a place of their own in the BAR, whatever the device is.
+    static let registerNames =
+        registers.names(bar: bar, from: Structure.common.offset)
+        + [
+            RegisterName(
+                name: "isr", bar: bar, offset: Structure.interruptStatus.offset, width: 1, isReadable: true,
+                isWritable: false)
+        ]
+
     enum Register {
         case deviceFeatureSelect, deviceFeature, driverFeatureSelect, driverFeature
         case configMSIXVector, numQueues, deviceStatus, configGeneration

@@ -23,7 +23,10 @@ public final class BochsDisplay: Device {
                 "frame-rate", .integer(Quota.frameRates), default: "0",
                 help: "How many pictures a second may be read; 0: no limit"),
             .init("edid", .boolean, default: "on", help: "Whether a monitor describes itself to the guest"),
-        ])
+        ],
+        registers: registers.names(bar: 2) { register in
+            if case .dispi(let index) = register { "dispi.\(index)" } else { String(describing: register) }
+        })
 
     public let identity = PCIIdentity(vendor: 0x1234, device: 0x1111, class: .displayOther, revision: 2)
     public var bars: [BAR] {

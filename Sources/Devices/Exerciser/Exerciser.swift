@@ -10,7 +10,8 @@ import PCI
 /// can be provoked from the guest, and counted.
 public final class Exerciser: Device {
     public static let type = DeviceType(
-        name: "exerciser", summary: "A test device: registers, interrupts, DMA, mapped memory and doorbells")
+        name: "exerciser", summary: "A test device: registers, interrupts, DMA, mapped memory and doorbells",
+        registers: registers.names(bar: 0) + ports.names(bar: 1) + bufferRegisters.names(bar: 2))
 
     /// Emulators share vendor 0x1234, under which no hardware was ever sold; 0x11e8 is QEMU's `edu`, of the same
     /// purpose but with other registers. No driver of Linux binds to this one, by identity or class.

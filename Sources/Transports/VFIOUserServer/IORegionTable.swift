@@ -90,7 +90,8 @@ final class IORegionTable {
             if command.isWrite {
                 // SAFETY: the bytes are a local number's, and used in the closure only; the width is 8 at most.
                 try withUnsafeBytes(of: &data) { bytes in
-                    try session.write(region: bar, offset: offset, bytes.bytes.extracting(first: command.width))
+                    try session.write(
+                        region: bar, offset: offset, bytes.bytes.extracting(first: command.width), by: .ioregion)
                 }
                 return 0
             }
@@ -99,7 +100,7 @@ final class IORegionTable {
             try withUnsafeMutableBytes(of: &data) { bytes in
                 var span = bytes.mutableBytes
                 var part = span._mutatingExtracting(0..<command.width)
-                try session.read(region: bar, offset: offset, into: &part)
+                try session.read(region: bar, offset: offset, into: &part, by: .ioregion)
             }
             return data
         } catch {

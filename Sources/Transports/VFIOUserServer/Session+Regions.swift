@@ -1,5 +1,6 @@
 import Device
 import Linux
+import Tap
 import VFIO
 
 extension Session {
@@ -65,14 +66,14 @@ extension Session {
     }
 
     /// Reads for a client, by whatever way it asks.
-    func read(region: Int, offset: UInt64, into data: inout MutableRawSpan) throws {
-        try function.read(region: region, offset: offset, into: &data)
+    func read(region: Int, offset: UInt64, into data: inout MutableRawSpan, by way: Way = .message) throws {
+        try function.read(region: region, offset: offset, into: &data, by: way)
         counters.reads[region] &+= 1
     }
 
     /// Writes for a client, by whatever way it asks.
-    func write(region: Int, offset: UInt64, _ data: RawSpan) throws {
-        try function.write(region: region, offset: offset, from: data)
+    func write(region: Int, offset: UInt64, _ data: RawSpan, by way: Way = .message) throws {
+        try function.write(region: region, offset: offset, from: data, by: way)
         counters.writes[region] &+= 1
     }
 }

@@ -102,9 +102,9 @@ extension Session {
                 var words = entry.words.mutableSpan
                 var bytes = words.mutableBytes
                 var data = bytes._mutatingExtracting(range)
-                try read(region: region, offset: offset, into: &data)
+                try read(region: region, offset: offset, into: &data, by: .ring)
             case .write:
-                try write(region: region, offset: offset, entry.words.span.bytes.extracting(range))
+                try write(region: region, offset: offset, entry.words.span.bytes.extracting(range), by: .ring)
             }
             counters.ringReadsAndWrites[region] &+= 1
             entry.status = 0

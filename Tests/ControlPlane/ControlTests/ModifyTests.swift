@@ -115,7 +115,7 @@ import Testing
         ]
         for (request, refusal) in refusals {
             #expect(throws: refusal) {
-                if case .inPieces(let next) = try delegate.answer(request) { _ = try next() }
+                if case .inPieces(let next) = try delegate.answer(request, Tracing()) { _ = try next() }
             }
         }
     }

@@ -91,7 +91,7 @@ import VFIOUserClient
         try bench.client.send(Array(bytes.dropFirst(20_000)))
         try expectAnswer()
         let seen = KeepingTap.Seen(
-            .write(region: 0, offset: Self.offset + 20_000 - 32), Array(bytes.dropFirst(20_000)))
+            .write(region: 0, offset: Self.offset + 20_000 - 32, by: .message), Array(bytes.dropFirst(20_000)))
         #expect(tap.take() == [seen])
         #expect(written() == data)
     }

@@ -34,8 +34,9 @@ import VFIOUserClient
         let bytes = wire(UInt32(0x1234_5678))
         #expect(
             tap.take() == [
-                Seen(.write(region: 0, offset: 4), bytes), Seen(.read(region: 0, offset: 4), bytes),
-                Seen(.read(region: 7, offset: 0), [0x34, 0x12]),
+                Seen(.write(region: 0, offset: 4, by: .message), bytes),
+                Seen(.read(region: 0, offset: 4, by: .message), bytes),
+                Seen(.read(region: 7, offset: 0, by: .message), [0x34, 0x12]),
             ])
     }
 
@@ -53,7 +54,7 @@ import VFIOUserClient
         var payload = wire(UInt64(3))
         for number in 0..<3 as Range<UInt64> { payload += wire(UInt64(4), UInt32(0), UInt32(4), number) }
         try bench.call(.regionWriteMulti, payload)
-        #expect(tap.take() == (0..<3).map { Seen(.write(region: 0, offset: 4), wire(UInt32($0))) })
+        #expect(tap.take() == (0..<3).map { Seen(.write(region: 0, offset: 4, by: .message), wire(UInt32($0))) })
     }
 
     @Test func accessesByTheRing() throws {
@@ -66,7 +67,8 @@ import VFIOUserClient
         #expect(ring.status(of: entry) == 0)
         #expect(
             tap.take() == [
-                Seen(.write(region: 0, offset: 4), [7, 0, 0, 0]), Seen(.read(region: 0, offset: 4), [7, 0, 0, 0]),
+                Seen(.write(region: 0, offset: 4, by: .ring), [7, 0, 0, 0]),
+                Seen(.read(region: 0, offset: 4, by: .ring), [7, 0, 0, 0]),
             ])
     }
 
@@ -86,7 +88,8 @@ import VFIOUserClient
         }
         #expect(
             tap.take() == [
-                Seen(.write(region: 0, offset: 4), [9, 0, 0, 0]), Seen(.read(region: 0, offset: 4), [9, 0, 0, 0]),
+                Seen(.write(region: 0, offset: 4, by: .ioregion), [9, 0, 0, 0]),
+                Seen(.read(region: 0, offset: 4, by: .ioregion), [9, 0, 0, 0]),
             ])
     }
 
@@ -99,7 +102,7 @@ import VFIOUserClient
         }
         let reply = try bench.call(.regionRead, wire(address, UInt32(2), UInt32(count)))
         let seen = tap.take()
-        #expect(seen.map(\.passage) == [.read(region: 2, offset: address)])
+        #expect(seen.map(\.passage) == [.read(region: 2, offset: address, by: .message)])
         #expect(seen.first?.bytes.count == count && seen.first?.bytes.starts(with: [1, 2, 3]) == true)
         #expect(reply.payload.dropFirst(16).elementsEqual(seen.first?.bytes ?? []))
     }
@@ -114,7 +117,7 @@ import VFIOUserClient
 
     @Test func aDoorbellByMessage() throws {
         try bench.write(UInt32(5), at: 0x80)
-        #expect(tap.take() == [Seen(.write(region: 0, offset: 0x80), [5, 0, 0, 0])])
+        #expect(tap.take() == [Seen(.write(region: 0, offset: 0x80, by: .message), [5, 0, 0, 0])])
     }
 
     @Test func aDoorbellByEventFD() throws {
@@ -227,7 +230,7 @@ import VFIOUserClient
         ram.file.replace(at: 0, with: ([1, 2, 3, 4] as [UInt8]).span.bytes)
         #expect(try bench.transfer(Bench.copy, from: ram.address, to: ram.address + 8, length: 4) == 0)
         // The command comes before what it causes.
-        let command = Seen(.write(region: 0, offset: 0x38), wire(Bench.copy))
+        let command = Seen(.write(region: 0, offset: 0x38, by: .message), wire(Bench.copy))
         let seen = tap.take()
         let start = try #require(seen.firstIndex(of: command))
         #expect(

@@ -1,0 +1,56 @@
+import Device
+import JSON
+import Linux
+import Tap
+
+/// Who watches what passes a function's doors. The recorder is there as long as somebody does: otherwise each passage costs one comparison.
+final class Tracing {
+    /// What is told to whoever begins to watch.
+    struct Beginning: Codable {
+        var type: String
+        var mapped: [MappedPart]
+    }
+
+    private var recorder: EventRecorder?
+
+    /// Begins to record, unless it has begun.
+    ///
+    /// - Returns: what is told to whoever wants to watch.
+    /// - Throws: ``ControlError`` when another tap is there; `Errno` when there is no memory.
+    func join(_ delegate: any ControlDelegate) throws -> ControlReply {
+        let host = delegate.function.host
+        if recorder == nil {
+            guard host.tap == nil else {
+                throw ControlError(.failed, "Another tap than the control socket's sees what passes.")
+            }
+            recorder = try EventRecorder()
+            host.tap = recorder
+        }
+        let beginning = Beginning(type: delegate.info.type, mapped: delegate.function.mappedParts)
+        return ControlReply(try JSON(encoding: beginning), attachment: recorder?.file)
+    }
+
+    /// Nobody watches any more.
+    func end(_ delegate: any ControlDelegate) {
+        guard recorder != nil else { return }
+        recorder = nil
+        delegate.function.host.tap = nil
+    }
+}
+
+/// A part of a BAR that a guest may have mapped: what it reads and writes there passes nobody.
+public struct MappedPart: Codable, Equatable, Sendable {
+    public var bar: Int
+    /// In bytes from the beginning of the BAR.
+    public var start: UInt64
+    /// Behind the last byte.
+    public var end: UInt64
+}
+
+extension Function {
+    fileprivate var mappedParts: [MappedPart] {
+        (0..<6).flatMap { bar in
+            (region(bar)?.mapped ?? []).map { MappedPart(bar: bar, start: $0.lowerBound, end: $0.upperBound) }
+        }
+    }
+}

@@ -1,0 +1,40 @@
+/// Where a register stands, and what its specification calls it: for whoever shows accesses to people.
+public struct RegisterName: Equatable, Sendable {
+    public var name: String
+    public var bar: Int
+    /// Of the first byte, from the beginning of the BAR.
+    public var offset: UInt64
+    /// In bytes.
+    public var width: Int
+    /// Whether reads reach it, and whether writes do: two registers may have one place.
+    public var isReadable: Bool
+    public var isWritable: Bool
+
+    public init(name: String, bar: Int, offset: UInt64, width: Int, isReadable: Bool, isWritable: Bool) {
+        self.name = name
+        self.bar = bar
+        self.offset = offset
+        self.width = width
+        self.isReadable = isReadable
+        self.isWritable = isWritable
+    }
+}
+
+extension RegisterMap {
+    /// The names of all registers.
+    ///
+    /// - Parameters:
+    ///   - bar: the index of the BAR that they are in.
+    ///   - base: the place in the BAR that their offsets count from.
+    ///   - name: what people call one; its name in the code unless given.
+    public func names(
+        bar: Int, from base: UInt64 = 0, _ name: (Name) -> String = { String(describing: $0) }
+    ) -> [RegisterName] {
+        let writeOnly = writable.filter { $0.access == .writeOnly }
+        return (readable + writeOnly).map { register in
+            RegisterName(
+                name: name(register.name), bar: bar, offset: base + register.offset, width: register.width.rawValue,
+                isReadable: register.access != .writeOnly, isWritable: register.access != .readOnly)
+        }
+    }
+}

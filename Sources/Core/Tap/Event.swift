@@ -1,0 +1,118 @@
+import Linux
+
+/// One passage as a recorder keeps it, and as watchers read it: what it was, when, and what of it fits into a few words.
+public struct Event: Equatable, Sendable {
+    /// What passed; ``Passage`` says what each of them is.
+    public enum Kind: UInt8, CaseIterable, Sendable {
+        case read = 1
+        case write, doorbell
+        case memoryRead, memoryWrite, memoryFault
+        case message, pin
+        case look
+        case reset, running, restored
+        case mapped, unmapped, unmappedAll
+        case quota, monitor
+        case connected, disconnected, received, sent
+        case event, clock, random
+    }
+
+    /// The running number, from 0.
+    public var number: UInt64 = 0
+    /// In nanoseconds. For an access it is when that began. `CLOCK_MONOTONIC`
+    public var time: UInt64 = 0
+    public var kind: Kind
+    /// How an access came; nil for all else.
+    public var way: Way?
+    /// The region of an access, the BAR of a doorbell, the head of a monitor; otherwise 0.
+    public var region: UInt8 = 0
+    /// The offset in a region or in a memory, an address in guest memory, the number of a vector, a monitor's width in pixels, a quota's
+    /// bytes of video memory; otherwise 0.
+    public var offset: UInt64 = 0
+    /// How many bytes passed, or are mapped; how often a doorbell was signalled.
+    public var count: UInt64 = 0
+    /// The first eight of the bytes that passed, the first one lowest; the level of a pin, and whether the function runs; a monitor's
+    /// height in pixels, a quota's pictures a second.
+    public var value: UInt64 = 0
+    /// How long an access took, in nanoseconds, at most `UInt32.max`; nil for all else, and for one that isn't over.
+    public var latency: UInt32?
+    /// The name of a line, a memory, an event of the loop; otherwise empty.
+    public var name = ""
+
+    public init(_ kind: Kind) {
+        self.kind = kind
+    }
+}
+
+extension Event {
+    /// - Parameters:
+    ///   - passage: what passed.
+    ///   - bytes: those that went with it.
+    init(_ passage: Passage, _ bytes: RawSpan) {
+        switch passage {
+        case .read(let region, let offset, let way): self.init(.read, region, offset, bytes, way)
+        case .write(let region, let offset, let way): self.init(.write, region, offset, bytes, way)
+        case .doorbell(let bar, let offset, let times):
+            self.init(.doorbell, bar, offset, bytes)
+            count = times
+        case .memoryRead(let address): self.init(.memoryRead, 0, address, bytes)
+        case .memoryWrite(let address): self.init(.memoryWrite, 0, address, bytes)
+        case .memoryFault(let address): self.init(.memoryFault, 0, address, bytes)
+        case .message(let vector): self.init(.message, 0, UInt64(vector), bytes)
+        case .pin(let isAsserted):
+            self.init(.pin)
+            value = isAsserted ? 1 : 0
+        case .look(let memory, let offset):
+            self.init(.look, 0, UInt64(offset), bytes)
+            name = memory
+        case .reset: self.init(.reset)
+        case .running(let isRunning):
+            self.init(.running)
+            value = isRunning ? 1 : 0
+        case .restored: self.init(.restored)
+        case .mapped(let address, let size):
+            self.init(.mapped)
+            (offset, count) = (address, size)
+        case .unmapped(let address, let size):
+            self.init(.unmapped)
+            (offset, count) = (address, size)
+        case .unmappedAll: self.init(.unmappedAll)
+        case .quota(let videoMemory, let frameRate):
+            self.init(.quota)
+            (offset, value) = (UInt64(clamping: videoMemory ?? 0), UInt64(clamping: frameRate ?? 0))
+        case .monitor(let head, let width, let height):
+            self.init(.monitor)
+            region = UInt8(clamping: head)
+            (offset, value) = (UInt64(clamping: width), UInt64(clamping: height))
+        case .connected(let name): self.init(.connected, of: name, bytes)
+        case .disconnected(let name): self.init(.disconnected, of: name, bytes)
+        case .received(let name): self.init(.received, of: name, bytes)
+        case .sent(let name): self.init(.sent, of: name, bytes)
+        case .event(let name): self.init(.event, of: name, bytes)
+        case .clock: self.init(.clock, 0, 0, bytes)
+        case .random: self.init(.random, 0, 0, bytes)
+        }
+    }
+
+    private init(_ kind: Kind, _ region: Int, _ offset: UInt64, _ bytes: RawSpan, _ way: Way? = nil) {
+        self.init(kind)
+        self.region = UInt8(clamping: region)
+        self.offset = offset
+        self.way = way
+        count = UInt64(bytes.byteCount)
+        value = Self.front(of: bytes)
+    }
+
+    private init(_ kind: Kind, of name: String, _ bytes: RawSpan) {
+        self.init(kind, 0, 0, bytes)
+        self.name = name
+    }
+
+    private static func front(of bytes: RawSpan) -> UInt64 {
+        if bytes.byteCount >= 8 { return UInt64(littleEndian: bytes.unsafeLoadUnaligned(as: UInt64.self)) }
+        var value: UInt64 = 0
+        for index in 0..<bytes.byteCount {
+            value |= UInt64(bytes.unsafeLoadUnaligned(fromByteOffset: index, as: UInt8.self)) << UInt64(8 * index)
+        }
+        return value
+    }
+}

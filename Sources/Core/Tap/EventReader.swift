@@ -1,0 +1,116 @@
+import Linux
+
+/// Reads what an ``EventRecorder`` keeps, in another process or in this one, at its own pace.
+///
+/// Whoever writes the memory may be anybody's: all that it says is checked, and at worst untrue.
+public final class EventReader {
+    /// The next event to be read.
+    public private(set) var position: UInt64
+    /// How many events were missed, since they were overwritten before they were read.
+    public private(set) var missed: UInt64 = 0
+    /// What is added to an event's time to get nanoseconds since 1970-01-01 00:00 UTC.
+    public let clock: UInt64
+    private let ring: EventRing
+
+    /// From where to read.
+    public enum Start: Sendable {
+        /// The oldest event that is kept.
+        case oldest
+        /// The next event that comes.
+        case next
+    }
+
+    /// - Parameters:
+    ///   - descriptor: of a recorder's file.
+    ///   - start: where to begin.
+    /// - Throws: `.invalidArgument` for a file that is no recorder's; what `mmap(2)` says.
+    public convenience init(_ descriptor: borrowing Descriptor, from start: Start) throws(Errno) {
+        let size = Int(clamping: try descriptor.status().size)
+        guard size <= EventRing.size(capacity: EventRing.maximumCapacity) else { throw .invalidArgument }
+        try self.init(MappedBytes(reading: descriptor, size: size), from: start)
+    }
+
+    /// - Throws: `.invalidArgument` for what no recorder has written.
+    init(_ memory: MappedBytes, from start: Start) throws(Errno) {
+        guard memory.number(at: EventRing.Place.magic) == EventRing.magic,
+            let capacity = memory.number(at: EventRing.Place.capacity).flatMap({ Int(exactly: $0) }), capacity > 0,
+            capacity <= EventRing.maximumCapacity, capacity & (capacity - 1) == 0,
+            EventRing.size(capacity: capacity) <= memory.size
+        else { throw .invalidArgument }
+        ring = EventRing(memory: memory, capacity: capacity)
+        clock = memory.number(at: EventRing.Place.clock) ?? 0
+        let written = ring.written
+        position =
+            switch start {
+            case .oldest: written > UInt64(capacity) ? written - UInt64(capacity) : 0
+            case .next: written
+            }
+    }
+
+    /// The events that have come since the last call, in their order.
+    ///
+    /// - Parameter limit: how many there may be at most.
+    public func read(upTo limit: Int) -> [Event] {
+        var events: [Event] = []
+        while events.count < limit {
+            let written = ring.written
+            // A writer doesn't take back what it has written.
+            guard position < written else { break }
+            let kept = UInt64(ring.capacity)
+            if written - position > kept { skip(to: written - kept) }
+            guard let words = ring.words(of: position) else {
+                // It was just overwritten, and those that come next are about to be.
+                skip(to: position + min(written - position, kept / 4 + 1))
+                continue
+            }
+            if let event = event(words) { events.append(event) } else { missed &+= 1 }
+            position += 1
+        }
+        return events
+    }
+
+    /// What the writer was about when it ended: the events of an access that was never over. For when nobody writes any more.
+    public func readUnfinished() -> [Event] {
+        var events: [Event] = []
+        guard position <= .max - UInt64(ring.capacity) else { return [] }
+        for number in position..<position + UInt64(ring.capacity) {
+            guard let words = ring.words(of: number), var event = event(words) else { break }
+            event.number = number
+            events.append(event)
+        }
+        return events
+    }
+
+    private func skip(to number: UInt64) {
+        missed &+= number &- position
+        position = number
+    }
+
+    private func event(_ words: EventRing.Words) -> Event? {
+        let kinds = UInt64(littleEndian: words[1])
+        guard let kind = Event.Kind(rawValue: UInt8(truncatingIfNeeded: kinds)) else { return nil }
+        var event = Event(kind)
+        event.number = position
+        event.time = UInt64(littleEndian: words[0])
+        event.way = Way(rawValue: UInt8(truncatingIfNeeded: kinds >> 8))
+        event.region = UInt8(truncatingIfNeeded: kinds >> 16)
+        event.name = name(UInt8(truncatingIfNeeded: kinds >> 24))
+        let latency = UInt32(kinds >> 32)
+        event.latency = latency == 0 ? nil : latency
+        event.offset = UInt64(littleEndian: words[2])
+        event.count = UInt64(littleEndian: words[3])
+        event.value = UInt64(littleEndian: words[4])
+        return event
+    }
+
+    private func name(_ number: UInt8) -> String {
+        guard number > 0, Int(number) <= EventRing.maximumNames,
+            UInt64(number) <= ring.memory.number(at: EventRing.Place.nameCount) ?? 0
+        else { return "" }
+        var bytes = [UInt8](repeating: 0, count: EventRing.nameSize)
+        var span = bytes.mutableSpan
+        var raw = span.mutableBytes
+        ring.memory.copy(at: EventRing.Place.name(Int(number) - 1), count: EventRing.nameSize, into: &raw)
+        return String(decoding: bytes.dropFirst().prefix(Int(bytes[0])), as: UTF8.self)
+    }
+}

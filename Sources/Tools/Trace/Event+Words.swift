@@ -1,0 +1,68 @@
+import Tap
+
+extension Event.Kind {
+    /// What it is called in a trace, in its JSON and in filters.
+    public var word: String {
+        switch self {
+        case .read: "read"
+        case .write: "write"
+        case .doorbell: "doorbell"
+        case .memoryRead: "dma-read"
+        case .memoryWrite: "dma-write"
+        case .memoryFault: "dma-fault"
+        case .message: "message"
+        case .pin: "pin"
+        case .look: "look"
+        case .reset: "reset"
+        case .running: "running"
+        case .restored: "restored"
+        case .mapped: "map"
+        case .unmapped: "unmap"
+        case .unmappedAll: "unmap-all"
+        case .quota: "quota"
+        case .monitor: "monitor"
+        case .connected: "connected"
+        case .disconnected: "disconnected"
+        case .received: "received"
+        case .sent: "sent"
+        case .event: "event"
+        case .clock: "clock"
+        case .random: "random"
+        }
+    }
+}
+
+extension Way {
+    /// What it is called in a trace, in its JSON and in filters.
+    public var word: String {
+        switch self {
+        case .call: "call"
+        case .message: "message"
+        case .ring: "ring"
+        case .ioregion: "ioregion"
+        }
+    }
+}
+
+extension Event {
+    var isAccess: Bool { kind == .read || kind == .write }
+    var hasRegion: Bool { isAccess || kind == .doorbell }
+
+    /// Whether ``offset`` is one, or an address.
+    var hasOffset: Bool {
+        switch kind {
+        case .read, .write, .doorbell, .memoryRead, .memoryWrite, .memoryFault, .mapped, .unmapped, .look: true
+        default: false
+        }
+    }
+
+    /// Whether ``value`` is what passed.
+    var hasValue: Bool {
+        switch kind {
+        case .read, .write, .doorbell, .memoryRead, .memoryWrite, .look, .pin, .running, .received, .sent, .clock,
+            .random:
+            true
+        default: false
+        }
+    }
+}

@@ -1,0 +1,139 @@
+import Device
+import Tap
+
+/// Which events somebody wants to see: terms that all must hold.
+///
+///     read|write bar=0 offset=0x10..0x1f
+///
+/// - `read`, `write` and the other words of ``Event/Kind/word``: the kind; several with `|` between them.
+/// - `bar=N`, or `bar=config` for configuration space: the region of an access or a doorbell.
+/// - `offset=N` or `offset=N..N`: the offset, or the address in guest memory.
+/// - `register=NAME`: the register, as a trace names it.
+/// - `value=N` or `value=N..N`: what was read or written, at most eight bytes of it.
+/// - `way=message`, `ring`, `ioregion` or `call`: how an access came.
+/// - `name=NAME`: the line, memory or event of the loop.
+///
+/// Numbers are decimal, or hexadecimal behind `0x`.
+public struct EventFilter: Sendable {
+    private var terms: [Term] = []
+
+    private enum Term: Sendable {
+        case kinds(Set<Event.Kind>)
+        case region(Int)
+        case offset(ClosedRange<UInt64>)
+        case register(String)
+        case value(ClosedRange<UInt64>)
+        case way(Way)
+        case name(String)
+    }
+
+    /// Why a text is no filter.
+    public struct Problem: Error, Equatable, CustomStringConvertible {
+        /// Where in the text it is, in characters from 0.
+        public let position: Int
+        /// A sentence, with what could stand there.
+        public let description: String
+    }
+
+    /// All events.
+    public init() {}
+
+    /// - Throws: ``Problem``, for the first term that can't be understood.
+    public init(_ text: String) throws(Problem) {
+        var position = 0
+        for word in text.split(separator: " ", omittingEmptySubsequences: false) {
+            if !word.isEmpty { terms.append(try Self.term(word, at: position)) }
+            position += word.count + 1
+        }
+    }
+
+    /// - Parameter names: of the device's registers.
+    public func matches(_ event: Event, _ names: RegisterNames) -> Bool {
+        terms.allSatisfy { term in
+            switch term {
+            case .kinds(let kinds): kinds.contains(event.kind)
+            case .region(let region): event.hasRegion && event.region == region
+            case .offset(let range): event.hasOffset && range.contains(event.offset)
+            case .register(let name): names[event] == name
+            case .value(let range): event.hasValue && range.contains(event.value)
+            case .way(let way): event.way == way
+            case .name(let name): event.name == name
+            }
+        }
+    }
+
+    // MARK: Reading
+
+    private static func term(_ word: Substring, at position: Int) throws(Problem) -> Term {
+        guard let equals = word.firstIndex(of: "=") else { return .kinds(try kinds(word, at: position)) }
+        let (key, value) = (word[..<equals], word[word.index(after: equals)...])
+        let place = position + key.count + 1
+        switch key {
+        case "bar": return .region(try region(value, at: place))
+        case "offset": return .offset(try range(value, at: place))
+        case "register": return .register(String(value))
+        case "value": return .value(try range(value, at: place))
+        case "way":
+            guard let way = Way.allCases.first(where: { $0.word == value }) else {
+                let words = Way.allCases.map(\.word).joined(separator: ", ")
+                throw Problem(position: place, description: "'\(value)' is no way; the ways are \(words).")
+            }
+            return .way(way)
+        case "name": return .name(String(value))
+        default:
+            throw Problem(
+                position: position,
+                description: "'\(key)' is nothing to filter by; it can be bar, offset, register, value, way or name.")
+        }
+    }
+
+    private static func kinds(_ word: Substring, at position: Int) throws(Problem) -> Set<Event.Kind> {
+        var kinds: Set<Event.Kind> = []
+        var place = position
+        for part in word.split(separator: "|", omittingEmptySubsequences: false) {
+            guard let kind = Event.Kind.allCases.first(where: { $0.word == part }) else {
+                let words = Event.Kind.allCases.map(\.word).joined(separator: ", ")
+                throw Problem(
+                    position: place, description: "'\(part)' is no kind of event. The kinds are \(words).")
+            }
+            kinds.insert(kind)
+            place += part.count + 1
+        }
+        return kinds
+    }
+
+    private static func region(_ text: Substring, at position: Int) throws(Problem) -> Int {
+        switch text {
+        case "config": return RegionNumber.configuration
+        case "rom": return RegionNumber.rom
+        default:
+            guard let number = Int(text), (0..<6).contains(number) else {
+                throw Problem(position: position, description: "'\(text)' is no BAR; it can be 0 to 5, rom or config.")
+            }
+            return number
+        }
+    }
+
+    private static func range(_ text: Substring, at position: Int) throws(Problem) -> ClosedRange<UInt64> {
+        guard let dots = text.firstRange(of: "..") else {
+            let number = try number(text, at: position)
+            return number...number
+        }
+        let first = try number(text[..<dots.lowerBound], at: position)
+        let last = try number(text[dots.upperBound...], at: position + text[..<dots.upperBound].count)
+        guard first <= last else {
+            throw Problem(position: position, description: "'\(text)' ends before it begins.")
+        }
+        return first...last
+    }
+
+    private static func number(_ text: Substring, at position: Int) throws(Problem) -> UInt64 {
+        let number = text.hasPrefix("0x") ? UInt64(text.dropFirst(2), radix: 16) : UInt64(text)
+        guard let number else {
+            throw Problem(
+                position: position, description: "'\(text)' is no number; it can be decimal, or hexadecimal as in 0x1f."
+            )
+        }
+        return number
+    }
+}
