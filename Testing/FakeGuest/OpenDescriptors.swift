@@ -17,8 +17,8 @@ extension Descriptor {
         return count
     }
 
-    /// As ``openCount()``, when there are no more than so many: a thread of its own closes what others drop. More when that takes
-    /// over a minute.
+    /// As ``openCount()``, when there are no more than so many: a thread of its own closes what others drop. More when
+    /// that takes over a minute.
     public borrowing func openCount(settlingAt expected: Int) -> Int {
         let deadline = Deadline(after: .seconds(60))
         while true {

@@ -22,7 +22,8 @@ public final class ServedDevice: Sendable {
     ///   - type: its name.
     ///   - options: `KEY=VALUE` each.
     ///   - mode: the permissions of the socket.
-    ///   - takesDescriptors: whether those who connect may send descriptors at once, as on a kernel that can't keep them from it.
+    ///   - takesDescriptors: whether those who connect may send descriptors at once, as on a kernel that can't keep
+    ///     them from it.
     public convenience init(
         _ type: String, options: [String] = [], mode: UInt32 = 0o600, takesDescriptors: Bool = false,
         configuration: Server.Configuration = Server.Configuration()
@@ -87,8 +88,8 @@ public final class ServedDevice: Sendable {
 
     /// What the device's thread owns while it runs.
     ///
-    /// Unchecked: `server` and its function are used by the thread that made them before the device's thread starts, and
-    /// by that one alone after. `server.stop()` may be called from anywhere.
+    /// Unchecked: `server` and its function are used by the thread that made them before the device's thread starts,
+    /// and by that one alone after. `server.stop()` may be called from anywhere.
     private final class Core: @unchecked Sendable {
         let server: Server
         private let arrived: EventFD

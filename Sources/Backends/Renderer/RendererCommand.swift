@@ -1,7 +1,7 @@
 import Worker
 
-/// What a renderer can be asked to do, in the order in which it is asked. The words are those of virtio 1.2, section 5.7.6,
-/// and of virglrenderer.
+/// What a renderer can be asked to do, in the order in which it is asked. The words are those of virtio 1.2, section
+/// 5.7.6, and of virglrenderer.
 public enum RendererCommand: Equatable, Sendable {
     /// What the renderer can do, for the guest's driver: version and contents of a capability set.
     /// VIRTIO_GPU_CMD_GET_CAPSET

@@ -3,8 +3,8 @@ import Glibc
 import Linux
 import Synchronization
 
-/// What the library has to say: mostly what a guest does wrong, and as often as the guest likes. So the first lines go to the log, and
-/// no more.
+/// What the library has to say: mostly what a guest does wrong, and as often as the guest likes. So the first lines go
+/// to the log, and no more.
 enum LibraryLog {
     private static let limit = 16
     private static let lineLimit = 512
@@ -14,7 +14,8 @@ enum LibraryLog {
         let number = written.add(1, ordering: .relaxed).newValue
         guard let format, let arguments, number <= limit else { return }
         var line = [CChar](repeating: 0, count: lineLimit)
-        // SAFETY: it writes at most so many bytes, with a zero at the end; the format and its arguments are the library's.
+        // SAFETY: it writes at most so many bytes, with a zero at the end; the format and its arguments are the
+        // library's.
         vsnprintf(&line, line.count, format, arguments)
         let text = line.withUnsafeBytes { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
         StandardError.print("mediated-renderer: \(text.filter { !$0.isNewline })")

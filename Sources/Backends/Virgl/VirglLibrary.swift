@@ -30,7 +30,8 @@ public struct VirglLibrary: WorkerLibrary {
         return renderer.pollDescriptor.map { .descriptor($0) } ?? .period(Self.fencePeriod)
     }
 
-    /// The C library keeps what was freed between what is still there, which for contexts of OpenGL is nearly all that they had.
+    /// The C library keeps what was freed between what is still there, which for contexts of OpenGL is nearly all that
+    /// they had.
     private mutating func giveBackMemory() {
         guard goneContexts >= (contexts.isEmpty ? 1 : Self.mostGoneContexts) else { return }
         goneContexts = 0

@@ -2,11 +2,11 @@ import CVirglrenderer
 import Glibc
 import Renderer
 
-/// virglrenderer, which turns a guest's Gallium commands into the host's OpenGL. There is one in a process at most, and all
-/// of it belongs to the thread that made it.
+/// virglrenderer, which turns a guest's Gallium commands into the host's OpenGL. There is one in a process at most, and
+/// all of it belongs to the thread that made it.
 ///
-/// What a guest asks for goes to the library as it is: a hostile guest may well find something there that ends the process,
-/// or hangs it. So this runs in a process that nothing else depends on.
+/// What a guest asks for goes to the library as it is: a hostile guest may well find something there that ends the
+/// process, or hangs it. So this runs in a process that nothing else depends on.
 public final class VirglRenderer {
     /// The library can't start: no GL driver, or no such device.
     public struct StartError: Error, CustomStringConvertible {

@@ -1,11 +1,11 @@
 import Linux
 import SharedRing
 
-/// A ring of messages: a ``SharedRing`` of bytes, in which each message is a header of 16 bytes and a payload that is padded to a
-/// multiple of 16. A message may run across the end of the memory, to its beginning.
+/// A ring of messages: a ``SharedRing`` of bytes, in which each message is a header of 16 bytes and a payload that is
+/// padded to a multiple of 16. A message may run across the end of the memory, to its beginning.
 struct MessageRing {
-    /// A message's header: size of the payload in the lower half of the first word and kind in the upper one, then the sequence
-    /// number; little-endian.
+    /// A message's header: size of the payload in the lower half of the first word and kind in the upper one, then the
+    /// sequence number; little-endian.
     typealias Header = InlineArray<2, UInt64>
 
     /// In bytes.

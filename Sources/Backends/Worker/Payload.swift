@@ -24,8 +24,8 @@ public struct PayloadWriter {
     }
 }
 
-/// Reads what a ``PayloadWriter`` wrote, or what somebody wants to pass for it: what is missing reads as 0 or empty, and
-/// ``isExact`` tells.
+/// Reads what a ``PayloadWriter`` wrote, or what somebody wants to pass for it: what is missing reads as 0 or empty,
+/// and ``isExact`` tells.
 public struct PayloadReader {
     private let bytes: [UInt8]
     private var position = 0

@@ -33,8 +33,8 @@ public struct WorkerLauncher: Sendable {
 
     /// Starts and ends workers as the device process says, until that goes.
     ///
-    /// - Parameter work: what a copy does, with its end of a session and how many bytes of memory it may take besides what its
-    ///   library has at the start. It confines itself, and returns the status to end with.
+    /// - Parameter work: what a copy does, with its end of a session and how many bytes of memory it may take besides
+    ///   what its library has at the start. It confines itself, and returns the status to end with.
     public func run(_ work: (consuming UnixSocket, _ memory: UInt64) throws -> Int32) {
         signal(SIGPIPE, SIG_IGN)
         do throws(Sandbox.Failure) {

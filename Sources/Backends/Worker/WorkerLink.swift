@@ -1,7 +1,7 @@
 import Linux
 
-/// What goes over the sockets between a device process, a worker's launcher and the worker itself: packets of a kind and a number
-/// and, with them, descriptors.
+/// What goes over the sockets between a device process, a worker's launcher and the worker itself: packets of a kind
+/// and a number and, with them, descriptors.
 enum WorkerLink {
     struct Packet: Equatable, Sendable {
         let kind: UInt8
@@ -13,13 +13,13 @@ enum WorkerLink {
         }
     }
 
-    /// To the launcher, with the worker's end of a new session: start a worker for it. The number is how many bytes of memory it may
-    /// take besides what its library has at the start.
+    /// To the launcher, with the worker's end of a new session: start a worker for it. The number is how many bytes of
+    /// memory it may take besides what its library has at the start.
     static let start = UInt8(ascii: "s")
     /// To the launcher: end the worker at once.
     static let kill = UInt8(ascii: "k")
-    /// From the launcher, once for each start: the worker has ended, and the system has taken back all that it had. The number is the
-    /// signal that ended it; 0: it ended by itself.
+    /// From the launcher, once for each start: the worker has ended, and the system has taken back all that it had. The
+    /// number is the signal that ended it; 0: it ended by itself.
     static let ended = UInt8(ascii: "e")
     /// To the worker, the first packet of a session: both rings' memory, the commands' doorbell, the answers' doorbell.
     static let hello = UInt8(ascii: "h")

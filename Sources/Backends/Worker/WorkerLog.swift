@@ -1,8 +1,9 @@
 import Linux
 import Text
 
-/// Passes what a launcher and its workers write to their standard output and error on to this process's log: a few short lines, so
-/// that a worker which somebody has taken over fills no disk, and no line of it does anything to a terminal.
+/// Passes what a launcher and its workers write to their standard output and error on to this process's log: a few
+/// short lines, so that a worker which somebody has taken over fills no disk, and no line of it does anything to a
+/// terminal.
 final class WorkerLog {
     /// How many lines may come at once, besides one for each second, and how many bytes are kept of each, as they came.
     static let lineLimit = 64

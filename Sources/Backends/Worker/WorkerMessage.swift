@@ -1,5 +1,5 @@
-/// What goes through a worker's rings: a command, or the answer to one. A library brings a type of each. Both ends are of one build,
-/// so there are no versions.
+/// What goes through a worker's rings: a command, or the answer to one. A library brings a type of each. Both ends are
+/// of one build, so there are no versions.
 public protocol WorkerMessage: Sendable {
     /// Writes what ``init(kind:payload:)`` reads.
     ///

@@ -1,7 +1,7 @@
 import Tap
 
-/// What the worker is told and answers is a door of the device's, and in sight of its tap: each message as its kind, a `UInt32`, and its
-/// payload. What the worker does by itself in shared memory isn't.
+/// What the worker is told and answers is a door of the device's, and in sight of its tap: each message as its kind, a
+/// `UInt32`, and its payload. What the worker does by itself in shared memory isn't.
 extension WorkerProcess {
     func show(_ request: Request) {
         guard let tap = tap() else { return }

@@ -3,15 +3,15 @@ import Linux
 import SharedRing
 import Tap
 
-/// A worker in a process of its own, as the device process sees it: commands go in, answers come back, and it may end or
-/// hang at any moment without harm to anybody.
+/// A worker in a process of its own, as the device process sees it: commands go in, answers come back, and it may end
+/// or hang at any moment without harm to anybody.
 ///
-/// The first process that is started, the *launcher*, starts workers as copies of itself, so that a device process which
-/// has given up the right to start programs can have a new one. All calls belong to the thread of `loop`, and so do all
-/// answers.
+/// The first process that is started, the *launcher*, starts workers as copies of itself, so that a device process
+/// which has given up the right to start programs can have a new one. All calls belong to the thread of `loop`, and so
+/// do all answers.
 public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
-    /// What is called with the answer to a command; nil: the worker has ended without one, and touches nothing that it was
-    /// given any more.
+    /// What is called with the answer to a command; nil: the worker has ended without one, and touches nothing that it
+    /// was given any more.
     public typealias Completion = (Reply?) -> Void
 
     struct Pending {
@@ -58,12 +58,12 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
     var nextSequence: UInt64 = 1
     var nextWindow: UInt32 = 1
 
-    /// How many bytes of memory a worker that is started from now on may take, besides what its library has at the start. What needs
-    /// more fails, or ends it.
+    /// How many bytes of memory a worker that is started from now on may take, besides what its library has at the
+    /// start. What needs more fails, or ends it.
     public var memoryLimit: UInt64
 
-    /// Called when a worker has ended, behind the completions of what it left undone, with a sentence for the log; nil: it was
-    /// told to by ``stop(_:)`` without one.
+    /// Called when a worker has ended, behind the completions of what it left undone, with a sentence for the log; nil:
+    /// it was told to by ``stop(_:)`` without one.
     public var onEnd: (String?) -> Void = { _ in }
     /// Called when ``isCongested`` has become false.
     public var onRoom: () -> Void = {}
@@ -131,8 +131,8 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
 
     /// Has the launcher start a worker, unless there is one.
     ///
-    /// - Throws: the error that keeps it from starting, such as `.brokenPipe` when the launcher has gone, or `.resourceBusy`
-    ///   while the last one has not ended.
+    /// - Throws: the error that keeps it from starting, such as `.brokenPipe` when the launcher has gone, or
+    ///   `.resourceBusy` while the last one has not ended.
     public func start() throws(Errno) {
         guard session == nil else { return }
         guard leaving == nil else { throw .resourceBusy }
@@ -248,8 +248,8 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
         finishEnd()
     }
 
-    /// The end of the launcher kills the worker. Nobody is left to tell when that is done but the system, which closes the worker's
-    /// socket behind its memory.
+    /// The end of the launcher kills the worker. Nobody is left to tell when that is done but the system, which closes
+    /// the worker's socket behind its memory.
     private func loseLauncher() {
         if let launcherWatch { loop.unwatch(launcherWatch) }
         launcherWatch = nil

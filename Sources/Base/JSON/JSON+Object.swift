@@ -8,7 +8,8 @@ extension JSON {
         public private(set) var names: [String] = []
         fileprivate private(set) var values: [Name: JSON] = [:]
 
-        /// A name as its bytes. Swift's own comparison, by canonical equivalence, would take different ones for the same.
+        /// A name as its bytes. Swift's own comparison, by canonical equivalence, would take different ones for the
+        /// same.
         fileprivate struct Name: Hashable {
             let text: String
 

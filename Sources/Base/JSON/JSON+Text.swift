@@ -1,7 +1,8 @@
 import Text
 
 extension JSON {
-    /// The value as one line of JSON: no line break, no white space, members in their order. What isn't printable is escaped.
+    /// The value as one line of JSON: no line break, no white space, members in their order. What isn't printable is
+    /// escaped.
     public var text: String { write(indent: nil) }
 
     /// The value as JSON for people: a line for each member and element, two spaces per level.

@@ -4,8 +4,8 @@ extension String {
 
     /// Whether the text has no longer run of combining characters than any language needs.
     ///
-    /// Swift compares and hashes text by canonical equivalence, and so has to sort each run: in time that grows with the square
-    /// of its length, minutes for 1 MiB. Text from others is compared only when this is true.
+    /// Swift compares and hashes text by canonical equivalence, and so has to sort each run: in time that grows with
+    /// the square of its length, minutes for 1 MiB. Text from others is compared only when this is true.
     public var isStreamSafe: Bool {
         var run = 0
         for scalar in unicodeScalars {

@@ -21,7 +21,8 @@ public enum Accounts {
         entry(Glibc.group()) { getgrnam_r(name, $0, $1, $2, $3) }?.gr_gid
     }
 
-    /// Asks again with more room while it isn't enough. The entry's text is gone when this returns; its numbers are not.
+    /// Asks again with more room while it isn't enough. The entry's text is gone when this returns; its numbers are
+    /// not.
     ///
     /// - Parameter size: of the first buffer.
     static func entry<Entry>(

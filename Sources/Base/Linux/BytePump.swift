@@ -3,12 +3,13 @@ import Glibc
 
 /// Carries bytes between a socket by which descriptors may come and one by which none do.
 ///
-/// For a library that receives by `read(2)`: what comes with bytes that are read so, or is never read, the kernel closes on the
-/// library's thread, however long that takes. A pump has a thread of its own, and lets go in the socket's ``ClosingLane``.
+/// For a library that receives by `read(2)`: what comes with bytes that are read so, or is never read, the kernel
+/// closes on the library's thread, however long that takes. A pump has a thread of its own, and lets go in the socket's
+/// ``ClosingLane``.
 public enum BytePump {
     /// - Parameter outer: belongs to a lane.
-    /// - Returns: a socket that stands for it, from which only bytes come. When either is closed, or ends one direction, so is the
-    ///   other.
+    /// - Returns: a socket that stands for it, from which only bytes come. When either is closed, or ends one
+    ///   direction, so is the other.
     public static func start(_ outer: consuming UnixSocket) throws(Errno) -> UnixSocket {
         let pair = try UnixSocket.pair()
         let inner = try ByteStream(pair.first)

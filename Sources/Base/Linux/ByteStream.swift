@@ -29,8 +29,8 @@ public final class ByteStream: Sendable {
         case ended
     }
 
-    /// Receives what is there, as far as `buffer` has room. Descriptors that come along are closed in the socket's lane.
-    /// `recvmsg(2)`, `read(2)`
+    /// Receives what is there, as far as `buffer` has room. Descriptors that come along are closed in the socket's
+    /// lane. `recvmsg(2)`, `read(2)`
     ///
     /// - Parameters:
     ///   - buffer: not empty.
@@ -77,7 +77,8 @@ public final class ByteStream: Sendable {
         }
     }
 
-    /// Ends both directions of a socket, so that the peer hears of it at once, whenever the close may come. `shutdown(2)`
+    /// Ends both directions of a socket, so that the peer hears of it at once, whenever the close may come.
+    /// `shutdown(2)`
     public func shutDown() {
         if isSocket { shutdown(descriptor.raw, Int32(SHUT_RDWR)) }
     }

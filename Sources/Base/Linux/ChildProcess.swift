@@ -6,15 +6,16 @@ public enum ChildProcess {
     /// The number that the first of the passed descriptors has in a program; the others follow.
     public static let firstDescriptor: Int32 = 3
 
-    /// Starts a program with no input, and descriptors of its own: no other goes along, those among them that this process was
-    /// given itself and that stay open in programs.
+    /// Starts a program with no input, and descriptors of its own: no other goes along, those among them that this
+    /// process was given itself and that stay open in programs.
     ///
     /// - Parameters:
     ///   - program: its path, which is its name as well.
     ///   - descriptors: appear there from ``firstDescriptor`` on, in their order.
     ///   - withheld: variables of this process's environment that are not its own.
     ///   - standardError: its standard error and output; this process's unless given.
-    ///   - isDetached: whether it has nothing of this process's terminal or log: it gets a session of its own, `setsid(2)`, and
+    ///   - isDetached: whether it has nothing of this process's terminal or log: it gets a session of its own,
+    ///     `setsid(2)`, and
     ///     its standard output is its standard error.
     /// - Returns: its process ID. `posix_spawn(3)`
     public static func spawn(
@@ -61,7 +62,8 @@ public enum ChildProcess {
     private static func environment(without withheld: Set<String>) -> [String] {
         var variables: [String] = []
         var next = environ
-        // SAFETY: a list of strings, behind the last of which is a null pointer. Nobody changes it in a process that starts others.
+        // SAFETY: a list of strings, behind the last of which is a null pointer. Nobody changes it in a process that
+        // starts others.
         while let variable = next.pointee {
             let text = String(cString: variable)
             if !withheld.contains(String(text.prefix { $0 != "=" })) { variables.append(text) }
@@ -91,7 +93,8 @@ public enum ChildProcess {
 
     /// Ends a child at once and takes its status. `SIGKILL`
     ///
-    /// - Returns: the signal that has ended it, which may have been another one before; nil when it had ended by itself.
+    /// - Returns: the signal that has ended it, which may have been another one before; nil when it had ended by
+    ///   itself.
     @discardableResult
     public static func end(_ process: Int32) -> Int32? {
         kill(process, SIGKILL)

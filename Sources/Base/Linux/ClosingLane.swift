@@ -3,11 +3,11 @@ import Synchronization
 
 /// A thread that does nothing but let go of what one peer, or one kind of peers, has sent.
 ///
-/// The last close of a file takes as long as whoever made the file likes: a TCP socket with `SO_LINGER` waits until what it
-/// has to send has gone, a file of a file system that a process serves (FUSE) until that process answers, and a signal
-/// doesn't end the wait. So a thread that serves others closes nothing that a peer has sent, nor a socket in which such
-/// descriptors may wait unread: a ``Descriptor`` that belongs to a lane goes there when its owner drops it. A close that
-/// hangs keeps waiting what the same peers have sent, and nobody else.
+/// The last close of a file takes as long as whoever made the file likes: a TCP socket with `SO_LINGER` waits until
+/// what it has to send has gone, a file of a file system that a process serves (FUSE) until that process answers, and a
+/// signal doesn't end the wait. So a thread that serves others closes nothing that a peer has sent, nor a socket in
+/// which such descriptors may wait unread: a ``Descriptor`` that belongs to a lane goes there when its owner drops it.
+/// A close that hangs keeps waiting what the same peers have sent, and nobody else.
 ///
 /// The thread is there while it has something to do, unless ``start()`` was called.
 public final class ClosingLane: Sendable {
@@ -38,33 +38,34 @@ public final class ClosingLane: Sendable {
 
     private let name: String
     private let closesAtOnce: Bool
-    /// How many connections may wait besides: see ``hasRoomForConnections``. An eighth of the descriptors that this process may have,
-    /// and at most 512. Asked for once: a process that is confined later may not ask any more.
+    /// How many connections may wait besides: see ``hasRoomForConnections``. An eighth of the descriptors that this
+    /// process may have, and at most 512. Asked for once: a process that is confined later may not ask any more.
     private let connections = min(512, sysconf(Int32(_SC_OPEN_MAX)) / 8)
     private let state = Locked(State())
     private let count = Atomic<Int>(0)
 
     /// - Parameters:
     ///   - name: of the thread; at most 15 bytes are kept.
-    ///   - closesAtOnce: there is no thread, whoever drops something lets go of it: for a process that knows its peers, being
+    ///   - closesAtOnce: there is no thread, whoever drops something lets go of it: for a process that knows its peers,
+    ///     being
     ///     them itself, as a fuzzer is.
     public init(name: String, closesAtOnce: Bool = false) {
         self.name = name
         self.closesAtOnce = closesAtOnce
     }
 
-    /// Whether more may be taken from those whose lane it is. Whoever asks before each message leaves at most what one message
-    /// carries beyond ``capacity``.
+    /// Whether more may be taken from those whose lane it is. Whoever asks before each message leaves at most what one
+    /// message carries beyond ``capacity``.
     public var hasRoom: Bool { count.load(ordering: .relaxed) < Self.capacity }
 
-    /// Whether a connection may be accepted that is then looked at and dropped here, with all that lies unread in it: it takes
-    /// one descriptor.
+    /// Whether a connection may be accepted that is then looked at and dropped here, with all that lies unread in it:
+    /// it takes one descriptor.
     ///
-    /// Who has connected is known when the connection is accepted, and then nothing but its close, which may hang, ends it. So
-    /// those that aren't wanted pile up behind a close that hangs, and those that are wanted are served past them until there
-    /// are too many: then all wait in the listener's backlog. No other bound would be better, since each can be reached in no
-    /// time by somebody who may connect. Only the permissions of a socket keep strangers from its backlog, and Linux 6.16 keeps
-    /// descriptors from what they send.
+    /// Who has connected is known when the connection is accepted, and then nothing but its close, which may hang, ends
+    /// it. So those that aren't wanted pile up behind a close that hangs, and those that are wanted are served past
+    /// them until there are too many: then all wait in the listener's backlog. No other bound would be better, since
+    /// each can be reached in no time by somebody who may connect. Only the permissions of a socket keep strangers from
+    /// its backlog, and Linux 6.16 keeps descriptors from what they send.
     public var hasRoomForConnections: Bool { count.load(ordering: .relaxed) < Self.capacity + connections }
 
     /// Waits for ``hasRoom``: one that only has much to do makes room in no time, one that hangs may never.
@@ -84,7 +85,8 @@ public final class ClosingLane: Sendable {
         return true
     }
 
-    /// Signals `event` once, as soon as there is room: at once where there is. For whoever has an ``EventLoop`` to wait in.
+    /// Signals `event` once, as soon as there is room: at once where there is. For whoever has an ``EventLoop`` to wait
+    /// in.
     public func signalRoom(to event: EventFD) {
         state.withLock { state in
             if !state.awaiting.contains(where: { $0 === event }) { state.awaiting.append(event) }
@@ -98,7 +100,8 @@ public final class ClosingLane: Sendable {
         state.awaiting = []
     }
 
-    /// Starts the thread now, and for as long as the process lives: for a process that can't start one later. ``Sandbox``
+    /// Starts the thread now, and for as long as the process lives: for a process that can't start one later.
+    /// ``Sandbox``
     public func start() throws(Errno) {
         guard !closesAtOnce else { return }
         let bell = try EventFD()

@@ -1,7 +1,7 @@
 import Glibc
 
-/// A control group of version 2: a folder of the kernel's cgroup2 file system, whose files are its settings. `cgroups(7)`, Linux
-/// Documentation/admin-guide/cgroup-v2.rst
+/// A control group of version 2: a folder of the kernel's cgroup2 file system, whose files are its settings.
+/// `cgroups(7)`, Linux Documentation/admin-guide/cgroup-v2.rst
 public struct ControlGroup: Equatable, Sendable {
     /// The folder.
     public let path: String

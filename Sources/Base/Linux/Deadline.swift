@@ -25,8 +25,8 @@ public struct Deadline: Comparable, Sendable {
 }
 
 extension Duration {
-    /// For `poll(2)` and for sentences: rounded up, since a wait that ended a little too early would begin again at once; 0 for
-    /// what is negative.
+    /// For `poll(2)` and for sentences: rounded up, since a wait that ended a little too early would begin again at
+    /// once; 0 for what is negative.
     public var inMilliseconds: Int32 {
         guard self > .zero else { return 0 }
         let (seconds, attoseconds) = components

@@ -11,7 +11,8 @@ extension Descriptor {
         self.init(owning: try systemCall { open(path, O_WRONLY | O_CLOEXEC) })
     }
 
-    /// Opens a file for reading, and for writing at its end wherever that is by then. No symbolic link is followed. `O_APPEND`
+    /// Opens a file for reading, and for writing at its end wherever that is by then. No symbolic link is followed.
+    /// `O_APPEND`
     ///
     /// - Parameter mode: the permissions, less the umask, of a file that isn't there and is made; nil: none is made.
     public init(appendingTo path: String, mode: mode_t? = nil) throws(Errno) {

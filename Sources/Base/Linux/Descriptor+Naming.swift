@@ -1,8 +1,8 @@
 import CLinux
 import Glibc
 
-/// What is at a path, to be looked at and changed without a way round: a link is itself and is not followed, and what others put
-/// in its place meanwhile is something else.
+/// What is at a path, to be looked at and changed without a way round: a link is itself and is not followed, and what
+/// others put in its place meanwhile is something else.
 extension Descriptor {
     /// Names a file without opening it. `O_PATH`, `O_NOFOLLOW`
     public init(naming path: String) throws(Errno) {

@@ -29,8 +29,8 @@ extension Descriptor {
     /// serves (FUSE), and who waits for them waits as long as that one likes.
     public borrowing func isMemory() -> Bool { clinux_is_memory(raw) == 1 }
 
-    /// Whether there are bytes at offsets in it: it is a file or a device, and no pipe, socket, eventfd or directory. Asks nobody but
-    /// the kernel. `AT_STATX_DONT_SYNC`
+    /// Whether there are bytes at offsets in it: it is a file or a device, and no pipe, socket, eventfd or directory.
+    /// Asks nobody but the kernel. `AT_STATX_DONT_SYNC`
     public borrowing func holdsBytes() -> Bool { clinux_holds_bytes(raw) == 1 }
 
     /// The file's identity, size and kind, and how it was opened. `fstat(2)`, `F_GETFL`

@@ -52,13 +52,13 @@ public struct Descriptor: ~Copyable, Sendable {
     }
 }
 
-/// Descriptors that arrived with a message, at most ``capacity``; whatever nobody takes is closed, in the lane of the socket that
-/// they came by.
+/// Descriptors that arrived with a message, at most ``capacity``; whatever nobody takes is closed, in the lane of the
+/// socket that they came by.
 public struct ReceivedDescriptors: ~Copyable {
     /// The most descriptors that one message may carry. Announced as `max_msg_fds`.
     public static let capacity = 64
-    /// The most that the kernel passes at once. A call that has less room leaves the rest to the kernel to close, on the thread
-    /// that made the call. `SCM_MAX_FD`
+    /// The most that the kernel passes at once. A call that has less room leaves the rest to the kernel to close, on
+    /// the thread that made the call. `SCM_MAX_FD`
     static let kernelMaximum = 253
 
     private var raw: [Int32] = []

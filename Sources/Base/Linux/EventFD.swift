@@ -13,8 +13,9 @@ public final class EventFD: Sendable {
 
     /// Takes over a descriptor from a peer.
     ///
-    /// A peer may send a blocking one whose counter is full, or make it so at any moment. Changing its flags would change the
-    /// peer's too, so ``signal()`` asks first whether a write can block, and gives up soon where it does nevertheless.
+    /// A peer may send a blocking one whose counter is full, or make it so at any moment. Changing its flags would
+    /// change the peer's too, so ``signal()`` asks first whether a write can block, and gives up soon where it does
+    /// nevertheless.
     ///
     /// - Throws: `.invalidArgument` when it is no eventfd: a write to it might block or do anything. `readlink(2)`'s
     ///   error when that can't be told, as where /proc is not mounted.

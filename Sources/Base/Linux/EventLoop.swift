@@ -40,8 +40,8 @@ public final class EventLoop {
     public let clientLane: ClosingLane
     /// Closes what those who control the device have sent.
     public let controlLane: ClosingLane
-    /// Closes what anybody else has sent. Their own, so that what hangs there keeps nothing of the others' open, and nobody who has
-    /// no more than a serial line keeps those away who control the device.
+    /// Closes what anybody else has sent. Their own, so that what hangs there keeps nothing of the others' open, and
+    /// nobody who has no more than a serial line keeps those away who control the device.
     public let strangersLane: ClosingLane
 
     private let epoll: Descriptor
@@ -51,7 +51,8 @@ public final class EventLoop {
     /// Called with the name of what is ready, before its handler.
     public var onEvent: ((String) -> Void)?
     private var nextNumber: UInt64 = 1
-    // What is received while one of these is in use looks at neither: checks at run time, two for each receive, would find nothing.
+    // What is received while one of these is in use looks at neither: checks at run time, two for each receive, would
+    // find nothing.
     @exclusivity(unchecked) private var polls = 0
     @exclusivity(unchecked) private var spin = SpinBudget(interval: SpinBudget.systemCallInterval)
 
@@ -135,8 +136,8 @@ public final class EventLoop {
         }
     }
 
-    /// Another number of the loop's own descriptor, which can be read while something is ready: for a thread that waits for that
-    /// while others have the loop.
+    /// Another number of the loop's own descriptor, which can be read while something is ready: for a thread that waits
+    /// for that while others have the loop.
     public func readiness() throws(Errno) -> Descriptor { try epoll.duplicate() }
 
     /// Receives from `socket`, running handlers meanwhile. Returns at the latest after a handler ran,
@@ -213,8 +214,8 @@ public final class EventLoop {
         return .nothing
     }
 
-    /// Starts the sentry, and the lanes' threads, now and on the thread that will run the loop, rather than when they have
-    /// something to do: for a process that can't start a thread later. ``Sandbox``
+    /// Starts the sentry, and the lanes' threads, now and on the thread that will run the loop, rather than when they
+    /// have something to do: for a process that can't start a thread later. ``Sandbox``
     public func startThreads() throws(Errno) {
         try shim(clinux_prepare_brief_writes())
         try sentry.start()

@@ -7,7 +7,8 @@ public struct FileLock: ~Copyable, Sendable {
     /// Takes the lock.
     ///
     /// - Parameters:
-    ///   - path: a file for this and nothing else. It is made unless it is there, and stays: whoever removed it could take it
+    ///   - path: a file for this and nothing else. It is made unless it is there, and stays: whoever removed it could
+    ///     take it
     ///     from another who has opened it already.
     ///   - limit: how long to wait for it. Some are wise even after the owner has ended: a program that it was just
     ///     starting has the lock too until `execve(2)`.

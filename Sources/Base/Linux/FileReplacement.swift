@@ -11,8 +11,9 @@ public struct FileReplacement: ~Copyable {
     /// - Parameters:
     ///   - path: where nothing is yet, or a regular file.
     ///   - mode: the new file's permissions, less the umask.
-    /// - Throws: `.fileExists` when something else is there, such as a folder, a device, or a symbolic link: in a folder that
-    ///   others may write to it would say whose file is replaced. `open(2)`'s error when the folder takes no new file.
+    /// - Throws: `.fileExists` when something else is there, such as a folder, a device, or a symbolic link: in a
+    ///   folder that others may write to it would say whose file is replaced. `open(2)`'s error when the folder takes
+    ///   no new file.
     public init(path: String, mode: mode_t = 0o666) throws(Errno) {
         var status = stat()
         guard lstat(path, &status) != 0 || status.st_mode & S_IFMT == S_IFREG else { throw .fileExists }

@@ -3,8 +3,9 @@ import Synchronization
 
 /// A value that belongs to one thread at a time: a `Mutex` that ThreadSanitizer knows of.
 ///
-/// Swift's library is not instrumented, so the sanitizer takes what two threads do in the bodies of a Mutex for a race. A suppression
-/// doesn't help in a confined process: to know the function's name the sanitizer would have to start a program.
+/// Swift's library is not instrumented, so the sanitizer takes what two threads do in the bodies of a Mutex for a race.
+/// A suppression doesn't help in a confined process: to know the function's name the sanitizer would have to start a
+/// program.
 public final class Locked<Value: ~Copyable>: Sendable {
     private let mutex: Mutex<Value>
 

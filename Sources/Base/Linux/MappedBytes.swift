@@ -1,13 +1,14 @@
 import Glibc
 import Synchronization
 
-/// Memory that is mapped in this process and perhaps in others, such as what is behind a BAR. Its size is fixed, and no access to it
-/// can fault.
+/// Memory that is mapped in this process and perhaps in others, such as what is behind a BAR. Its size is fixed, and no
+/// access to it can fault.
 ///
-/// Where others map it by a descriptor it is a ``MemoryFile``. Under a hypervisor that maps it by means of its own it has none.
+/// Where others map it by a descriptor it is a ``MemoryFile``. Under a hypervisor that maps it by means of its own it
+/// has none.
 public class MappedBytes: @unchecked Sendable {
-    // SAFETY, of the conformance: nothing in here changes but by atomic operations, the one subclass is in this module, and the bytes
-    // are read and written as what others change meanwhile.
+    // SAFETY, of the conformance: nothing in here changes but by atomic operations, the one subclass is in this module,
+    // and the bytes are read and written as what others change meanwhile.
     public final let mapping: Mapping
     private final let cleared = Atomic<Int>(0)
 

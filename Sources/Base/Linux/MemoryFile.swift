@@ -64,8 +64,8 @@ public final class MemoryFile: MappedBytes, @unchecked Sendable {
         return extents
     }
 
-    /// Makes the bytes of a range zero, and gives the memory of whole pages back. Whoever has them mapped keeps the mapping.
-    /// `FALLOC_FL_PUNCH_HOLE`
+    /// Makes the bytes of a range zero, and gives the memory of whole pages back. Whoever has them mapped keeps the
+    /// mapping. `FALLOC_FL_PUNCH_HOLE`
     public override func clear(_ range: Range<Int>) throws(Errno) {
         guard range.lowerBound >= 0, range.upperBound <= size else { throw .invalidArgument }
         guard !range.isEmpty else { return }

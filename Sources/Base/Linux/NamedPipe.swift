@@ -14,8 +14,8 @@ public enum NamedPipe {
         try open(path, O_RDONLY)
     }
 
-    /// An end to write to. It is open for reading as well, so that it can be written to without another reader, as long as there is
-    /// room. It doesn't block.
+    /// An end to write to. It is open for reading as well, so that it can be written to without another reader, as long
+    /// as there is room. It doesn't block.
     public static func writer(_ path: String) throws(Errno) -> Descriptor {
         try open(path, O_RDWR)
     }

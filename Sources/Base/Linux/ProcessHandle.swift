@@ -1,13 +1,14 @@
 import CLinux
 import Glibc
 
-/// One process, whatever becomes of its ID: when it has ended, and that is given to another, this still means the first.
-/// `pidfd_open(2)`
+/// One process, whatever becomes of its ID: when it has ended, and that is given to another, this still means the
+/// first. `pidfd_open(2)`
 public final class ProcessHandle: Sendable {
     /// Becomes readable when the process ends.
     public let descriptor: Descriptor
 
-    /// - Parameter process: the ID of a process that is there, and is the one that is meant: look again when this is made.
+    /// - Parameter process: the ID of a process that is there, and is the one that is meant: look again when this is
+    ///   made.
     /// - Throws: `.noSuchProcess` when there is none.
     public init(_ process: Int32) throws(Errno) {
         descriptor = Descriptor(owning: try shim(clinux_pidfd(process)))

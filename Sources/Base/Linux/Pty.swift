@@ -13,10 +13,10 @@ public final class Pty: Sendable {
     /// Readable when somebody has opened the slave since ``consumeOpenings()``. `inotify(7)`
     public let openings: Descriptor
 
-    /// - Parameter link: where to make a symbolic link to the slave. A symbolic link that an earlier process left there is
-    ///   replaced.
-    /// - Throws: `.addressInUse` when the link leads to another's terminal, `.fileExists` when there is something else at
-    ///   `link`, and what the system refuses.
+    /// - Parameter link: where to make a symbolic link to the slave. A symbolic link that an earlier process left there
+    ///   is replaced.
+    /// - Throws: `.addressInUse` when the link leads to another's terminal, `.fileExists` when there is something else
+    ///   at `link`, and what the system refuses.
     public init(link: String? = nil) throws(Errno) {
         // "/dev/pts/" and a number of at most 7 digits (NR_UNIX98_PTY_MAX).
         var name = InlineArray<32, CChar>(repeating: 0)
@@ -64,8 +64,8 @@ public final class Pty: Sendable {
         try systemCall { symlink(path, link) }
     }
 
-    /// Whether a link leads to the terminal that it was made for. A terminal is there as long as its master is open; one that
-    /// is younger than the link has only got the same number.
+    /// Whether a link leads to the terminal that it was made for. A terminal is there as long as its master is open;
+    /// one that is younger than the link has only got the same number.
     private static func isTerminal(_ path: String, sinceBefore link: String) -> Bool {
         var (terminal, made) = (stat(), stat())
         guard lstat(path, &terminal) == 0, terminal.st_mode & S_IFMT == S_IFCHR, lstat(link, &made) == 0 else {

@@ -3,12 +3,13 @@ import CLinux
 /// How long to wait for something by asking for it again and again before sleeping, from experience: like KVM's halt
 /// polling.
 ///
-/// Waking a sleeper on another processor costs far more than a few microseconds of asking. But where nothing comes soon,
-/// or the other side needs this very processor, asking only takes time away. So whoever asked in vain sleeps at once
-/// the next time, and twice as often each time it is in vain again; what comes while one asks makes up for all failures.
+/// Waking a sleeper on another processor costs far more than a few microseconds of asking. But where nothing comes
+/// soon, or the other side needs this very processor, asking only takes time away. So whoever asked in vain sleeps at
+/// once the next time, and twice as often each time it is in vain again; what comes while one asks makes up for all
+/// failures.
 public struct SpinBudget: Sendable {
-    /// How long one attempt lasts, in nanoseconds: more than a peer needs for its next message in dense traffic, far less
-    /// than a time slice.
+    /// How long one attempt lasts, in nanoseconds: more than a peer needs for its next message in dense traffic, far
+    /// less than a time slice.
     public static let nanoseconds: UInt64 = 20_000
     /// Attempts in vain cost at most one part in so many waits.
     private static let longestPause = 1024
@@ -22,8 +23,9 @@ public struct SpinBudget: Sendable {
     /// What ``pause`` becomes after an attempt in vain.
     private var nextPause = 1
 
-    /// - Parameter interval: how many times to relax, some tens of nanoseconds each, between two questions: 1 where asking
-    ///   is a look at memory; more where it is a system call, which would keep a lock from the one who is to answer.
+    /// - Parameter interval: how many times to relax, some tens of nanoseconds each, between two questions: 1 where
+    ///   asking is a look at memory; more where it is a system call, which would keep a lock from the one who is to
+    ///   answer.
     public init(interval: Int = 1) {
         self.interval = interval
     }

@@ -1,10 +1,11 @@
 import Glibc
 import Text
 
-/// A terminal that a program fills as a whole, and gives back as it was: the screen that was there, the cursor, the modes.
-/// `termios(3)`, `tty_ioctl(2)`; control sequences of xterm and ECMA-48
+/// A terminal that a program fills as a whole, and gives back as it was: the screen that was there, the cursor, the
+/// modes. `termios(3)`, `tty_ioctl(2)`; control sequences of xterm and ECMA-48
 ///
-/// Reads and writes never block: a terminal that nobody looks at, or that is stopped, must not keep a process from ending.
+/// Reads and writes never block: a terminal that nobody looks at, or that is stopped, must not keep a process from
+/// ending.
 public final class Terminal {
     /// Readable when a key was pressed, or the terminal has gone.
     public let descriptor: Descriptor

@@ -6,8 +6,8 @@ public final class Thread: Sendable {
     private let handle: pthread_t
     private let isJoined = Locked(false)
 
-    /// Starts `body` on a new thread, and returns when that runs: what a thread does before, a filter of system calls that is
-    /// installed next might forbid.
+    /// Starts `body` on a new thread, and returns when that runs: what a thread does before, a filter of system calls
+    /// that is installed next might forbid.
     ///
     /// - Parameters:
     ///   - name: shown by `ps -T`; at most 15 bytes are kept.

@@ -5,19 +5,20 @@ import Glibc
 public final class UnixListener: Sendable {
     public let descriptor: Descriptor
     public let path: String
-    /// Device and inode of the path, so that nothing but our own socket is changed or removed there; nil for what somebody else has
-    /// made.
+    /// Device and inode of the path, so that nothing but our own socket is changed or removed there; nil for what
+    /// somebody else has made.
     private let identity: (UInt64, UInt64)?
     private let leavesPath: Bool
 
-    /// Binds and listens at `path`, where the socket appears when it can be connected to. A dead socket that an earlier process
-    /// left there is replaced; for one that the process has just left to another this waits for a second.
+    /// Binds and listens at `path`, where the socket appears when it can be connected to. A dead socket that an earlier
+    /// process left there is replaced; for one that the process has just left to another this waits for a second.
     ///
     /// - Parameters:
     ///   - mode: the permissions of the socket file. Whoever may write to it may connect.
     ///   - backlog: how many connections may wait to be accepted.
     ///   - leavesPath: whether the path stays when this object goes away, for a process that inherits the socket.
-    ///   - takesDescriptors: whether those who connect may send descriptors before ``UnixSocket/setTakesDescriptors(_:)`` says
+    ///   - takesDescriptors: whether those who connect may send descriptors before
+    ///     ``UnixSocket/setTakesDescriptors(_:)`` says
     ///     so, as they may on any kernel before Linux 6.16.
     /// - Throws: `.addressInUse` when another process listens there, `.fileExists` when there is
     ///   something that is no socket, `bind(2)`'s error else.
@@ -36,8 +37,8 @@ public final class UnixListener: Sendable {
         let aside = Self.aside(path)
         try Self.removeDeadSocket(at: path)
         try Self.removeDeadSocket(at: aside)
-        // bind(2) makes a file with the socket's own mode, less the umask: never with more than is meant, from its first moment
-        // on. The umask itself belongs to all threads.
+        // bind(2) makes a file with the socket's own mode, less the umask: never with more than is meant, from its
+        // first moment on. The umask itself belongs to all threads.
         try systemCall { fchmod(raw, mode) }
         try withSocketAddress(of: aside) { address, size throws(Errno) in
             try systemCall { bind(raw, address, size) }
@@ -120,8 +121,8 @@ public final class UnixListener: Sendable {
         String(path.dropLast()) + (path.last == "~" ? "-" : "~")
     }
 
-    /// Keeps others of this project from removing, or making, a socket in the same folder meanwhile: what looks dead may be
-    /// one that doesn't listen yet. `flock(2)`
+    /// Keeps others of this project from removing, or making, a socket in the same folder meanwhile: what looks dead
+    /// may be one that doesn't listen yet. `flock(2)`
     ///
     /// Whoever may read a folder can lock it, for as long as they like. So this waits for a second at most, and goes on
     /// without.
@@ -139,7 +140,8 @@ public final class UnixListener: Sendable {
             // One that hangs has a full backlog, and would never be connected to.
             let connection = try UnixSocket(connectingTo: path, within: .seconds(1))
             guard try hasEnded(connection.peer().pid) else { throw .addressInUse }
-            // A program that it was just starting has the listener until `execve(2)`, and turns those who wait away then.
+            // A program that it was just starting has the listener until `execve(2)`, and turns those who wait away
+            // then.
             _ = try connection.waitReadable(within: .seconds(1))
             _ = try UnixSocket(connectingTo: path, within: .seconds(1))
             throw Errno.addressInUse
@@ -156,7 +158,8 @@ public final class UnixListener: Sendable {
 
     /// The next connection that waits. `accept4(2)`
     ///
-    /// - Parameter lane: where it is closed, and what comes over it. One that has taken no descriptor, and takes none, needs no lane.
+    /// - Parameter lane: where it is closed, and what comes over it. One that has taken no descriptor, and takes none,
+    ///   needs no lane.
     /// - Returns: nil when none waits any more.
     /// - Throws: `.tooManyOpenFiles` and the like; the connection goes on waiting then.
     public func accept(closedIn lane: ClosingLane? = nil) throws(Errno) -> UnixSocket? {

@@ -12,9 +12,9 @@ public struct UnixSocket: ~Copyable, Sendable {
     /// Connects to the socket at `path`. Its peer can't send descriptors until ``setTakesDescriptors(_:)`` says so.
     ///
     /// - Parameter limit: how long to wait at most while the listener's backlog is full; nil: without end.
-    /// - Throws: `connect(2)`'s error, `.resourceTemporarilyUnavailable` when the time ran out;
-    ///   `.fileNameTooLong` for a path over 107 bytes; `.tooManyReferences` when too much of what came from there before could
-    ///   not be closed within a second (``ClosingLane``).
+    /// - Throws: `connect(2)`'s error, `.resourceTemporarilyUnavailable` when the time ran out; `.fileNameTooLong` for
+    ///   a path over 107 bytes; `.tooManyReferences` when too much of what came from there before could not be closed
+    ///   within a second (``ClosingLane``).
     public init(connectingTo path: String, within limit: Duration? = nil) throws(Errno) {
         let lane = ClosingLane.of(peer: path)
         guard lane.waitForRoom(within: .seconds(1)) else { throw .tooManyReferences }
@@ -44,7 +44,8 @@ public struct UnixSocket: ~Copyable, Sendable {
     ///
     /// - Parameters:
     ///   - keepsPackets: what is sent at once arrives at once. `SOCK_SEQPACKET`
-    ///   - lane: where the first end is closed, when the second is for a peer. The first takes no descriptors then, where the
+    ///   - lane: where the first end is closed, when the second is for a peer. The first takes no descriptors then,
+    ///     where the
     ///     kernel lets it choose.
     public static func pair(keepsPackets: Bool = false, closedIn lane: ClosingLane? = nil) throws(Errno) -> Pair {
         var raw: [Int32] = [-1, -1]
@@ -72,8 +73,8 @@ public struct UnixSocket: ~Copyable, Sendable {
         UnixSocket(owning: descriptor.closed(in: lane))
     }
 
-    /// Has the kernel refuse descriptors that the peer wants to send, with EPERM there, or take them again. A new socket takes
-    /// them. `SO_PASSRIGHTS`, Linux 6.16
+    /// Has the kernel refuse descriptors that the peer wants to send, with EPERM there, or take them again. A new
+    /// socket takes them. `SO_PASSRIGHTS`, Linux 6.16
     ///
     /// - Returns: false when this kernel has no such choice: they may come.
     @discardableResult
@@ -84,7 +85,8 @@ public struct UnixSocket: ~Copyable, Sendable {
     /// Whether the peer may send descriptors, as far as the kernel tells; where it can't be told they may come.
     public borrowing func takesDescriptors() -> Bool { clinux_passes_rights(descriptor.raw) != 0 }
 
-    /// Whether so little of what came is still to be closed that more may come, at the latest after a time. ``ClosingLane``
+    /// Whether so little of what came is still to be closed that more may come, at the latest after a time.
+    /// ``ClosingLane``
     public func hasRoomForDescriptors(within limit: Duration = .zero) -> Bool {
         descriptor.lane?.waitForRoom(within: limit) ?? true
     }
@@ -174,7 +176,8 @@ public struct UnixSocket: ~Copyable, Sendable {
         into memory: MappedBytes, at offset: Int, count: Int, descriptors: inout ReceivedDescriptors, blocking: Bool
     ) throws(Errno) -> Received {
         guard offset >= 0, count > 0, offset <= memory.size, count <= memory.size - offset else { throw .badAddress }
-        // SAFETY: inside the mapping, which `memory` keeps; only the kernel writes to it, and the fixed size keeps it from faulting.
+        // SAFETY: inside the mapping, which `memory` keeps; only the kernel writes to it, and the fixed size keeps it
+        // from faulting.
         return try receive(memory.mapping.base + offset, count, descriptors: &descriptors, blocking: blocking)
     }
 
@@ -208,8 +211,8 @@ public struct UnixSocket: ~Copyable, Sendable {
     ///
     /// - Returns: how many came to the beginning of `buffer`; 0 when nothing is there or the peer has gone.
     public borrowing func peek(into buffer: PageBuffer) throws(Errno) -> Int {
-        // SAFETY: the buffer has room for the size given. Without room for control data no descriptor is made; what the call
-        // refers to in passing is referred to by the message as well, so nothing is closed.
+        // SAFETY: the buffer has room for the size given. Without room for control data no descriptor is made; what the
+        // call refers to in passing is referred to by the message as well, so nothing is closed.
         try shim(clinux_peek(descriptor.raw, buffer.address(of: 0), buffer.count))
     }
 
@@ -245,7 +248,8 @@ public struct UnixSocket: ~Copyable, Sendable {
         _ head: RawSpan, _ memory: MappedBytes, at offset: Int, count: Int, within limit: Duration? = nil
     ) throws(Errno) {
         guard offset >= 0, count >= 0, offset <= memory.size, count <= memory.size - offset else { throw .badAddress }
-        // SAFETY: inside the mapping, which `memory` keeps; only the kernel reads it, and the fixed size keeps it from faulting.
+        // SAFETY: inside the mapping, which `memory` keeps; only the kernel reads it, and the fixed size keeps it from
+        // faulting.
         let bytes = RawSpan(_unsafeStart: memory.mapping.base + offset, byteCount: count)
         try send(head, bytes, within: limit)
     }

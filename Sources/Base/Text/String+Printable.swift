@@ -1,6 +1,7 @@
 extension Unicode.Scalar {
-    /// Whether a terminal shows it and does nothing else. Not so are the characters that control a terminal (C0, DEL, C1),
-    /// end a line, turn the direction of writing or aren't seen, and those of which nobody knows. `General_Category`
+    /// Whether a terminal shows it and does nothing else. Not so are the characters that control a terminal (C0, DEL,
+    /// C1), end a line, turn the direction of writing or aren't seen, and those of which nobody knows.
+    /// `General_Category`
     public var isPrintable: Bool {
         switch self {
         case " "..."~": true

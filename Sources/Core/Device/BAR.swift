@@ -11,11 +11,11 @@ public struct BAR: Sendable {
     public var mapped: [Range<UInt64>]
     /// Addresses where a write does nothing but notify the device. Sorted, not overlapping.
     public var doorbells: [Doorbell]
-    /// Where the values of doorbells with ``Doorbell/keepsValue`` lie, each at its place in the BAR, in eight bytes. The guest
-    /// never sees it.
+    /// Where the values of doorbells with ``Doorbell/keepsValue`` lie, each at its place in the BAR, in eight bytes.
+    /// The guest never sees it.
     public var shadow: MappedBytes?
-    /// Ranges of registers whose accesses a hypervisor may send straight to the device's thread (ioregionfd). Sorted, not
-    /// overlapping.
+    /// Ranges of registers whose accesses a hypervisor may send straight to the device's thread (ioregionfd). Sorted,
+    /// not overlapping.
     public var ioregions: [Range<UInt64>] = []
     /// Nothing in it can be written: a page of *shared* registers, which guests read with no trap.
     public var isReadOnly = false

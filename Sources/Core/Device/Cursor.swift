@@ -21,8 +21,8 @@ public struct Cursor: Sendable {
 }
 
 extension Scanout {
-    /// Writes some lines of the picture in ``PixelFormat/xrgb8888``, with a cursor on them if there is one, to where they belong in a
-    /// picture without gaps between its lines.
+    /// Writes some lines of the picture in ``PixelFormat/xrgb8888``, with a cursor on them if there is one, to where
+    /// they belong in a picture without gaps between its lines.
     public func copy(_ lines: Range<Int>, with cursor: Cursor?, to memory: MappedBytes) {
         var colours = [UInt8](repeating: 0, count: width * 3)
         var line = [UInt8](repeating: 0, count: width * 4)

@@ -34,8 +34,9 @@ public protocol Device: Stateful, AnyObject {
     var interruptPin: InterruptPin? { get }
     /// The image behind the expansion ROM BAR; none unless given.
     var rom: [UInt8]? { get }
-    /// Who has what only some devices have: ``DisplayDevice``, ``LimitedDevice``, ``MonitorDevice``, ``MemoryKeepingDevice``. The
-    /// device itself, unless it stands before another; always the same objects, which the device keeps.
+    /// Who has what only some devices have: ``DisplayDevice``, ``LimitedDevice``, ``MonitorDevice``,
+    /// ``MemoryKeepingDevice``. The device itself, unless it stands before another; always the same objects, which the
+    /// device keeps.
     var parts: [AnyObject] { get }
 
     /// The value of `width` bytes at `offset` of BAR `bar`, in the low bits. Mapped parts and MSI-X

@@ -1,9 +1,11 @@
 import Linux
 
-/// The memory behind a function's BARs and that of its device's own, by name: all that the client may have mapped of it.
+/// The memory behind a function's BARs and that of its device's own, by name: all that the client may have mapped of
+/// it.
 ///
-/// It is the host's and outlives the device. A device that is made anew over the same host asks by the same names and finds what the one
-/// before it had, with what is in it; whoever has it mapped sees the same pages before and after. ``Function/remade(_:)``
+/// It is the host's and outlives the device. A device that is made anew over the same host asks by the same names and
+/// finds what the one before it had, with what is in it; whoever has it mapped sees the same pages before and after.
+/// ``Function/remade(_:)``
 public final class DeviceMemory {
     /// Makes memory that reads as zeros.
     ///
@@ -28,7 +30,8 @@ public final class DeviceMemory {
     private(set) var pieces: [String: Piece] = [:]
     private let make: Maker
 
-    /// - Parameter make: makes files that others can map unless given: for a hypervisor where memory comes from elsewhere.
+    /// - Parameter make: makes files that others can map unless given: for a hypervisor where memory comes from
+    ///   elsewhere.
     public init(
         make: @escaping Maker = { (name, size, isOwnAlone, _) throws(Errno) in
             try MemoryFile(name: name, size: size, isOwnAlone: isOwnAlone)
@@ -43,7 +46,8 @@ public final class DeviceMemory {
     ///   - name: one that the device has not asked for yet.
     ///   - size: in bytes, at least 1.
     ///   - isOwnAlone: clients can read and map it for reading, and write nothing: for ``BAR/shared(_:_:)``.
-    ///   - isBehindBAR: a ``BAR`` has it as its ``BAR/memory``. A hypervisor that can't map files gives such memory to the guest;
+    ///   - isBehindBAR: a ``BAR`` has it as its ``BAR/memory``. A hypervisor that can't map files gives such memory to
+    ///     the guest;
     ///     what isn't said to be behind a BAR no guest gets.
     /// - Throws: ``DeviceMemoryError``
     public func take(
@@ -98,7 +102,8 @@ public enum DeviceMemoryError: Error, Equatable, Sendable {
     case taken(String)
     /// A device before it had another size there, in bytes.
     case size(String, wanted: Int, kept: Int)
-    /// A device before it had memory there that others may write to, and this one wants the other kind, or the other way round.
+    /// A device before it had memory there that others may write to, and this one wants the other kind, or the other
+    /// way round.
     case protection(String, isOwnAlone: Bool)
     case system(String, size: Int, Errno)
 }

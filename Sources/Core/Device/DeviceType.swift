@@ -53,8 +53,8 @@ public struct OptionError: Error, CustomStringConvertible, Equatable {
     }
 }
 
-/// Something that a device was told to have and can't have, such as a socket where another process listens. The description is a
-/// sentence for the user.
+/// Something that a device was told to have and can't have, such as a socket where another process listens. The
+/// description is a sentence for the user.
 public struct UnavailableError: Error, CustomStringConvertible, Equatable {
     public let description: String
 

@@ -19,6 +19,7 @@ public protocol DisplayHead: AnyObject {
 extension DisplayHead {
     public var cursor: Cursor? { nil }
 
-    /// A place of its own from which to watch what changes. A device that is made anew has other heads, to be watched anew.
+    /// A place of its own from which to watch what changes. A device that is made anew has other heads, to be watched
+    /// anew.
     public func watchDamage() -> DamageWatch { DamageWatch(self) }
 }

@@ -19,7 +19,8 @@ extension Function {
 
     /// Puts a monitor at a head, or another in the place of the one there, or takes it away (nil), and tells the guest.
     ///
-    /// - Throws: ``MonitorError`` when the device has no such head, or it can't have that monitor; nothing has changed then.
+    /// - Throws: ``MonitorError`` when the device has no such head, or it can't have that monitor; nothing has changed
+    ///   then.
     public func connect(_ monitor: Monitor?, to head: Int) throws(MonitorError) {
         guard let monitors else { throw MonitorError("Monitors of a '\(type.name)' neither come nor go.") }
         host.tap?.note(.monitor(head: head, width: monitor?.width ?? 0, height: monitor?.height ?? 0))

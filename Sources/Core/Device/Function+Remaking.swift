@@ -1,8 +1,10 @@
 extension Function {
-    /// Takes this function down and makes another in its place over the same host, which goes on as if nothing had happened.
+    /// Takes this function down and makes another in its place over the same host, which goes on as if nothing had
+    /// happened.
     ///
-    /// The memory that the device had of the host stays where it is, with whatever the guest writes to it meanwhile. So do the guest's
-    /// memory and the way to the interrupt controller. From one to the other go the registers, as values.
+    /// The memory that the device had of the host stays where it is, with whatever the guest writes to it meanwhile. So
+    /// do the guest's memory and the way to the interrupt controller. From one to the other go the registers, as
+    /// values.
     ///
     /// - Parameter make: makes a device of the same type, with the same options.
     /// - Returns: the new one. Whoever has this one lets go of it.

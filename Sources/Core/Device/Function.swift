@@ -101,8 +101,8 @@ public final class Function: Stateful {
         }
     }
 
-    /// Asks the device again which parts of its BARs may be mapped, and shows those from now on. Memory that can't be mapped any more is
-    /// cleared and given back.
+    /// Asks the device again which parts of its BARs may be mapped, and shows those from now on. Memory that can't be
+    /// mapped any more is cleared and given back.
     ///
     /// Hypervisors call it while nobody has anything mapped: before they ask for regions, and when a client has left.
     public func updateMappedParts() {
@@ -113,7 +113,8 @@ public final class Function: Stateful {
         openGates()
     }
 
-    /// Gives back what is behind the end of what may be mapped: a client has the whole file, and may have written there.
+    /// Gives back what is behind the end of what may be mapped: a client has the whole file, and may have written
+    /// there.
     func clearBeyondMappedParts() {
         for bar in device.bars {
             guard let memory = bar.memory, let old = slots[bar.layout.index]?.bar.mapped.last?.upperBound,
@@ -143,8 +144,8 @@ public final class Function: Stateful {
 
     /// Reads from a region, as many bytes as `target` has.
     ///
-    /// Whether an address leads here is for whoever routes addresses to decide: an access that names its region is answered
-    /// whatever the command register says of memory and I/O space. In D3hot only configuration space is.
+    /// Whether an address leads here is for whoever routes addresses to decide: an access that names its region is
+    /// answered whatever the command register says of memory and I/O space. In D3hot only configuration space is.
     ///
     /// - Parameter way: how the access has come, for whoever watches.
     public func read(
@@ -291,8 +292,8 @@ public final class Function: Stateful {
         }
     }
 
-    /// Rings a doorbell whose eventfd was signalled. Nothing happens in D3hot, nor while the function stands still: whoever has the
-    /// eventfd leaves it as it is until ``isRunning``.
+    /// Rings a doorbell whose eventfd was signalled. Nothing happens in D3hot, nor while the function stands still:
+    /// whoever has the eventfd leaves it as it is until ``isRunning``.
     ///
     /// - Parameters:
     ///   - bar: the index of the BAR that declares it.
@@ -314,7 +315,8 @@ public final class Function: Stateful {
         device.write(slot.index, at: offset, width: width, value: value)
     }
 
-    /// The memory that a write would go to, as ``memory(region:offset:count:)`` says of a read; nil also when it would be refused.
+    /// The memory that a write would go to, as ``memory(region:offset:count:)`` says of a read; nil also when it would
+    /// be refused.
     public func writableMemory(region: Int, offset: UInt64, count: Int) -> MappedBytes? {
         guard isRunning, let memory = memory(region: region, offset: offset, count: count),
             awake[region]?.bar.isReadOnly == false
@@ -322,8 +324,8 @@ public final class Function: Stateful {
         return memory
     }
 
-    /// The memory that holds what a read would give, byte for byte from the region's beginning; nil when some of it is not from memory.
-    /// It is nil for all while there is a tap: ``read(region:offset:into:by:)`` shows the bytes to it.
+    /// The memory that holds what a read would give, byte for byte from the region's beginning; nil when some of it is
+    /// not from memory. It is nil for all while there is a tap: ``read(region:offset:into:by:)`` shows the bytes to it.
     public func memory(region: Int, offset: UInt64, count: Int) -> MappedBytes? {
         guard host.tap == nil else { return nil }
         guard region >= 0, region < 6, let bar = awake[region]?.bar, count >= 0 else { return nil }
@@ -371,7 +373,8 @@ public final class Function: Stateful {
 
     private func act(on changes: ConfigurationSpace.Changes) {
         if changes.contains(.functionLevelReset) { return reset() }
-        // From D3hot to D0 a function resets itself. PCI Bus Power Management Interface Specification 1.2, section 5.4.1.
+        // From D3hot to D0 a function resets itself. PCI Bus Power Management Interface Specification 1.2, section
+        // 5.4.1.
         if changes.contains(.powerState), configuration.powerState == .d0 { return reset() }
         if !changes.isDisjoint(with: [.command, .msi, .msix, .powerState]) { openGates() }
         if !changes.isDisjoint(with: [.command, .bars, .powerState]) { placeRegions() }
@@ -409,8 +412,8 @@ public final class Function: Stateful {
             messageKind: msix?.enabled == true ? .msix : msi?.enabled == true ? .msi : nil)
     }
 
-    /// Has the function stand still, or go on. While it stands still its state can be taken: the guest can read, but what it writes is
-    /// refused, and what it rings by eventfd waits there.
+    /// Has the function stand still, or go on. While it stands still its state can be taken: the guest can read, but
+    /// what it writes is refused, and what it rings by eventfd waits there.
     public func setRunning(_ running: Bool) {
         guard running != isRunning else { return }
         host.tap?.note(.running(running))
@@ -418,8 +421,8 @@ public final class Function: Stateful {
         device.setRunning(running)
     }
 
-    /// Resets the function and the device: VFIO's DEVICE_RESET, a function-level reset of the guest's, and the end of D3hot.
-    /// The client's interrupt set-up and memory maps stay.
+    /// Resets the function and the device: VFIO's DEVICE_RESET, a function-level reset of the guest's, and the end of
+    /// D3hot. The client's interrupt set-up and memory maps stay.
     public func reset() {
         host.tap?.note(.reset)
         device.reset()

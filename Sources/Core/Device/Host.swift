@@ -9,7 +9,8 @@ import Tap
 public final class Host {
     /// Waits for descriptors and timers on the device's thread.
     public let loop: EventLoop
-    /// The guest's memory as the device sees it: by I/O virtual address. Out of reach while the function is no bus master.
+    /// The guest's memory as the device sees it: by I/O virtual address. Out of reach while the function is no bus
+    /// master.
     public let memory: AddressSpace
     /// What the device has of memory itself: behind its BARs, and of its own. It outlives the device.
     public let deviceMemory: DeviceMemory
@@ -55,8 +56,8 @@ public final class Host {
 
     /// Copies what is in memory of the device's own to the front of `bytes`.
     ///
-    /// Every look at memory that the guest may write to without the device's knowledge, and that decides what the device does, goes
-    /// through here.
+    /// Every look at memory that the guest may write to without the device's knowledge, and that decides what the
+    /// device does, goes through here.
     ///
     /// - Parameters:
     ///   - memory: what ``deviceMemory`` has given.

@@ -21,8 +21,8 @@ public final class Interrupts {
         var messageKind: InterruptKind?
     }
 
-    /// That of the function, see ``Function/transport``; nil while none is attached. Then, and until the transport knows the way of
-    /// what the guest has switched on, messages are pending. The pin's level is passed on.
+    /// That of the function, see ``Function/transport``; nil while none is attached. Then, and until the transport
+    /// knows the way of what the guest has switched on, messages are pending. The pin's level is passed on.
     public weak var transport: (any Transport)? {
         didSet {
             pinSent = false
@@ -67,8 +67,8 @@ public final class Interrupts {
         return gates.messageKind
     }
 
-    /// Sends the message of `vector`, once, or leaves it pending while it is masked or the function is no bus master. Nothing
-    /// happens while the guest uses neither MSI nor MSI-X.
+    /// Sends the message of `vector`, once, or leaves it pending while it is masked or the function is no bus master.
+    /// Nothing happens while the guest uses neither MSI nor MSI-X.
     ///
     /// - Parameter vector: from 0; MSI has up to 32, MSI-X up to 2048. Others are ignored.
     public func raise(_ vector: Int) {

@@ -4,7 +4,8 @@ import Linux
 public protocol MemoryKeepingDevice: AnyObject {
     /// The same memories, of the same sizes, as long as the device lives.
     ///
-    /// A state that is saved while the device runs holds the registers of one moment, and memory of that moment or a later one.
-    /// Memory that goes to another owner is made zero first, by ``MappedBytes/clear(_:)``; the saving then begins anew.
+    /// A state that is saved while the device runs holds the registers of one moment, and memory of that moment or a
+    /// later one. Memory that goes to another owner is made zero first, by ``MappedBytes/clear(_:)``; the saving then
+    /// begins anew.
     var memory: [MappedBytes] { get }
 }

@@ -3,8 +3,8 @@
 public struct Quota: Codable, Equatable, Sendable {
     /// In bytes.
     public var videoMemory: Int?
-    /// How many pictures a second consumers may read from each head, and how many it shows where the guest can be told to wait;
-    /// 0: as many as they like.
+    /// How many pictures a second consumers may read from each head, and how many it shows where the guest can be told
+    /// to wait; 0: as many as they like.
     public var frameRate: Int?
 
     /// The frame rates that any device can have.

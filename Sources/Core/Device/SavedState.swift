@@ -5,18 +5,19 @@ import Linux
 ///
 ///     "MEDIATED" | version: u32 | length: u32 | that many bytes of JSON | extents … | an extent of length 0
 ///
-/// The JSON is the shell's and the device's state as values, each in a form with a version of its own: ``Stateful``. The version in
-/// front is that of what is around them. An extent is a piece of memory: that behind a BAR, by its index, or
-/// the device's own, from 16 on. Memory: u32, zero: u32, offset: u64, length: u64, then its bytes. Memory in no extent is
-/// zero. All numbers are little-endian.
+/// The JSON is the shell's and the device's state as values, each in a form with a version of its own: ``Stateful``.
+/// The version in front is that of what is around them. An extent is a piece of memory: that behind a BAR, by its
+/// index, or the device's own, from 16 on. Memory: u32, zero: u32, offset: u64, length: u64, then its bytes. Memory in
+/// no extent is zero. All numbers are little-endian.
 enum SavedState {
     static let magic = Array("MEDIATED".utf8)
     static let version: UInt32 = 1
     static let headerSize = 16
     static let extentHeaderSize = 24
-    /// The longest JSON that is taken, and the most values in it: a virtio-gpu whose guest has all the resources that it may
-    /// have, in 131,072 pieces of memory, has nearly as many. The values then take less than 100 MiB while they are read. Each piece
-    /// has up to 32 digits and signs, as its guest likes, so the text alone may be longer than 4 MiB.
+    /// The longest JSON that is taken, and the most values in it: a virtio-gpu whose guest has all the resources that
+    /// it may have, in 131,072 pieces of memory, has nearly as many. The values then take less than 100 MiB while they
+    /// are read. Each piece has up to 32 digits and signs, as its guest likes, so the text alone may be longer than 4
+    /// MiB.
     static let maximumJSON = 1 << 23
     static let maximumValues = 1 << 19
     /// The number of the first of ``Function/ownMemory``.

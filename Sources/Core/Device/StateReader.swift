@@ -1,8 +1,9 @@
 import JSON
 import Linux
 
-/// Gives out a function's state piece by piece: its registers as they were when this was made, its memory as it is when it is given out.
-/// Either the device stands still from the first piece to the last, or ``isCurrent`` says before each whether it can go on.
+/// Gives out a function's state piece by piece: its registers as they were when this was made, its memory as it is when
+/// it is given out. Either the device stands still from the first piece to the last, or ``isCurrent`` says before each
+/// whether it can go on.
 public final class StateReader {
     private let function: Function
     private let memory: [Int: MappedBytes]
@@ -41,7 +42,8 @@ public final class StateReader {
         size = extents.reduce(ready.count + ends) { $0 + $1.range.count }
     }
 
-    /// Whether the pieces still fit together: since this was made no memory was made zero, and no other state was restored.
+    /// Whether the pieces still fit together: since this was made no memory was made zero, and no other state was
+    /// restored.
     public var isCurrent: Bool {
         restorations == function.restorations && clearings == memory.mapValues(\.clearings)
     }

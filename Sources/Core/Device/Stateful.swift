@@ -2,13 +2,14 @@ import JSON
 
 /// What has a state that is saved, in a form with a version of its own.
 ///
-/// A saved state outlives the program that wrote it: it is kept in files and taken over by newer programs. So every form
-/// that a state ever had is read, and a form that is newer than the program is refused.
+/// A saved state outlives the program that wrote it: it is kept in files and taken over by newer programs. So every
+/// form that a state ever had is read, and a form that is newer than the program is refused.
 public protocol Stateful {
     /// The version of the form in which the state is saved; 1 unless declared. States that tell none have version 1.
     ///
-    /// A change of the form is a new version when states of the one before can't be decoded as they are, or when a program that knows
-    /// only that one must not take the new one. A member that is optional, and says nothing where it is missing, is neither.
+    /// A change of the form is a new version when states of the one before can't be decoded as they are, or when a
+    /// program that knows only that one must not take the new one. A member that is optional, and says nothing where it
+    /// is missing, is neither.
     static var stateVersion: Int { get }
 
     /// A state as ``stateVersion`` has it, from the form of an older version. Refused unless given.
@@ -16,7 +17,8 @@ public protocol Stateful {
     /// - Parameter version: from 1 to ``stateVersion`` - 1. Whoever saved it may be hostile all the same.
     static func migrate(_ state: JSON, from version: Int) throws(StateError) -> JSON
 
-    /// A state of ``stateVersion`` with those of its parts brought up to date that have versions of their own; none has unless given.
+    /// A state of ``stateVersion`` with those of its parts brought up to date that have versions of their own; none has
+    /// unless given.
     static func migrateParts(of state: JSON) throws(StateError) -> JSON
 }
 

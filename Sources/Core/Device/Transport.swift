@@ -1,11 +1,12 @@
 import PCI
 
-/// What a function asks of whatever brings its accesses: a server of vfio-user, a virtual machine monitor, a device model of a
-/// hypervisor, a test. Calls come one at a time, on the thread that has the function just then: its own or, where threads take turns, any of
-/// those.
+/// What a function asks of whatever brings its accesses: a server of vfio-user, a virtual machine monitor, a device
+/// model of a hypervisor, a test. Calls come one at a time, on the thread that has the function just then: its own or,
+/// where threads take turns, any of those.
 ///
 /// The other way round, a transport brings accesses by ``Function/read(region:offset:into:)`` and
-/// ``Function/write(region:offset:from:)``, doorbells by ``DoorbellTable``, and puts the guest's memory into ``Host/memory``.
+/// ``Function/write(region:offset:from:)``, doorbells by ``DoorbellTable``, and puts the guest's memory into
+/// ``Host/memory``.
 public protocol Transport: AnyObject {
     /// Who says where a message goes, and which are masked.
     var messageRouting: MessageRouting { get }
@@ -35,8 +36,8 @@ public protocol Transport: AnyObject {
 
 /// How a transport finds the way of a message.
 public enum MessageRouting: Equatable, Sendable {
-    /// By number: whoever is behind the transport has said, for the vectors of one kind, where each goes and which are masked. That
-    /// counts, whatever the function's own registers say; nil while nothing was said.
+    /// By number: whoever is behind the transport has said, for the vectors of one kind, where each goes and which are
+    /// masked. That counts, whatever the function's own registers say; nil while nothing was said.
     case byVector(InterruptKind?)
     /// By address and data: those in the function's MSI capability and MSI-X table, with their masks.
     case byAddress

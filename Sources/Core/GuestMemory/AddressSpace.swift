@@ -19,13 +19,15 @@ public final class AddressSpace: MappedMemory {
     public var mappedBytes: UInt64 { UInt64(clamping: mapped) }
     // One thread, and no access to any of these lasts longer than a statement: checks at run time would find nothing.
     @exclusivity(unchecked) private var mapped: UInt128 = 0
-    /// How often maps were taken away. Whoever finds nothing at an address can tell by it whether there was something before.
+    /// How often maps were taken away. Whoever finds nothing at an address can tell by it whether there was something
+    /// before.
     @exclusivity(unchecked) public private(set) var withdrawals: UInt64 = 0
     /// How often maps were made.
     @exclusivity(unchecked) public private(set) var arrivals: UInt64 = 0
 
     /// - Parameters:
-    ///   - maximumFiles: how many files there may be behind maps, each of which takes a descriptor. Unless given, the function's share of
+    ///   - maximumFiles: how many files there may be behind maps, each of which takes a descriptor. Unless given, the
+    ///     function's share of
     ///     what this process's limit leaves, and of 32,768.
     ///   - functions: how many functions the process serves, at least 1: no client can take another's share.
     public init(maximumMaps: Int = 65_535, maximumFiles: Int? = nil, functions: Int = 1) {
@@ -35,8 +37,8 @@ public final class AddressSpace: MappedMemory {
         super.init(log: DirtyLog(), gate: Gate(), traffic: Traffic())
     }
 
-    /// Whether the function may read and write memory: PCI's bus mastering, which a guest's driver switches on and a system that
-    /// is about to give memory to others switches off. While it may not, every access fails with
+    /// Whether the function may read and write memory: PCI's bus mastering, which a guest's driver switches on and a
+    /// system that is about to give memory to others switches off. While it may not, every access fails with
     /// ``DMAError/notBusMaster(address:)``, by pins too; maps stay.
     public var isBusMaster: Bool {
         get { gate.isOpen }
@@ -52,17 +54,18 @@ public final class AddressSpace: MappedMemory {
         }
     }
 
-    /// Whether the device can reach any memory now: something is mapped, and the function is a bus master. Work that is due
-    /// meanwhile waits for ``onArrival``.
+    /// Whether the device can reach any memory now: something is mapped, and the function is a bus master. Work that is
+    /// due meanwhile waits for ``onArrival``.
     public var isReachable: Bool { gate.isOpen && maps.count > 0 }
 
-    /// Called when there is memory in reach that was not before: after each map, and when the function became a bus master. It
-    /// gets whether none was in reach before, and doesn't map or unmap.
+    /// Called when there is memory in reach that was not before: after each map, and when the function became a bus
+    /// master. It gets whether none was in reach before, and doesn't map or unmap.
     public var onArrival: (_ isFirst: Bool) -> Void = { _ in }
 
     /// Where the bytes of a map are.
     public enum Backing: ~Copyable {
-        /// A file that is memory, from byte `offset` on, a multiple of 4096. One descriptor is kept of each, as long as it is mapped.
+        /// A file that is memory, from byte `offset` on, a multiple of 4096. One descriptor is kept of each, as long as
+        /// it is mapped.
         case file(Descriptor, offset: UInt64)
         /// Elsewhere: the hypervisor moves them.
         case remote(any RemoteMemory)
@@ -198,8 +201,9 @@ public final class AddressSpace: MappedMemory {
         try pin(address, size, access, holds: onInvalidation == nil, onInvalidation)
     }
 
-    /// Keeps a range usable as ``pin(address:size:access:onInvalidation:)`` without a handler does: an unmap waits until the pin is
-    /// released. For a holder who can't let go at once, such as another process, but wants to know when to begin.
+    /// Keeps a range usable as ``pin(address:size:access:onInvalidation:)`` without a handler does: an unmap waits
+    /// until the pin is released. For a holder who can't let go at once, such as another process, but wants to know
+    /// when to begin.
     ///
     /// - Parameter onWithdrawal: called once, when any part of the range is unmapped. It may release the pin.
     public func pin(

@@ -13,8 +13,8 @@ extension DirtyLog {
     /// Tells which pages of a range are dirty, and makes them clean. An unmap whose dirty pages are wanted calls
     /// it when nobody holds the memory any more.
     ///
-    /// The unit of the report may be larger or smaller than that of the log: a bit is set when any byte of its page may have
-    /// been written. A page of the log that lies partly outside the range stays dirty.
+    /// The unit of the report may be larger or smaller than that of the log: a bit is set when any byte of its page may
+    /// have been written. A page of the log that lies partly outside the range stays dirty.
     ///
     /// - Parameters:
     ///   - address: where bit 0's page begins.

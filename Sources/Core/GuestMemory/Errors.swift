@@ -20,7 +20,8 @@ public enum MapError: Error, Equatable, Sendable {
     case fileAccess(DMAAccess)
     /// The file is none of a memfd, tmpfs or hugetlbfs: whoever reads its pages may wait for somebody. ENODEV
     case notMemory
-    /// There are no bytes at offsets in it: it is no file, but a pipe, a socket, an eventfd, a directory. ENODEV, as from mmap(2)
+    /// There are no bytes at offsets in it: it is no file, but a pipe, a socket, an eventfd, a directory. ENODEV, as
+    /// from mmap(2)
     case noFile
     /// The system refused: ENOMEM, ENODEV, EPERM for a sealed file …
     case system(Errno)

@@ -3,8 +3,8 @@ import Linux
 /// The files behind maps, each open and mapped in this process once, however many maps show parts of it.
 ///
 /// A guest's memory is one memfd behind many maps. With a mapping for each, 65,535 of them would run into
-/// `vm.max_map_count`, and with a descriptor for each into EMFILE. The descriptor is kept for whoever must be given the memory: another
-/// process that the device has draw, or one that goes on where this one ends.
+/// `vm.max_map_count`, and with a descriptor for each into EMFILE. The descriptor is kept for whoever must be given the
+/// memory: another process that the device has draw, or one that goes on where this one ends.
 final class FileMappings {
     /// Less than `vm.max_map_count`, so that a client which sends thousands of files leaves room for the
     /// process's own memory.

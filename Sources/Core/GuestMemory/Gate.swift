@@ -1,7 +1,7 @@
 /// Whether accesses go out, for an address space and for the pins of it alike.
 ///
-/// Looked at where an access leaves the map of the one before, so that those which stay cost nothing: whoever keeps such a map
-/// forgets it when the gate closes.
+/// Looked at where an access leaves the map of the one before, so that those which stay cost nothing: whoever keeps
+/// such a map forgets it when the gate closes.
 final class Gate {
     private(set) var isOpen = true
     /// By their serial number. A pin removes itself before it goes.

@@ -61,7 +61,8 @@ public final class Pin: MappedMemory {
         for completion in completions { completion() }
     }
 
-    /// The memory goes away: tells the holder, who can use it for the last time. Ends the pin, unless it holds the unmap off.
+    /// The memory goes away: tells the holder, who can use it for the last time. Ends the pin, unless it holds the
+    /// unmap off.
     func invalidate() {
         let handler = handler
         self.handler = nil

@@ -1,7 +1,7 @@
 import Linux
 
-/// A map of guest memory as something that another process can map too: a range of a file. It is no claim on the map: who hands it
-/// on pins it.
+/// A map of guest memory as something that another process can map too: a range of a file. It is no claim on the map:
+/// who hands it on pins it.
 public struct ShareableMap {
     /// Where it begins, and its last address.
     public let address: UInt64

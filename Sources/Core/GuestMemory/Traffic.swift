@@ -1,7 +1,7 @@
 import Tap
 
-/// How much a device has copied from and to guest memory that is mapped in this process (remote memory counts for itself), and who
-/// sees what it copies, wherever it lies.
+/// How much a device has copied from and to guest memory that is mapped in this process (remote memory counts for
+/// itself), and who sees what it copies, wherever it lies.
 public final class Traffic {
     // One thread, and nothing calls out while it counts.
     @exclusivity(unchecked) public internal(set) var bytesRead: UInt64 = 0

@@ -15,8 +15,8 @@ public struct BARPlacement: Equatable, Sendable {
         self.address = address
     }
 
-    /// - Returns: nil for an address where no guest has put a BAR of `size` bytes: at 0, where BARs are after a reset, and where the
-    ///   address space has no room for it.
+    /// - Returns: nil for an address where no guest has put a BAR of `size` bytes: at 0, where BARs are after a reset,
+    ///   and where the address space has no room for it.
     public init?(_ space: Space, at address: UInt64, holding size: UInt64) {
         guard address != 0, size > 0, size - 1 <= UInt64.max - address else { return nil }
         self.init(space, at: address)
@@ -27,8 +27,8 @@ extension ConfigurationSpace {
     /// Where a BAR is decoded now.
     ///
     /// - Parameter index: 0 to 5, the BAR's first register.
-    /// - Returns: nil while it is decoded nowhere: the guest hasn't placed it, hasn't switched its space on, or the function is in
-    ///   D3hot.
+    /// - Returns: nil while it is decoded nowhere: the guest hasn't placed it, hasn't switched its space on, or the
+    ///   function is in D3hot.
     public func placement(ofBAR index: Int) -> BARPlacement? {
         guard let bar = bars.first(where: { $0.index == index }), bar.space == .io ? decodesIO : decodesMemory else {
             return nil

@@ -2,8 +2,8 @@
 /// all the same: it says where, and each access to the data is one to the BAR. VIRTIO 1.2, section 4.1.4.9
 /// (`virtio_pci_cfg_cap`).
 ///
-/// As declared, places are in bytes from the capability's beginning; ``ConfigurationSpace/window`` has them from that of
-/// configuration space. A function has at most one window.
+/// As declared, places are in bytes from the capability's beginning; ``ConfigurationSpace/window`` has them from that
+/// of configuration space. A function has at most one window.
 public struct BARWindow: Equatable, Sendable {
     /// The number of the BAR, one byte.
     public var bar: Int
@@ -53,8 +53,8 @@ public struct BARWindow: Equatable, Sendable {
 }
 
 extension ConfigurationSpace {
-    /// What an access to configuration space reaches through the window; nil when it doesn't touch the data, or the window is
-    /// not set up.
+    /// What an access to configuration space reaches through the window; nil when it doesn't touch the data, or the
+    /// window is not set up.
     ///
     /// - Parameter count: in bytes, from `position` on.
     public func windowTarget(at position: Int, count: Int) -> BARWindow.Target? {

@@ -12,7 +12,7 @@ public enum Capability: Equatable, Sendable {
     /// A PCI Express endpoint (version 2) with function-level reset. Also gives the function its
     /// 4 KiB extended configuration space.
     case pciExpress
-    /// Vendor-specific: the bytes after ID, next pointer and length. Read-only, but for the registers of a window. At most
-    /// 189, with no other capability.
+    /// Vendor-specific: the bytes after ID, next pointer and length. Read-only, but for the registers of a window. At
+    /// most 189, with no other capability.
     case vendor([UInt8], window: BARWindow? = nil)
 }

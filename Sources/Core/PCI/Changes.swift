@@ -15,8 +15,8 @@ extension ConfigurationSpace {
         public static let msi = Changes(rawValue: 1 << 2)
         /// MSI-X: enable or function mask.
         public static let msix = Changes(rawValue: 1 << 3)
-        /// D0 or D3hot. Decoding and bus mastering come and go with it. Back in D0 the function is due a reset, which is the
-        /// shell's to do, as for ``functionLevelReset``.
+        /// D0 or D3hot. Decoding and bus mastering come and go with it. Back in D0 the function is due a reset, which
+        /// is the shell's to do, as for ``functionLevelReset``.
         public static let powerState = Changes(rawValue: 1 << 4)
         /// The guest asks for a function-level reset. Nothing is reset yet: the shell calls
         /// ``ConfigurationSpace/reset()`` when the device behind it is reset as well.

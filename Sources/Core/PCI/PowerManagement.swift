@@ -11,9 +11,9 @@ enum PowerManagement {
         [
             // Version 3: revision 1.2 of the specification. No D1, no D2, no PME from any state.
             .init("Power Management Capabilities", at: base + 2, .word, reset: 0x0003),
-            // No_Soft_Reset is 0: the way from D3hot to D0 is a reset (section 5.4.1). The bit would promise the guest that a
-            // sleep (S3) leaves the registers alone, but the reset of the machine that ends one takes them. Writes of D1 and
-            // D2 complete and change nothing (section 3.2.4).
+            // No_Soft_Reset is 0: the way from D3hot to D0 is a reset (section 5.4.1). The bit would promise the guest
+            // that a sleep (S3) leaves the registers alone, but the reset of the machine that ends one takes them.
+            // Writes of D1 and D2 complete and change nothing (section 3.2.4).
             .init(
                 "Power Management Control/Status", at: base + control, .word,
                 writable: UInt32(stateMask),

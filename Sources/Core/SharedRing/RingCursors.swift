@@ -18,7 +18,8 @@ public struct ProducerCursor {
     /// How much was put in: where what comes next goes.
     @inlinable public var tail: UInt32 { own }
 
-    /// Whether `count` more go in. The consumer's position is looked at only when those that it had taken out before don't do.
+    /// Whether `count` more go in. The consumer's position is looked at only when those that it had taken out before
+    /// don't do.
     ///
     /// - Throws: when the consumer says to have taken out what was never put in, or less than it said before.
     @inlinable public mutating func hasRoom(for count: UInt32) throws(RingViolation) -> Bool {

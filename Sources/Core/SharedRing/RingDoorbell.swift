@@ -3,10 +3,10 @@ import Synchronization
 
 /// How one side of a ring sleeps, and is woken by the other: a flag in the header, and an eventfd.
 ///
-/// Who is about to sleep sets the flag, makes a fence, and looks once more for what it waits for. Who has put something in, or
-/// taken it out, makes a fence and looks at the flag. So at least one of them sees what the other has done, and nobody sleeps
-/// for ever. While both are busy, none enters the kernel. What a hostile side does with either wakes the other once too
-/// often, or not itself.
+/// Who is about to sleep sets the flag, makes a fence, and looks once more for what it waits for. Who has put something
+/// in, or taken it out, makes a fence and looks at the flag. So at least one of them sees what the other has done, and
+/// nobody sleeps for ever. While both are busy, none enters the kernel. What a hostile side does with either wakes the
+/// other once too often, or not itself.
 public struct RingDoorbell: Sendable {
     @usableFromInline let memory: SharedRing
     @usableFromInline let flag: SharedRing.Field
@@ -41,8 +41,8 @@ public struct RingDoorbell: Sendable {
         event.consume()
     }
 
-    /// Sleeps until the other side rings, unless what is waited for is there already. Looks but once: who wants to look for some
-    /// time before does so with a `SpinBudget`.
+    /// Sleeps until the other side rings, unless what is waited for is there already. Looks but once: who wants to look
+    /// for some time before does so with a `SpinBudget`.
     ///
     /// - Parameter block: returns when ``event`` is readable, or for any other reason.
     /// - Returns: whether it has slept.

@@ -1,7 +1,8 @@
 import Linux
 import Synchronization
 
-/// The memory of a ring that two processes share: the *producer* puts things in, the *consumer* takes them out, in their order.
+/// The memory of a ring that two processes share: the *producer* puts things in, the *consumer* takes them out, in
+/// their order.
 ///
 /// | bytes | what | who writes it |
 /// |---|---|---|
@@ -11,11 +12,12 @@ import Synchronization
 /// | 0xc0 | `producerAsleep`: not 0 while the producer waits for its eventfd | both |
 /// | 0x1000 … | the contents | whoever the ring's user says |
 ///
-/// All four are little-endian words of 32 bits, each with a cache line of its own. What `tail` and `head` count, bytes or
-/// entries, is the user's business, and so are the contents. ``ProducerCursor`` and ``ConsumerCursor`` move the positions,
-/// ``RingDoorbell`` is how a side sleeps.
+/// All four are little-endian words of 32 bits, each with a cache line of its own. What `tail` and `head` count, bytes
+/// or entries, is the user's business, and so are the contents. ``ProducerCursor`` and ``ConsumerCursor`` move the
+/// positions, ``RingDoorbell`` is how a side sleeps.
 ///
-/// The other side may change anything here at any time: whatever it says is read once, by an atomic load, and checked then.
+/// The other side may change anything here at any time: whatever it says is read once, by an atomic load, and checked
+/// then.
 public struct SharedRing: @unchecked Sendable {
     // SAFETY, of the conformance: nothing changes but what lies in shared memory, and that by atomic operations.
 
@@ -88,8 +90,8 @@ public struct SharedRing: @unchecked Sendable {
     }
 
     @inlinable func word(_ field: Field) -> UnsafeMutablePointer<Atomic<UInt32>> {
-        // SAFETY: inside the first page of a mapping that lives as long as `file`, aligned to 64 bytes; Atomic<UInt32> has the
-        // representation of UInt32.
+        // SAFETY: inside the first page of a mapping that lives as long as `file`, aligned to 64 bytes; Atomic<UInt32>
+        // has the representation of UInt32.
         (base + field.offset).assumingMemoryBound(to: Atomic<UInt32>.self)
     }
 }

@@ -1,6 +1,7 @@
 import Linux
 
-/// One passage as a recorder keeps it, and as watchers read it: what it was, when, and what of it fits into a few words.
+/// One passage as a recorder keeps it, and as watchers read it: what it was, when, and what of it fits into a few
+/// words.
 public struct Event: Equatable, Sendable {
     /// What passed; ``Passage`` says what each of them is.
     public enum Kind: UInt8, CaseIterable, Sendable {
@@ -25,13 +26,13 @@ public struct Event: Equatable, Sendable {
     public var way: Way?
     /// The region of an access, the BAR of a doorbell, the head of a monitor; otherwise 0.
     public var region: UInt8 = 0
-    /// The offset in a region or in a memory, an address in guest memory, the number of a vector, a monitor's width in pixels, a quota's
-    /// bytes of video memory; otherwise 0.
+    /// The offset in a region or in a memory, an address in guest memory, the number of a vector, a monitor's width in
+    /// pixels, a quota's bytes of video memory; otherwise 0.
     public var offset: UInt64 = 0
     /// How many bytes passed, or are mapped; how often a doorbell was signalled.
     public var count: UInt64 = 0
-    /// The first eight of the bytes that passed, the first one lowest; the level of a pin, and whether the function runs; a monitor's
-    /// height in pixels, a quota's pictures a second.
+    /// The first eight of the bytes that passed, the first one lowest; the level of a pin, and whether the function
+    /// runs; a monitor's height in pixels, a quota's pictures a second.
     public var value: UInt64 = 0
     /// How long an access took, in nanoseconds, at most `UInt32.max`; nil for all else, and for one that isn't over.
     public var latency: UInt32?

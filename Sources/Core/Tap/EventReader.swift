@@ -69,7 +69,8 @@ public final class EventReader {
         return events
     }
 
-    /// What the writer was about when it ended: the events of an access that was never over. For when nobody writes any more.
+    /// What the writer was about when it ended: the events of an access that was never over. For when nobody writes any
+    /// more.
     public func readUnfinished() -> [Event] {
         var events: [Event] = []
         guard position <= .max - UInt64(ring.capacity) else { return [] }

@@ -1,7 +1,7 @@
 import Linux
 
-/// A tap that keeps the last passages in memory for whoever watches: it waits for nobody, allocates nothing, and makes no system call but
-/// to look at the clock, which none is.
+/// A tap that keeps the last passages in memory for whoever watches: it waits for nobody, allocates nothing, and makes
+/// no system call but to look at the clock, which none is.
 ///
 /// The memory is a file that others can map for reading alone. ``EventReader`` is how they read it.
 public final class EventRecorder: Tap {

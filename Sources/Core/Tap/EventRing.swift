@@ -13,11 +13,12 @@ import Synchronization
 /// | 0x40 … | the names: 32 bytes each, the first of them the length |
 /// | 0x1000 … | the events: ``slotSize`` bytes each, event *n* in slot *n* modulo the capacity |
 ///
-/// An event is eight numbers of 64 bits: its own number and 1, or 0 while it is being written; the time; kind, way, region and
-/// the name's number and 1 in a byte each, and the latency in the upper half, 0 while there is none; offset; count; value; and
-/// two that are 0. All numbers are little-endian.
+/// An event is eight numbers of 64 bits: its own number and 1, or 0 while it is being written; the time; kind, way,
+/// region and the name's number and 1 in a byte each, and the latency in the upper half, 0 while there is none; offset;
+/// count; value; and two that are 0. All numbers are little-endian.
 ///
-/// The one who writes waits for nobody. So whoever reads may find that an event was overwritten meanwhile: its own number says so.
+/// The one who writes waits for nobody. So whoever reads may find that an event was overwritten meanwhile: its own
+/// number says so.
 struct EventRing: Sendable {
     static let magic: UInt64 = 0x0001_7061_7464_654d  // "Medtap", 1
     static let maximumCapacity = 1 << 20

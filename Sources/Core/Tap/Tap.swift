@@ -1,21 +1,22 @@
 /// Sees what passes between a function and the world, in the order in which the device lives it: what a watcher counts.
 ///
-/// A tap is given to `Host.tap`. It is called on the device's thread: before the device acts on what is written or rung or has
-/// happened, and when the bytes of a read are there. It calls nothing of the function's. While there is none, each passage costs one
-/// comparison.
+/// A tap is given to `Host.tap`. It is called on the device's thread: before the device acts on what is written or rung
+/// or has happened, and when the bytes of a read are there. It calls nothing of the function's. While there is none,
+/// each passage costs one comparison.
 ///
-/// What a guest reads and writes in memory that a BAR maps passes nobody; what the device takes of it for its work is seen. The pixels
-/// that somebody looks at aren't: they change nothing of the device. Nor is what a worker process, such as a renderer, does by itself in
-/// memory that it shares with the device or the guest.
+/// What a guest reads and writes in memory that a BAR maps passes nobody; what the device takes of it for its work is
+/// seen. The pixels that somebody looks at aren't: they change nothing of the device. Nor is what a worker process,
+/// such as a renderer, does by itself in memory that it shares with the device or the guest.
 public protocol Tap: AnyObject {
     /// - Parameters:
     ///   - passage: what passed.
-    ///   - bytes: those that went with it, in memory's order; none where ``Passage`` says nothing of them. They are valid during the
+    ///   - bytes: those that went with it, in memory's order; none where ``Passage`` says nothing of them. They are
+    ///     valid during the
     ///     call alone.
     func note(_ passage: Passage, _ bytes: RawSpan)
 
-    /// An access begins, which a ``Passage/read(region:offset:by:)`` or a ``Passage/write(region:offset:by:)`` will tell of, unless
-    /// it is refused. Nothing is done unless somebody wants to know how long accesses take.
+    /// An access begins, which a ``Passage/read(region:offset:by:)`` or a ``Passage/write(region:offset:by:)`` will
+    /// tell of, unless it is refused. Nothing is done unless somebody wants to know how long accesses take.
     func accessBegins()
     /// It is carried out, with all that the device has done for it.
     func accessEnds()
@@ -47,8 +48,8 @@ public enum Passage: Hashable, Sendable {
     case read(region: Int, offset: UInt64, by: Way)
     /// The guest has written these bytes to a region. A doorbell that is written and not signalled is one of these.
     case write(region: Int, offset: UInt64, by: Way)
-    /// A doorbell's eventfd was signalled so many times since the device last heard of it. The bytes are the value that the guest
-    /// has left for it, one `UInt64`; there are none for a doorbell that keeps no value.
+    /// A doorbell's eventfd was signalled so many times since the device last heard of it. The bytes are the value that
+    /// the guest has left for it, one `UInt64`; there are none for a doorbell that keeps no value.
     case doorbell(bar: Int, offset: UInt64, times: UInt64)
     /// The device has read these bytes of guest memory.
     case memoryRead(address: UInt64)
@@ -60,7 +61,8 @@ public enum Passage: Hashable, Sendable {
     case message(vector: Int)
     /// The device has changed the level of its pin.
     case pin(isAsserted: Bool)
-    /// The device has looked at these bytes of memory of its own that the guest may write to meanwhile, which it has by this name.
+    /// The device has looked at these bytes of memory of its own that the guest may write to meanwhile, which it has by
+    /// this name.
     case look(memory: String, offset: Int)
     /// The function is reset, by the hypervisor or by the guest.
     case reset

@@ -2,14 +2,16 @@ import GuestMemory
 
 /// A buffer that the driver has put into a queue: bytes for the device to read, then bytes for it to write.
 ///
-/// Both parts are walked from front to back, however the driver has cut them into pieces. The guest can change bytes after they
-/// were read: what is read once is the device's own copy. A piece outside guest memory fails the device
+/// Both parts are walked from front to back, however the driver has cut them into pieces. The guest can change bytes
+/// after they were read: what is read once is the device's own copy. A piece outside guest memory fails the device
 /// (``VirtioPort/fail(_:)``), and reads and writes stop short then, as they do once the queue was reset.
 ///
-/// Memory that isn't there for a reason that is not the driver's (``VirtioPort``) is waited for: a read stops short and the chain comes once
-/// more, so ``isInFlight`` is to be asked before what was read is acted on; a write is kept, and done when the memory is there.
+/// Memory that isn't there for a reason that is not the driver's (``VirtioPort``) is waited for: a read stops short and
+/// the chain comes once more, so ``isInFlight`` is to be asked before what was read is acted on; a write is kept, and
+/// done when the memory is there.
 public final class Chain {
-    /// Which of the chains in flight on its queue it is: no two have the same at a time. The same after a restored state.
+    /// Which of the chains in flight on its queue it is: no two have the same at a time. The same after a restored
+    /// state.
     public let id: UInt16
     /// The queue's index.
     public var queue: Int { owner.index }
@@ -19,7 +21,8 @@ public final class Chain {
     public private(set) var writable: Int
     /// How many bytes the device has written.
     public private(set) var written = 0
-    /// Whether the device has the chain: the driver hasn't got it back, its queue was not reset, and it doesn't come once more.
+    /// Whether the device has the chain: the driver hasn't got it back, its queue was not reset, and it doesn't come
+    /// once more.
     public var isInFlight: Bool { isOpen && generation == owner.generation }
     private var isOpen = true
     /// The last of the bytes written, for which there is no memory yet.

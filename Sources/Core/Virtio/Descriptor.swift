@@ -1,5 +1,6 @@
 /// An entry of a descriptor table, or of a packed ring, as it lies in guest memory; little-endian as this machine is.
-/// `virtq_desc` (VIRTIO 1.2, section 2.7.5) and `pvirtq_desc` (section 2.8.13) differ in the order of the last two fields.
+/// `virtq_desc` (VIRTIO 1.2, section 2.7.5) and `pvirtq_desc` (section 2.8.13) differ in the order of the last two
+/// fields.
 struct Descriptor: BitwiseCopyable, Codable, Equatable, Sendable {
     var address: UInt64
     /// In bytes.

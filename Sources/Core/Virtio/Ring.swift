@@ -2,8 +2,8 @@ import GuestMemory
 
 /// The way by which driver and device hand chains to each other: a ``SplitRing`` or a ``PackedRing``.
 ///
-/// All of it is guest memory, which is copied and then checked. When some of it isn't there the ring stays as it is, and the same
-/// can be tried again; any other failure leaves it unusable until it is made anew.
+/// All of it is guest memory, which is copied and then checked. When some of it isn't there the ring stays as it is,
+/// and the same can be tried again; any other failure leaves it unusable until it is made anew.
 protocol Ring: AnyObject {
     /// The next chain that the driver has made available; nil when there is none.
     func pop() throws(VirtioFailure) -> RingChain?
@@ -15,8 +15,8 @@ protocol Ring: AnyObject {
     ///   - written: in bytes, from the beginning of the writable part.
     func addUsed(id: UInt16, count: Int, written: UInt32) throws(VirtioFailure)
 
-    /// Says whether the driver should tell of chains that it makes available from now on. After it was switched on, look
-    /// once more: a driver may have added one before it saw that.
+    /// Says whether the driver should tell of chains that it makes available from now on. After it was switched on,
+    /// look once more: a driver may have added one before it saw that.
     func setNotifications(_ on: Bool) throws(VirtioFailure)
 
     /// Whether the driver wants an interrupt for what was given since last asked.
@@ -33,8 +33,8 @@ struct RingChain: Codable, Equatable, Sendable {
     var descriptors: [Descriptor]
 }
 
-/// How far a ring is: of a split one the indexes, which count on and wrap at 2^16; of a packed one the offsets, with the wrap
-/// counters in bit 15.
+/// How far a ring is: of a split one the indexes, which count on and wrap at 2^16; of a packed one the offsets, with
+/// the wrap counters in bit 15.
 struct RingPosition: Codable, Equatable, Sendable {
     /// The next chain to be taken.
     var available: UInt16

@@ -1,9 +1,10 @@
 import Device
 
-/// What a virtio device does behind its queues. ``VirtioFunction`` makes a PCI function of it: the handshake, the queues, the
-/// interrupts and the saved state of all these are the transport's work.
+/// What a virtio device does behind its queues. ``VirtioFunction`` makes a PCI function of it: the handshake, the
+/// queues, the interrupts and the saved state of all these are the transport's work.
 ///
-/// What only some devices have (`DisplayDevice`, `LimitedDevice`, `MonitorDevice`, `MemoryKeepingDevice`) it conforms to beside this.
+/// What only some devices have (`DisplayDevice`, `LimitedDevice`, `MonitorDevice`, `MemoryKeepingDevice`) it conforms
+/// to beside this.
 ///
 /// Every method runs on the device's one thread. What lies in the buffers is written by the guest, and hostile.
 /// Virtual I/O Device (VIRTIO) Version 1.2, sections 2 and 5.
@@ -19,7 +20,8 @@ public protocol VirtioDevice: Stateful, AnyObject {
     ///
     /// - Parameters:
     ///   - options: checked against the options that ``type`` declares.
-    ///   - port: lives as long as the device, which may keep it `unowned` or strongly: the port doesn't keep the device.
+    ///   - port: lives as long as the device, which may keep it `unowned` or strongly: the port doesn't keep the
+    ///     device.
     /// - Throws: `OptionError` for values that don't fit together, `Errno` when the system refuses
     ///   memory or descriptors.
     init(options: DeviceOptions, port: VirtioPort) throws
@@ -28,36 +30,36 @@ public protocol VirtioDevice: Stateful, AnyObject {
     var features: UInt64 { get }
     /// The maximum size of each queue, by its index: a power of two from 1 to 1024. Always the same.
     var queueSizes: [Int] { get }
-    /// The device configuration structure as it reads now, little-endian; always of the same length, at most 4096 bytes.
-    /// ``VirtioPort/configurationChanged()`` tells the guest of a change.
+    /// The device configuration structure as it reads now, little-endian; always of the same length, at most 4096
+    /// bytes. ``VirtioPort/configurationChanged()`` tells the guest of a change.
     var configuration: [UInt8] { get }
 
     /// The driver has written `bytes`, 1, 2, 4 or 8 of them, at `offset` of the device configuration structure.
     func writeConfiguration(_ bytes: RawSpan, at offset: Int)
 
     /// There may be buffers in a queue: take them by ``VirtioPort/pop(_:)`` until it returns nil, or for as long as
-    /// there is use for them. A buffer whose memory isn't there yet comes once more: act on what was read of a ``Chain``
-    /// only if it ``Chain/isInFlight`` then.
+    /// there is use for them. A buffer whose memory isn't there yet comes once more: act on what was read of a
+    /// ``Chain`` only if it ``Chain/isInFlight`` then.
     ///
     /// Called again when the driver has added buffers to a queue whose end was reached, and when memory has come that a
     /// queue waits for; so a device that stops before the end goes on by itself.
     func process(_ queue: Int)
 
-    /// Back to the power-on state: the driver, or the PCI function's reset, has reset the device. The queues are stopped,
-    /// and no chain is in flight any more.
+    /// Back to the power-on state: the driver, or the PCI function's reset, has reset the device. The queues are
+    /// stopped, and no chain is in flight any more.
     func reset()
 
     /// The driver has reset one queue: its chains are not in flight any more. `VIRTIO_F_RING_RESET`
     func resetQueue(_ queue: Int)
 
-    /// The device is to stand still, or to go on. While it stands still it touches neither chains nor guest memory, and gives
-    /// no chain back.
+    /// The device is to stand still, or to go on. While it stands still it touches neither chains nor guest memory, and
+    /// gives no chain back.
     func setRunning(_ running: Bool)
 
     var state: State { get }
 
-    /// Goes on from a state that a device of this type, with the same options, had. The transport's own state, negotiated
-    /// features included, follows when this returns. Then ``process(_:)`` is called for every queue, and
+    /// Goes on from a state that a device of this type, with the same options, had. The transport's own state,
+    /// negotiated features included, follows when this returns. Then ``process(_:)`` is called for every queue, and
     /// ``VirtioPort/pop(_:)`` gives the chains that were in flight once more, in their order and with the same
     /// ``Chain/id``, before new ones.
     ///

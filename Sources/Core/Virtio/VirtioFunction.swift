@@ -5,8 +5,8 @@ import PCI
 /// A virtio device as a PCI function: the registers by which a driver finds the queues and the device's configuration.
 /// Modern only, as VIRTIO 1.2 has it; section 4.1.
 ///
-/// All structures lie in BAR 4, each in a page of its own, and the MSI-X table in BAR 1. Nothing is mapped, so that a client may
-/// post its writes, and there is no memory BAR 2, by which firmware knows a VGA-compatible device.
+/// All structures lie in BAR 4, each in a page of its own, and the MSI-X table in BAR 1. Nothing is mapped, so that a
+/// client may post its writes, and there is no memory BAR 2, by which firmware knows a VGA-compatible device.
 public final class VirtioFunction<Driver: VirtioDevice>: Device {
     /// The driver's type, with the transport's options added.
     public static var type: DeviceType {

@@ -1,7 +1,8 @@
 import Device
 import PCI
 
-/// What makes a PCI function a virtio device, as data: identity, BARs, capabilities and registers. VIRTIO 1.2, section 4.1.
+/// What makes a PCI function a virtio device, as data: identity, BARs, capabilities and registers. VIRTIO 1.2, section
+/// 4.1.
 enum VirtioPCI {
     /// Section 4.1.2. A revision of 1 and a subsystem from 0x40 on say that the device is not a transitional one.
     static func identity(_ id: VirtioID) -> PCIIdentity {

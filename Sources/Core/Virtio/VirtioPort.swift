@@ -2,12 +2,12 @@ import Device
 import GuestMemory
 import Linux
 
-/// What a virtio device may use: its queues and the host. Behind it are the handshake with the driver and the interrupts.
-/// VIRTIO 1.2, sections 2.1, 2.2 and 3.1.
+/// What a virtio device may use: its queues and the host. Behind it are the handshake with the driver and the
+/// interrupts. VIRTIO 1.2, sections 2.1, 2.2 and 3.1.
 ///
-/// A ring or buffer that isn't in guest memory is the driver's fault, and the device needs a reset then; but not while the client is away,
-/// or has not mapped everything yet, or while the function is no bus master. What is due meanwhile waits: queues are gone on with, and
-/// answers given, whenever there is more memory in reach. ``isAwaited(_:)``
+/// A ring or buffer that isn't in guest memory is the driver's fault, and the device needs a reset then; but not while
+/// the client is away, or has not mapped everything yet, or while the function is no bus master. What is due meanwhile
+/// waits: queues are gone on with, and answers given, whenever there is more memory in reach. ``isAwaited(_:)``
 public final class VirtioPort {
     /// The guest's memory, and the loop of the device's thread.
     public let host: Host
@@ -89,8 +89,8 @@ public final class VirtioPort {
         }
     }
 
-    /// Gives a chain back to the driver, with what was written to it: at any time, in any order. Nothing happens when it is not
-    /// in flight any more, for instance after a reset.
+    /// Gives a chain back to the driver, with what was written to it: at any time, in any order. Nothing happens when
+    /// it is not in flight any more, for instance after a reset.
     public func addUsed(_ chain: Chain) {
         guard isLive, queues.indices.contains(chain.queue) else { return }
         let queue = queues[chain.queue]
@@ -103,7 +103,8 @@ public final class VirtioPort {
         }
     }
 
-    /// Has a chain come once more when there is memory that isn't there now, for a device that couldn't reach what a request leads to.
+    /// Has a chain come once more when there is memory that isn't there now, for a device that couldn't reach what a
+    /// request leads to.
     ///
     /// - Returns: false when that is the driver's fault: the device answers as it does then.
     public func retry(_ chain: Chain, after error: DMAError) -> Bool {
@@ -136,8 +137,8 @@ public final class VirtioPort {
 
     // MARK: Memory
 
-    /// Whether a failure is none of the driver's: the memory was taken away, or was never there, since the driver last did something,
-    /// so the client is away or about to map it; or the function is no bus master.
+    /// Whether a failure is none of the driver's: the memory was taken away, or was never there, since the driver last
+    /// did something, so the client is away or about to map it; or the function is no bus master.
     func isAwaited(_ failure: VirtioFailure) -> Bool {
         guard case .memory(let error) = failure else { return false }
         switch error {
@@ -219,8 +220,8 @@ public final class VirtioPort {
         if try queue.needsNotification() { interrupt(.queue, vector: queue.registers.vector) }
     }
 
-    /// By a message when the guest has switched these on, else by the pin. With the pin the interrupt status says why; that the
-    /// configuration has changed it always says. Section 4.1.4.5.1
+    /// By a message when the guest has switched these on, else by the pin. With the pin the interrupt status says why;
+    /// that the configuration has changed it always says. Section 4.1.4.5.1
     private func interrupt(_ cause: InterruptStatus, vector: UInt16) {
         let usesMessages = host.interrupts.usesMessages
         if !usesMessages || cause == .configuration { interruptStatus.insert(cause) }

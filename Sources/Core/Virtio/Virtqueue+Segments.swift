@@ -23,8 +23,8 @@ extension Virtqueue {
 
     /// Checks the copies of a chain's descriptors, and of the indirect table where the last one leads to one.
     ///
-    /// A chain may have as many segments as the queue's maximum size, also where the driver has made the queue smaller: a
-    /// table needs no place in the ring.
+    /// A chain may have as many segments as the queue's maximum size, also where the driver has made the queue smaller:
+    /// a table needs no place in the ring.
     func segments(of descriptors: [Descriptor]) throws(VirtioFailure) -> SegmentList {
         var list = SegmentList()
         list.segments.reserveCapacity(descriptors.count)

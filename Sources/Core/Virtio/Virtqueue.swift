@@ -20,8 +20,8 @@ final class Virtqueue {
     /// Counts resets: chains of an earlier generation are not in flight any more.
     private(set) var generation: UInt64 = 0
     private var ring: (any Ring)?
-    /// What the driver has made available and not got back: the chains that the device has, those it is to take (once more), and
-    /// those it is done with.
+    /// What the driver has made available and not got back: the chains that the device has, those it is to take (once
+    /// more), and those it is done with.
     private var inFlight: [Chain] = []
     private var untaken: ArraySlice<RingChain> = []
     private var answered: [AnsweredChain] = []
@@ -43,8 +43,8 @@ final class Virtqueue {
 
     /// How many chains a device may take before all else has its turn.
     static let chainsPerTurn = 64
-    /// How many bytes it may have copied for them, after which it takes no more: as many as a picture of 3840x2160 pixels has.
-    /// What one chain asks for is done in one piece.
+    /// How many bytes it may have copied for them, after which it takes no more: as many as a picture of 3840x2160
+    /// pixels has. What one chain asks for is done in one piece.
     static let bytesPerTurn: UInt64 = 32 << 20
 
     init(_ index: Int, maximumSize: Int, port: VirtioPort) {
@@ -285,8 +285,8 @@ struct AnsweredChain: Equatable, Sendable {
     var unwritten: [UInt8]
 }
 
-/// The rest of the answer is a text of hexadecimal digits: of the numbers in a saved state there may be only so many, and a guest
-/// could have half a million bytes wait.
+/// The rest of the answer is a text of hexadecimal digits: of the numbers in a saved state there may be only so many,
+/// and a guest could have half a million bytes wait.
 extension AnsweredChain: Codable {
     private enum Key: String, CodingKey {
         case chain

@@ -60,7 +60,8 @@ extension BochsDisplay: LimitedDevice {
                 + "\(mode.bitsPerPixel) bits per pixel, uses \(mode.end).")
     }
 
-    /// Frees the pages that are beyond the limit. A client that has mapped them may write to them again, see ``Overdraft``.
+    /// Frees the pages that are beyond the limit. A client that has mapped them may write to them again, see
+    /// ``Overdraft``.
     func giveBackTheRest() {
         // It can't fail but for want of the kernel's own memory; the limit holds all the same.
         try? videoMemory.clear(from: videoMemoryLimit)

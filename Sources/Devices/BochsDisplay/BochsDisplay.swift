@@ -79,7 +79,8 @@ public final class BochsDisplay: Device {
         overdraft.isPossible = hasMoreThanTheLimit
     }
 
-    /// Whether a client may make video memory take more than the limit. Memory that is no file is all there from the beginning.
+    /// Whether a client may make video memory take more than the limit. Memory that is no file is all there from the
+    /// beginning.
     private var hasMoreThanTheLimit: Bool { videoMemoryLimit < videoMemory.size && videoMemory.file != nil }
 
     // MARK: Registers

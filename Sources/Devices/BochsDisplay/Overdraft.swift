@@ -2,8 +2,8 @@ import Linux
 
 /// Looks again and again whether more video memory is in use than the limit allows, and has it given back.
 ///
-/// A client gets the descriptor of all that the guest could ever have, since the size of a BAR is fixed. So it can map what is beyond
-/// the limit, and touch it.
+/// A client gets the descriptor of all that the guest could ever have, since the size of a BAR is fixed. So it can map
+/// what is beyond the limit, and touch it.
 final class Overdraft {
     weak var display: BochsDisplay?
     /// Whether there is anything beyond the limit.

@@ -3,8 +3,8 @@ import GuestMemory
 import Linux
 import PCI
 
-/// A device that does nothing but what every device may do: registers of each kind, INTx, MSI and MSI-X,
-/// DMA in every direction, mapped memory behind a trapped page, shared registers, an I/O BAR, doorbells and an ioregion.
+/// A device that does nothing but what every device may do: registers of each kind, INTx, MSI and MSI-X, DMA in every
+/// direction, mapped memory behind a trapped page, shared registers, an I/O BAR, doorbells and an ioregion.
 ///
 /// For bringing up hypervisors, for guests that test their own drivers, and for this project's tests. Each part
 /// can be provoked from the guest, and counted.

@@ -1,5 +1,5 @@
-/// How long to wait before something that has failed is tried again: not at all the first time, then a second, and each time
-/// twice as long, up to a minute. Whoever fails after a while of success begins at the start.
+/// How long to wait before something that has failed is tried again: not at all the first time, then a second, and each
+/// time twice as long, up to a minute. Whoever fails after a while of success begins at the start.
 struct BackOff {
     private static let limit: UInt64 = 60_000_000_000
 

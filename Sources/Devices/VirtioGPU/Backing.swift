@@ -50,8 +50,8 @@ struct Backing: Equatable, Sendable {
 
     /// Copies `count` bytes from `offset` on to a place in other memory.
     ///
-    /// - Throws: ``Refusal/invalidParameter`` when the backing has no such bytes, ``Refusal/unreachable(_:)`` when guest memory can't
-    ///   be read.
+    /// - Throws: ``Refusal/invalidParameter`` when the backing has no such bytes, ``Refusal/unreachable(_:)`` when
+    ///   guest memory can't be read.
     func copy(
         at offset: UInt64, count: Int, from guest: MappedMemory, to target: MappedBytes, at place: Int
     ) throws(Refusal) {
@@ -74,7 +74,8 @@ struct Backing: Equatable, Sendable {
         return bytes
     }
 
-    /// - Parameter body: is given where a part is in guest memory, how many bytes it has, and how many there were before.
+    /// - Parameter body: is given where a part is in guest memory, how many bytes it has, and how many there were
+    ///   before.
     private func forEachPart(
         at offset: UInt64, count: Int, _ body: (_ address: UInt64, _ count: Int, _ done: Int) throws(DMAError) -> Void
     ) throws(Refusal) {

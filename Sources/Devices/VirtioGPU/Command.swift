@@ -153,7 +153,8 @@ enum Command: Equatable {
         }
     }
 
-    /// How many bytes follow the header of the response when all goes well; a capability set's own size comes in addition.
+    /// How many bytes follow the header of the response when all goes well; a capability set's own size comes in
+    /// addition.
     var payloadSize: Int {
         switch self {
         case .getCapsetInfo: Response.payloadSize(virtio_gpu_resp_capset_info.self)

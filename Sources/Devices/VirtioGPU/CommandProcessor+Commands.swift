@@ -176,8 +176,8 @@ extension CommandProcessor {
             [.createContext(id: id, capabilitySet: initialization, name: name)], .contextMade(id, serial: serial))
     }
 
-    /// Gives a context the use of a resource, or takes it away. Linux attaches all that a process opens, 2D resources among them: these
-    /// the renderer doesn't have, and there is nothing to do.
+    /// Gives a context the use of a resource, or takes it away. Linux attaches all that a process opens, 2D resources
+    /// among them: these the renderer doesn't have, and there is nothing to do.
     private func withResource(
         _ id: UInt32, in context: UInt32, _ command: RendererCommand
     ) throws(Refusal) -> Progress {

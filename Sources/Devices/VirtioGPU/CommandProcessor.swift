@@ -5,9 +5,9 @@ import GuestMemory
 import Linux
 import Renderer
 
-/// Carries out commands: reads a request, has whoever owns what it is about do it, and makes a response of what came of it, at once,
-/// when the renderer has answered, or when a picture's moment has come. Of the world it knows the guest's memory, the heads and the
-/// renderer, and nothing of queues.
+/// Carries out commands: reads a request, has whoever owns what it is about do it, and makes a response of what came of
+/// it, at once, when the renderer has answered, or when a picture's moment has come. Of the world it knows the guest's
+/// memory, the heads and the renderer, and nothing of queues.
 final class CommandProcessor {
     /// The features that the driver has accepted, of ``VirtioGPU/Feature``.
     var features: VirtioGPU.Feature = []
@@ -67,7 +67,8 @@ final class CommandProcessor {
     ///
     /// - Parameters:
     ///   - number: by which ``onReply`` tells it from others: there is no other with the same.
-    ///   - room: how many bytes of a response the driver takes. Without room for a header a command of the control queue is not
+    ///   - room: how many bytes of a response the driver takes. Without room for a header a command of the control
+    ///     queue is not
     ///     carried out.
     func carryOut(_ request: RawSpan, number: UInt64, from queue: Queue, room: Int) {
         let takesResponse = room >= Response.headerSize
@@ -162,8 +163,8 @@ final class CommandProcessor {
     private func postpone(_ heads: HeadSet, until moment: UInt64, _ due: Due) {
         var due = due
         if due.place == nil {
-            // It is answered at once. Fences behind it wait for its moment all the same: that of pictures which wait already, if it
-            // is far ahead.
+            // It is answered at once. Fences behind it wait for its moment all the same: that of pictures which wait
+            // already, if it is far ahead.
             finish(due, .success(.done))
             guard !pacing.isPostponed(heads, until: moment) else { return }
             due = Due(ticket: nil, place: timelines.enter(.device))

@@ -1,10 +1,11 @@
 import Device
 import Linux
 
-/// The image of a head's cursor: a copy in the video memory, so that a resource may go or change while the cursor stays.
+/// The image of a head's cursor: a copy in the video memory, so that a resource may go or change while the cursor
+/// stays.
 ///
-/// The renderer may be writing to it. What comes meanwhile from elsewhere waits, and what the renderer has written is converted when it
-/// writes no more: the image that was asked for last is the one that stays.
+/// The renderer may be writing to it. What comes meanwhile from elsewhere waits, and what the renderer has written is
+/// converted when it writes no more: the image that was asked for last is the one that stays.
 struct CursorImage {
     /// So many lines of so many pixels.
     static let edge = 64

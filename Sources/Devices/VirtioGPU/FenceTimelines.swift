@@ -1,5 +1,5 @@
-/// The order of fences. A driver takes a fence for done when a later one of its timeline is: so responses that carry fences go
-/// out in the order of their commands, one timeline beside the other. `VIRTIO_GPU_FLAG_FENCE`
+/// The order of fences. A driver takes a fence for done when a later one of its timeline is: so responses that carry
+/// fences go out in the order of their commands, one timeline beside the other. `VIRTIO_GPU_FLAG_FENCE`
 struct FenceTimelines {
     /// Each ring of a context has one, by `VIRTIO_GPU_FLAG_INFO_RING_IDX`; all else is one more.
     enum Timeline: Codable, Hashable {

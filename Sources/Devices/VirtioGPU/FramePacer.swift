@@ -1,10 +1,10 @@
 /// Spaces out the pictures of a head, so that it shows no more of them a second than it may.
 ///
-/// Each picture has a moment of its own, one after the other: a driver that waits for one of them before it draws the next but
-/// one, or even further ahead, draws as many as are shown, and none is drawn for nothing.
+/// Each picture has a moment of its own, one after the other: a driver that waits for one of them before it draws the
+/// next but one, or even further ahead, draws as many as are shown, and none is drawn for nothing.
 struct FramePacer {
-    /// How many pictures may wait for their moment. Whoever is further ahead doesn't wait for pictures, and has the last ones
-    /// shown as one.
+    /// How many pictures may wait for their moment. Whoever is further ahead doesn't wait for pictures, and has the
+    /// last ones shown as one.
     static let depth: UInt64 = 4
 
     /// The moment of the latest picture; nil: there was none yet.

@@ -1,5 +1,5 @@
-/// The frame rate: what the guest flushes beyond it is shown later, and so is the fence of that flush and of all behind it: a
-/// driver that waits for fences, as one with 3D does, draws no faster. Commands without a fence wait for nothing.
+/// The frame rate: what the guest flushes beyond it is shown later, and so is the fence of that flush and of all behind
+/// it: a driver that waits for fences, as one with 3D does, draws no faster. Commands without a fence wait for nothing.
 struct FramePacing {
     /// Flushed pictures whose moment has not come.
     struct Postponed: Codable, Equatable {

@@ -5,8 +5,9 @@ import Worker
 
 /// The guest's memory as the renderer sees it: windows, each a whole map that some resource's backing lies in.
 ///
-/// The renderer maps a window itself, from the file behind it, and uses it whenever the guest's commands say so. So each is pinned: an
-/// unmap has the renderer told to let go, and is done when it has, or when it has ended. One that takes too long is ended: a client waits.
+/// The renderer maps a window itself, from the file behind it, and uses it whenever the guest's commands say so. So
+/// each is pinned: an unmap has the renderer told to let go, and is done when it has, or when it has ended. One that
+/// takes too long is ended: a client waits.
 final class GuestWindows {
     /// The most there are at a time.
     static let maximumCount = 256
@@ -57,8 +58,8 @@ final class GuestWindows {
 
     /// Where the pieces of a backing are for the renderer.
     ///
-    /// - Throws: ``Refusal/unreachable(_:)`` when nothing is mapped, ``Refusal/unspecified`` when there is guest memory that can't be
-    ///   shared, ``Refusal/outOfMemory`` when there are too many pieces or windows.
+    /// - Throws: ``Refusal/unreachable(_:)`` when nothing is mapped, ``Refusal/unspecified`` when there is guest memory
+    ///   that can't be shared, ``Refusal/outOfMemory`` when there are too many pieces or windows.
     func pieces(of backing: Backing) throws(Refusal) -> [MemoryPiece] {
         var pieces: [MemoryPiece] = []
         for piece in backing.pieces {

@@ -20,7 +20,8 @@ final class Head: DisplayHead {
         var resource: UInt32
         /// In the resource's pixels.
         var area: Rectangle
-        /// For a blob, or a resource of the renderer's: how its pixels lie, and where the head has its own copy of the area.
+        /// For a blob, or a resource of the renderer's: how its pixels lie, and where the head has its own copy of the
+        /// area.
         var blob: Blob?
     }
 

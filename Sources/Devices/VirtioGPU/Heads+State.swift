@@ -37,7 +37,8 @@ extension Heads {
         }
     }
 
-    /// Heads show nothing any more, and have no cursors. Monitors stay. Their copies are the video memory's to take back.
+    /// Heads show nothing any more, and have no cursors. Monitors stay. Their copies are the video memory's to take
+    /// back.
     func reset() {
         for head in all { head.reset() }
     }

@@ -2,11 +2,11 @@ import CLinux
 import GuestMemory
 import Renderer
 
-/// What the guest has in the renderer: contexts, and the backing of resources. It is checked as far as the device knows it; of streams
-/// and formats the renderer alone knows more.
+/// What the guest has in the renderer: contexts, and the backing of resources. It is checked as far as the device knows
+/// it; of streams and formats the renderer alone knows more.
 final class RendererObjects {
-    /// What a context takes of the video memory, in bytes, though it is the driver's own: virglrenderer 0.10.4 with Mesa 22.3's llvmpipe
-    /// has 2.4 MiB for each.
+    /// What a context takes of the video memory, in bytes, though it is the driver's own: virglrenderer 0.10.4 with
+    /// Mesa 22.3's llvmpipe has 2.4 MiB for each.
     static let contextSize = 5 << 19
 
     private let rendering: Rendering
@@ -42,8 +42,8 @@ final class RendererObjects {
 
     /// CTX_CREATE
     ///
-    /// - Parameter initialization: the number of the capability set that the context speaks; 0: what contexts spoke before there was a
-    ///   choice. `context_init`
+    /// - Parameter initialization: the number of the capability set that the context speaks; 0: what contexts spoke
+    ///   before there was a choice. `context_init`
     /// - Returns: what tells it from others of the same number.
     func createContext(_ id: UInt32, _ initialization: UInt32) throws(Refusal) -> UInt64 {
         guard id != 0, contexts[id] == nil else { throw .invalidContext }
@@ -94,11 +94,11 @@ final class RendererObjects {
         guard let windows = backings[id], rendering.windows.has(windows) else { throw .unspecified }
     }
 
-    /// Tells the renderer anew of all backing that it has lost because its memory was taken away, as when the client left, and that
-    /// is there again: in the order of the resources' numbers.
+    /// Tells the renderer anew of all backing that it has lost because its memory was taken away, as when the client
+    /// left, and that is there again: in the order of the resources' numbers.
     ///
-    /// - Parameter isAwaited: whether guest memory that can't be reached may still come. What isn't there while the guest runs is left
-    ///   out.
+    /// - Parameter isAwaited: whether guest memory that can't be reached may still come. What isn't there while the
+    ///   guest runs is left out.
     /// - Throws: ``Refusal/unreachable(_:)`` when some of it may still come.
     func attachLostBackings(
         of resources: ResourceTable, isAwaited: (DMAError) -> Bool

@@ -6,8 +6,8 @@ import Worker
 
 /// 3D: a renderer in a process of its own, from the device's side.
 ///
-/// The renderer may end or hang at any moment, by the guest's doing or the driver's. Its contexts are lost then, and a new one takes
-/// its place: at once, and the more often it happens the later. VIRTIO 1.2, section 5.7.6.9
+/// The renderer may end or hang at any moment, by the guest's doing or the driver's. Its contexts are lost then, and a
+/// new one takes its place: at once, and the more often it happens the later. VIRTIO 1.2, section 5.7.6.9
 final class Rendering {
     struct CapabilitySet: Equatable {
         let id: UInt32
@@ -18,8 +18,8 @@ final class Rendering {
     /// VIRTIO_GPU_CAPSET_VIRGL, VIRTIO_GPU_CAPSET_VIRGL2, and their versions.
     private static let known: [(id: UInt32, version: UInt32)] = [(1, 1), (2, 2)]
 
-    /// What a renderer may take besides the video memory, in bytes: shaders and whatever else a guest has a driver make, of which the device
-    /// knows nothing.
+    /// What a renderer may take besides the video memory, in bytes: shaders and whatever else a guest has a driver
+    /// make, of which the device knows nothing.
     private static let spareMemory: UInt64 = 256 << 20
 
     let capabilitySets: [CapabilitySet]
@@ -118,7 +118,8 @@ final class Rendering {
         return "virglrenderer crashed (signal \(process.crashSignal)) while it looked for an OpenGL driver: \(question)"
     }
 
-    /// The video memory has another limit, in bytes. A renderer that was used keeps what it may take; the next one has the new limit.
+    /// The video memory has another limit, in bytes. A renderer that was used keeps what it may take; the next one has
+    /// the new limit.
     func change(videoMemory: Int) {
         process.memoryLimit = Self.spareMemory + UInt64(videoMemory)
         if !isUsed { process.stop() }
@@ -137,8 +138,8 @@ final class Rendering {
         var status: RendererReply.Status? = .done
     }
 
-    /// Has the renderer carry out commands, one after the other, whether they succeed or not. ``onAnswer`` follows, at once when there is
-    /// no renderer.
+    /// Has the renderer carry out commands, one after the other, whether they succeed or not. ``onAnswer`` follows, at
+    /// once when there is no renderer.
     ///
     /// - Parameters:
     ///   - commands: at least one.
@@ -215,8 +216,8 @@ final class Rendering {
 
     /// How long a renderer that is told to end may take. It is killed, so this is a matter of scheduling.
     static let endLimit = Duration.seconds(1)
-    /// How long a renderer may take for what it has begun when the device is to stand still, or for letting go of guest memory.
-    /// Together with ``endLimit`` it is less than the five seconds that clients wait for an answer.
+    /// How long a renderer may take for what it has begun when the device is to stand still, or for letting go of guest
+    /// memory. Together with ``endLimit`` it is less than the five seconds that clients wait for an answer.
     static let settleLimit = Duration.seconds(2)
 
     /// Gives the guest, which begins anew, another renderer, unless this one was never used.

@@ -3,8 +3,8 @@ import Device
 import GuestMemory
 import Linux
 
-/// Something that the driver draws in and heads show: a picture in the device's memory, a blob in the guest's, or what the renderer
-/// has.
+/// Something that the driver draws in and heads show: a picture in the device's memory, a blob in the guest's, or what
+/// the renderer has.
 struct Resource: Codable, Equatable, Sendable {
     /// The most there are at a time.
     static let maximumCount = 4096
@@ -74,8 +74,8 @@ extension PixelFormat {
         }
     }
 
-    /// Where a cursor has blue, green, red and opacity in the four bytes of a pixel: in every format, since a cursor is always one with
-    /// opacity, though Linux creates its resource without.
+    /// Where a cursor has blue, green, red and opacity in the four bytes of a pixel: in every format, since a cursor is
+    /// always one with opacity, though Linux creates its resource without.
     var cursorChannels: [Int] {
         switch self {
         case .bgra8888, .bgrx8888: [3, 2, 1, 0]

@@ -13,7 +13,8 @@ struct TexelLayout: Equatable {
     /// That of a buffer, which has no format.
     static let bytes = texel(1)
 
-    /// By number of `enum virgl_formats` (virglrenderer's virgl_hw.h). A format that is none of these counts as one of the large.
+    /// By number of `enum virgl_formats` (virglrenderer's virgl_hw.h). A format that is none of these counts as one of
+    /// the large.
     private static let formats: [(numbers: ClosedRange<UInt32>, layout: TexelLayout)] = [
         (1...23, texel(4)),
         // 64-bit, 32-bit and 16-bit channels, of which there are one to four.

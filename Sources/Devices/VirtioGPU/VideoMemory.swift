@@ -1,8 +1,8 @@
 import Device
 import Linux
 
-/// The memory of all pixels, handed out in whole pages, and the count of what the renderer takes beside it. What is in nobody's
-/// hands is zero and takes no memory.
+/// The memory of all pixels, handed out in whole pages, and the count of what the renderer takes beside it. What is in
+/// nobody's hands is zero and takes no memory.
 final class VideoMemory {
     let bytes: MappedBytes
     /// What may be handed out.
@@ -106,8 +106,8 @@ final class VideoMemory {
 
     /// Holds these ranges as handed out, and nothing else. What is in the memory stays.
     ///
-    /// - Returns: false when some overlap, are none that could have been handed out, or are more than the limit; nothing changes
-    ///   then.
+    /// - Returns: false when some overlap, are none that could have been handed out, or are more than the limit;
+    ///   nothing changes then.
     func hold(_ ranges: [Range<Int>]) -> Bool {
         var left: [Range<Int>] = []
         var end = space.lowerBound

@@ -4,8 +4,8 @@ import Display
 import Linux
 import Virtio
 
-/// A display that Linux drives as `virtio-gpu`: the guest draws in its own memory, and says what to copy and what to show; or it has
-/// its 3D drawn by the host's OpenGL. VIRTIO 1.2, section 5.7
+/// A display that Linux drives as `virtio-gpu`: the guest draws in its own memory, and says what to copy and what to
+/// show; or it has its 3D drawn by the host's OpenGL. VIRTIO 1.2, section 5.7
 public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, MemoryKeepingDevice {
     public static let type = DeviceType(
         name: "virtio-gpu",

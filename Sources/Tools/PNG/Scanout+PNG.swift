@@ -34,11 +34,12 @@ extension Scanout {
         image.width = png_uint_32(width)
         image.height = png_uint_32(height)
         image.format = png_uint_32(PNG_FORMAT_RGB)
-        // What a file takes at most when nothing can be compressed: zlib's and PNG's own share is far below a sixteenth.
+        // What a file takes at most when nothing can be compressed: zlib's and PNG's own share is far below a
+        // sixteenth.
         var size = png_alloc_size_t(pixels.count + pixels.count / 16 + height + 4096)
         var file = [UInt8](repeating: 0, count: Int(size))
-        // SAFETY: `pixels` holds height lines of width times 3 bytes, which is what a stride of 0 stands for, and `file` has
-        // room for `size` bytes.
+        // SAFETY: `pixels` holds height lines of width times 3 bytes, which is what a stride of 0 stands for, and
+        // `file` has room for `size` bytes.
         guard png_image_write_to_memory(&image, &file, &size, 0, pixels, 0, nil) != 0 else {
             throw .encoder(
                 withUnsafeBytes(of: image.message) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) })

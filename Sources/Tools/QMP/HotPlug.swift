@@ -47,8 +47,8 @@ public struct HotPlug {
 
     /// Plugs in the device that a server offers at `socket`, and waits until the guest has enabled it.
     ///
-    /// QEMU takes the device in any case. Whether the guest does is its own matter: it has enabled the device when it decodes at
-    /// least one BAR, which the driver does that takes it.
+    /// QEMU takes the device in any case. Whether the guest does is its own matter: it has enabled the device when it
+    /// decodes at least one BAR, which the driver does that takes it.
     ///
     /// - Parameters:
     ///   - socket: an absolute path; QEMU connects to it.

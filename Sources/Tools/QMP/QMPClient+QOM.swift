@@ -1,6 +1,7 @@
 import JSON
 
-/// The object model of a running QEMU: a tree of objects with properties, its devices and buses among them. qapi/qom.json
+/// The object model of a running QEMU: a tree of objects with properties, its devices and buses among them.
+/// qapi/qom.json
 extension QMPClient {
     /// What kind of property it is, `type` says: `child<TYPE>` for an object that is part of this one.
     struct Property {

@@ -1,7 +1,8 @@
 import JSON
 import Linux
 
-/// A connection to the monitor of a running QEMU: one command at a time, with a limit to how long each may take, and all together.
+/// A connection to the monitor of a running QEMU: one command at a time, with a limit to how long each may take, and
+/// all together.
 ///
 /// A monitor speaks with one client at a time; others wait in the socket's backlog, where nothing tells them so.
 /// After an error other than ``QMPError/refused(command:class:description:)`` the connection is of no further use.

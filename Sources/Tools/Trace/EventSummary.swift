@@ -1,6 +1,7 @@
 import Tap
 
-/// What many events say together: which registers are hot, how long accesses take, how much DMA and how many interrupts there are.
+/// What many events say together: which registers are hot, how long accesses take, how much DMA and how many interrupts
+/// there are.
 public struct EventSummary: Sendable {
     private let names: RegisterNames
     private var kinds: [Event.Kind: UInt64] = [:]

@@ -43,8 +43,8 @@ public struct Capabilities: Equatable, Sendable {
         public static let version = 1
         /// The client supports it.
         case supported
-        /// The server's reply: descriptors number `index` to `index` + 2 of the message are the ring's memory, the eventfd
-        /// that wakes the server and the eventfd that wakes the client.
+        /// The server's reply: descriptors number `index` to `index` + 2 of the message are the ring's memory, the
+        /// eventfd that wakes the server and the eventfd that wakes the client.
         case descriptors(index: Int)
     }
 

@@ -1,6 +1,7 @@
 import CLinux
 
-/// One access that a hypervisor sends to an ioregionfd. `struct ioregionfd_cmd` of the interface that was published for KVM.
+/// One access that a hypervisor sends to an ioregionfd. `struct ioregionfd_cmd` of the interface that was published for
+/// KVM.
 public struct IORegionCommand: Equatable, Sendable {
     /// In bytes. One command, one packet.
     public static let size = MemoryLayout<ioregionfd_cmd>.size

@@ -7,7 +7,8 @@ public struct RegionIOFDs: Equatable, Sendable {
     public static let size = MemoryLayout<vfio_user_region_io_fds>.size
     /// One entry, in bytes, as the specification has it.
     public static let entrySize = MemoryLayout<vfio_user_sub_region>.size
-    /// One entry, in bytes, as libvfio-user has it, with room for shadow memory: all entries of an answer that has one of those.
+    /// One entry, in bytes, as libvfio-user has it, with room for shadow memory: all entries of an answer that has one
+    /// of those.
     public static let shadowEntrySize = MemoryLayout<vfio_user_sub_region_shadow>.size
 
     public var index: UInt32
@@ -34,8 +35,8 @@ public struct RegionIOFDs: Equatable, Sendable {
         public var flags: UInt32
         /// The value that signals, with ``datamatchFlag``. With an ioregionfd: the `user_data` of its commands.
         public var datamatch: UInt64
-        /// Where the written value is stored before the signal, for a shadow ioeventfd: which descriptor of the message, and
-        /// where in its memory, in bytes.
+        /// Where the written value is stored before the signal, for a shadow ioeventfd: which descriptor of the
+        /// message, and where in its memory, in bytes.
         public var shadow: Shadow?
 
         public struct Shadow: Equatable, Sendable {

@@ -138,8 +138,9 @@ extension Client {
         return doorbells
     }
 
-    /// Lets the device read and write memory and send MSI and MSI-X, as a driver does before it uses either; or not any more.
-    /// Off after a reset. PCI Local Bus Specification 3.0, section 6.2.2: Bus Master, bit 2 of the command register
+    /// Lets the device read and write memory and send MSI and MSI-X, as a driver does before it uses either; or not any
+    /// more. Off after a reset. PCI Local Bus Specification 3.0, section 6.2.2: Bus Master, bit 2 of the command
+    /// register
     public func setBusMaster(_ on: Bool) throws(ClientError) {
         let command = try read(UInt16.self, region: RegionIndex.configuration, offset: 4)
         try write(on ? command | 1 << 2 : command & ~(1 << 2), region: RegionIndex.configuration, offset: 4)

@@ -2,7 +2,8 @@ import Linux
 import VFIO
 import VFIOUserWire
 
-/// Reading and writing a device's regions: by the access ring where there is one and the data fits into it, else by message.
+/// Reading and writing a device's regions: by the access ring where there is one and the data fits into it, else by
+/// message.
 extension Client {
     /// Reads `count` bytes. VFIO_USER_REGION_READ
     ///

@@ -181,8 +181,8 @@ public final class Client {
         do throws(MessageStream.Failure) { return try stream.next() } catch { throw ClientError(error, command) }
     }
 
-    /// Waits for something on the main socket, while traffic is dense without sleeping, else on either or for an eventfd;
-    /// answers what comes on the twin.
+    /// Waits for something on the main socket, while traffic is dense without sleeping, else on either or for an
+    /// eventfd; answers what comes on the twin.
     private func receive(_ command: Command, or eventFD: EventFD? = nil, until deadline: Deadline) throws(ClientError) {
         do throws(MessageStream.Failure) {
             if eventFD == nil, try spin.wait(until: { () throws(MessageStream.Failure) in try stream.fillAvailable() })
@@ -205,8 +205,8 @@ public final class Client {
         while let message = try nextMessage(stream, command) { try serve(message, on: stream, command, deadline) }
     }
 
-    /// Answers one command of the server's while an answer of its is awaited, which all of its commands together must not
-    /// put off. Replies to nothing are dropped.
+    /// Answers one command of the server's while an answer of its is awaited, which all of its commands together must
+    /// not put off. Replies to nothing are dropped.
     private func serve(
         _ message: MessageStream.Message, on stream: MessageStream, _ command: Command, _ deadline: Deadline
     ) throws(ClientError) {

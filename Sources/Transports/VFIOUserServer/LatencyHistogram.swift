@@ -2,15 +2,15 @@ import Linux
 
 /// How long accesses took, from when the server had one in hand until its answer was sent: of every 64th of a session.
 ///
-/// Reading the clock twice takes tens of nanoseconds, which an access through an access ring would feel. One in 64 says as much,
-/// for accesses come by the thousands. One without a reply counts until it is carried out.
+/// Reading the clock twice takes tens of nanoseconds, which an access through an access ring would feel. One in 64 says
+/// as much, for accesses come by the thousands. One without a reply counts until it is carried out.
 public struct LatencyHistogram: Sendable {
     /// One access in so many is timed.
     public static let interval = 64
     public static let bucketCount = 20
 
-    /// How many accesses took so long. Bucket n holds those that took less than ``upperBound(of:)`` but no less than that of
-    /// bucket n - 1.
+    /// How many accesses took so long. Bucket n holds those that took less than ``upperBound(of:)`` but no less than
+    /// that of bucket n - 1.
     public private(set) var buckets = InlineArray<20, UInt64>(repeating: 0)
     /// How many were timed, and how long they took together, in nanoseconds.
     public private(set) var samples: UInt64 = 0

@@ -3,7 +3,8 @@ import VFIO
 
 /// One who can't be the client: the first message is answered with an error.
 ///
-/// It is looked at and not received: descriptors that came with it stay with it, until the socket's lane closes them all.
+/// It is looked at and not received: descriptors that came with it stay with it, until the socket's lane closes them
+/// all.
 final class Refused {
     /// How many may be waited for at the same time.
     static let maximum = 16

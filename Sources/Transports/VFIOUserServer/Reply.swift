@@ -29,7 +29,8 @@ final class ReplySender {
         buffer = try PageBuffer(count: Session.maximumMessage)
     }
 
-    /// Where a command puts the payload of its reply. As in ``PageBuffer``, the span is bound to nothing: it ends with the command.
+    /// Where a command puts the payload of its reply. As in ``PageBuffer``, the span is bound to nothing: it ends with
+    /// the command.
     @_lifetime(immortal)
     func payloadBytes() -> MutableRawSpan {
         buffer.mutableBytes(MessageHeader.size..<buffer.count)

@@ -104,8 +104,8 @@ public final class Server {
         loop.wake()
     }
 
-    /// Takes the function's device down and makes it anew, over the same host: a client that is there notices nothing. What it has mapped
-    /// stays, and so do its memory, interrupts and doorbells.
+    /// Takes the function's device down and makes it anew, over the same host: a client that is there notices nothing.
+    /// What it has mapped stays, and so do its memory, interrupts and doorbells.
     ///
     /// On the server's thread, from a handler of its loop or while it doesn't run.
     ///
@@ -146,8 +146,8 @@ public final class Server {
             if let session, try session.isAbandoned() { return }
             untaken.removeAll { !$0.remains }
             guard untaken.count < Untaken.maximumSessions else { throw .tooManyReferences }
-            // A client that has sent more than could be closed makes the next one wait, in the backlog. Strangers whose closes hang
-            // don't: what they send is looked at and never received, so that each takes one descriptor.
+            // A client that has sent more than could be closed makes the next one wait, in the backlog. Strangers whose
+            // closes hang don't: what they send is looked at and never received, so that each takes one descriptor.
             let (lane, clientLane) = (loop.strangersLane, loop.clientLane)
             guard lane.hasRoomForConnections, session != nil || clientLane.hasRoom else { throw .tooManyReferences }
             guard let socket = try listener.accept(closedIn: lane) else { return }

@@ -5,9 +5,9 @@ import VFIOUserWire
 
 /// A large write to memory behind a BAR goes there as its bytes arrive, with no copy of them between.
 ///
-/// The memory is the client's as much as the device's, who may have it mapped: a write that goes on for long, or never ends, leaves it no
-/// worse than stores would. Whether the bytes may go there is asked anew for each piece. Once they may not, the rest arrives like any other
-/// message, and is refused or carried out when it is whole.
+/// The memory is the client's as much as the device's, who may have it mapped: a write that goes on for long, or never
+/// ends, leaves it no worse than stores would. Whether the bytes may go there is asked anew for each piece. Once they
+/// may not, the rest arrives like any other message, and is refused or carried out when it is whole.
 extension Session {
     /// Receives once.
     func receive(isPolling: Bool) throws(MessageStream.Failure) {
@@ -18,7 +18,8 @@ extension Session {
             place.memory, at: place.offset, count: place.count, in: loop, isPolling: isPolling)
     }
 
-    /// Where the bytes that are to come of an incomplete message go, and how many they are. Those that have arrived are there then.
+    /// Where the bytes that are to come of an incomplete message go, and how many they are. Those that have arrived are
+    /// there then.
     ///
     /// - Returns: nil when it is no write, or none that may go straight to memory.
     private func place(ofWrite message: MessageStream.Message) -> (memory: MappedBytes, offset: Int, count: Int)? {

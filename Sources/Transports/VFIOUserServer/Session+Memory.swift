@@ -19,8 +19,8 @@ extension Session {
                     backing: .file(descriptor, offset: request.offset))
                 return Reply(payload: 0)
             } catch {
-                // The pages of a file that is no memory come from a file system, which may be the client's own (FUSE) and keep
-                // this thread waiting for ever: the client moves those bytes instead.
+                // The pages of a file that is no memory come from a file system, which may be the client's own (FUSE)
+                // and keep this thread waiting for ever: the client moves those bytes instead.
                 guard error == .notMemory else { throw error }
             }
         } else if request.offset != 0 {
@@ -30,7 +30,8 @@ extension Session {
         return Reply(payload: 0)
     }
 
-    /// VFIO_USER_DMA_UNMAP: answered when nothing refers to the memory any more, and whoever did has written all that it will.
+    /// VFIO_USER_DMA_UNMAP: answered when nothing refers to the memory any more, and whoever did has written all that
+    /// it will.
     func unmap(_ payload: RawSpan) throws -> Outcome {
         let request = try DMAUnmap(payload)
         let memory = function.host.memory

@@ -45,7 +45,8 @@ extension Session {
         return Reply(payload: count, attachment: complete ? .descriptors(descriptors) : .none)
     }
 
-    /// What of a region can reach the device by descriptors, as many as the client takes. All else still comes by message.
+    /// What of a region can reach the device by descriptors, as many as the client takes. All else still comes by
+    /// message.
     private func ioDescriptors(of region: Function.Region, _ index: Int) throws(Errno) -> (RegionIOFDs, [Int32]) {
         typealias Entry = RegionIOFDs.Entry
         let limit = min(client?.maxMessageFDs ?? 1, ReceivedDescriptors.capacity)

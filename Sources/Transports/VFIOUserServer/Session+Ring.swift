@@ -27,8 +27,8 @@ extension Session {
         ring = nil
     }
 
-    /// How many accesses of a busy ring are carried out before all else is looked after: about so many, as those that are in
-    /// the ring are carried out at a stroke.
+    /// How many accesses of a busy ring are carried out before all else is looked after: about so many, as those that
+    /// are in the ring are carried out at a stroke.
     private static let accessesBeforeDispatch = 64
 
     /// Carries out what is in the ring; with nothing there, waits for anything.

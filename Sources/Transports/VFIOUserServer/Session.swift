@@ -90,7 +90,8 @@ final class Session {
     /// Whether another function may be made from this one: not from half a state that has come.
     var canTakeFunction: Bool { migration.state != .resuming }
 
-    /// Goes on with a function that was made from the present one, over the same host. All that the client has set up stays.
+    /// Goes on with a function that was made from the present one, over the same host. All that the client has set up
+    /// stays.
     func take(_ function: Function) {
         self.function = function
         doorbells.function = function
@@ -185,8 +186,8 @@ final class Session {
             // The clock is read only where messages have come together.
             if end == nil, stream.hasMore(behind: message) { end = Deadline(after: Self.turn) }
             dma.beginTurn()
-            // What the client put into its ring before it sent the message comes before the message, and what it puts there
-            // while the message is carried out comes after it.
+            // What the client put into its ring before it sent the message comes before the message, and what it puts
+            // there while the message is carried out comes after it.
             if ring != nil, writesDone == 0 { try carryOutRing() }
             guard try answer(message) else {
                 isBehind = true

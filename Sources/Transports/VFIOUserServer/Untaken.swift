@@ -2,9 +2,9 @@ import Linux
 
 /// A connection whose client has gone without having received all that was sent to it, and may have it still.
 ///
-/// What is sent and not received takes memory of the kernel's, and descriptors in it count for the user that this process
-/// runs as (`RLIMIT_NOFILE`, `unix(7)`, ETOOMANYREFS): for as long as the other end is open, and for all processes of that
-/// user together. So there is a limit for each session, and one for the sessions before it.
+/// What is sent and not received takes memory of the kernel's, and descriptors in it count for the user that this
+/// process runs as (`RLIMIT_NOFILE`, `unix(7)`, ETOOMANYREFS): for as long as the other end is open, and for all
+/// processes of that user together. So there is a limit for each session, and one for the sessions before it.
 final class Untaken {
     /// How many sessions may have left something behind before another client is taken.
     static let maximumSessions = 4

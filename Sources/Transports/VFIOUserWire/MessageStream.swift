@@ -7,8 +7,8 @@ import VFIO
 /// The message in hand stays where it is until ``consume(_:)``, also while ``awaitReply(to:until:)``
 /// receives more behind it.
 ///
-/// What is called for each message is inlinable: calls into this module would cost a server 150 instructions more. Only what is public
-/// is inlined across modules; all of this module is for the two ends alone.
+/// What is called for each message is inlinable: calls into this module would cost a server 150 instructions more. Only
+/// what is public is inlined across modules; all of this module is for the two ends alone.
 public final class MessageStream {
     /// Why no further message can be had.
     public enum Failure: Error, Equatable {
@@ -16,8 +16,8 @@ public final class MessageStream {
         case endOfFile
         /// A header says that its message has `size` bytes. Where the next one begins can't be known.
         case messageSize(MessageHeader, maximum: Int)
-        /// More than the buffer holds, or more descriptors than may wait, arrived while a reply was awaited; or so many that were
-        /// sent before are still to be closed (``ClosingLane``).
+        /// More than the buffer holds, or more descriptors than may wait, arrived while a reply was awaited; or so many
+        /// that were sent before are still to be closed (``ClosingLane``).
         case overrun
         /// The peer did not answer in time.
         case timedOut
@@ -63,8 +63,8 @@ public final class MessageStream {
     /// only come while a reply is awaited.
     private static let maximumWaiting = 512
 
-    /// How many bytes are received at most while nothing is there: a message of 64 KiB whole, and little of one of 1 MiB, the rest of
-    /// which may then go elsewhere.
+    /// How many bytes are received at most while nothing is there: a message of 64 KiB whole, and little of one of 1
+    /// MiB, the rest of which may then go elsewhere.
     private static let firstBytes = 96 << 10
 
     /// How long what was sent before has to be closed, when nothing more may be taken before.
@@ -107,7 +107,8 @@ public final class MessageStream {
     /// Whether nothing has arrived that isn't consumed.
     @inlinable public var isEmpty: Bool { start == end }
 
-    /// What has arrived of a message that is not there whole, once ``next()`` has found none; nil when that is less than a header.
+    /// What has arrived of a message that is not there whole, once ``next()`` has found none; nil when that is less
+    /// than a header.
     public var incomplete: Message? {
         guard end - start >= MessageHeader.size else { return nil }
         return Message(header: MessageHeader(buffer.bytes(start..<end)), range: start..<end)
@@ -182,8 +183,8 @@ public final class MessageStream {
         }
     }
 
-    /// Receives what is to come of the ``incomplete`` message as ``fill(in:isPolling:)`` does, but straight into memory that others may
-    /// have mapped. The bytes are cut out of the message, which is whole without them.
+    /// Receives what is to come of the ``incomplete`` message as ``fill(in:isPolling:)`` does, but straight into memory
+    /// that others may have mapped. The bytes are cut out of the message, which is whole without them.
     ///
     /// - Parameters:
     ///   - offset: where in `memory` the bytes go.
@@ -344,8 +345,8 @@ public final class MessageStream {
         }
     }
 
-    /// Looks through what has arrived since the last time, and drops replies that nobody waits for. Each byte is moved at most
-    /// twice, however many there are.
+    /// Looks through what has arrived since the last time, and drops replies that nobody waits for. Each byte is moved
+    /// at most twice, however many there are.
     ///
     /// - Parameter passed: how many bytes from ``start`` on are looked through already.
     /// - Returns: the reply to command `id`; nil when it isn't there.

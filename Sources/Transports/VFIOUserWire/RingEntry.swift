@@ -1,4 +1,5 @@
-/// One access on its way through an access ring: a slot's 64 bytes, as eight words of 64 bits. Documentation/AccessRing.md
+/// One access on its way through an access ring: a slot's 64 bytes, as eight words of 64 bits.
+/// Documentation/AccessRing.md
 public struct RingEntry {
     /// The most bytes that one access moves.
     @inlinable static var maximumCount: Int { 40 }

@@ -2,8 +2,8 @@ import Linux
 import SharedRing
 import Synchronization
 
-/// The memory of an access ring, which a client and a server share: a ``SharedRing`` of slots, whose producer is the client.
-/// Documentation/AccessRing.md has its layout.
+/// The memory of an access ring, which a client and a server share: a ``SharedRing`` of slots, whose producer is the
+/// client. Documentation/AccessRing.md has its layout.
 ///
 /// Whatever stands in it may be changed by the other side at any time. So all of it is read by atomic loads,
 /// once, into values of one's own.

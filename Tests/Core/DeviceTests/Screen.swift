@@ -2,7 +2,8 @@ import Linux
 
 @testable import Device
 
-/// A picture with unequal stride, in memory that someone else writes, on a display that tells what was drawn or has it found.
+/// A picture with unequal stride, in memory that someone else writes, on a display that tells what was drawn or has it
+/// found.
 final class Screen: DisplayHead {
     let picture: Scanout
     let damage: Damage

@@ -8,7 +8,8 @@ import Testing
 import VFIOUserClient
 import Virtio
 
-/// What is due while the client is away, or has not mapped everything yet, waits for memory, and is no fault of the driver's.
+/// What is due while the client is away, or has not mapped everything yet, waits for memory, and is no fault of the
+/// driver's.
 @Suite struct AbsenceTests {
     private typealias Echo = VirtioFunction<EchoDevice>
     private static let half = UInt64(Bench.ramSize / 2)

@@ -333,7 +333,8 @@ import Virtio
 
     // MARK: Anything
 
-    /// Rings full of random bytes, changed at random while the device works through them: it may fail, and never further.
+    /// Rings full of random bytes, changed at random while the device works through them: it may fail, and never
+    /// further.
     @Test(arguments: RingKind.all, 0..<8)
     func randomRingsDoNoHarm(kind: RingKind, seed: UInt64) throws {
         var random = SplitMix(seed: seed)

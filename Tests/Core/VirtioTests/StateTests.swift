@@ -10,7 +10,8 @@ import Virtio
 
 /// A device goes on elsewhere where it stopped, with the chains that it had in hand.
 @Suite struct StateTests {
-    /// Runs `body` with another device in the state of a bench's and with the same memory, which the driver uses from then on.
+    /// Runs `body` with another device in the state of a bench's and with the same memory, which the driver uses from
+    /// then on.
     private func move(_ bench: Bench, _ body: (Bench) throws -> Void) throws {
         let state = try bench.client.saveState()
         let other = try Bench(ram: bench.ram) { host in

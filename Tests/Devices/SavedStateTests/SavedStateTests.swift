@@ -13,7 +13,8 @@ import struct Foundation.Data
 import class Foundation.FileManager
 import struct Foundation.URL
 
-/// States that earlier versions have saved load, by the messages of migration, and the devices go on: Fixtures/README.md
+/// States that earlier versions have saved load, by the messages of migration, and the devices go on:
+/// Fixtures/README.md
 @Suite struct SavedStateTests {
     /// A device in a saved state, and the guest's memory of that time.
     private final class Loaded {

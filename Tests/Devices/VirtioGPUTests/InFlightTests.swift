@@ -10,7 +10,8 @@ import Testing
 
 @testable import VirtioGPU
 
-/// What a guest may do while the renderer has not answered, and may never: numbers used anew, contexts and pictures that go.
+/// What a guest may do while the renderer has not answered, and may never: numbers used anew, contexts and pictures
+/// that go.
 @Suite(.serialized) struct InFlightTests: RendererGuest {
     /// A renderer that stands still, and what was asked of it.
     private struct Stopped {

@@ -80,8 +80,8 @@ extension RendererGuest {
         #expect(try answer(machine, request) == Answered.done, sourceLocation: sourceLocation)
     }
 
-    /// Words of virglrenderer's command stream (virgl_protocol.h): makes a surface of a resource's first level, draws to it
-    /// from now on, and fills it with a colour.
+    /// Words of virglrenderer's command stream (virgl_protocol.h): makes a surface of a resource's first level, draws
+    /// to it from now on, and fills it with a colour.
     func clear(_ id: UInt32, red: Float, green: Float, blue: Float, surface: UInt32 = 3) -> [UInt32] {
         func header(_ command: UInt32, object: UInt32 = 0, length: UInt32) -> UInt32 {
             command | object << 8 | length << 16

@@ -4,8 +4,8 @@ import PCI
 import Testing
 import VFIO
 
-/// What a function that is no bus master, or is in D3hot, does not do. PCI Local Bus Specification 3.0, section 6.2.2; PCI Bus
-/// Power Management Interface Specification 1.2, section 5.4.1
+/// What a function that is no bus master, or is in D3hot, does not do. PCI Local Bus Specification 3.0, section 6.2.2;
+/// PCI Bus Power Management Interface Specification 1.2, section 5.4.1
 @Suite struct BusMasterTests {
     let bench: Bench
     let memory: GuestRAM

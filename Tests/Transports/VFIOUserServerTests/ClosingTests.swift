@@ -6,8 +6,8 @@ import Testing
 import VFIO
 import VFIOUserClient
 
-/// Whoever sends a descriptor whose close hangs keeps nobody waiting but themselves. Each connection may carry some here, as on
-/// kernels that let a socket refuse none.
+/// Whoever sends a descriptor whose close hangs keeps nobody waiting but themselves. Each connection may carry some
+/// here, as on kernels that let a socket refuse none.
 @Suite struct ClosingTests {
     private let bench: Bench
 

@@ -1,8 +1,8 @@
 import CLinux
 import Glibc
 
-/// The kernel's access control that a process puts on itself, used in the simplest way there is: everything that Landlock
-/// can deny is denied everywhere. `landlock(7)`
+/// The kernel's access control that a process puts on itself, used in the simplest way there is: everything that
+/// Landlock can deny is denied everywhere. `landlock(7)`
 ///
 /// The system call filter forbids the calls themselves; this holds if a call, or a way round one, was overlooked there.
 enum Landlock {

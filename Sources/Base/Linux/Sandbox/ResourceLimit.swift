@@ -34,7 +34,8 @@ public struct ResourceLimit: Sendable {
         self.value = value
     }
 
-    /// Whether this program is built with a sanitizer. Such a program gets no limit on data: the sanitizer's runtime maps terabytes.
+    /// Whether this program is built with a sanitizer. Such a program gets no limit on data: the sanitizer's runtime
+    /// maps terabytes.
     public static let isSanitized = clinux_is_sanitized() == 1
 
     /// Sets the limit, for good: the hard one goes with it. A hard limit that is lower already stays.
@@ -45,14 +46,14 @@ public struct ResourceLimit: Sendable {
 }
 
 extension ResourceLimit {
-    /// In bytes, for each function. A device takes about 10 MiB. What a client can make it keep besides (65,535 maps, the dirty log,
-    /// messages of 1 MiB) is less than 100 MiB.
+    /// In bytes, for each function. A device takes about 10 MiB. What a client can make it keep besides (65,535 maps,
+    /// the dirty log, messages of 1 MiB) is less than 100 MiB.
     public static let defaultMemory: UInt64 = 256 << 20
 
     /// What a renderer may use from here on.
     ///
-    /// - Parameter memory: private memory that can be written, in bytes, besides what the process has already: a driver takes
-    ///   stacks for each processor at its start. A software driver keeps textures there, too.
+    /// - Parameter memory: private memory that can be written, in bytes, besides what the process has already: a driver
+    ///   takes stacks for each processor at its start. A software driver keeps textures there, too.
     public static func ofRenderer(memory: UInt64) -> [ResourceLimit] {
         let (data, overflow) = dataSize.addingReportingOverflow(memory)
         return [
@@ -77,10 +78,10 @@ extension ResourceLimit {
     /// The most files that are behind the maps of clients, those of all functions of a process together.
     public static let mappedFiles = 32_768
 
-    /// For each function: the process's own, a client's eventfds (five types of interrupt, at most a few hundred vectors), connections,
-    /// descriptors that wait with messages (512) and in three lanes to be closed (``ClosingLane/capacity`` each, and 512 connections of strangers): so
-    /// many fewer that one message always finds room for all it may bring. What it found none for the kernel would close, on the
-    /// device's thread.
+    /// For each function: the process's own, a client's eventfds (five types of interrupt, at most a few hundred
+    /// vectors), connections, descriptors that wait with messages (512) and in three lanes to be closed
+    /// (``ClosingLane/capacity`` each, and 512 connections of strangers): so many fewer that one message always finds
+    /// room for all it may bring. What it found none for the kernel would close, on the device's thread.
     private static let descriptorsBesidesMaps = 4096
 
     /// One for each file that is mapped, and the rest.
@@ -90,8 +91,9 @@ extension ResourceLimit {
         ResourceLimit(.descriptors, UInt64(mappedFiles + functions * descriptorsBesidesMaps))
     }
 
-    /// How many descriptors each of a process's functions may keep for maps, by the limit that the process has now. Where that is lower
-    /// than ``descriptorsOfDevice(functions:)``, maps leave the rest what it may need, or half of all.
+    /// How many descriptors each of a process's functions may keep for maps, by the limit that the process has now.
+    /// Where that is lower than ``descriptorsOfDevice(functions:)``, maps leave the rest what it may need, or half of
+    /// all.
     public static func descriptorsForMaps(functions: Int = 1) -> Int {
         let limit = sysconf(Int32(_SC_OPEN_MAX))
         // -1: there is no limit.
@@ -111,7 +113,8 @@ extension ResourceLimit {
     /// What a device process may use while it serves.
     ///
     /// - Parameters:
-    ///   - memory: private memory that can be written, in bytes; unless given, ``defaultMemory`` for each function. What it shares, with
+    ///   - memory: private memory that can be written, in bytes; unless given, ``defaultMemory`` for each function.
+    ///     What it shares, with
     ///     guests or as a display's memory, is not counted.
     ///   - functions: how many it serves.
     public static func ofDevice(memory: UInt64? = nil, functions: Int = 1) -> [ResourceLimit] {
@@ -120,8 +123,8 @@ extension ResourceLimit {
             // Memory files among them: up to 512 MiB of video memory, and a saved state that contains it.
             ResourceLimit(.fileSize, 1 << 30),
             descriptorsOfDevice(functions: functions),
-            // Neither processes nor threads, whoever else runs as the same user. The kernel doesn't hold root to it; the
-            // system call filter does.
+            // Neither processes nor threads, whoever else runs as the same user. The kernel doesn't hold root to it;
+            // the system call filter does.
             ResourceLimit(.processes, 0),
             // What a guest has in its memory doesn't go to a disk.
             ResourceLimit(.core, 0),

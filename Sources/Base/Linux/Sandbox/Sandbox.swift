@@ -1,7 +1,8 @@
 import CLinux
 import Glibc
 
-/// What a device process may do once it serves: answer on what it has open, and nothing else. `Documentation/Sandbox.md`
+/// What a device process may do once it serves: answer on what it has open, and nothing else.
+/// `Documentation/Sandbox.md`
 ///
 /// A guest writes registers, a client sends messages, and one of them may find a mistake in the code that reads
 /// them. What the process could do then is what it is still allowed to: it can't open a file, make a connection, start
@@ -17,9 +18,9 @@ public enum Sandbox {
 
     /// Confines this process for good, by all that the kernel offers.
     ///
-    /// To be called when everything is open that the process will ever open by a path, and before it reads anything that
-    /// somebody else has written. Only descriptors that peers send, memory files, eventfds, timers and accepted connections
-    /// come later.
+    /// To be called when everything is open that the process will ever open by a path, and before it reads anything
+    /// that somebody else has written. Only descriptors that peers send, memory files, eventfds, timers and accepted
+    /// connections come later.
     ///
     /// - Parameters:
     ///   - limits: what the process may use; see ``ResourceLimit/ofDevice(memory:functions:)``.
@@ -66,8 +67,9 @@ public enum Sandbox {
         try step("give up capabilities") { () throws(Errno) in try shim(clinux_drop_capabilities()) }
     }
 
-    /// Confines a renderer for good, as far as a graphics driver lets it: the drivers are loaded and have their threads, which
-    /// make code and further threads. It reaches no file, no program and no other process, and can't make a connection.
+    /// Confines a renderer for good, as far as a graphics driver lets it: the drivers are loaded and have their
+    /// threads, which make code and further threads. It reaches no file, no program and no other process, and can't
+    /// make a connection.
     ///
     /// - Parameters:
     ///   - usesDevice: whether the driver talks to a device that is open, which no filter can look into.

@@ -2,7 +2,8 @@ import CLinux
 import Glibc
 
 extension SystemCallFilter {
-    /// What a process needs that copies between files that are open, and no more. No call takes a path or makes a descriptor.
+    /// What a process needs that copies between files that are open, and no more. No call takes a path or makes a
+    /// descriptor.
     static var ofCopying: SystemCallFilter {
         SystemCallFilter(
             deadly: programs + otherProcesses + kernel + fileSystems + wideInterfaces,

@@ -32,8 +32,8 @@ extension SystemCallFilter {
         Rule(__NR_timer_create), Rule(__NR_timer_settime), Rule(__NR_timer_delete), Rule(__NR_restart_syscall),
     ]
 
-    /// What a client or a request makes necessary. Of sockets only pairs that are connected to each other and stay so: a
-    /// client's second connection, a renderer. Not of SOCK_DGRAM, with which each message may go to another path.
+    /// What a client or a request makes necessary. Of sockets only pairs that are connected to each other and stay so:
+    /// a client's second connection, a renderer. Not of SOCK_DGRAM, with which each message may go to another path.
     static let newDescriptors = [
         Rule(__NR_accept4), Rule(__NR_eventfd2), Rule(__NR_timerfd_create),
         Rule(__NR_memfd_create, .argument(1, isOneOf: Int32(MFD_CLOEXEC | MFD_ALLOW_SEALING))),
@@ -45,10 +45,11 @@ extension SystemCallFilter {
                 Int32(SOCK_SEQPACKET.rawValue | SOCK_CLOEXEC.rawValue))),
     ]
 
-    /// What is done with descriptors that are open. The one option that is set says whether a peer may send descriptors.
-    /// F_SETOWN is not among the commands: it would send signals to other processes of the same user. readlinkat is how a peer's
-    /// eventfd is known for one (/proc/self/fd); it tells where a symbolic link leads, and opens nothing. statx tells a file's
-    /// kind without waiting for the server of its file system; it opens nothing either.
+    /// What is done with descriptors that are open. The one option that is set says whether a peer may send
+    /// descriptors. F_SETOWN is not among the commands: it would send signals to other processes of the same user.
+    /// readlinkat is how a peer's eventfd is known for one (/proc/self/fd); it tells where a symbolic link leads, and
+    /// opens nothing. statx tells a file's kind without waiting for the server of its file system; it opens nothing
+    /// either.
     static let descriptors = [
         Rule(__NR_close), Rule(__NR_fstat), Rule(__NR_lseek), Rule(__NR_ftruncate), Rule(__NR_fallocate),
         Rule(__NR_shutdown), Rule(__NR_getsockopt), Rule(__NR_readlinkat),
@@ -73,8 +74,8 @@ extension SystemCallFilter {
         Rule(__NR_munmap), Rule(__NR_mremap), Rule(__NR_madvise), Rule(__NR_brk),
     ]
 
-    /// The guard round copies of guest memory (SIGBUS), the sentry's interruption, and `abort(3)`: signals to this process
-    /// alone.
+    /// The guard round copies of guest memory (SIGBUS), the sentry's interruption, and `abort(3)`: signals to this
+    /// process alone.
     static var signals: [Rule] {
         [
             Rule(__NR_rt_sigaction), Rule(__NR_rt_sigprocmask), Rule(__NR_rt_sigreturn),
@@ -90,8 +91,8 @@ extension SystemCallFilter {
     /// Where the kernel doesn't lend its clocks to the process (vDSO).
     static let clocks =
         [Rule(__NR_clock_gettime)]
-        // A thread of ThreadSanitizer's own may begin after the filter: where it can't register with the kernel, glibc ends the process.
-        // It sleeps, and looks at the time: refused, it would take a processor.
+        // A thread of ThreadSanitizer's own may begin after the filter: where it can't register with the kernel, glibc
+        // ends the process. It sleeps, and looks at the time: refused, it would take a processor.
         + (ResourceLimit.isSanitized
             ? [Rule(__NR_rseq), Rule(__NR_set_robust_list), Rule(__NR_nanosleep), Rule(__NR_gettimeofday)] : [])
 

@@ -2,8 +2,8 @@ import CLinux
 import Glibc
 
 extension SystemCallFilter {
-    /// What a renderer needs while it draws: what a device process does, and what graphics drivers do besides. No call takes a
-    /// path but `readlink(2)`, and none makes a process or a connection.
+    /// What a renderer needs while it draws: what a device process does, and what graphics drivers do besides. No call
+    /// takes a path but `readlink(2)`, and none makes a process or a connection.
     ///
     /// - Parameter usesDevice: whether the driver talks to a graphics device.
     static func ofRenderer(usesDevice: Bool) -> SystemCallFilter {

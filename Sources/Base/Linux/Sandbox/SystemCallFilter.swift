@@ -1,8 +1,8 @@
 import CLinux
 import Glibc
 
-/// Which system calls the process may make: a list of those that are allowed, and a program for the kernel that goes by it.
-/// `seccomp(2)`
+/// Which system calls the process may make: a list of those that are allowed, and a program for the kernel that goes by
+/// it. `seccomp(2)`
 ///
 /// A call that is on no list fails with EPERM. So a library that tries something and can do without goes on, and
 /// a mistake in the lists shows as an error that is said. Calls for which there is no such excuse end the process.
@@ -18,8 +18,8 @@ struct SystemCallFilter {
         }
     }
 
-    /// Something that the lower 32 bits of an argument must fulfil. Arguments that the kernel takes as `int` have no others,
-    /// and all flags of the longer ones that matter lie there.
+    /// Something that the lower 32 bits of an argument must fulfil. Arguments that the kernel takes as `int` have no
+    /// others, and all flags of the longer ones that matter lie there.
     struct Condition {
         enum Test {
             case isOneOf([UInt32])
@@ -73,8 +73,8 @@ struct SystemCallFilter {
     private static let deny = Self.end(UInt32(SECCOMP_RET_ERRNO) | UInt32(ENOSYS))
     private static let kill = Self.end(SECCOMP_RET_KILL_PROCESS)
 
-    /// Calls with no condition come first, most of all what each message takes: the kernel remembers them (Linux 5.11) and
-    /// doesn't run the program for them.
+    /// Calls with no condition come first, most of all what each message takes: the kernel remembers them (Linux 5.11)
+    /// and doesn't run the program for them.
     var program: [sock_filter] {
         var program = [
             Self.load(Offset.architecture),
