@@ -12,7 +12,7 @@ let package = Package(
             name: "Mediated",
             targets: [
                 "Linux", "JSON", "VFIO", "Tap", "GuestMemory", "PCI", "Device", "Virtio", "Exerciser", "DeviceCatalog",
-                "VFIOUserServer", "VFIOUserClient", "KVM", "Xen",
+                "VFIOUserServer", "VFIOUserClient", "KVM", "Xen", "Trace",
             ]),
         .library(name: "Renderer", targets: ["SharedRing", "Worker", "Renderer"]),
         .library(name: "FakeGuest", targets: ["FakeGuest", "FakeDriver", "EchoDevice"]),

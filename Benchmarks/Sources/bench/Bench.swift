@@ -47,6 +47,7 @@ struct Bench {
         for result in try MapPairs(program: program).compareAll() { add(result) }
         add(try LookUps.compare())
         add(try Counting(program: program).compare())
+        add(try Recording().measure())
         add(try Copies.compare())
         try measureCrowds()
         try draw()

@@ -14,6 +14,7 @@ enum Fuzzers {
             "virtio-gpu": VirtioGPUFuzzer.self,
             "saved-state": SavedStateFuzzer.self,
             "renderer": RendererFuzzer.self,
+            "events": EventsFuzzer.self,
         ])
     }
 }
