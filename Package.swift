@@ -289,7 +289,8 @@ package.targets = [
             .testTarget(
                 name: "KVMTests",
                 dependencies: [
-                    "VFIO", "FakeGuest", "KVM", "PCI", "VFIOUserClient", "Linux", "Device", "DeviceCatalog", "Tap",
+                    "VFIO", "FakeGuest", "KVM", "Lab", "PCI", "VFIOUserClient", "Linux", "Device", "DeviceCatalog", "Tap",
+                    "XenProbe", "mediated-device",
                 ],
                 exclude: ["Guests"]),
             .testTarget(

@@ -1,19 +1,71 @@
-"""Xen as Debian builds it: the hypervisor alone. Its domain 0 is a guest of the lab's, with its kernel."""
+"""Xen as Debian builds it: the hypervisors, whose domain 0 is a guest of the lab's with its kernel; and the tools of one."""
 import gzip
 import pathlib
 
-from .cache import LAB
+from . import programs
+from .cache import LAB, run
 
-PACKAGE = "xen-hypervisor-4.17-amd64/bookworm"
+# Each version's suite, and the lab's kernel of that suite.
+VERSIONS = {"4.17": ("bookworm", "6.1"), "4.20": ("trixie", "6.12")}
+PACKAGES = ("xenstore-utils", "qemu-system-xen", "seabios")
+# Beside xl: what keeps the store, the consoles of domains, what a started domain 0 tells the store, and what reads that.
+PROGRAMS = ("xl", "xenstored", "xenconsoled", "xenconsole", "xen-init-dom0")
+QEMU = "usr/libexec/xen-qemu-system-i386"
+FIRMWARE = ("usr/share/seabios/bios-256k.bin", "usr/share/seabios/vgabios-stdvga.bin", "usr/share/qemu/kvmvapic.bin",
+            "usr/share/qemu/keymaps")
 
 
 def prepare(cache, debian):
-    """The component `xen`: the hypervisor, unpacked, as QEMU's multiboot loader takes it."""
-    def build(folder):
-        cache.say(f"fetching {PACKAGE} (2 MB)")
-        with cache.scratch() as tree:
-            debian.unpack(tree, PACKAGE)
-            (folder / "xen-4.17").write_bytes(gzip.decompress(next(tree.glob("boot/xen-4.17-amd64.gz")).read_bytes()))
+    """The components `xen/VERSION`: the hypervisor, unpacked, as QEMU's multiboot loader takes it."""
+    paths = {}
+    for version, (suite, _) in VERSIONS.items():
+        def build(folder):
+            package = f"xen-hypervisor-{version}-amd64"
+            cache.say(f"fetching {package} of {suite} (4 MB)")
+            with cache.scratch() as tree:
+                debian.unpack(tree, f"{package}/{suite}")
+                image = tree / f"boot/xen-{version}-amd64.gz"
+                (folder / "xen").write_bytes(gzip.decompress(image.read_bytes()))
 
-    folder, _ = cache.component("xen", [pathlib.Path(__file__), LAB / "recipes/debian.py"], build)
-    return {"XEN_4_17": folder / "xen-4.17"}
+        folder, _ = cache.component(f"xen/{version}", _recipe(version), build)
+        paths[_key(version)] = folder / "xen"
+    return paths
+
+
+def prepare_tools(cache, debian):
+    """The components `xen/VERSION-tools`: what a domain 0 needs to have Debian's own domains, as a tree of its files."""
+    paths = {}
+    for version, (suite, _) in VERSIONS.items():
+        def build(folder):
+            cache.say(f"fetching xl and QEMU for Xen {version} of {suite} (90 MB)")
+            with cache.scratch() as tree:
+                # All from that suite: the libraries of two Xens don't go together.
+                debian.unpack(tree, f"--target-release={suite}", f"xen-utils-{version}", *PACKAGES, dependencies=True)
+                _merge(tree)
+                own = f"usr/lib/xen-{version}"
+                programs.copy(tree, folder, [*(tree / own / "bin" / name for name in PROGRAMS), tree / QEMU],
+                              [tree / own / "boot/hvmloader", *(tree / path for path in FIRMWARE)])
+
+        folder, _ = cache.component(f"xen/{version}-tools", _recipe(version), build)
+        paths[_key(version) + "_TOOLS"] = folder
+    return paths
+
+
+def _merge(tree):
+    """Puts what bookworm's packages have in /lib and /lib64 below /usr, where the others' is."""
+    for name in ("lib", "lib64"):
+        if (tree / name).is_dir():
+            (tree / "usr" / name).mkdir(exist_ok=True)
+            run("cp", "-a", f"{tree / name}/.", tree / "usr" / name, way_out="is the disk full?")
+    loader = tree / programs.LOADER
+    if loader.is_symlink():
+        loader.unlink()
+        loader.symlink_to(tree / programs.LIBRARIES / loader.name)
+
+
+def _key(version):
+    return "XEN_" + version.replace(".", "_")
+
+
+def _recipe(version):
+    return [pathlib.Path(__file__), LAB / "recipes/programs.py", LAB / "recipes/debian.py", version]

@@ -20,6 +20,40 @@ int cxd_open(void) {
     return privcmd < 0 ? -errno : privcmd;
 }
 
+// MARK: Versions
+
+/// How one version of Xen wants to be talked to by a toolstack.
+struct dialect {
+    int version;        // major << 16 | minor, as Xen tells it
+    uint32_t interface; // XEN_DOMCTL_INTERFACE_VERSION
+    unsigned emulation; // which of a new domain's other words has xen_arch_domainconfig.emulation_flags
+};
+
+static const struct dialect dialects[] = {
+    {4 << 16 | 17, 0x15, 2},
+    {4 << 16 | 20, 0x17, 3}, // altp2m_opts stands before it
+};
+
+static int hypercall(int privcmd, uint64_t number, uint64_t first, uint64_t second) {
+    struct { // privcmd_hypercall
+        uint64_t number, arguments[5];
+    } call = {number, {first, second}};
+    int result = ioctl(privcmd, _IOC(_IOC_NONE, 'P', 0, sizeof call), &call);
+    return result < 0 ? -errno : result;
+}
+
+int cxd_version(int privcmd) {
+    enum { xen_version = 17, version = 0 };
+    return hypercall(privcmd, xen_version, version, 0);
+}
+
+static const struct dialect *dialect_of(int privcmd) {
+    int version = cxd_version(privcmd);
+    for (size_t index = 0; index < sizeof dialects / sizeof dialects[0]; index++)
+        if (dialects[index].version == version) return &dialects[index];
+    return NULL;
+}
+
 // MARK: Control of domains
 
 /// struct xen_domctl, as far as it is used.
@@ -32,7 +66,7 @@ struct control {
             uint8_t handle[16];
             uint32_t flags, iommu_options, processors, event_channels;
             int32_t grant_frames, maptrack_frames;
-            uint32_t grant_options, trace_size, pool, emulation, misc;
+            uint32_t grant_options, others[5];
         } create;
         struct { // xen_domctl_hvmcontext
             uint32_t size;
@@ -56,19 +90,17 @@ enum { // XEN_DOMCTL_…
 };
 
 static int control(int privcmd, uint16_t domain, uint32_t operation, struct control *control) {
+    const struct dialect *dialect = dialect_of(privcmd);
+    if (!dialect) return -ENOTSUP;
     control->operation = operation;
-    control->version = 0x15; // XEN_DOMCTL_INTERFACE_VERSION of Xen 4.17
+    control->version = dialect->interface;
     control->domain = domain;
     enum { domctl = 36 };
-    struct { // privcmd_hypercall
-        uint64_t number, arguments[5];
-    } call = {domctl, {(uint64_t)control}};
-    int result = ioctl(privcmd, _IOC(_IOC_NONE, 'P', 0, sizeof call), &call);
-    return result < 0 ? -errno : result;
+    return hypercall(privcmd, domctl, (uint64_t)control, 0);
 }
 
 int cxd_create(int privcmd, bool has_legacy, uint64_t memory_limit) {
-    enum { hvm = 1, hap = 2 };                   // XEN_DOMCTL_CDF_…
+    enum { hvm = 1, hap = 2 };               // XEN_DOMCTL_CDF_…
     enum { lapic = 1, all_but_pci = 0x3ff }; // XEN_X86_EMU_…
     struct control create = {.create = {
                                  .flags = hvm | hap,
@@ -77,8 +109,10 @@ int cxd_create(int privcmd, bool has_legacy, uint64_t memory_limit) {
                                  .grant_frames = -1,
                                  .maptrack_frames = -1,
                                  .grant_options = 1,
-                                 .emulation = has_legacy ? all_but_pci : lapic,
                              }};
+    const struct dialect *dialect = dialect_of(privcmd);
+    if (!dialect) return -ENOTSUP;
+    create.create.others[dialect->emulation] = has_legacy ? all_but_pci : lapic;
     memcpy(create.create.handle, "mediated's tests", 16);
     int result = control(privcmd, 0, createdomain, &create);
     if (result < 0) return result;

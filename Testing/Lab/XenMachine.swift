@@ -1,49 +1,91 @@
 import Foundation
 import Programs
 
-/// A machine that runs Xen, with a kernel of the lab's as its domain 0. QEMU emulates all of it, virtualization for
-/// guests included.
-public enum XenMachine {
-    /// How long it may take, in seconds: thirty on a quiet machine.
-    private static let patience = 900
+/// A machine that runs Xen, with the lab's guest as its domain 0. QEMU emulates all of it, virtualization for guests
+/// included.
+public final class XenMachine: Guest {
+    /// What Debian has of Xen, by the release.
+    public enum Release: String, CaseIterable, Sendable {
+        case debian12, debian13
 
-    /// Boots it, has a program of this build run in domain 0, and powers it off.
+        /// Xen's version.
+        public var xen: String { self == .debian12 ? "4.17" : "4.20" }
+        /// The version of domain 0's kernel.
+        public var kernel: String { self == .debian12 ? "6.1" : "6.12" }
+
+        public var isInLab: Bool { Lab.has("XEN_" + key(xen)) && Lab.has("BZIMAGE_" + key(kernel)) }
+
+        /// A name's ending in `lab.env`.
+        fileprivate func key(_ version: String) -> String { version.replacingOccurrences(of: ".", with: "_") }
+    }
+
+    /// Domain 0's second serial port: Xen has the first.
+    public let agent: Agent
+    private let process = Process()
+    private let folder: Scratch
+
+    /// Boots it, and waits until domain 0 takes commands.
     ///
     /// - Parameters:
-    ///   - name: the program's.
-    ///   - others: programs of this build that are there as well. It gets their paths as arguments.
-    /// - Returns: what the program and Xen have said.
-    public static func run(_ name: String, with others: [String]) throws -> String {
-        let scratch = try Scratch()
-        let programs = try ([name] + others).map { try Program.folder.appendingPathComponent($0) }
-        var files = GuestFiles()
-        for program in programs { try files.add(program: program) }
-        let initial = try scratch.write(
-            """
-            #!/bin/sh
-            export PATH=/bin
-            mount -t devtmpfs dev /dev
-            mount -t proc proc /proc
-            modprobe xen-evtchn
-            modprobe xen-privcmd
-            \(programs.map(\.path).joined(separator: " ")) 2>&1
-            poweroff -f
-
-            """, to: "init")
-        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: initial)
-        try files.add(file: initial, at: "/xen-init")
-        try files.write(after: Lab.value("INITRD_6_1"), to: scratch.path("initrd"))
+    ///   - programs: of this build. They are in domain 0 where they are here.
+    ///   - memory: of the machine, in MiB; domain 0 has half of it.
+    ///   - files: what is in domain 0 besides.
+    public init(
+        _ release: Release, with programs: [String], memory: Int = 1024, files: GuestFiles = GuestFiles()
+    ) throws {
+        folder = try Scratch()
+        var files = files
+        for program in programs { try files.add(program: try Program.folder.appendingPathComponent(program)) }
+        let (hypervisor, kernel) = (release.key(release.xen), release.key(release.kernel))
+        try files.write(after: Lab.value("INITRD_" + kernel), to: folder.path("initrd"))
+        let (input, output) = (Pipe(), Pipe())
+        // A machine that is emulated in software, with machines of its own: a boot takes twenty seconds on a quiet host.
+        agent = Agent(
+            reading: output.fileHandleForReading, writing: input.fileHandleForWriting, patience: 900)
+        process.executableURL = URL(fileURLWithPath: Lab.value("QEMU"))
         // mwait and rdtscp are what TCG gives no guest of a guest, and Linux as a PV domain takes no smap from QEMU.
-        let arguments = [
-            "\(patience)", Lab.value("QEMU"), "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-            "-serial", "stdio", "-machine", "q35", "-accel", "tcg", "-smp", "1", "-m", "1024", "-cpu",
-            "EPYC,+svm,+npt,-monitor,-rdtscp,-smap", "-kernel", Lab.value("XEN_4_17"), "-append",
-            "console=com1 com1=115200,8n1 dom0_mem=512M,max:512M cpuidle=0 loglvl=error guest_loglvl=error",
+        process.arguments = [
+            "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial",
+            "file:" + folder.path("console"), "-serial", "stdio", "-run-with", "exit-with-parent=on", "-machine",
+            "q35", "-accel", "tcg", "-smp", "1", "-m", "\(memory)", "-cpu",
+            "EPYC,+svm,+npt,-monitor,-rdtscp,-smap", "-kernel", Lab.value("XEN_" + hypervisor), "-append",
+            "console=com1 com1=115200,8n1 dom0_mem=\(memory / 2)M,max:\(memory / 2)M cpuidle=0 loglvl=error "
+                + "guest_loglvl=error",
             "-initrd",
-            "\(Lab.value("BZIMAGE_6_1")) console=hvc0 quiet mitigations=off panic=-1 rdinit=/xen-init,"
-                + scratch.path("initrd"),
+            "\(Lab.value("BZIMAGE_" + kernel)) console=hvc0 console=ttyS1 quiet loglevel=0 mitigations=off panic=-1,"
+                + folder.path("initrd"),
         ]
-        return try Program.run(URL(fileURLWithPath: "/usr/bin/timeout"), arguments).output
-            .replacingOccurrences(of: "\r", with: "")
+        (process.standardInput, process.standardOutput, process.standardError) = (input, output, output)
+        try process.run()
+        do {
+            try awaitReady()
+            try command("modprobe -a xen-evtchn xen-privcmd xen-gntdev xenfs")
+        } catch {
+            throw GuestError("\(error) Xen's console: \(console)")
+        }
+    }
+
+    deinit {
+        guard process.isRunning else { return }
+        kill(process.processIdentifier, SIGKILL)
+        process.waitUntilExit()
+    }
+
+    /// What Xen has said so far.
+    public var console: String { (try? String(contentsOfFile: folder.path("console"), encoding: .utf8)) ?? "" }
+
+    /// The path in domain 0 of a program of this build.
+    public static func path(_ program: String) throws -> String {
+        try Program.folder.appendingPathComponent(program).path
+    }
+
+    /// Runs a shell command that has to succeed.
+    ///
+    /// - Returns: what it said.
+    @discardableResult
+    public func command(_ command: String) throws -> String {
+        let outcome = try run(command)
+        guard outcome.status == 0 else { throw GuestError("'\(command)': \(outcome.output)") }
+        return outcome.output
     }
 }

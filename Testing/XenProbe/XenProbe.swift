@@ -1,13 +1,15 @@
 import Glibc
 
-/// Tries the transport on a real Xen: run as root in a domain 0 of Xen 4.17. Says a line for each check, `ok` or
-/// `failed`.
+/// Tries the transport on a real Xen: run as root in a domain 0. Says a line for each check, `ok` or `failed`.
+///
+/// Its argument is mediated-device's path, or `relay`: then it is a ``Relay``.
 @main
 enum XenProbe {
     /// The check of mediated-device, whose path is this program's argument.
     static let programCheck = "mediatedDeviceServesFromItsSandbox"
 
-    static func main() {
+    static func main() throws {
+        guard CommandLine.arguments.dropFirst() != ["relay"] else { return try Relay(.pvh).run() }
         for kind in TestDomain.Kind.allCases {
             for check in Check.allCases where check.suits(kind) {
                 attempt("\(kind) \(check)") {

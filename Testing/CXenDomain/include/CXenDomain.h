@@ -1,5 +1,5 @@
-/// Makes small domains for tests, without Xen's libraries. The interface for that is the toolstack's: it belongs to Xen
-/// 4.17 and to no other. Each function returns 0 or more, or -errno.
+/// Makes small domains for tests, without Xen's libraries. The interface for that is the toolstack's: it changes with
+/// Xen's version, and 4.17 and 4.20 are known here. Each function returns 0 or more, or -errno.
 #ifndef CXENDOMAIN_H
 #define CXENDOMAIN_H
 
@@ -9,6 +9,8 @@
 
 /// Opens /dev/xen/privcmd, unrestricted. Returns the descriptor.
 int cxd_open(void);
+/// Which Xen this is: major << 16 | minor. XENVER_version
+int cxd_version(int privcmd);
 
 /// A domain with hardware virtualization, one virtual processor and no memory. It is paused. Returns its number.
 ///

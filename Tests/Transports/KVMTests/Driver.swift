@@ -18,13 +18,13 @@ protocol Driver {
     ///
     /// - Returns: false when it wasn't in time.
     func awaitMessage() throws -> Bool
-    /// What DMA reaches, from address 0 on.
-    var memory: MemoryFile { get }
+    /// Bytes of what DMA reaches, which is less than 256 MiB from address 0 on.
+    func memory(at address: Int, count: Int) throws -> [UInt8]
 }
 
 /// The driver as a vfio-user client, with no hypervisor: mapped memory is mapped, doorbells are eventfds.
 final class ClientDriver: Driver {
-    let memory: MemoryFile
+    private let memory: MemoryFile
     private let device: ServedDevice
     private let client: Client
     private let buffer: Mapping
@@ -87,11 +87,15 @@ final class ClientDriver: Driver {
     func awaitMessage() throws -> Bool {
         (message?.wait(within: Guests.patience) ?? 0) > 0
     }
+
+    func memory(at address: Int, count: Int) -> [UInt8] {
+        memory.contents(at: address, count: count)
+    }
 }
 
 /// The driver as a program in a KVM guest, which does one access after the other.
 final class GuestDriver: Driver {
-    let memory: MemoryFile
+    private let memory: MemoryFile
     private let device: ServedDevice?
     private let machine: Machine
     private let thread: Thread
@@ -160,6 +164,10 @@ final class GuestDriver: Driver {
 
     func awaitMessage() throws -> Bool {
         message.wait(within: Guests.patience) > 0
+    }
+
+    func memory(at address: Int, count: Int) -> [UInt8] {
+        memory.contents(at: address, count: count)
     }
 
     /// How many messages have come since last asked: what was sent before the guest's last access has come.

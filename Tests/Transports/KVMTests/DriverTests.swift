@@ -1,14 +1,23 @@
 import FakeGuest
 import KVM
+import Lab
 import Testing
 
-/// The same device, the same driver's work: by a bare client, by its access ring, and in a KVM guest with all that KVM accelerates,
-/// where the device is a server's or in the monitor's own process.
+/// The same device, the same driver's work: by a bare client, by its access ring, in a KVM guest with all that KVM
+/// accelerates, where the device is a server's or in the monitor's own process, and in a domain of a real Xen.
 @Suite(.serialized) struct DriverTests {
     enum Place: CaseIterable {
-        case client, ring, guestBySocket, guestInProcess
+        case client, ring, guestBySocket, guestInProcess, xen
 
-        static var available: [Place] { VirtualMachine.isAvailable ? allCases : [.client, .ring] }
+        static var available: [Place] { allCases.filter(\.isAvailable) }
+
+        var isAvailable: Bool {
+            switch self {
+            case .client, .ring: true
+            case .guestBySocket, .guestInProcess: VirtualMachine.isAvailable
+            case .xen: SharedXen.release.isInLab
+            }
+        }
 
         func driver() throws -> any Driver {
             switch self {
@@ -16,6 +25,7 @@ import Testing
             case .ring: try ClientDriver(hasRing: true)
             case .guestBySocket: try GuestDriver(.socket)
             case .guestInProcess: try GuestDriver(.process)
+            case .xen: try XenDriver()
             }
         }
     }
@@ -25,7 +35,12 @@ import Testing
             if: VirtualMachine.isAvailable,
             "There is no usable /dev/kvm: no guest is tested."))
     func theGuestsAreAmongThePlaces() {
-        #expect(Place.available == [.client, .ring, .guestBySocket, .guestInProcess])
+        #expect(Place.available.starts(with: [.client, .ring, .guestBySocket, .guestInProcess]))
+    }
+
+    @Test(.enabled(if: SharedXen.release.isInLab, "`make lab` brings Xen: no domain of it is tested."))
+    func aDomainOfXenIsAmongThePlaces() {
+        #expect(Place.available.last == .xen)
     }
 
     @Test(arguments: Place.available)
@@ -70,12 +85,12 @@ import Testing
         try driver.write(0x5a, bar: 0, at: 0x34, width: 1)
         try driver.write(4, bar: 0, at: 0x38, width: 4)
         #expect(try driver.read(bar: 0, at: 0x3c, width: 4) == 0)
-        #expect(driver.memory.contents(at: 0x8fff, count: 102) == [0] + [UInt8](repeating: 0x5a, count: 100) + [0])
+        #expect(try driver.memory(at: 0x8fff, count: 102) == [0] + [UInt8](repeating: 0x5a, count: 100) + [0])
         // Past the end of memory.
-        try driver.write(0x10_0000, bar: 0, at: 0x28, width: 4)
+        try driver.write(0x1000_0000, bar: 0, at: 0x28, width: 4)
         try driver.write(4, bar: 0, at: 0x38, width: 4)
         #expect(try driver.read(bar: 0, at: 0x3c, width: 4) != 0)
-        #expect(try driver.read(bar: 0, at: 0x40, width: 4) == 0x10_0000)
+        #expect(try driver.read(bar: 0, at: 0x40, width: 4) == 0x1000_0000)
     }
 
     @Test(arguments: Place.available)

@@ -1,31 +1,49 @@
 import Foundation
-import Testing
 
 /// What runs the lab's guest.
-protocol Guest {
+public protocol Guest {
     var agent: Agent { get }
 }
 
 extension Guest {
     /// Waits until the guest's agent takes commands: after a boot, and after each reset.
-    func awaitReady() throws {
+    public func awaitReady() throws {
         _ = try agent.waitFor("::ready::\n")
     }
 
     /// Runs a shell command in the guest.
     @discardableResult
-    func run(_ command: String) throws -> Agent.Outcome {
+    public func run(_ command: String) throws -> Agent.Outcome {
         try start(command)
         return try finish()
     }
 
+    /// Runs a shell command that takes long, and says each line of its output as soon as it is there.
+    ///
+    /// - Throws: what ``Agent/waitFor(_:)`` throws; between two lines the guest has the time that it has for everything.
+    public func run(_ command: String, eachLine: (String) throws -> Void) throws -> Agent.Outcome {
+        try start(command)
+        var lines: [String] = []
+        while true {
+            let line = try agent.waitFor("\n")
+            if line.hasPrefix("::exit "), line.hasSuffix("::") {
+                let status = Int(line.dropFirst("::exit ".count).dropLast(2)) ?? -1
+                return .init(
+                    status: status,
+                    output: lines.joined(separator: "\n").trimmingCharacters(in: .whitespacesAndNewlines))
+            }
+            lines.append(line)
+            try eachLine(line)
+        }
+    }
+
     /// Begins a command that the host has a part in.
-    func start(_ command: String) throws {
+    public func start(_ command: String) throws {
         try agent.send(command + "\n")
     }
 
     /// Waits for the end of the command that was begun.
-    func finish() throws -> Agent.Outcome {
+    public func finish() throws -> Agent.Outcome {
         let output = try agent.waitFor("\n::exit ")
         let status = try agent.waitFor("::\n")
         return .init(status: Int(status) ?? -1, output: output.trimmingCharacters(in: .whitespacesAndNewlines))
@@ -33,35 +51,35 @@ extension Guest {
 }
 
 /// The agent of the lab's guest, at its first serial port. Lab/README.md
-final class Agent {
+public final class Agent {
     private let input: FileHandle
     private let output: FileHandle
     /// What the guest has said and nobody has waited for yet, in bytes: a read may end within a character, or between the carriage
     /// return and the line feed that a terminal ends a line with.
     private var console = Data()
 
-    /// How long a guest may take for anything, in seconds: a boot takes five on a quiet machine.
-    private static let patience = 120.0
+    private let patience: TimeInterval
 
     /// What a command came to.
-    struct Outcome {
-        var status: Int
-        var output: String
+    public struct Outcome {
+        public var status: Int
+        public var output: String
     }
 
-    init(reading output: FileHandle, writing input: FileHandle) {
-        (self.input, self.output) = (input, output)
+    /// - Parameter patience: how long the guest may take for anything, in seconds. A boot takes five on a quiet machine.
+    public init(reading output: FileHandle, writing input: FileHandle, patience: TimeInterval = 120) {
+        (self.input, self.output, self.patience) = (input, output, patience)
     }
 
-    func send(_ text: String) throws {
+    public func send(_ text: String) throws {
         try input.write(contentsOf: Data(text.utf8))
     }
 
     /// Waits until the console shows `mark`.
     ///
     /// - Returns: what came before it.
-    func waitFor(_ mark: String) throws -> String {
-        let deadline = Date(timeIntervalSinceNow: Self.patience)
+    public func waitFor(_ mark: String) throws -> String {
+        let deadline = Date(timeIntervalSinceNow: patience)
         while true {
             if let range = console.range(of: Data(mark.utf8)) {
                 defer { console = Data(console[range.upperBound...]) }
@@ -81,10 +99,10 @@ final class Agent {
 }
 
 /// Why a guest's test can't go on.
-struct GuestError: Error, CustomStringConvertible {
-    let description: String
+public struct GuestError: Error, CustomStringConvertible {
+    public let description: String
 
-    init(_ description: String) {
+    public init(_ description: String) {
         self.description = description
     }
 }
