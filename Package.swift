@@ -201,7 +201,7 @@ package.targets = [
             .executableTarget(
                 name: "XenProbe",
                 dependencies: [
-                    "CXen", "CXenDomain", "Device", "DeviceCatalog", "GuestMemory", "Linux", "PCI", "Xen",
+                    "CXen", "CXenDomain", "Control", "Device", "DeviceCatalog", "GuestMemory", "Linux", "PCI", "Xen",
                 ]),
             .target(name: "Programs"),
             .target(name: "Lab", dependencies: ["Programs"]),
@@ -289,7 +289,8 @@ package.targets = [
             .testTarget(
                 name: "KVMTests",
                 dependencies: [
-                    "VFIO", "FakeGuest", "KVM", "Lab", "PCI", "VFIOUserClient", "Linux", "Device", "DeviceCatalog", "Tap",
+                    "VFIO", "FakeGuest", "KVM", "Lab", "PCI", "VFIOUserClient", "Linux", "Device", "DeviceCatalog",
+                    "Tap",
                     "XenProbe", "mediated-device",
                 ],
                 exclude: ["Guests"]),

@@ -9,10 +9,10 @@ from .cache import LAB, run
 VERSIONS = {"4.17": ("bookworm", "6.1"), "4.20": ("trixie", "6.12")}
 PACKAGES = ("xenstore-utils", "qemu-system-xen", "seabios")
 # Beside xl: what keeps the store, the consoles of domains, what a started domain 0 tells the store, and what reads that.
-PROGRAMS = ("xl", "xenstored", "xenconsoled", "xenconsole", "xen-init-dom0")
-QEMU = "usr/libexec/xen-qemu-system-i386"
+PROGRAMS = ("xl", "xenstored", "xenconsoled", "xen-init-dom0")
+OTHERS = ("usr/libexec/xen-qemu-system-i386", "usr/bin/xenstore-read")
 FIRMWARE = ("usr/share/seabios/bios-256k.bin", "usr/share/seabios/vgabios-stdvga.bin", "usr/share/qemu/kvmvapic.bin",
-            "usr/share/qemu/keymaps")
+            "usr/share/qemu/linuxboot_dma.bin", "usr/share/qemu/keymaps")
 
 
 def prepare(cache, debian):
@@ -43,7 +43,7 @@ def prepare_tools(cache, debian):
                 debian.unpack(tree, f"--target-release={suite}", f"xen-utils-{version}", *PACKAGES, dependencies=True)
                 _merge(tree)
                 own = f"usr/lib/xen-{version}"
-                programs.copy(tree, folder, [*(tree / own / "bin" / name for name in PROGRAMS), tree / QEMU],
+                programs.copy(tree, folder, [*(tree / own / "bin" / name for name in PROGRAMS), *(tree / path for path in OTHERS)],
                               [tree / own / "boot/hvmloader", *(tree / path for path in FIRMWARE)])
 
         folder, _ = cache.component(f"xen/{version}-tools", _recipe(version), build)

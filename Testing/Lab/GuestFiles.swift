@@ -26,6 +26,15 @@ public struct GuestFiles {
         add(path, mode, try Data(contentsOf: URL(fileURLWithPath: file)))
     }
 
+    /// Adds all files of a folder.
+    public mutating func add(folder: String, at path: String) throws {
+        for name in try FileManager.default.subpathsOfDirectory(atPath: folder) {
+            var isFolder: ObjCBool = false
+            _ = FileManager.default.fileExists(atPath: folder + "/" + name, isDirectory: &isFolder)
+            if !isFolder.boolValue { try add(file: folder + "/" + name, at: path + "/" + name) }
+        }
+    }
+
     private mutating func addFolders(above path: String) {
         let parent = (path as NSString).deletingLastPathComponent
         guard parent != "/", folders.insert(parent).inserted else { return }

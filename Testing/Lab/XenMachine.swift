@@ -13,12 +13,18 @@ public final class XenMachine: Guest {
         /// The version of domain 0's kernel.
         public var kernel: String { self == .debian12 ? "6.1" : "6.12" }
 
-        public var isInLab: Bool { Lab.has("XEN_" + key(xen)) && Lab.has("BZIMAGE_" + key(kernel)) }
+        public var isInLab: Bool { Lab.has(key) && Lab.has(kernelKey("BZIMAGE_")) }
+        /// Whether Xen's own tools are there as well.
+        public var hasTools: Bool { isInLab && Lab.has(toolsKey) }
 
-        /// A name's ending in `lab.env`.
-        fileprivate func key(_ version: String) -> String { version.replacingOccurrences(of: ".", with: "_") }
+        // MARK: Names in `lab.env`
+
+        var key: String { "XEN_" + xen.replacingOccurrences(of: ".", with: "_") }
+        var toolsKey: String { key + "_TOOLS" }
+        func kernelKey(_ name: String) -> String { name + kernel.replacingOccurrences(of: ".", with: "_") }
     }
 
+    public let release: Release
     /// Domain 0's second serial port: Xen has the first.
     public let agent: Agent
     private let process = Process()
@@ -33,11 +39,11 @@ public final class XenMachine: Guest {
     public init(
         _ release: Release, with programs: [String], memory: Int = 1024, files: GuestFiles = GuestFiles()
     ) throws {
+        self.release = release
         folder = try Scratch()
         var files = files
         for program in programs { try files.add(program: try Program.folder.appendingPathComponent(program)) }
-        let (hypervisor, kernel) = (release.key(release.xen), release.key(release.kernel))
-        try files.write(after: Lab.value("INITRD_" + kernel), to: folder.path("initrd"))
+        try files.write(after: Lab.value(release.kernelKey("INITRD_")), to: folder.path("initrd"))
         let (input, output) = (Pipe(), Pipe())
         // A machine that is emulated in software, with machines of its own: a boot takes twenty seconds on a quiet host.
         agent = Agent(
@@ -48,11 +54,11 @@ public final class XenMachine: Guest {
             "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial",
             "file:" + folder.path("console"), "-serial", "stdio", "-run-with", "exit-with-parent=on", "-machine",
             "q35", "-accel", "tcg", "-smp", "1", "-m", "\(memory)", "-cpu",
-            "EPYC,+svm,+npt,-monitor,-rdtscp,-smap", "-kernel", Lab.value("XEN_" + hypervisor), "-append",
+            "EPYC,+svm,+npt,-monitor,-rdtscp,-smap", "-kernel", Lab.value(release.key), "-append",
             "console=com1 com1=115200,8n1 dom0_mem=\(memory / 2)M,max:\(memory / 2)M cpuidle=0 loglvl=error "
                 + "guest_loglvl=error",
             "-initrd",
-            "\(Lab.value("BZIMAGE_" + kernel)) console=hvc0 console=ttyS1 quiet loglevel=0 mitigations=off panic=-1,"
+            "\(Lab.value(release.kernelKey("BZIMAGE_"))) console=hvc0 console=ttyS1 quiet loglevel=0 mitigations=off panic=-1,"
                 + folder.path("initrd"),
         ]
         (process.standardInput, process.standardOutput, process.standardError) = (input, output, output)

@@ -2,14 +2,17 @@ import Glibc
 
 /// Tries the transport on a real Xen: run as root in a domain 0. Says a line for each check, `ok` or `failed`.
 ///
-/// Its argument is mediated-device's path, or `relay`: then it is a ``Relay``.
+/// Its argument is mediated-device's path. With `relay` it is a ``Relay`` instead; with `picture` and the path of a
+/// device's control socket it writes the device's picture.
 @main
 enum XenProbe {
     /// The check of mediated-device, whose path is this program's argument.
     static let programCheck = "mediatedDeviceServesFromItsSandbox"
 
     static func main() throws {
-        guard CommandLine.arguments.dropFirst() != ["relay"] else { return try Relay(.pvh).run() }
+        let arguments = CommandLine.arguments.dropFirst()
+        if arguments.first == "relay" { return try Relay(.pvh).run() }
+        if arguments.first == "picture", let socket = arguments.last { return try writePicture(of: socket) }
         for kind in TestDomain.Kind.allCases {
             for check in Check.allCases where check.suits(kind) {
                 attempt("\(kind) \(check)") {
@@ -22,7 +25,7 @@ enum XenProbe {
                     try expect(state.impossible, 0, "impossible requests")
                 }
             }
-            for program in CommandLine.arguments.dropFirst() {
+            for program in arguments {
                 attempt("\(kind) \(programCheck)") { try serve(by: program, kind) }
             }
         }

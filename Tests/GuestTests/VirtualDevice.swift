@@ -1,6 +1,7 @@
 import Control
 import Device
 import Foundation
+import Lab
 import Programs
 import Testing
 
@@ -65,5 +66,17 @@ final class VirtualDevice {
             return row
         }
         return (scanout.width, scanout.height, rows)
+    }
+}
+
+extension VirtualDevice {
+    /// Expects what the guest's `fbpattern` draws, pixel by pixel.
+    func expectPattern(
+        head: Int = 0, width: Int, height: Int, sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        let picture = try picture(head: head)
+        #expect(picture.width == width && picture.height == height, sourceLocation: sourceLocation)
+        let wrong = picture.rows.indices.filter { picture.rows[$0] != patternRow($0, width: width) }
+        #expect(wrong.isEmpty, "lines that differ: \(wrong.prefix(8))", sourceLocation: sourceLocation)
     }
 }

@@ -1,3 +1,4 @@
+import Foundation
 import Lab
 import Testing
 
@@ -8,7 +9,8 @@ import Testing
 struct RealXenTests {
     @Test(.enabled(if: SharedXen.release.isInLab, "`make lab` brings Xen"))
     func everyCheckPassesInEveryKindOfDomain() throws {
-        try check(SharedXen().machine)
+        let xen = try SharedXen()
+        try withExtendedLifetime(xen) { try check(xen.machine) }
     }
 
     @Test(
@@ -23,12 +25,12 @@ struct RealXenTests {
         var lines: Set<String> = []
         let outcome = try machine.run(checks) { line in
             lines.insert(line)
-            print("xen:", line)
+            FileHandle.standardError.write(Data("xen: \(line)\n".utf8))
         }
         for kind in TestDomain.Kind.allCases {
             let names = Check.allCases.filter { $0.suits(kind) }.map(\.rawValue) + [XenProbe.programCheck]
-            for name in names {
-                #expect(lines.contains("ok \(kind) \(name)"), "\(kind) \(name) in:\n\(outcome.output)\n\(machine.console)")
+            for name in names where !lines.contains("ok \(kind) \(name)") {
+                Issue.record("\(kind) \(name) in:\n\(outcome.output)\n\(machine.console)")
             }
         }
     }

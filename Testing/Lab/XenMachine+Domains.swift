@@ -1,0 +1,107 @@
+import Foundation
+import Programs
+
+extension XenMachine {
+    /// Boots it with Xen's own tools in domain 0, and a kernel and an initial file system for domains of theirs.
+    ///
+    /// - Parameter programs: of this build.
+    public static func withTools(_ release: Release, programs: [String]) throws -> XenMachine {
+        var files = GuestFiles()
+        try files.add(folder: Lab.value(release.toolsKey), at: tools)
+        for (name, key) in [("vmlinux", "KERNEL_"), ("bzImage", "BZIMAGE_"), ("initrd", "INITRD_")] {
+            try files.add(file: Lab.value(release.kernelKey(key)), at: "\(tools)/domain/\(name)")
+        }
+        let machine = try XenMachine(release, with: programs, memory: 3072, files: files)
+        // Programs that know their places run in a root folder of their own.
+        try machine.command("cd \(tools) && ln -s usr/lib64 lib64 && ln -s usr/lib lib")
+        try machine.command(
+            "mkdir -p dev proc sys run tmp etc/xen var/lib/xen var/lib/xenstored var/log/xen", in: tools)
+        try machine.command("for name in dev proc sys run tmp; do mount --rbind /$name $name; done", in: tools)
+        try machine.command("ln -s /run var/run && mkdir -p /run/xen /run/lock /run/xenstored", in: tools)
+        try machine.command("mount -t xenfs xenfs proc/xen && touch etc/xen/xl.conf", in: tools)
+        try machine.tool("xenstored", "--pid-file /run/xenstored.pid")
+        try machine.tool("xen-init-dom0")
+        try machine.tool("xenconsoled", "--pid-file /run/xenconsoled.pid")
+        return machine
+    }
+
+    /// Where the root folder of Xen's tools is.
+    private static let tools = "/xen"
+
+    private func command(_ text: String, in folder: String) throws {
+        try command("cd \(folder) && \(text)")
+    }
+
+    /// Runs one of Xen's own programs, which has to succeed.
+    @discardableResult
+    public func tool(_ name: String, _ arguments: String = "") throws -> String {
+        try command("chroot \(Self.tools) /usr/lib/xen-\(release.xen)/bin/\(name) \(arguments)")
+    }
+
+    /// Makes a domain by xl. It is paused.
+    ///
+    /// - Parameter configuration: the lines of its xl.cfg(5), but for its name.
+    /// - Returns: its number.
+    public func create(_ name: String, _ configuration: [String]) throws -> Int {
+        let lines = (configuration + ["name=\"\(name)\"", "vcpus=1"]).map { "'\($0)'" }.joined(separator: " ")
+        try command("printf '%s\\n' \(lines) >\(Self.tools)/etc/xen/\(name).cfg")
+        try tool("xl", "create -p /etc/xen/\(name).cfg")
+        guard let number = Int(try tool("xl", "domid \(name)")) else { throw GuestError("xl has made no domain.") }
+        return number
+    }
+
+    /// Has a mediated-device serve a domain's slot, confined. It ends with the domain.
+    ///
+    /// - Returns: where its control socket is.
+    public func serve(_ type: String, slot: String, of domain: Int, options: [String] = []) throws -> String {
+        let socket = "/run/\(type)-\(domain)"
+        let words =
+            [try Self.path("mediated-device"), type, "--xen", "\(domain)", "--slot", slot, "--control", socket]
+            + ["--sandbox"] + options.flatMap { ["--option", $0] }
+        let said = try command(
+            "{ \(words.joined(separator: " ")) 2>&1 & } | { sed -u '/Serving/q'; cat >/dev/null 2>&1 & }")
+        guard said.contains("Serving") else { throw GuestError("mediated-device has said '\(said)'.") }
+        return socket
+    }
+
+    /// What a device's control socket in domain 0 gives as its picture, 3 bytes for each pixel. XenProbe fetches it.
+    public func picture(of socket: String) throws -> (width: Int, height: Int, rows: [[UInt8]]) {
+        let text = try command(
+            "\(Self.path("XenProbe")) picture \(socket) >/tmp/picture && gzip -c /tmp/picture | base64 | tr -d '\\n'")
+        let folder = try Scratch()
+        try Data(base64Encoded: text)?.write(to: URL(fileURLWithPath: folder.path("picture.gz")))
+        let unpacked = try Program.run(
+            URL(fileURLWithPath: "/usr/bin/gunzip"), [folder.path("picture.gz")])
+        guard unpacked.status == 0 else { throw GuestError("A picture came as '\(text.prefix(200))'.") }
+        return try Self.pixels(Data(contentsOf: URL(fileURLWithPath: folder.path("picture"))))
+    }
+
+    /// Takes apart what ppm(5) describes, in its binary form.
+    private static func pixels(_ file: Data) throws -> (width: Int, height: Int, rows: [[UInt8]]) {
+        let fields = file.split(separator: UInt8(ascii: "\n"), maxSplits: 3, omittingEmptySubsequences: false)
+        let size = fields.dropFirst().first.map { String(decoding: $0, as: UTF8.self).split(separator: " ") } ?? []
+        guard fields.count == 4, size.count == 2, let width = Int(size[0]), let height = Int(size[1]),
+            fields[3].count == 3 * width * height
+        else { throw GuestError("A picture of \(file.count) bytes isn't whole.") }
+        let bytes = [UInt8](fields[3])
+        return (width, height, (0..<height).map { Array(bytes[3 * width * $0..<3 * width * ($0 + 1)]) })
+    }
+
+    /// Speaks to the agent of a domain on whose console it is, in place of domain 0's.
+    ///
+    /// - Parameter console: where Xen's store has its terminal, below the domain: `console/tty` or `serial/0/tty`.
+    public func inside<Value>(
+        _ domain: Int, console: String, _ body: (any Guest) throws -> Value
+    ) throws -> Value {
+        let path = "/local/domain/\(domain)/\(console)"
+        let terminal = try command("chroot \(Self.tools) /usr/bin/xenstore-read \(path)")
+        // What is sent goes to the domain until a line that no shell has a use for.
+        try start(
+            "cat \(terminal) & while IFS= read -r line && [ \"$line\" != ::leave:: ]; do printf '%s\\n' \"$line\"; done"
+                + " </dev/console >\(terminal); kill $!")
+        let value = try body(self)
+        try agent.send("::leave::\n")
+        _ = try finish()
+        return value
+    }
+}

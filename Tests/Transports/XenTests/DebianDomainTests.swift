@@ -1,0 +1,95 @@
+import Lab
+import Testing
+
+/// Domains that Xen's own tools make, with the drivers of Debian's kernels on devices of this project.
+@Suite(
+    .serialized, .enabled(if: Lab.isThorough, "`make xen` runs it"),
+    .enabled(if: XenMachine.Release.allCases.allSatisfy(\.hasTools), "`Lab/setup --xen` brings Xen's tools"))
+struct DebianDomainTests {
+    private static let programs = ["XenProbe", "mediated-device"]
+    private static let kernelOptions = "quiet loglevel=0 panic=-1 iomem=relaxed 8250.nr_uarts=16"
+
+    /// With nothing but devices of this project: no QEMU, and no firmware.
+    @Test(arguments: XenMachine.Release.allCases)
+    func aPVHDomainsStockDriversFindTheirDevices(release: XenMachine.Release) throws {
+        let machine = try XenMachine.withTools(release, programs: Self.programs)
+        let domain = try machine.create(
+            "pvh",
+            [
+                "type=\"pvh\"", "kernel=\"/domain/vmlinux\"", "ramdisk=\"/domain/initrd\"", "memory=256",
+                "cmdline=\"console=hvc0 pci=conf1,noacpi \(Self.kernelOptions)\"",
+            ])
+        // For the frames behind the display's BAR.
+        try machine.tool("xl", "mem-max pvh 320")
+        let display = try machine.serve("bochs-display", slot: "00:02.0", of: domain)
+        _ = try machine.serve("serial", slot: "00:04.0", of: domain, options: ["line=pty:/run/line"])
+        _ = try machine.serve("virtio-rng", slot: "00:05.0", of: domain)
+        try machine.tool("xl", "unpause pvh")
+        try machine.inside(domain, console: "console/tty") { guest in
+            try guest.awaitReady()
+            #expect(try guest.run("cat /proc/fb").output.contains("bochs"))
+            #expect(try guest.run("fbpattern").output == "fb 1024x768 stride 4096 bpp 32 done")
+            #expect(try guest.run("cat /sys/class/misc/hw_random/rng_current").output.hasPrefix("virtio_rng"))
+            #expect(try guest.run("head -c 4096 /dev/hwrng | wc -c").output == "4096")
+        }
+        try expectPattern(on: display, in: machine, width: 1024, height: 768)
+        try moveBytes(over: "00:04.0", of: domain, console: "console/tty", in: machine)
+        let outcome = try machine.inside(domain, console: "console/tty") { try $0.run("fbpattern --mode 800x600") }
+        #expect(outcome.status == 0, "\(outcome.output)")
+        try expectPattern(on: display, in: machine, width: 800, height: 600)
+    }
+
+    /// Beside Xen's QEMU, which has all the rest of a PC. Its firmware finds our functions and gives BARs their places.
+    @Test(arguments: XenMachine.Release.allCases)
+    func anHVMDomainsStockDriversFindTheirDevices(release: XenMachine.Release) throws {
+        let machine = try XenMachine.withTools(release, programs: Self.programs)
+        let domain = try machine.create(
+            "hvm",
+            [
+                "type=\"hvm\"", "kernel=\"/domain/bzImage\"", "ramdisk=\"/domain/initrd\"", "memory=384",
+                "vga=\"none\"", "vnc=0", "usb=0", "serial=\"pty\"", "xen_platform_pci=0",
+                "cmdline=\"console=ttyS0 \(Self.kernelOptions)\"",
+            ])
+        let display = try machine.serve("virtio-gpu", slot: "00:06.0", of: domain)
+        _ = try machine.serve("serial", slot: "00:07.0", of: domain, options: ["line=pty:/run/line"])
+        try machine.tool("xl", "unpause hvm")
+        try machine.inside(domain, console: "serial/0/tty") { guest in
+            try guest.awaitReady()
+            #expect(try guest.run("cat /proc/fb").output.contains("virtio_gpu"))
+            #expect(try guest.run("echo To whom it may concern >/dev/tty1").status == 0)
+        }
+        let text = try machine.picture(of: display)
+        #expect(text.rows.joined().count { $0 > 0x80 } > 1000, "letters, on a screen that is black")
+        let outcome = try machine.inside(domain, console: "serial/0/tty") { try $0.run("fbpattern") }
+        #expect(outcome.output == "fb 1024x768 stride 4096 bpp 32 done")
+        try expectPattern(on: display, in: machine, width: 1024, height: 768)
+        try moveBytes(over: "00:07.0", of: domain, console: "serial/0/tty", in: machine)
+    }
+
+    /// A known stream both ways: the same program is at both ends of the line.
+    private func moveBytes(over slot: String, of domain: Int, console: String, in machine: XenMachine) throws {
+        let count = 4096
+        func run(_ arguments: String) throws -> Agent.Outcome { try machine.run("serial /run/line \(arguments)") }
+        for (theirs, ours) in [("receive", "send"), ("send", "receive")] {
+            try machine.inside(domain, console: console) { guest in
+                try guest.run("rm -f /tmp/report; mkfifo /tmp/report")
+                #expect(
+                    try guest.run("serial $(ttyof \(slot)) \(theirs) \(count) >/tmp/report 2>&1 &").status == 0)
+            }
+            let outcome = try run("\(ours) \(count)")
+            #expect(outcome.status == 0, "\(outcome.output)")
+            try machine.inside(domain, console: console) { guest in
+                let report = try guest.run("cat /tmp/report").output
+                #expect(report.contains("\(theirs == "send" ? "sent" : "received") \(count)"), "\(report)")
+                #expect(report.contains("wrong 0 overrun 0"), "\(report)")
+            }
+        }
+    }
+
+    private func expectPattern(on display: String, in machine: XenMachine, width: Int, height: Int) throws {
+        let picture = try machine.picture(of: display)
+        #expect(picture.width == width && picture.height == height)
+        let wrong = picture.rows.indices.filter { picture.rows[$0] != patternRow($0, width: width) }
+        #expect(wrong.isEmpty, "lines that differ: \(wrong.prefix(8))")
+    }
+}
