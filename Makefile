@@ -97,6 +97,12 @@ xen: lab ## Run all that has to do with Xen, with both versions and Debian's own
 	$(SWIFT) build --build-tests
 	MEDIATED_XEN=all $(SWIFT) test --skip-build --disable-xctest --filter XenTests --filter DriverTests
 
+xen-figures: lab ## Count what a device process executes for an access under Xen
+	for program in mediated-device XenFloor XenProbe XenFigures; do \
+	    $(SWIFT) build -c release --static-swift-stdlib --product $$program; \
+	done
+	.build/release/XenFigures
+
 neighbours: setup ## Attack a device process for NEIGHBOUR_SECONDS (60), and say what its neighbour felt
 	$(SWIFT) build --build-tests
 	NEIGHBOUR_SECONDS=$(NEIGHBOUR_SECONDS) $(SWIFT) test --skip-build --disable-xctest --filter NeighbourTests | grep -E '^neighbour:|recorded an issue|Test run'
@@ -113,4 +119,4 @@ docs: setup ## Write the modules' reference to docs/, for a browser
 clean: ## Remove what was built here
 	rm -rf .build .build-asan .build-tsan .build-docs Benchmarks/.build Fuzz/.build docs demo.png
 
-.PHONY: help setup lab build release programs manual completions install uninstall deb check-deb check-fresh check-units lint check test demo asan tsan bench scale xen neighbours fuzz fuzz-long docs clean
+.PHONY: help setup lab build release programs manual completions install uninstall deb check-deb check-fresh check-units lint check test demo asan tsan bench scale xen xen-figures neighbours fuzz fuzz-long docs clean

@@ -198,13 +198,17 @@ package.targets = [
             .target(name: "CSystemCall"),
             .executableTarget(name: "SandboxProbe", dependencies: ["CLinux", "CSystemCall", "Linux"]),
             .target(name: "CXenDomain"),
+            .target(name: "CStepCounter"),
+            .executableTarget(name: "XenFloor", dependencies: ["CXen"]),
             .executableTarget(
                 name: "XenProbe",
                 dependencies: [
-                    "CXen", "CXenDomain", "Control", "Device", "DeviceCatalog", "GuestMemory", "Linux", "PCI", "Xen",
+                    "CStepCounter", "CXen", "CXenDomain", "Control", "Device", "DeviceCatalog", "GuestMemory", "Linux",
+                    "PCI", "Xen",
                 ]),
             .target(name: "Programs"),
             .target(name: "Lab", dependencies: ["Programs"]),
+            .executableTarget(name: "XenFigures", dependencies: ["Lab"]),
             .target(name: "RunningDaemon", dependencies: ["Linux", "Programs"]),
             .target(name: "CAllocationCounter"),
         ]),

@@ -42,7 +42,7 @@ next:
 table:
     .long do_read - cxd_guest_begin, do_write - cxd_guest_begin, do_in - cxd_guest_begin, do_out - cxd_guest_begin
     .long do_move - cxd_guest_begin, do_ins - cxd_guest_begin, do_outs - cxd_guest_begin, do_wait - cxd_guest_begin
-    .long do_hypercall - cxd_guest_begin, do_storm - cxd_guest_begin
+    .long do_hypercall - cxd_guest_begin, do_storm - cxd_guest_begin, do_time - cxd_guest_begin
 
     // Tells %eax.
 tell:
@@ -205,6 +205,24 @@ do_storm:
 3:  dec %edi
     jnz 1b
     mov (%ebx), %eax
+    jmp tell
+
+do_time:
+    push %ecx
+    rdtsc
+    push %eax
+1:  mov %esi, %ebx
+    mov %edi, %ecx
+2:  mov %ecx, (%ebx)
+    add $4, %ebx
+    dec %ecx
+    jnz 2b
+    decl 4(%esp)
+    jnz 1b
+    rdtsc
+    pop %ebx
+    sub %ebx, %eax
+    pop %ebx
     jmp tell
 
 do_hypercall:

@@ -15,12 +15,18 @@ public final class SharedXen {
     public init() throws {
         Self.turn.wait()
         do {
-            machine = try Self.booted ?? XenMachine(Self.release, with: ["XenProbe", "mediated-device"])
-            Self.booted = machine
+            machine = try Self.booted ?? Self.boot()
         } catch {
             Self.turn.signal()
             throw error
         }
+    }
+
+    private static func boot() throws -> XenMachine {
+        let machine = try XenMachine(release, with: ["XenProbe", "mediated-device"])
+        booted = machine
+        atexit { SharedXen.booted?.end() }
+        return machine
     }
 
     deinit {

@@ -52,8 +52,8 @@ public final class XenMachine: Guest {
         // mwait and rdtscp are what TCG gives no guest of a guest, and Linux as a PV domain takes no smap from QEMU.
         process.arguments = [
             "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial",
-            "file:" + folder.path("console"), "-serial", "stdio", "-run-with", "exit-with-parent=on", "-machine",
-            "q35", "-accel", "tcg", "-smp", "1", "-m", "\(memory)", "-cpu",
+            "file:" + folder.path("console"), "-serial", "stdio", "-machine", "q35", "-accel", "tcg", "-smp", "1", "-m",
+            "\(memory)", "-cpu",
             "EPYC,+svm,+npt,-monitor,-rdtscp,-smap", "-kernel", Lab.value(release.key), "-append",
             "console=com1 com1=115200,8n1 dom0_mem=\(memory / 2)M,max:\(memory / 2)M cpuidle=0 loglvl=error "
                 + "guest_loglvl=error",
@@ -72,9 +72,13 @@ public final class XenMachine: Guest {
     }
 
     deinit {
-        guard process.isRunning else { return }
-        kill(process.processIdentifier, SIGKILL)
+        end()
         process.waitUntilExit()
+    }
+
+    /// Ends it, as a power failure would.
+    func end() {
+        if process.isRunning { kill(process.processIdentifier, SIGKILL) }
     }
 
     /// What Xen has said so far.

@@ -99,6 +99,11 @@ final class Processor {
         try run(cxd_command_storm, address, times, interrupt << 8 | UInt32(value), results: 1)[0]
     }
 
+    /// How many cycles it takes to write to all words from an address on, again and again.
+    func time(writing words: UInt32, from address: UInt32, rounds: UInt32) throws -> UInt32 {
+        try run(cxd_command_time, address, words, rounds, results: 1)[0]
+    }
+
     func hypercall(_ number: UInt32, _ a: UInt32, _ b: UInt32) throws -> Int32 {
         Int32(bitPattern: try run(cxd_command_hypercall, number, a, b, results: 1)[0])
     }

@@ -1,23 +1,29 @@
 import Glibc
 import Linux
 
-/// A process of mediated-device's that serves a domain from its sandbox.
+/// A process that serves a domain.
 final class ServedProgram {
     /// What it has said so far.
     private(set) var said = ""
-    private let process: Int32
+    let process: Int32
     private let log: PipeEnds
 
+    /// One of mediated-device's, in its sandbox.
+    ///
     /// - Parameter program: its path.
-    init(_ program: String, _ type: String, in domain: UInt16) throws {
-        log = try PipeEnds(blocks: true)
-        process = try ChildProcess.spawn(
-            program,
+    convenience init(_ program: String, _ type: String, in domain: UInt16) throws {
+        try self.init(
+            running: program,
             [
                 type, "--xen", "\(domain)", "--slot", "\(Slot.address)", "--control", "/run/control-\(domain)",
                 "--sandbox",
-            ],
-            passing: [], standardError: log.writer.raw)
+            ])
+    }
+
+    /// - Parameter program: its path. It says that it is `Serving` when it does.
+    init(running program: String, _ arguments: [String]) throws {
+        log = try PipeEnds(blocks: true)
+        process = try ChildProcess.spawn(program, arguments, passing: [], standardError: log.writer.raw)
         try read(until: "Serving")
     }
 
@@ -25,7 +31,7 @@ final class ServedProgram {
     func read(until words: String) throws {
         while !said.contains(words) {
             let ready = try waitReadable([log.reader.raw], within: .seconds(60))
-            guard ready.first == true else { throw Failed("mediated-device has said no more than '\(said)'.") }
+            guard ready.first == true else { throw Failed("The program has said no more than '\(said)'.") }
             said += String(decoding: try log.reader.readOnce(upTo: 4096), as: UTF8.self)
         }
     }

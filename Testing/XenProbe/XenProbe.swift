@@ -3,7 +3,8 @@ import Glibc
 /// Tries the transport on a real Xen: run as root in a domain 0. Says a line for each check, `ok` or `failed`.
 ///
 /// Its argument is mediated-device's path. With `relay` it is a ``Relay`` instead; with `picture` and the path of a
-/// device's control socket it writes the device's picture.
+/// device's control socket it writes the device's picture; with `figures` and the paths of mediated-device and XenFloor
+/// it measures.
 @main
 enum XenProbe {
     /// The check of mediated-device, whose path is this program's argument.
@@ -13,6 +14,9 @@ enum XenProbe {
         let arguments = CommandLine.arguments.dropFirst()
         if arguments.first == "relay" { return try Relay(.pvh).run() }
         if arguments.first == "picture", let socket = arguments.last { return try writePicture(of: socket) }
+        if arguments.first == "figures", arguments.count == 3 {
+            return try measure(CommandLine.arguments[2], against: CommandLine.arguments[3])
+        }
         for kind in TestDomain.Kind.allCases {
             for check in Check.allCases where check.suits(kind) {
                 attempt("\(kind) \(check)") {

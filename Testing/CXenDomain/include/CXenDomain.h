@@ -55,6 +55,8 @@ enum {
     cxd_command_hypercall, ///< Number a with arguments b and c; the result is Xen's.
     /// b times: c & 255 to address a, and wait until interrupt c >> 8 has come; the result is as for wait.
     cxd_command_storm,
+    /// Writes to b words from address a on, c times over; the result is how many cycles that has taken.
+    cxd_command_time,
 };
 
 #endif
