@@ -10,6 +10,8 @@ public struct VGPUStatistics: Equatable, Sendable {
     public let reads, writes: CountsByName?
     /// Accesses that came by an access ring, by region.
     public let ringReadsAndWrites: CountsByName?
+    /// Accesses from a domain, which aren't counted by region.
+    public let domainAccesses: UInt64?
     /// How long accesses took, in seconds: of one in 64.
     public let latency: Histogram?
     public let messages, errors: UInt64?
@@ -32,6 +34,7 @@ public struct VGPUStatistics: Equatable, Sendable {
         reads = CountsByName(json["reads"], names: Self.regions)
         writes = CountsByName(json["writes"], names: Self.regions)
         ringReadsAndWrites = CountsByName(json["ringReadsAndWrites"], names: Self.regions)
+        domainAccesses = count("accesses")
         latency = json["latency"].flatMap(Histogram.init(latency:))
         messages = count("messages")
         errors = count("errors")

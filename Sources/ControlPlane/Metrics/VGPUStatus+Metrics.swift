@@ -74,6 +74,9 @@ extension VGPUStatus {
         Measure("ring_accesses_total", "Those of mediated_vgpu_accesses_total that came by an access ring.") {
             counts($0.statistics.ringReadsAndWrites, by: "region")
         },
+        Measure("domain_accesses_total", "Reads and writes from a Xen domain that the device process answered.") {
+            count($0.statistics.domainAccesses)
+        },
         Measure("errors_total", "Messages and accesses that were answered with an error.") {
             count($0.statistics.errors)
         },

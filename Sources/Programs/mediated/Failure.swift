@@ -19,7 +19,7 @@ enum ExitStatus: Int32, CaseIterable {
         switch self {
         case .usage: "the command line is wrong: an unknown type, parent, option or head, or a bad value"
         case .badState: "a saved state does not fit the device"
-        case .noInput: "a vGPU, socket or file that was named does not exist"
+        case .noInput: "a vGPU, domain, socket or file that was named does not exist"
         case .unavailable:
             "nobody listens or answers, the socket is taken, a head shows nothing, a parent has not enough left, or a vGPU or "
                 + "virtual machine can't do it now"

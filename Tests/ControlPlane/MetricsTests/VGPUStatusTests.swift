@@ -57,6 +57,12 @@ import Testing
                 })
     }
 
+    @Test func accessesFromADomainAreCountedByThemselves() {
+        let page = VGPUStatus.page(of: [status(["accesses": 12])])
+        #expect(values("domain_accesses_total", in: page) == ["domain_accesses_total 12"])
+        #expect(values("accesses_total", in: page).isEmpty)
+    }
+
     @Test func everyRegionIsThereFromTheBeginning() {
         let page = VGPUStatus.page(of: [status(Self.statistics)])
         let accesses = values("accesses_total", in: page)

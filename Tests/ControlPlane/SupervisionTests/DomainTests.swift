@@ -146,6 +146,7 @@ import VFIOUserClient
         // The one that finds no domain is the only one.
         let gone = await bench.store.entry("died", of: id, after: death.number)
         #expect(gone.message.contains("There is no domain 5"))
+        _ = await bench.store.entry("detached", of: id)
         let start = await bench.store.entry("started", of: id, after: gone.number)
         #expect(!start.message.contains("slot"))
         #expect(try manager.instance(id).slot == nil)

@@ -60,6 +60,11 @@ import Testing
                     interrupts: 2, frames: 60, videoMemory: 2 << 20, processor: 50, resident: 1 << 20))
     }
 
+    @Test func accessesFromADomainAreAccesses() throws {
+        let row = row(.success(try answer(["accesses": 10])), .success(try answer(["accesses": 60])))
+        #expect(row.accesses == 100)
+    }
+
     @Test func theFirstLookTellsNoRates() throws {
         #expect(
             row(.success(try answer(Self.first, hasClient: false)))

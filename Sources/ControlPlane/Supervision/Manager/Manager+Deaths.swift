@@ -93,8 +93,11 @@ extension Manager {
                 _ = try await launch(instance, isRestored: true, backOff: backOff)
             } catch {
                 guard var now = registry.find(id) else { return }
-                // Of a domain that is gone nothing is to be waited for.
-                if error.code == .notFound { now.slot = nil }
+                if error.code == .notFound, let slot = now.slot {
+                    // Of a domain that is gone nothing is to be waited for.
+                    now.slot = nil
+                    await ledger.tell(.detached, of: id, "Domain \(slot.domain) is gone: taken out of \(slot.address).")
+                }
                 await replace(now, because: error.description, after: .zero, backOff)
             }
         }

@@ -123,7 +123,7 @@ extension TopRow.State {
 
 extension VGPUStatistics {
     /// Reads and writes of all regions.
-    fileprivate var accesses: UInt64? { Self.sum([reads?.total, writes?.total]) }
+    fileprivate var accesses: UInt64? { Self.sum([reads?.total, writes?.total]) ?? domainAccesses }
 
     /// In both directions and all ways.
     fileprivate var dmaBytes: UInt64? {
