@@ -153,7 +153,7 @@ package.targets = [
             .executableTarget(
                 name: "mediated-device",
                 dependencies: [
-                    "Control", "Device", "DeviceCatalog", "GuestMemory", "JSON", "Linux", "PCI", "VFIOUserServer",
+                    "Control", "Device", "DeviceCatalog", "GuestMemory", "JSON", "Linux", "PCI", "Tap", "VFIOUserServer",
                     "Xen",
                 ]),
             .executableTarget(
@@ -341,7 +341,7 @@ package.targets = [
                 dependencies: [
                     "CCredentials", "FakeDomains", "FakeDriver", "FakeGuest", "JSON", "Lab", "LingeringSocket", "Linux",
                     "Programs", "RunningDaemon", "SeededRandom", "VFIOUserClient", "mediated-daemon", "mediated-device",
-                    "mediated-renderer",
+                    "mediated-renderer", "Tap",
                 ]),
         ]),
     room(

@@ -51,6 +51,7 @@ extension DeviceArguments {
                 memory = try reader.number(
                     in: Self.leastMemory...Self.mostMemory, "a number of bytes, from \(Self.leastMemory) on")
             case .stay: stays = true
+            case .recorder: isRecording = true
             }
         }
         if let function { functions.append(try function.function()) }

@@ -24,6 +24,8 @@ public struct DeviceArguments: Equatable, Sendable {
     public var memory: UInt64?
     /// Whether functions whose domain has ended are there until the process is told to stop; else it ends with a domain.
     public var stays = false
+    /// Whether the last events of each function are always kept: `mediated trace --recorded`.
+    public var isRecording = false
 
     public init(_ functions: Function...) {
         self.functions = functions
@@ -146,6 +148,7 @@ public struct DeviceArguments: Equatable, Sendable {
         case allowGroup = "--allow-group"
         case user = "--uid"
         case group = "--gid"
+        case recorder = "--recorder"
         case sandbox = "--sandbox"
         case memory = "--memory"
         case stay = "--stay"
@@ -156,7 +159,7 @@ public struct DeviceArguments: Equatable, Sendable {
             case .socket, .domain, .slot, .option, .control, .socketDescriptor, .controlDescriptor, .restore,
                 .stateDescriptor, .name:
                 true
-            case .start, .mode, .poll, .allowUser, .allowGroup, .user, .group, .sandbox, .memory, .stay: false
+            case .start, .mode, .poll, .allowUser, .allowGroup, .user, .group, .sandbox, .memory, .stay, .recorder: false
             }
         }
 
@@ -165,7 +168,7 @@ public struct DeviceArguments: Equatable, Sendable {
 
     public static let usage = """
         usage: mediated-device FUNCTION... [--mode OCTAL] [--poll] [--allow-user UID]... [--allow-group GID]...
-                               [--start-fd N] [--uid N --gid N] [--sandbox] [--memory BYTES] [--stay]
+                               [--start-fd N] [--uid N --gid N] [--sandbox] [--memory BYTES] [--stay] [--recorder]
         FUNCTION: TYPE PLACE [--option KEY=VALUE]... [--name NAME] [--restore FILE | --state-fd N] [--control-fd N]
         PLACE:    --socket PATH [--socket-fd N] [--control PATH]
                   --xen DOMAIN --slot BB:DD.F --control PATH
@@ -189,6 +192,7 @@ public struct DeviceArguments: Equatable, Sendable {
         if isSandboxed { words.append(Option.sandbox.rawValue) }
         words.append(.memory, memory)
         if stays { words.append(Option.stay.rawValue) }
+        if isRecording { words.append(Option.recorder.rawValue) }
         return words
     }
 }

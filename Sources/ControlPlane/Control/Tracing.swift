@@ -3,7 +3,8 @@ import JSON
 import Linux
 import Tap
 
-/// Who watches what passes a function's doors. The recorder is there as long as somebody does: otherwise each passage costs one comparison.
+/// Who watches what passes a function's doors. Where there is no flight recorder, the recorder is there as long as
+/// somebody watches: otherwise each passage costs one comparison.
 final class Tracing {
     /// What is told to whoever begins to watch.
     struct Beginning: Codable {
@@ -12,6 +13,8 @@ final class Tracing {
     }
 
     private var recorder: EventRecorder?
+    /// Whether it goes with the last who watches.
+    private var isPassing = false
 
     /// Begins to record, unless it has begun.
     ///
@@ -20,10 +23,13 @@ final class Tracing {
     func join(_ delegate: any ControlDelegate) throws -> ControlReply {
         let host = delegate.function.host
         if recorder == nil {
-            guard host.tap == nil else {
+            let flightRecorder = host.tap as? EventRecorder
+            guard host.tap == nil || flightRecorder != nil else {
                 throw ControlError(.failed, "Another tap than the control socket's sees what passes.")
             }
-            recorder = try EventRecorder()
+            isPassing = flightRecorder == nil
+            recorder = try flightRecorder ?? EventRecorder()
+            recorder?.seesAll = true
             host.tap = recorder
         }
         let beginning = Beginning(type: delegate.info.type, mapped: delegate.function.mappedParts)
@@ -32,9 +38,10 @@ final class Tracing {
 
     /// Nobody watches any more.
     func end(_ delegate: any ControlDelegate) {
-        guard recorder != nil else { return }
-        recorder = nil
-        delegate.function.host.tap = nil
+        guard let recorder else { return }
+        self.recorder = nil
+        recorder.seesAll = false
+        if isPassing { delegate.function.host.tap = nil }
     }
 }
 

@@ -325,9 +325,10 @@ public final class Function: Stateful {
     }
 
     /// The memory that holds what a read would give, byte for byte from the region's beginning; nil when some of it is
-    /// not from memory. It is nil for all while there is a tap: ``read(region:offset:into:by:)`` shows the bytes to it.
+    /// not from memory. It is nil for all while there is a tap that sees all: ``read(region:offset:into:by:)`` shows the
+    /// bytes to it.
     public func memory(region: Int, offset: UInt64, count: Int) -> MappedBytes? {
-        guard host.tap == nil else { return nil }
+        if let tap = host.tap, tap.seesAll { return nil }
         guard region >= 0, region < 6, let bar = awake[region]?.bar, count >= 0 else { return nil }
         let isMapped = bar.mapped.contains { range in
             range.contains(offset) && UInt64(count) <= range.upperBound - offset

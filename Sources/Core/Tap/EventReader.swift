@@ -26,8 +26,21 @@ public final class EventReader {
     /// - Throws: `.invalidArgument` for a file that is no recorder's; what `mmap(2)` says.
     public convenience init(_ descriptor: borrowing Descriptor, from start: Start) throws(Errno) {
         let size = Int(clamping: try descriptor.status().size)
-        guard size <= EventRing.size(capacity: EventRing.maximumCapacity) else { throw .invalidArgument }
+        guard size <= Self.mostBytes else { throw .invalidArgument }
         try self.init(MappedBytes(reading: descriptor, size: size), from: start)
+    }
+
+    /// The most bytes that a recorder's memory has.
+    public static var mostBytes: Int { EventRing.size(capacity: EventRing.maximumCapacity) }
+
+    /// Reads a copy of a recorder's memory, from the oldest event on.
+    ///
+    /// - Throws: `.invalidArgument` for what no recorder has written.
+    public convenience init(copyOf bytes: [UInt8]) throws(Errno) {
+        guard !bytes.isEmpty, bytes.count <= Self.mostBytes else { throw .invalidArgument }
+        let memory = try MemoryFile(name: "events", size: bytes.count)
+        memory.replace(at: 0, with: bytes.span.bytes)
+        try self.init(memory, from: .oldest)
     }
 
     /// - Throws: `.invalidArgument` for what no recorder has written.

@@ -18,6 +18,8 @@ public final class EventRecorder: Tap {
     private var begun: UInt64?
     /// The event that tells of it.
     private var access: UInt64?
+    /// Whether large accesses go past the ways that no tap sees: they are slower, and nothing is missing.
+    public var seesAll = true
 
     /// - Parameter capacity: how many events are kept: a power of two, at most 2²⁰.
     /// - Throws: `.invalidArgument` for another capacity; what the system says of the memory.

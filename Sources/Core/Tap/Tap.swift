@@ -20,6 +20,9 @@ public protocol Tap: AnyObject {
     func accessBegins()
     /// It is carried out, with all that the device has done for it.
     func accessEnds()
+
+    /// False: large accesses to memory that can be mapped may go by ways on which they aren't seen.
+    var seesAll: Bool { get }
 }
 
 extension Tap {
@@ -28,6 +31,7 @@ extension Tap {
 
     public func accessBegins() {}
     public func accessEnds() {}
+    public var seesAll: Bool { true }
 }
 
 /// By which way an access came to the function.

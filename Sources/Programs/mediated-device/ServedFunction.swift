@@ -4,6 +4,7 @@ import DeviceCatalog
 import Glibc
 import GuestMemory
 import Linux
+import Tap
 import Xen
 
 /// One function of the process: its device, its server, and a control socket of its own, by which it is told from the others. One thread.
@@ -47,6 +48,11 @@ final class ServedFunction: ControlDelegate {
         switch arguments.place {
         case .slot(let slot): server = try slot.makeServer(of: function, barMemory)
         case .socket(let path): server = try makeServer(of: function, at: path, arguments, process, events: events)
+        }
+        if process.isRecording {
+            let recorder = try EventRecorder()
+            recorder.seesAll = false
+            function.host.tap = recorder
         }
         self.events = events
         self.arguments = arguments

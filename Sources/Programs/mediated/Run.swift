@@ -50,6 +50,9 @@ struct Run: ParsableCommand {
     @Flag(help: "Don't confine the process: for debuggers, profilers, and kernels without system call filters.")
     var noSandbox = false
 
+    @Flag(help: "Don't keep the last events, which 'mediated trace --recorded' shows: accesses are some 0.1 µs faster.")
+    var noRecorder = false
+
     @Argument(
         parsing: .postTerminator,
         help: ArgumentHelp(
@@ -63,9 +66,9 @@ struct Run: ParsableCommand {
             arguments.functions.append(try command.function())
             guard !command.further.isEmpty else { break }
             command = try Run.parse(command.further)
-            guard command.mode == nil, !command.poll, !command.noSandbox else {
+            guard command.mode == nil, !command.poll, !command.noSandbox, !command.noRecorder else {
                 throw Failure(
-                    .usage, "--mode, --poll and --no-sandbox are for the whole process: give them before '--'.")
+                    .usage, "--mode, --poll, --no-sandbox and --no-recorder are for the whole process: give them before '--'.")
             }
         }
         if let mode {
@@ -76,6 +79,7 @@ struct Run: ParsableCommand {
         }
         arguments.isPolling = poll
         arguments.isSandboxed = !noSandbox
+        arguments.isRecording = !noRecorder
         do throws(DeviceArguments.Problem) { try arguments.check() } catch {
             throw Failure(.usage, error.description)
         }

@@ -1,10 +1,12 @@
 import ArgumentParser
 import Control
+import DaemonClient
 import Device
 import DeviceCatalog
 import Glibc
 import JSON
 import Linux
+import Mediation
 import Tap
 import Trace
 
@@ -39,6 +41,9 @@ struct TraceCommand: ParsableCommand {
         help: "Print at the end what all events say together: rates, hot registers, how long they took, sizes of DMA.")
     var summary = false
 
+    @Flag(help: "Show the events that were recorded until now, and those of a vGPU's process that died, and end.")
+    var recorded = false
+
     @Flag(help: "Print JSON: an object on each line.")
     var json = false
 
@@ -55,20 +60,58 @@ struct TraceCommand: ParsableCommand {
     }
 
     func run() throws {
+        if recorded { return try showRecorded() }
         let filter = try EventFilter(only)
         // Before anything is watched: what was seen until then is shown.
         let signals = try SignalFD([SIGINT, SIGTERM])
         try target.withClient { client in
             let traced = try client.trace()
             tellMappedParts(traced.mapped)
-            let registers = DeviceCatalog.types.first { $0.name == traced.type }?.registers ?? []
-            var watcher = Watcher(traced.events, RegisterNames(registers), filter, self)
+            var watcher = Watcher(traced.events, Self.names(ofType: traced.type), filter, self)
             let end = Deadline(after: seconds.map { .seconds($0) })
             while watcher.look(), !end.hasPassed {
                 let woken = try client.wait(for: signals.descriptor, within: min(Self.pace, end.left ?? Self.pace))
                 if woken.isOver || woken.isReady { break }
             }
             watcher.finish()
+        }
+    }
+
+    private static func names(ofType type: String) -> RegisterNames {
+        RegisterNames(DeviceCatalog.types.first { $0.name == type }?.registers ?? [])
+    }
+
+    private func showRecorded() throws {
+        let filter = try EventFilter(only)
+        guard let id = InstanceID(target.socket) else {
+            return try target.withClient { client in
+                let traced = try client.trace(from: .oldest)
+                var watcher = Watcher(traced.events, Self.names(ofType: traced.type), filter, self)
+                watcher.finish()
+            }
+        }
+        try target.daemon.ask { client throws(DaemonClientError) in
+            // The vGPU's type may be an administrator's own. Its device process, if there is one, names its device.
+            let vgpu = try client.vgpu(id)
+            let info = try? client.get("/v1/vgpus/\(id)/info", as: ControlInfo.self)
+            let names = Self.names(ofType: info?.type ?? vgpu.type)
+            var shown: Watcher?
+            for whose in ["dead", "running"] {
+                let bytes: [UInt8]
+                do throws(DaemonClientError) {
+                    bytes = try client.bytes("/v1/vgpus/\(id)/recorder?of=\(whose)")
+                } catch {
+                    // Of a process that died, or that runs, there need be none.
+                    if whose == "running", shown == nil { throw error }
+                    continue
+                }
+                guard let events = try? EventReader(copyOf: bytes) else { throw .malformed("no recorder's memory") }
+                if whose == "dead", !json { Output.print("Of the device process that died:") }
+                if whose == "running", shown != nil, !json { Output.print("Of the device process that runs now:") }
+                var watcher = Watcher(events, names, filter, self)
+                watcher.finish()
+                shown = watcher
+            }
         }
     }
 

@@ -30,7 +30,7 @@ extension DaemonTests {
             let report = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
             process.waitUntilExit()
             #expect(process.terminationStatus == 0, "\(report)")
-            #expect(report.contains("Tested: 20"), "\(report)")
+            #expect(report.contains("Tested: 21"), "\(report)")
             #expect(daemon.isRunning)
         }
 

@@ -117,6 +117,26 @@ import VFIOUserClient
         #expect(outcome.output.contains(#/read bar0\+0x0 identification +50 /#), "\(outcome.output)")
     }
 
+    @Test func whatWasRecordedBeforeIsShown() throws {
+        let device = try RunningDevice("exerciser", in: scratch)
+        do {
+            let client = try Client(path: device.socket)
+            try client.write(UInt32(0x5eed), region: 0, offset: 4)
+            _ = try client.read(region: 0, offset: 4, count: 4)
+        }
+        let outcome = try Command.run("trace", device.socket, "--recorded", "--only", "register=scratch")
+        #expect(outcome.status == 0)
+        let lines = outcome.output.split(separator: "\n").dropFirst()
+        #expect(lines.map { $0.split(separator: " ")[1...4].joined(separator: " ") } == [
+            "write bar0+0x4 scratch 0x00005eed", "read bar0+0x4 scratch 0x00005eed",
+        ])
+        let without = try RunningDevice("exerciser", "--no-recorder", in: scratch, socket: "without")
+        _ = try Client(path: without.socket)
+        let nothing = try Command.run("trace", without.socket, "--recorded", "--only", "read|connected|message")
+        #expect(nothing.status == 0)
+        #expect(nothing.output.split(separator: "\n").count == 1, "\(nothing.output)")
+    }
+
     @Test func itEndsWithTheDevice() throws {
         let device = try RunningDevice("exerciser", in: scratch)
         let trace = try Trace(device.socket)

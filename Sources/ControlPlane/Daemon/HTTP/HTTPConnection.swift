@@ -29,7 +29,7 @@ struct HTTPConnection: Sendable {
     /// Serves until the client leaves, asks to close, sends nonsense, or takes too long.
     func run() async {
         // A client that goes away in the middle is no error of ours.
-        try? await stream.executeThenClose { inbound, outbound in
+        try? await stream.executeThenClose { inbound, _ in
             let channel = stream.channel
             func closeLater() -> Scheduled<Void> {
                 channel.eventLoop.scheduleTask(in: Self.patience) { channel.close(promise: nil) }
@@ -40,8 +40,9 @@ struct HTTPConnection: Sendable {
                 deadline.cancel()
                 let response = await response(to: request)
                 deadline = closeLater()
-                // Waits for room, which a client that reads nothing never makes.
-                try await outbound.write(response)
+                // Until all of it is sent, and not only as far as there is room: what is left would go with the
+                // connection. A client that reads nothing never makes room.
+                try await channel.writeAndFlush(response).get()
                 guard request.head.isKeepAlive else { return }
             }
         }

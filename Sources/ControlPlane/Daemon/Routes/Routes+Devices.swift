@@ -23,6 +23,17 @@ extension Routes {
                         try await manager.ask(id) { client in try client.info() }
                     })
             },
+            Router.Route(.GET, "/v1/vgpus/{uuid}/recorder", query: ["of"]) { [manager] request, parameters throws(Problem) in
+                let id = try instanceID(parameters[0])
+                let whose = request.query["of"] ?? "running"
+                guard whose == "running" || whose == "dead" else {
+                    throw Problem(.badRequest, .invalid, "'of' is '\(whose)' but must be running or dead.")
+                }
+                let memory = try await answering { () async throws(MediationError) in
+                    try await manager.recording(of: id, isDead: whose == "dead")
+                }
+                return HTTPResponse(contentType: "application/octet-stream", body: memory)
+            },
             Router.Route(.GET, "/v1/vgpus/{uuid}/screenshot", query: ["head"]) {
                 [manager, pictures] request, parameters throws(Problem) in
                 let id = try instanceID(parameters[0])

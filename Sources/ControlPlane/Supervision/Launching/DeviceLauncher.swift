@@ -12,6 +12,8 @@ struct DeviceLauncher: Sendable {
     /// Where vGPUs have control groups; nil: nowhere.
     let groups: DeviceGroups?
     let logs: LogCollector
+    /// Whether device processes keep their last events.
+    let hasRecorders: Bool
 
     /// What a device process is to be.
     struct Order: Sendable {
@@ -129,6 +131,7 @@ struct DeviceLauncher: Sendable {
         var arguments = DeviceArguments(function)
         arguments.startDescriptor = pass(start.reader.raw)
         arguments.isSandboxed = true
+        arguments.isRecording = hasRecorders
         arguments.memory = MemoryBounds(order.limits).data
         arguments.identity = order.user.map { DeviceArguments.Identity(user: $0, group: order.group ?? $0) }
         if order.slot == nil {

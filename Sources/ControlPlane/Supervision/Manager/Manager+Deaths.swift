@@ -8,6 +8,7 @@ extension Manager {
         await turns.take(id) {
             // Whoever has ended it has seen to all that follows.
             guard let dead = forget(process, of: id), let instance = registry.find(id) else { return }
+            recorders.noteDeath(of: id)
             if dead.isToStop { return await finishLateStop(instance) }
             let tooMuch = await inAnyCase { [launcher] in
                 defer { launcher.clean(id) }

@@ -76,8 +76,10 @@ extension Manager {
         }
         var process: WatchedProcess?
         do {
-            process = try supervise(id, started.identity, lease, backOff: backOff)
+            let new = try supervise(id, started.identity, lease, backOff: backOff)
+            process = new
             _ = try await questions.askAtOnce(id) { try $0.info() }
+            await keepRecorder(of: id, new)
             return instance
         } catch {
             await giveUp(started.identity, of: id, lease)

@@ -39,6 +39,7 @@ extension Manager {
     @discardableResult
     func finishStop(_ instance: Instance, _ reason: String) async throws(MediationError) -> Instance {
         var instance = instance
+        recorders.forget(instance.id)
         await inAnyCase { [launcher, instance] in
             launcher.clean(instance.id)
             launcher.removeSavedState(of: instance.id)

@@ -30,6 +30,8 @@ public final class Manager: Sendable {
         public var endLimit: Duration = .seconds(5)
         /// How long a device process may take for an answer, and others may wait until it has time for them.
         public var answerLimit: Duration = .seconds(10)
+        /// Whether the last events of each vGPU are kept.
+        public var hasRecorders = true
         /// Takes a sentence for the daemon's administrator: of what can't be written down in the journal.
         public var log: @Sendable (String) -> Void = { StandardError.print($0) }
 
@@ -55,6 +57,7 @@ public final class Manager: Sendable {
     let processes = Processes()
     let watch: ProcessWatch
     let checkpoints: Checkpoints
+    let recorders = Recorders()
     private let refusals = Refusals()
 
     /// - Throws: `.resourceTemporarilyUnavailable` when there are no threads to be had, and its like: ``begin()`` takes
@@ -73,7 +76,7 @@ public final class Manager: Sendable {
         launcher = DeviceLauncher(
             program: configuration.program, directories: directories,
             groups: configuration.controlGroup.flatMap { DeviceGroups($0, of: getpid()) },
-            logs: try LogCollector(directories))
+            logs: try LogCollector(directories), hasRecorders: configuration.hasRecorders)
         watch = try ProcessWatch()
         checkpoints = Checkpoints(
             turns: turns, registry: registry, questions: questions, ledger: ledger, launcher: launcher,
