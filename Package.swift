@@ -153,7 +153,8 @@ package.targets = [
             .executableTarget(
                 name: "mediated-device",
                 dependencies: [
-                    "Control", "Device", "DeviceCatalog", "GuestMemory", "JSON", "Linux", "PCI", "Tap", "VFIOUserServer",
+                    "Control", "Device", "DeviceCatalog", "GuestMemory", "JSON", "Linux", "PCI", "Tap",
+                    "VFIOUserServer",
                     "Xen",
                 ]),
             .executableTarget(

@@ -159,7 +159,8 @@ public struct DeviceArguments: Equatable, Sendable {
             case .socket, .domain, .slot, .option, .control, .socketDescriptor, .controlDescriptor, .restore,
                 .stateDescriptor, .name:
                 true
-            case .start, .mode, .poll, .allowUser, .allowGroup, .user, .group, .sandbox, .memory, .stay, .recorder: false
+            case .start, .mode, .poll, .allowUser, .allowGroup, .user, .group, .sandbox, .memory, .stay, .recorder:
+                false
             }
         }
 

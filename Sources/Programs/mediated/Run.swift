@@ -68,7 +68,8 @@ struct Run: ParsableCommand {
             command = try Run.parse(command.further)
             guard command.mode == nil, !command.poll, !command.noSandbox, !command.noRecorder else {
                 throw Failure(
-                    .usage, "--mode, --poll, --no-sandbox and --no-recorder are for the whole process: give them before '--'.")
+                    .usage,
+                    "--mode, --poll, --no-sandbox and --no-recorder are for the whole process: give them before '--'.")
             }
         }
         if let mode {

@@ -168,7 +168,10 @@ import Testing
         (["--", "quantum", "--socket", "@"], "There is no device type 'quantum'."),
         (["--", "serial", "--socket", "@/none/socket"], "Can't create the socket"),
         (["--", "serial", "--socket", "@socket"], "'@socket' is the path of two sockets."),
-        (["--", "serial", "--socket", "@other", "--poll"], "--mode, --poll, --no-sandbox and --no-recorder are for the whole"),
+        (
+            ["--", "serial", "--socket", "@other", "--poll"],
+            "--mode, --poll, --no-sandbox and --no-recorder are for the whole"
+        ),
     ])
     func whatIsWrongBehindDashesIsSaidSo(words: [String], message: String) throws {
         func placed(_ text: String) -> String { text.replacing("@", with: scratch.path("")) }

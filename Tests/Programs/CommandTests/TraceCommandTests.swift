@@ -127,9 +127,10 @@ import VFIOUserClient
         let outcome = try Command.run("trace", device.socket, "--recorded", "--only", "register=scratch")
         #expect(outcome.status == 0)
         let lines = outcome.output.split(separator: "\n").dropFirst()
-        #expect(lines.map { $0.split(separator: " ")[1...4].joined(separator: " ") } == [
-            "write bar0+0x4 scratch 0x00005eed", "read bar0+0x4 scratch 0x00005eed",
-        ])
+        #expect(
+            lines.map { $0.split(separator: " ")[1...4].joined(separator: " ") } == [
+                "write bar0+0x4 scratch 0x00005eed", "read bar0+0x4 scratch 0x00005eed",
+            ])
         let without = try RunningDevice("exerciser", "--no-recorder", in: scratch, socket: "without")
         _ = try Client(path: without.socket)
         let nothing = try Command.run("trace", without.socket, "--recorded", "--only", "read|connected|message")

@@ -23,7 +23,8 @@ extension Routes {
                         try await manager.ask(id) { client in try client.info() }
                     })
             },
-            Router.Route(.GET, "/v1/vgpus/{uuid}/recorder", query: ["of"]) { [manager] request, parameters throws(Problem) in
+            Router.Route(.GET, "/v1/vgpus/{uuid}/recorder", query: ["of"]) {
+                [manager] request, parameters throws(Problem) in
                 let id = try instanceID(parameters[0])
                 let whose = request.query["of"] ?? "running"
                 guard whose == "running" || whose == "dead" else {

@@ -119,7 +119,9 @@ extension Manager {
             await takeOver(adopted[index])
             // Whether it answers or hangs, nothing waits for that.
             let id = adopted[index].id
-            if let process = processes[id]?.process { Task { [weak self] in await self?.keepRecorder(of: id, process) } }
+            if let process = processes[id]?.process {
+                Task { [weak self] in await self?.keepRecorder(of: id, process) }
+            }
         }
         do throws(MediationError) {
             try await registry.save(adopted, .adopted) { "Its device process \($0.process?.id ?? 0) was found again." }

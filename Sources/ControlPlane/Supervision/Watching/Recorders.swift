@@ -47,7 +47,8 @@ extension Manager {
             let why =
                 isDead
                 ? "No device process of the vGPU \(id) has died since it was started"
-                : instance.isActive ? "The device process of the vGPU \(id) records nothing" : "The vGPU \(id) doesn't run"
+                : instance.isActive
+                    ? "The device process of the vGPU \(id) records nothing" : "The vGPU \(id) doesn't run"
             throw MediationError(.notFound, "\(why).")
         }
         do { return try await blocking { try file.bytes() } } catch {
