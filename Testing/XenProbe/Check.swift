@@ -221,14 +221,7 @@ private func transferNothing(_ exerciser: Exerciser) throws {
 private func giveBack(_ exerciser: Exerciser, _ domain: TestDomain) throws {
     let page: UInt64 = 0x20_0000
     try expect(exerciser.run(.fill, to: page, count: 16), 0, "to write while it is there")
-    // struct xen_memory_reservation of 32 bits: frames, count, order, flags, DOMID_SELF.
-    try domain.store(page / 4096, at: somewhere)
-    try domain.store(somewhere | 1 << 32, at: somewhere + 64)
-    try domain.store(0, at: somewhere + 72)
-    try domain.store(0x7ff0, at: somewhere + 80)
-    let (memoryOperation, decreaseReservation): (UInt32, UInt32) = (12, 1)
-    try expect(
-        domain.processor.hypercall(memoryOperation, decreaseReservation, UInt32(somewhere) + 64), 1, "pages given back")
+    try domain.giveBack(page)
     try expect(exerciser.run(.fill, to: page, count: 16), 5, "to write when it is gone")
     try expect(exerciser.run(.fill, to: page + 4096, count: 16), 0, "to write behind it")
 }

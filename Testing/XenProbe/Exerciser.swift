@@ -9,11 +9,13 @@ enum Slot {
 /// A driver of the exerciser's, in a domain. Exerciser.docc describes the registers.
 struct Exerciser {
     let processor: Processor
+    /// That of its slot.
+    let device: UInt32
     /// Where its BARs are.
     var registers: UInt32 = 0xe000_0000
-    let ports: UInt32 = 0xc000
-    let buffer: UInt32 = 0xe010_0000
-    let table: UInt32 = 0xe020_0000
+    var ports: UInt32 = 0xc000
+    var buffer: UInt32 = 0xe010_0000
+    var table: UInt32 = 0xe020_0000
 
     /// The buffer's bytes, behind its first page, which has registers.
     var bytes: UInt32 { buffer + 4096 }
@@ -42,15 +44,20 @@ struct Exerciser {
     }
 
     /// Gives the BARs their places and switches the function on, as firmware and a driver do.
-    init(_ processor: Processor) throws {
+    init(_ processor: Processor, device: UInt32 = Slot.device) throws {
         self.processor = processor
-        try processor.writeConfiguration(0x10, registers)
-        try processor.writeConfiguration(0x14, ports | 1)
-        try processor.writeConfiguration(0x18, buffer)
-        try processor.writeConfiguration(0x1c, 0)
-        try processor.writeConfiguration(0x20, table)
+        self.device = device
+        // Each device of a bus has its own places.
+        let places = device - Slot.device
+        registers += places << 24
+        ports += places << 8
+        buffer += places << 24
+        table += places << 24
+        for (register, value) in [(0x10, registers), (0x14, ports | 1), (0x18, buffer), (0x1c, 0), (0x20, table)] {
+            try processor.writeConfiguration(UInt32(register), value, device: device)
+        }
         // I/O space, memory space, bus master.
-        try processor.writeConfiguration(0x04, 7, width: 2)
+        try processor.writeConfiguration(0x04, 7, width: 2, device: device)
     }
 
     func read(_ register: Register, width: Int = 4) throws -> UInt64 {

@@ -9,39 +9,76 @@ import Xen
 final class Processor {
     private let server: RequestServer
 
-    init(of domain: UInt16) throws {
+    /// - Parameter isOurs: whether it is known as one of this project's.
+    init(of domain: UInt16, isOurs: Bool) throws {
         server = try RequestServer(Domain(domain))
+        if isOurs { try server.claim(.ours) }
         try server.claim(.ports(UInt64(cxd_port_command)...UInt64(cxd_port_result) + 3))
-        try server.open()
     }
+
+    /// What it is yet to be told of the command in hand, and what it has told.
+    private var words: [UInt32] = []
+    private var told: [UInt32] = []
 
     /// Has a command carried out.
     ///
     /// - Parameter results: how many words it tells.
     private func run(_ command: Int, _ a: UInt32, _ b: UInt32, _ c: UInt32, results: Int = 0) throws -> [UInt32] {
-        var words = [UInt32(command), a, b, c]
-        var told: [UInt32] = []
-        // It asks for the next command when this one is done.
-        var isDone = false
+        try begin(command, a, b, c)
+        return try finish(results: results)
+    }
+
+    /// Has it begin with a command.
+    private func begin(_ command: Int, _ a: UInt32, _ b: UInt32, _ c: UInt32) throws {
+        (words, told) = ([UInt32(command), a, b, c], [])
         while true {
-            server.answerRequests { request in
-                guard case .access(let access) = request else { return 0 }
-                if !access.isRead {
-                    if case .value(let value) = access.data { told.append(UInt32(truncatingIfNeeded: value)) }
-                    return 0
-                }
-                if words.isEmpty {
-                    isDone = true
-                    return nil
-                }
-                return UInt64(words.removeFirst())
-            }
-            if isDone { break }
-            let ready = try waitReadable([server.descriptor.raw], within: .seconds(60))
-            guard ready.first == true else { throw Failed("The guest doesn't answer command \(command).") }
+            _ = answer()
+            if words.isEmpty { return }
+            try awaitMore()
         }
-        guard told.count == results else { throw Failed("Command \(command) told \(told).") }
+    }
+
+    /// Waits until it has done what it was told.
+    private func finish(results: Int) throws -> [UInt32] {
+        // It asks for the next command when this one is done.
+        while !answer() { try awaitMore() }
+        guard told.count == results else { throw Failed("The command told \(told).") }
         return told
+    }
+
+    /// Answers what it asks now.
+    ///
+    /// - Returns: whether it asks for the next command.
+    private func answer() -> Bool {
+        var isDone = false
+        server.answerRequests { request in
+            guard case .access(let access) = request else { return 0 }
+            if !access.isRead {
+                if case .value(let value) = access.data { told.append(UInt32(truncatingIfNeeded: value)) }
+                return 0
+            }
+            if words.isEmpty {
+                isDone = true
+                return nil
+            }
+            return UInt64(words.removeFirst())
+        }
+        return isDone
+    }
+
+    private func awaitMore() throws {
+        let ready = try waitReadable([server.descriptor.raw], within: .seconds(60))
+        guard ready.first == true else { throw Failed("The guest doesn't go on.") }
+    }
+
+    /// Has it begin to read, which may take until somebody is there to answer.
+    func beginReading(_ address: UInt32) throws {
+        try begin(cxd_command_read, address, 0, 4)
+    }
+
+    /// What it has found by ``beginReading(_:)``.
+    func finishReading() throws -> UInt64 {
+        UInt64(try finish(results: 2)[0])
     }
 
     func read(_ address: UInt32, width: Int = 4) throws -> UInt64 {
@@ -108,6 +145,9 @@ final class Processor {
         Int32(bitPattern: try run(cxd_command_hypercall, number, a, b, results: 1)[0])
     }
 
+    /// Nothing is asked any more.
+    func domainHasEnded() { server.releasePages() }
+
     // MARK: Configuration space
 
     private func select(_ register: UInt32, device: UInt32) throws -> UInt32 {
@@ -119,8 +159,10 @@ final class Processor {
         try input(select(register, device: device), width: width)
     }
 
-    func writeConfiguration(_ register: UInt32, _ value: UInt32, width: Int = 4) throws {
-        try output(select(register, device: Slot.device), value, width: width)
+    func writeConfiguration(
+        _ register: UInt32, _ value: UInt32, width: Int = 4, device: UInt32 = Slot.device
+    ) throws {
+        try output(select(register, device: device), value, width: width)
     }
 }
 

@@ -1,3 +1,4 @@
+import Control
 import Glibc
 import Linux
 
@@ -10,22 +11,56 @@ final class ServedProgram {
 
     /// One of mediated-device's, in its sandbox.
     ///
-    /// - Parameter program: its path.
-    convenience init(_ program: String, _ type: String, in domain: UInt16) throws {
-        try self.init(
-            running: program,
-            [
-                type, "--xen", "\(domain)", "--slot", "\(Slot.address)", "--control", "/run/control-\(domain)",
-                "--sandbox",
-            ])
+    /// - Parameters:
+    ///   - program: its path.
+    ///   - state: what it begins with.
+    ///   - words: what it says when it is there.
+    convenience init(
+        _ program: String, _ type: String, in domain: UInt16, _ options: [String] = [], state: [UInt8]? = nil,
+        awaiting words: String = "Serving"
+    ) throws {
+        let folder = Self.folder(of: domain)
+        mkdir(folder, 0)
+        // Whoever it becomes makes its socket there.
+        chmod(folder, 0o777)
+        var arguments = [
+            type, "--xen", "\(domain)", "--slot", "\(Slot.address)", "--control", folder + "/control", "--sandbox",
+        ]
+        if let state {
+            unlink(folder + "/state")
+            try Descriptor(appendingTo: folder + "/state", mode: 0o600).writeAll(state.span.bytes)
+            arguments += ["--restore", folder + "/state"]
+        }
+        try self.init(running: program, arguments + options, awaiting: words)
     }
 
-    /// - Parameter program: its path. It says that it is `Serving` when it does.
-    init(running program: String, _ arguments: [String]) throws {
+    /// - Parameters:
+    ///   - program: its path.
+    ///   - words: what it says when it is there.
+    init(running program: String, _ arguments: [String], awaiting words: String = "Serving") throws {
         log = try PipeEnds(blocks: true)
         process = try ChildProcess.spawn(program, arguments, passing: [], standardError: log.writer.raw)
-        try read(until: "Serving")
+        try read(until: words)
     }
+
+    private static func folder(of domain: UInt16) -> String { "/run/domain-\(domain)" }
+
+    /// Asks mediated-device what administrators ask.
+    static func control(of domain: UInt16) throws -> ControlClient {
+        try ControlClient(connectingTo: folder(of: domain) + "/control")
+    }
+
+    /// Whose process it is.
+    var user: UInt32? {
+        get throws {
+            let status = try Descriptor(reading: "/proc/\(process)/status").readBytes(upTo: 4096)
+            let line = String(decoding: status, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix("Uid:") }
+            return line?.split(separator: "\t").dropFirst().first.flatMap { UInt32($0) }
+        }
+    }
+
+    /// Sends it a signal.
+    func signal(_ number: Int32) { kill(process, number) }
 
     /// Reads what it says until some words are there.
     func read(until words: String) throws {
@@ -44,17 +79,4 @@ final class ServedProgram {
         waitpid(process, &status, 0)
         return status
     }
-}
-
-/// Serves a domain by mediated-device, until the domain ends.
-func serve(by program: String, _ kind: TestDomain.Kind) throws {
-    let domain = try TestDomain(kind)
-    let served = try ServedProgram(program, "exerciser", in: domain.number)
-    for check in [Check.registersAnswerAccessesOfEveryWidth, .dmaCrossesWindowsOfForeignMaps, .everyMessageArrives] {
-        try check.drive(Exerciser(domain.processor), domain)
-    }
-    domain.end()
-    try served.read(until: "Domain \(domain.number) has ended.")
-    try expect(served.awaitEnd(), 0, "the program's status")
-    try expect(served.said.contains("Confined"), true, "confinement")
 }

@@ -19,14 +19,17 @@ final class TestDomain {
     let processor: Processor
     private let toolstack: Descriptor
 
-    init(_ kind: Kind) throws {
+    /// - Parameters:
+    ///   - hasOurs: whether the device model that its processor asks what to do is known as one of ours.
+    ///   - spareMemory: how much it may have besides, in bytes.
+    init(_ kind: Kind, hasOurs: Bool = false, spareMemory: UInt64 = 1 << 20) throws {
         toolstack = Descriptor(owning: try Self.check("open privcmd", cxd_open()))
         number = UInt16(
-            try Self.check("create", cxd_create(toolstack.raw, kind == .hvm, Self.memorySize + 1 << 20)))
+            try Self.check("create", cxd_create(toolstack.raw, kind == .hvm, Self.memorySize + spareMemory)))
         do {
             try Self.check("populate", cxen_populate(toolstack.raw, number, 0, Self.memorySize / 4096))
             memory = ForeignMemory(of: try Domain(number))
-            processor = try Processor(of: number)
+            processor = try Processor(of: number, isOurs: hasOurs)
             try load()
             try Self.check("start", cxd_start(toolstack.raw, number, Self.program, Self.stack))
         } catch {
@@ -42,7 +45,21 @@ final class TestDomain {
     /// Ends it now.
     func end() {
         memory.drop()
+        processor.domainHasEnded()
         _ = cxd_destroy(toolstack.raw, number)
+    }
+
+    /// Whether Xen has nothing of it any more: nobody has anything of it mapped.
+    var isGone: Bool {
+        get throws {
+            do throws(XenError) {
+                _ = try Domain(number).countProcessors()
+                return false
+            } catch {
+                guard error.errno == .noSuchProcess else { throw error }
+                return true
+            }
+        }
     }
 
     private static let program: UInt32 = 0x1_0000
@@ -86,6 +103,19 @@ final class TestDomain {
 
     func store(_ bytes: [UInt8], at address: UInt64) throws {
         try memory.write(address, from: bytes.span.bytes)
+    }
+
+    /// Has the processor give a page of its memory back. XENMEM_decrease_reservation
+    func giveBack(_ page: UInt64) throws {
+        let argument: UInt64 = 0x10_0000
+        // struct xen_memory_reservation of 32 bits: frames, count, order, flags, DOMID_SELF.
+        try store(page / 4096, at: argument)
+        try store(argument | 1 << 32, at: argument + 64)
+        try store(0, at: argument + 72)
+        try store(0x7ff0, at: argument + 80)
+        let (memoryOperation, decreaseReservation): (UInt32, UInt32) = (12, 1)
+        try expect(
+            processor.hypercall(memoryOperation, decreaseReservation, UInt32(argument) + 64), 1, "pages given back")
     }
 
     @discardableResult

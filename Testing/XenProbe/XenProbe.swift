@@ -2,14 +2,11 @@ import Glibc
 
 /// Tries the transport on a real Xen: run as root in a domain 0. Says a line for each check, `ok` or `failed`.
 ///
-/// Its argument is mediated-device's path. With `relay` it is a ``Relay`` instead; with `picture` and the path of a
+/// Its argument is mediated-device's path, and names of checks where not all are wanted. With `relay` it is a ``Relay`` instead; with `picture` and the path of a
 /// device's control socket it writes the device's picture; with `figures` and the paths of mediated-device and XenFloor
 /// it measures.
 @main
 enum XenProbe {
-    /// The check of mediated-device, whose path is this program's argument.
-    static let programCheck = "mediatedDeviceServesFromItsSandbox"
-
     static func main() throws {
         let arguments = CommandLine.arguments.dropFirst()
         if arguments.first == "relay" { return try Relay(.pvh).run() }
@@ -17,9 +14,14 @@ enum XenProbe {
         if arguments.first == "figures", arguments.count == 3 {
             return try measure(CommandLine.arguments[2], against: CommandLine.arguments[3])
         }
+        let programs = arguments.filter { $0.hasPrefix("/") }
+        let names = arguments.filter { !$0.hasPrefix("/") }
+        func attempt(_ kind: TestDomain.Kind, _ check: String, _ run: () throws -> Void) {
+            if names.isEmpty || names.contains(check) { Self.attempt("\(kind) \(check)", run) }
+        }
         for kind in TestDomain.Kind.allCases {
             for check in Check.allCases where check.suits(kind) {
-                attempt("\(kind) \(check)") {
+                attempt(kind, check.rawValue) {
                     let domain = try TestDomain(kind)
                     let served = try ServedFunction(
                         "exerciser", in: domain.number, mapsBARs: check == .aMappedBARIsMemoryOfTheGuests)
@@ -29,8 +31,11 @@ enum XenProbe {
                     try expect(state.impossible, 0, "impossible requests")
                 }
             }
-            for program in arguments {
-                attempt("\(kind) \(programCheck)") { try serve(by: program, kind) }
+            for check in FunctionCheck.allCases { attempt(kind, check.rawValue) { try check.run(kind) } }
+            for program in programs {
+                for check in ProgramCheck.allCases {
+                    attempt(kind, check.rawValue) { try check.run(program, TestDomain(kind)) }
+                }
             }
         }
         say("done")

@@ -130,6 +130,10 @@ ssize_t clinux_send(int socket, const void *head, size_t head_size,
     return sent < 0 ? -errno : sent;
 }
 
+int clinux_move_mapping(void *from, void *to, size_t size) {
+    return mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED ? -errno : 0;
+}
+
 int clinux_memfd(const char *name) {
     int descriptor = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     return descriptor < 0 ? -errno : descriptor;

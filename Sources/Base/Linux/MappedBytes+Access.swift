@@ -31,6 +31,7 @@ extension MappedBytes {
             guard let base = bytes.baseAddress else { return }
             memcpy(mapping.base + offset, base, bytes.count)
         }
+        writes?.noteOwnWrite()
         return true
     }
 
@@ -41,6 +42,7 @@ extension MappedBytes {
     @discardableResult
     public func publish(_ number: UInt64, at offset: Int) -> Bool {
         guard contains(offset, count: 8), offset & 7 == 0 else { return false }
+        writes?.noteOwnWrite()
         // SAFETY: inside the mapping and aligned; Atomic<UInt64> has the representation of UInt64.
         (mapping.base + offset).assumingMemoryBound(to: Atomic<UInt64>.self).pointee.store(number, ordering: .releasing)
         return true
@@ -64,6 +66,7 @@ extension MappedBytes {
         guard contains(offset, count: count), other.contains(otherOffset, count: count) else { return false }
         // SAFETY: both ranges are checked; memmove, for both may be the same memory.
         memmove(mapping.base + offset, other.mapping.base + otherOffset, count)
+        writes?.noteOwnWrite()
         return true
     }
 

@@ -10,6 +10,8 @@ public class MappedBytes: @unchecked Sendable {
     // SAFETY, of the conformance: nothing in here changes but by atomic operations, the one subclass is in this module,
     // and the bytes are read and written as what others change meanwhile.
     public final let mapping: Mapping
+    /// Who notes which pages others have written to; nil where nobody does.
+    public final let writes: (any WriteLog)?
     private final let cleared = Atomic<Int>(0)
 
     /// How often this object has made bytes zero: whoever copies them piece by piece sees whether any was cleared
@@ -19,9 +21,12 @@ public class MappedBytes: @unchecked Sendable {
     /// The size in bytes.
     public final var size: Int { mapping.size }
 
-    /// - Parameter mapping: of memory that nobody can take away or make shorter.
-    public init(_ mapping: Mapping) {
+    /// - Parameters:
+    ///   - mapping: of memory that nobody can take away or make shorter.
+    ///   - writes: who notes which pages others have written to.
+    public init(_ mapping: Mapping, writes: (any WriteLog)? = nil) {
         self.mapping = mapping
+        self.writes = writes
     }
 
     /// This memory as a file that another process can map; nil where it is none.
@@ -51,6 +56,7 @@ public class MappedBytes: @unchecked Sendable {
 
     final func noteClearing() {
         cleared.add(1, ordering: .relaxed)
+        writes?.noteOwnWrite()
     }
 
     /// As ``clear(_:)``, from a byte on to the end.

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// A mapping of a file, or of fresh memory, that is unmapped when its owner goes away.
@@ -35,6 +36,22 @@ public final class Mapping: Sendable {
         self.base = base
         self.size = size
         lane = descriptor.lane
+    }
+
+    /// Has fresh memory with the same bytes in the place of what is mapped: whoever else has that sees no more of what
+    /// is done here. `mremap(2)`
+    ///
+    /// - Throws: ENOMEM, with everything as it was.
+    public func becomeCopy() throws(Errno) {
+        // Shared, so that it doesn't count as this process's private memory, of which it may have little.
+        let fresh = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
+        guard let fresh, fresh != MAP_FAILED else { throw .current }
+        // SAFETY: both are as long as this; nobody else knows of the fresh one.
+        memcpy(fresh, base, size)
+        do throws(Errno) { try shim(clinux_move_mapping(fresh, base, size)) } catch {
+            munmap(fresh, size)
+            throw error
+        }
     }
 
     deinit {

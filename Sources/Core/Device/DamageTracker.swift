@@ -6,6 +6,8 @@ import Linux
 /// The copy takes the size of the picture, from the first look until ``forget()``. A look reads every visible
 /// pixel once and writes only what changed. Where in memory the picture lies may differ from look to look:
 /// flipping between two buffers that show nearly the same is little damage.
+///
+/// Where somebody notes which pages were written (``WriteLog``), lines that lie in none of those aren't read.
 struct DamageTracker {
     /// Pixels of one tile: rectangles begin and end at multiples of these, or at the picture's edge.
     static let tileWidth = 64
@@ -14,6 +16,8 @@ struct DamageTracker {
     /// What the last look saw. Nil before the first, when there was no picture, and when there is no
     /// memory for a copy.
     private(set) var snapshot: Scanout?
+    /// What the last look saw it in.
+    private var source: Scanout?
 
     /// Compares `scanout` with what was there the last time.
     ///
@@ -24,8 +28,13 @@ struct DamageTracker {
             forget()
             return nil
         }
+        let isWhereItWas = source?.hasSamePlace(as: scanout) ?? false
+        if !isWhereItWas { source?.memory.writes?.stop() }
+        source = scanout
+        // Asked before anything is read: what is written meanwhile is found the next time.
+        let written = isWhereItWas ? scanout.memory.writes?.takeWritten(scanout.bytes) : nil
         if let snapshot, snapshot.hasSameShape(as: scanout) {
-            return Self.merge(update(snapshot, from: scanout), height: scanout.height)
+            return Self.merge(update(snapshot, from: scanout, written), height: scanout.height)
         }
         snapshot = scanout.copied()
         return nil
@@ -34,28 +43,34 @@ struct DamageTracker {
     /// Frees the copy; the next look has nothing to compare with.
     mutating func forget() {
         snapshot = nil
+        source?.memory.writes?.stop()
+        source = nil
     }
 
     // MARK: Comparing
 
     /// Brings the copy up to date.
     ///
+    /// - Parameter written: the pages that may have changed; nil: any may.
     /// - Returns: for each band of tiles, the runs that changed, in pixels.
-    private func update(_ copy: Scanout, from scanout: Scanout) -> [[Range<Int>]] {
+    private func update(_ copy: Scanout, from scanout: Scanout, _ written: WrittenPages?) -> [[Range<Int>]] {
         stride(from: 0, to: scanout.height, by: Self.tileHeight).map { top in
             let lines = top..<min(top + Self.tileHeight, scanout.height)
-            return Self.runs(of: updateBand(lines, of: copy, from: scanout), width: scanout.width)
+            return Self.runs(of: updateBand(lines, of: copy, from: scanout, written), width: scanout.width)
         }
     }
 
     /// - Returns: for each tile, whether it changed; empty when none did.
-    private func updateBand(_ lines: Range<Int>, of copy: Scanout, from scanout: Scanout) -> [Bool] {
+    private func updateBand(
+        _ lines: Range<Int>, of copy: Scanout, from scanout: Scanout, _ written: WrittenPages?
+    ) -> [Bool] {
         let tileBytes = Self.tileWidth * scanout.format.bytesPerPixel
         let lineBytes = scanout.width * scanout.format.bytesPerPixel
         var changed: [Bool] = []
         for y in lines {
             let old = copy.offset + y * copy.stride
             let new = scanout.offset + y * scanout.stride
+            if let written, !written.touches(new..<new + lineBytes) { continue }
             if copy.memory.equals(at: old, scanout.memory, at: new, count: lineBytes) { continue }
             if changed.isEmpty {
                 changed = Array(repeating: false, count: (scanout.width + Self.tileWidth - 1) / Self.tileWidth)
@@ -123,6 +138,16 @@ struct DamageTracker {
 }
 
 extension Scanout {
+    /// The bytes from the first pixel to the last.
+    fileprivate var bytes: Range<Int> {
+        offset..<max(offset, offset + (height - 1) * stride + width * format.bytesPerPixel)
+    }
+
+    /// Whether both have their pixels in the same bytes.
+    fileprivate func hasSamePlace(as other: Scanout) -> Bool {
+        memory === other.memory && bytes == other.bytes
+    }
+
     /// Whether pixels of both can be compared byte by byte, and equal bytes are equal colours.
     fileprivate func hasSameShape(as other: Scanout) -> Bool {
         width == other.width && height == other.height && format == other.format && palette == other.palette

@@ -381,8 +381,10 @@ public final class Function: Stateful {
         if !changes.isDisjoint(with: [.command, .bars, .powerState]) { placeRegions() }
     }
 
-    /// - Parameter placements: where the transport knows the BARs and the ROM to be.
-    func attach(_ transport: (any Transport)?, knowing placements: [BARPlacement?]) {
+    /// Has a transport bring the accesses that knows where BARs are already: it is told of those that are elsewhere.
+    ///
+    /// - Parameter placements: where it knows the BARs and the ROM to be, by region.
+    public func attach(_ transport: (any Transport)?, knowing placements: [BARPlacement?]) {
         host.interrupts.transport = transport
         self.placements = placements
         placeRegions()

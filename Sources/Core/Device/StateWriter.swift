@@ -14,14 +14,18 @@ public final class StateWriter {
 
     private let function: Function
     private let memory: [Int: MappedBytes]
+    /// Of the memory, what stays as it is.
+    private let kept: Set<Int>
     private var expecting = Expecting.header
     private var collected: [UInt8] = []
     /// The shell's and the device's state, once they have come.
     private var states: (function: Function.State, device: JSON)?
 
-    public init(_ function: Function) {
+    /// - Parameter isKept: whether memory has newer content than the state, and is left alone.
+    public init(_ function: Function, keeping isKept: (MappedBytes) -> Bool = { _ in false }) {
         self.function = function
         memory = function.savedMemory
+        kept = Set(memory.filter { isKept($0.value) }.keys)
     }
 
     /// Takes the next bytes.
@@ -43,7 +47,9 @@ public final class StateWriter {
                 try readExtentHeader()
             case .extent(let number, let offset, let left):
                 let count = min(left, rest.byteCount)
-                memory[number]?.replace(at: offset, with: rest.extracting(first: count))
+                if !kept.contains(number) {
+                    memory[number]?.replace(at: offset, with: rest.extracting(first: count))
+                }
                 rest = rest.extracting(droppingFirst: count)
                 expecting =
                     count == left
@@ -98,7 +104,7 @@ public final class StateWriter {
         }
         let (shell, device) = try function.states(in: tree, document)
         states = (try reading { () throws(JSONError) in try shell.decode() }, device)
-        for file in memory.values {
+        for (number, file) in memory where !kept.contains(number) {
             do throws(Errno) {
                 try file.clear()
             } catch {

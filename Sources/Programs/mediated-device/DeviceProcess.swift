@@ -21,8 +21,9 @@ final class DeviceProcess {
         do {
             try claimDescriptors(arguments)
             guard try mayStart(arguments) else { return }
+            let places = try arguments.functions.map { function throws(Failure) in try OpenPlace(function.place) }
             try giveUpRoot(arguments)
-            let process = try DeviceProcess(arguments)
+            let process = try DeviceProcess(arguments, at: places)
             try process.run()
         } catch let failure as Failure {
             end(failure.status, failure.description)
@@ -83,14 +84,16 @@ final class DeviceProcess {
 
     // MARK: The functions
 
-    private init(_ arguments: DeviceArguments) throws {
+    /// - Parameter places: for each function, where its accesses come from.
+    private init(_ arguments: DeviceArguments, at places: [OpenPlace]) throws {
         let count = arguments.functions.count
         // Before all that asks for it: once the process is confined nobody can.
         try ResourceLimit.descriptorsOfDevice(functions: count).apply()
         let stopSignal = try StopSignal(functions: count)
-        first = try ServedFunction(0, of: arguments, stopSignal: stopSignal)
+        first = try ServedFunction(0, of: arguments, at: places[0], stopSignal: stopSignal)
         others = try (1..<count).map { index in
-            try ServingThread(ServedFunction(index, of: arguments, stopSignal: stopSignal), stopSignal: stopSignal)
+            try ServingThread(
+                ServedFunction(index, of: arguments, at: places[index], stopSignal: stopSignal), stopSignal: stopSignal)
         }
         self.arguments = arguments
         self.stopSignal = stopSignal

@@ -4,19 +4,29 @@ import JSON
 import Linux
 import Xen
 
-extension DomainSlot {
-    /// What makes the memory behind the BARs of the function that is to be there.
-    func barMemory() throws(Failure) -> BARMemory {
-        do throws(XenError) { return try BARMemory(of: domain) } catch { throw Failure(error, self) }
-    }
-
+extension TakenPlace.Slot {
     /// Puts a function there.
-    func makeServer(of function: Function, _ barMemory: BARMemory?) throws(Failure) -> any FunctionServer {
-        do throws(XenError) {
-            return try DomainServer(function, domain: domain, at: address, barMemory: barMemory)
-        } catch {
-            throw Failure(error, self)
-        }
+    ///
+    /// - Parameters:
+    ///   - stays: whether the function outlives the domain.
+    ///   - events: what happens to the domain goes there.
+    func makeServer(of function: Function, stays: Bool, events: EventLog) throws(Failure) -> any FunctionServer {
+        let server: DomainServer
+        do throws(XenError) { server = try DomainServer(function, in: open) } catch { throw Failure(error, slot) }
+        server.stays = stays
+        server.onEvent = { events.append(ControlEvent.Kind($0), $0.description) }
+        return server
+    }
+}
+
+extension ControlEvent.Kind {
+    /// A domain is what a client is under other transports.
+    fileprivate init(_ event: DomainServer.Event) {
+        self =
+            switch event {
+            case .connected: .clientConnected
+            case .ended: .clientLeft
+            }
     }
 }
 
@@ -32,13 +42,14 @@ extension DomainServer: FunctionServer {
 }
 
 extension Failure {
-    fileprivate init(_ error: XenError, _ slot: DomainSlot) {
+    init(_ error: XenError, _ slot: DomainSlot) {
         let (status, advice) =
             switch error.errno {
             case .noSuchFileOrDirectory:
                 (Exit.cannotCreate, "Is this the domain 0 of a Xen, with modules xen-privcmd and xen-evtchn loaded?")
             case .permissionDenied, .notPermitted:
                 (Exit.noPermission, "It takes root, or access to the files of /dev/xen.")
+            case .resourceBusy: (Exit.cannotCreate, "Stop that one, or take another slot.")
             case .noSuchProcess: (DeviceArguments.noDomain, "There is no domain \(slot.domain).")
             case .invalidArgument: (Exit.noInput, "Domain \(slot.domain) is neither HVM nor PVH.")
             default: (Exit.cannotCreate, "The function can't be in \(slot).")

@@ -20,15 +20,17 @@ final class ServedFunction: ControlDelegate {
 
     /// Makes the device and the sockets. Nobody is served yet.
     ///
-    /// - Parameter index: which function of those in `process`.
-    init(_ index: Int, of process: DeviceArguments, stopSignal: StopSignal) throws {
+    /// - Parameters:
+    ///   - index: which function of those in `process`.
+    ///   - opened: where its accesses come from.
+    init(_ index: Int, of process: DeviceArguments, at opened: OpenPlace, stopSignal: StopSignal) throws {
         let arguments = process.functions[index]
         let count = process.functions.count
         let loop = try EventLoop()
-        let barMemory = try arguments.place.slot.map { slot throws(Failure) in try slot.barMemory() }
+        let place = try TakenPlace(opened)
         let host = Host(
             loop: loop, memory: AddressSpace(functions: count),
-            deviceMemory: barMemory?.deviceMemory ?? DeviceMemory())
+            deviceMemory: place.slot?.deviceMemory ?? DeviceMemory())
         let device: any Device
         do {
             device = try DeviceCatalog.make(arguments.type, options: arguments.options, host: host)
@@ -39,15 +41,15 @@ final class ServedFunction: ControlDelegate {
         }
         let function = try Function(device, host: host)
         // A state is a stranger's, and is parsed with nothing at hand that could harm another domain.
-        barMemory?.seal()
-        if let state = arguments.state { try function.restore(state) }
+        place.slot?.seal()
+        if let state = arguments.state { try function.restore(state) { place.slot?.isKept($0) ?? false } }
         // Lines of several functions are told apart.
         let name = arguments.name ?? (count > 1 ? arguments.place.description : nil)
         let events = EventLog { DeviceProcess.say($0, of: name) }
         host.report = { events.append(.device, $0) }
-        switch arguments.place {
-        case .slot(let slot): server = try slot.makeServer(of: function, barMemory)
+        switch place {
         case .socket(let path): server = try makeServer(of: function, at: path, arguments, process, events: events)
+        case .slot(let slot): server = try slot.makeServer(of: function, stays: process.stays, events: events)
         }
         if process.isRecording {
             let recorder = try EventRecorder()
@@ -100,7 +102,11 @@ final class ServedFunction: ControlDelegate {
 
 extension Function {
     /// Goes on from a saved state.
-    fileprivate func restore(_ state: DeviceArguments.State) throws(Failure) {
+    ///
+    /// - Parameter isKept: whether memory has something newer than the state.
+    fileprivate func restore(
+        _ state: DeviceArguments.State, keeping isKept: (MappedBytes) -> Bool
+    ) throws(Failure) {
         let name: String
         let file: Descriptor
         switch state {
@@ -112,7 +118,7 @@ extension Function {
             file = Descriptor(owning: raw)
         }
         do {
-            let writer = StateWriter(self)
+            let writer = StateWriter(self, keeping: isKept)
             while true {
                 let piece = try file.readBytes(upTo: 1 << 20)
                 if piece.isEmpty { break }

@@ -8,6 +8,7 @@
 static int result_of(int result) { return result < 0 ? -errno : result; }
 
 _Static_assert(sizeof(struct cxen_request) == 32, "the size of struct ioreq");
+_Static_assert(sizeof(struct cxen_ring) == 4096, "a page, of struct buffered_iopage");
 
 // MARK: /dev/xen/privcmd
 
@@ -146,6 +147,13 @@ struct operation {
             uint32_t count, unused;
             uint64_t from, to;
         } move;
+        struct {
+            uint32_t count, unused;
+            uint64_t first;
+        } track;
+        struct {
+            uint32_t extents, opaque;
+        } written;
         uint32_t processors;
     };
 };
@@ -157,16 +165,23 @@ enum { // XEN_DMOP_…
     unmap_io_range_from_ioreq_server = 4,
     set_ioreq_server_state = 5,
     destroy_ioreq_server = 6,
+    track_dirty_vram = 7,
     set_pci_intx_level = 8,
+    modified_memory = 11,
     inject_msi = 14,
     relocate_memory = 17,
     nr_vcpus = 20,
 };
 
-static int operate(int privcmd, uint16_t domain, struct operation *operation) {
-    struct buffer buffer = {operation, sizeof *operation};
-    struct operate operate = {domain, 1, &buffer};
+/// `more`: a second buffer, if there is one.
+static int operate_with(int privcmd, uint16_t domain, struct operation *operation, struct buffer more) {
+    struct buffer buffers[] = {{operation, sizeof *operation}, more};
+    struct operate operate = {domain, more.bytes ? 2 : 1, buffers};
     return result_of(ioctl(privcmd, cxen_command_operate, &operate));
+}
+
+static int operate(int privcmd, uint16_t domain, struct operation *operation) {
+    return operate_with(privcmd, domain, operation, (struct buffer){0});
 }
 
 int cxen_count_processors(int privcmd, uint16_t domain, uint32_t *count) {
@@ -177,7 +192,8 @@ int cxen_count_processors(int privcmd, uint16_t domain, uint32_t *count) {
 }
 
 int cxen_create_server(int privcmd, uint16_t domain, uint16_t *server) {
-    struct operation operation = {.number = create_ioreq_server};
+    enum { atomic_ring = 2 };
+    struct operation operation = {.number = create_ioreq_server, .create = {.buffered = atomic_ring}};
     int result = operate(privcmd, domain, &operation);
     *server = operation.create.server;
     return result;
@@ -187,9 +203,12 @@ int cxen_destroy_server(int privcmd, uint16_t domain, uint16_t server) {
     return operate(privcmd, domain, &(struct operation){.number = destroy_ioreq_server, .destroy = {server}});
 }
 
-int cxen_find_server(int privcmd, uint16_t domain, uint16_t server) {
+int cxen_find_server(int privcmd, uint16_t domain, uint16_t server, uint32_t *ring_port) {
     enum { no_gfns = 1 };
-    return operate(privcmd, domain, &(struct operation){.number = get_ioreq_server_info, .info = {server, no_gfns}});
+    struct operation operation = {.number = get_ioreq_server_info, .info = {server, no_gfns}};
+    int result = operate(privcmd, domain, &operation);
+    if (ring_port) *ring_port = operation.info.buffered_port;
+    return result;
 }
 
 int cxen_enable_server(int privcmd, uint16_t domain, uint16_t server, bool enabled) {
@@ -207,6 +226,16 @@ int cxen_map_range(int privcmd, uint16_t domain, uint16_t server, uint32_t type,
 
 int cxen_unmap_range(int privcmd, uint16_t domain, uint16_t server, uint32_t type, uint64_t first, uint64_t last) {
     return change_range(unmap_io_range_from_ioreq_server, privcmd, domain, server, type, first, last);
+}
+
+int cxen_track_writes(int privcmd, uint16_t domain, uint64_t first, uint32_t count, void *bits, size_t size) {
+    struct operation operation = {.number = track_dirty_vram, .track = {.count = count, .first = first}};
+    return operate_with(privcmd, domain, &operation, (struct buffer){bits, size});
+}
+
+int cxen_tell_written(int privcmd, uint16_t domain, const struct cxen_extent *extents, uint32_t count) {
+    struct operation operation = {.number = modified_memory, .written = {count, 0}};
+    return operate_with(privcmd, domain, &operation, (struct buffer){(void *)extents, count * sizeof *extents});
 }
 
 int cxen_send_message(int privcmd, uint16_t domain, uint64_t address, uint32_t data) {

@@ -5,7 +5,7 @@ import PCI
 
 /// A domain, as its device models have it: by `/dev/xen/privcmd`. Unless said otherwise that is restricted to this one
 /// domain and to what a device model needs: what is done here can't be taken to another domain. IOCTL_PRIVCMD_RESTRICT
-public final class Domain: Sendable {
+public final class Domain: Guest, Sendable {
     /// How large a frame of a domain's memory is, in bytes. XEN_PAGE_SIZE
     static let frameSize = 4096
 
@@ -49,6 +49,14 @@ public final class Domain: Sendable {
     public func move(_ count: UInt32, framesFrom from: UInt64, to: UInt64) throws(XenError) {
         try call(
             "\(count) frames from \(from) at \(to)", cxen_move_frames(privcmd.raw, number, from, to, count))
+    }
+
+    /// Tells that frames were written from here, so that a migration sends them once more. XEN_DMOP_modified_memory
+    func tellWritten(_ extents: Span<cxen_extent>) {
+        extents.withUnsafeBufferPointer { extents in
+            // It fails for nobody but a domain that has ended.
+            _ = cxen_tell_written(privcmd.raw, number, extents.baseAddress, UInt32(extents.count))
+        }
     }
 
     /// Maps ``ForeignWindow/frames`` frames of the guest's memory, as many of them as there are.

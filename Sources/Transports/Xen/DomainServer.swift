@@ -10,9 +10,18 @@ import PCI
 /// holds the virtual processor until it is answered. The guest's memory is all that it has, by its own physical
 /// addresses.
 public final class DomainServer {
+    /// What happens to the domain, which is the function's one client.
+    public enum Event: Equatable, Sendable {
+        /// Its accesses are answered from now on.
+        case connected(domain: UInt16)
+        case ended(domain: UInt16)
+    }
+
     private let placed: PlacedFunction
     private let server: RequestServer
     private let memory: ForeignMemory
+    private let barMemory: BARMemory
+    private let number: UInt16
     private var isStopped = false
 
     /// The commands of `ioctl(2)` that ``run()`` has a use for, on devices that are open by then.
@@ -31,49 +40,78 @@ public final class DomainServer {
 
     /// Whether the domain is there.
     public private(set) var hasDomain = true
+    /// Whether ``run()`` goes on when the domain has ended, until ``stop()``: the function can be looked at and saved.
+    public var stays = false
+    public var onEvent: (Event) -> Void = { _ in }
 
-    /// Puts the function into a slot of the domain. From here on the domain's accesses to it wait for ``run()``.
+    /// Puts the function into a slot of a domain. From here on the domain's accesses to it wait for ``run()``.
     ///
     /// - Parameters:
     ///   - function: on a host whose guest memory is empty yet.
-    ///   - number: the domain's. It is HVM or PVH.
-    ///   - address: of a slot that is free.
-    ///   - barMemory: what has made the memory of the function's host, if it has. It makes no more from here on.
+    ///   - slot: it may have made memory for the function's host, and makes no more from here on.
     /// - Throws: ``XenError``
-    public init(
-        _ function: Function, domain number: UInt16, at address: FunctionAddress, barMemory: BARMemory? = nil
-    ) throws(XenError) {
-        barMemory?.seal()
-        let domain = try Domain(number)
-        server = try RequestServer(domain)
+    public init(_ function: Function, in slot: OpenSlot) throws(XenError) {
+        slot.seal()
+        let domain = slot.access.domain
+        number = domain.number
+        barMemory = slot.barMemory
         memory = ForeignMemory(of: domain)
-        placed = try PlacedFunction(function, at: address, of: server, memory: memory) {
-            barMemory?.frames(behind: $0)
-        }
         do throws(MapError) {
             try function.host.memory.map(
-                address: 0, size: Self.addressSpace, access: [.read, .write], backing: .remote(memory))
+                address: 0, size: SlotRecord.addressSpace, access: [.read, .write], backing: .remote(memory))
         } catch {
             throw XenError("the guest's memory, since there is some already", error.errno)
         }
-        try server.open()
-        if let refusal = barMemory?.refusal {
+        var record = slot.remains?.record
+        if let remains = slot.remains {
+            server = remains.server
+            record?.parts = barMemory.found
+        } else {
+            server = try RequestServer(domain, slot.access.channels)
+            try server.mark(slot.address)
+        }
+        placed = try PlacedFunction(
+            function, at: slot.address, router: server, guest: domain, memory: memory, frames: barMemory,
+            goingOnFrom: record)
+        if !server.hasStrangersBeside {
+            placed.addressPort = AddressPort()
+            do throws(XenError) { try server.claim(.ports(AddressPort.ports)) } catch {
+                guard record != nil, error.errno == .fileExists else { throw error }
+            }
+        }
+        // A virtual processor that was answered but not told goes on.
+        server.isLeftBehind = false
+        server.notifyAll()
+        if let refusal = barMemory.refusal {
             function.host.report("\(refusal) A BAR will be slow that needs them: raise the domain's maxmem.")
         }
     }
-
-    /// In bytes: what x86 processors can address.
-    private static let addressSpace: UInt64 = 1 << 52
 
     // MARK: Serving
 
     /// How often it is asked whether the domain is still there: nobody else tells.
     private static let timeBetweenLooks = Duration.seconds(1)
 
-    /// Serves on the calling thread until ``stop()``, or until the domain has ended.
+    /// Serves on the calling thread until ``stop()``, or until the domain has ended and this doesn't stay.
     ///
     /// - Throws: `Errno` when the system refuses to wait.
     public func run() throws(Errno) {
+        try serve()
+        if hasDomain { return leave() }
+        // An ended domain's memory is freed when nobody has it mapped.
+        memory.drop()
+        function.transport = nil
+        if stays {
+            server.releasePages()
+            do throws(Errno) { try barMemory.becomeCopies() } catch {
+                function.host.report("What is left of domain \(number) is kept until this process ends: \(error).")
+            }
+        }
+        onEvent(.ended(domain: number))
+        while stays && !isStopped { try function.host.loop.dispatch(within: nil) }
+    }
+
+    private func serve() throws(Errno) {
         let loop = function.host.loop
         let requests = try loop.watch("requests", server.descriptor, for: .readable) { [unowned self] _ in
             server.answerRequests(answer)
@@ -89,11 +127,12 @@ public final class DomainServer {
             loop.unwatch(requests)
             loop.unwatch(look)
         }
-        while !isStopped && hasDomain { try loop.dispatch(within: nil) }
-        // An ended domain's memory is freed when nobody has it mapped.
-        if hasDomain { return }
-        memory.drop()
-        function.host.report("Domain \(server.domain.number) has ended.")
+        onEvent(.connected(domain: number))
+        while !isStopped && hasDomain {
+            try loop.dispatch(within: nil)
+            // What timers and the like have written.
+            memory.tellWritten()
+        }
     }
 
     /// Makes ``run()`` return after the access in hand.
@@ -101,15 +140,31 @@ public final class DomainServer {
         isStopped = true
     }
 
+    /// What was asked is answered, and what the function had in the domain is where the next one finds it.
+    private func leave() {
+        server.close(answer)
+        placed.leave()
+    }
+
     private func answer(_ request: Request) -> UInt64? {
         switch request {
         case .access(let access):
             accesses &+= UInt64(access.count)
+            defer { memory.tellWritten() }
             return placed.answer(access)
         case .invalidation:
             invalidations &+= 1
             memory.drop()
             return 0
+        }
+    }
+}
+
+extension DomainServer.Event: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .connected(let domain): "Domain \(domain) is served."
+        case .ended(let domain): "Domain \(domain) has ended."
         }
     }
 }

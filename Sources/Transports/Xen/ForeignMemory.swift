@@ -1,3 +1,4 @@
+import CXen
 import GuestMemory
 import Linux
 
@@ -31,21 +32,31 @@ public final class ForeignMemory: RemoteMemory {
     private static let windowSize = UInt64(ForeignWindow.frames * Domain.frameSize)
 
     private let map: (_ firstFrame: UInt64) throws(XenError) -> ForeignWindow
+    private let tell: (Span<cxen_extent>) -> Void
+    private var written = WrittenFrames()
     /// By the number that ``windowSize`` gives their addresses.
     private var windows: [UInt64: ForeignWindow] = [:]
     /// Their numbers, the oldest first from ``oldest`` on, in a circle.
     private var order: [UInt64] = []
     private var oldest = 0
 
-    /// - Parameter map: maps the frames from one on, a multiple of ``ForeignWindow/frames``.
-    public init(map: @escaping (_ firstFrame: UInt64) throws(XenError) -> ForeignWindow) {
+    /// - Parameters:
+    ///   - map: maps the frames from one on, a multiple of ``ForeignWindow/frames``.
+    ///   - tell: is told which frames were written, by ``tellWritten()``.
+    public init(
+        map: @escaping (_ firstFrame: UInt64) throws(XenError) -> ForeignWindow,
+        tell: @escaping (Span<cxen_extent>) -> Void = { _ in }
+    ) {
         self.map = map
+        self.tell = tell
         // Nothing is touched that Xen hasn't mapped; were it wrong about that, it is an error all the same.
         GuardedCopy.install()
     }
 
     public convenience init(of domain: Domain) {
-        self.init { (first) throws(XenError) in try domain.map(framesFrom: first) }
+        self.init(
+            map: { (first) throws(XenError) in try domain.map(framesFrom: first) },
+            tell: { domain.tellWritten($0) })
     }
 
     /// Forgets all windows.
@@ -75,9 +86,17 @@ public final class ForeignMemory: RemoteMemory {
                 // SAFETY: as above.
                 try Self.copy(to: there, from: bytes.baseAddress! + done, count, address + UInt64(done))
             }
+            let frame = (address + UInt64(done)) / UInt64(Domain.frameSize)
+            if !written.note(frame) {
+                tellWritten()
+                _ = written.note(frame)
+            }
             done += count
         }
     }
+
+    /// Tells which frames were written since the last time, if any were.
+    public func tellWritten() { written.take(tell) }
 
     private static func copy(
         to: UnsafeMutableRawPointer, from: UnsafeRawPointer, _ count: Int, _ address: UInt64

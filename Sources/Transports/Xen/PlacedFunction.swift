@@ -3,71 +3,52 @@ import GuestMemory
 import Linux
 import PCI
 
-/// What a function in a guest's slot needs of whoever has the guest.
-public protocol Guest: AnyObject {
-    /// Has accesses sent here from now on.
-    func claim(_ claim: RequestServer.Claim) throws(XenError)
-    func release(_ claim: RequestServer.Claim) throws(XenError)
-    func send(_ message: MSIMessage) throws(XenError)
-    func set(_ pin: InterruptPin, ofDevice device: UInt8, asserted: Bool) throws(XenError)
-    /// Takes frames of the guest's memory elsewhere.
-    func move(_ count: UInt32, framesFrom from: UInt64, to: UInt64) throws(XenError)
-}
-
-extension RequestServer: Guest {
-    public func send(_ message: MSIMessage) throws(XenError) { try domain.send(message) }
-
-    public func set(_ pin: InterruptPin, ofDevice device: UInt8, asserted: Bool) throws(XenError) {
-        try domain.set(pin, ofDevice: device, asserted: asserted)
-    }
-
-    public func move(_ count: UInt32, framesFrom from: UInt64, to: UInt64) throws(XenError) {
-        try domain.move(count, framesFrom: from, to: to)
-    }
-}
-
 /// A function in a slot of a guest's bus: it answers the accesses that lead to its configuration space and to where the
 /// guest has put its BARs. Where nothing answers, reads give all ones and writes are lost, as on a bus.
 public final class PlacedFunction: Transport {
     public let function: Function
-    private let address: FunctionAddress
+    let address: FunctionAddress
     private let guest: any Guest
     /// Where the values of strings of accesses are.
     private let memory: any RemoteMemory
-    /// Where the memory behind a BAR has its frames while the BAR is nowhere; nil when it is none of the guest's.
-    private let frames: (MappedBytes) -> UInt64?
-    /// By region: 0 to 5, and the expansion ROM.
-    private var places = [Place?](repeating: nil, count: RegionIndex.rom + 1)
+    var places: Places
+    /// The ports at which processors choose a register of configuration space: 0xcf8 to 0xcfb. Nil while somebody else
+    /// answers there.
+    public var addressPort: AddressPort?
+    /// While a string of accesses is carried out: where BARs go at its end. A string of 4,096 would move one as often.
+    private var moving: [(region: Int, placement: BARPlacement?)]?
     /// How many more things that went wrong are reported: a guest can make any number of them happen.
     private var reportsLeft = 16
 
-    private struct Place {
-        let space: BARPlacement.Space
-        let range: ClosedRange<UInt64>
-        /// False while another place has some of its addresses: nothing is there then.
-        var isClaimed = false
-        /// What of the guest's memory is there, and has a home elsewhere. Numbers of frames.
-        var guests: [(count: UInt32, home: UInt64, now: UInt64)] = []
-
-        var claim: RequestServer.Claim { space == .io ? .ports(range) : .memory(range) }
-    }
-
     /// Puts the function into its slot, with the BARs where they are.
     ///
-    /// - Parameter frames: where memory behind BARs that is the guest's own has its first frame while its BAR is
-    ///   nowhere.
+    /// - Parameters:
+    ///   - frames: has memory behind BARs that is the guest's own.
+    ///   - record: where a process before this one had the BARs; what it had is gone on with.
     /// - Throws: ``XenError`` when the slot can't be had.
     public init(
-        _ function: Function, at address: FunctionAddress, of guest: any Guest, memory: any RemoteMemory,
-        frames: @escaping (MappedBytes) -> UInt64? = { _ in nil }
+        _ function: Function, at address: FunctionAddress, router: any AccessRouter, guest: any Guest,
+        memory: any RemoteMemory, frames: (any FrameSource)? = nil, goingOnFrom record: SlotRecord? = nil
     ) throws(XenError) {
         self.function = function
         self.address = address
         self.guest = guest
         self.memory = memory
-        self.frames = frames
-        try guest.claim(.function(address))
-        function.transport = self
+        places = Places(of: function, router: router, guest: guest, frames: frames, record)
+        do throws(XenError) { try router.claim(.function(address)) } catch {
+            guard record != nil, error.errno == .fileExists else { throw error }
+        }
+        places.onError = { [unowned self] in report($0) }
+        // Whatever the level is, it isn't known here.
+        if record != nil { setINTx(false) }
+        function.attach(self, knowing: places.known)
+        places.settle()
+    }
+
+    /// Leaves the guest, with the frames behind BARs where no guest looks.
+    func leave() {
+        setINTx(false)
+        for region in 0...RegionIndex.rom { places.place(region, at: nil) }
     }
 
     // MARK: Accesses
@@ -76,6 +57,8 @@ public final class PlacedFunction: Transport {
     ///
     /// - Returns: what it gets for a read.
     public func answer(_ access: Request.Access) -> UInt64 {
+        if access.count > 1 { moving = [] }
+        defer { settle() }
         switch access.data {
         case .value(var value):
             for index in 0..<access.count {
@@ -120,7 +103,10 @@ public final class PlacedFunction: Transport {
     }
 
     private func read(_ access: Request.Access, _ address: UInt64) -> UInt64 {
-        guard let (region, offset) = target(access, address) else { return .max }
+        guard let (region, offset) = target(access, address) else {
+            guard access.space == .ports else { return .max }
+            return addressPort?.read(address, width: access.width) ?? .max
+        }
         var bytes = InlineArray<8, UInt8>(repeating: 0)
         var span = bytes.mutableSpan
         var raw = span.mutableBytes
@@ -133,7 +119,10 @@ public final class PlacedFunction: Transport {
 
     /// A write that the function refuses is lost, as on a bus.
     private func write(_ access: Request.Access, _ address: UInt64, _ value: UInt64) {
-        guard let (region, offset) = target(access, address) else { return }
+        guard let (region, offset) = target(access, address) else {
+            if access.space == .ports { addressPort?.write(address, width: access.width, value) }
+            return
+        }
         let bytes = Self.bytes(of: value)
         try? function.write(region: region, offset: offset, from: bytes.span.bytes.extracting(0..<access.width))
     }
@@ -148,21 +137,12 @@ public final class PlacedFunction: Transport {
 
     /// The region that an address leads to, and the offset in it.
     private func target(_ access: Request.Access, _ address: UInt64) -> (region: Int, offset: UInt64)? {
-        let space: BARPlacement.Space
         switch access.space {
         case .configuration(let number):
-            return number == UInt32(self.address.routingID) ? (RegionIndex.configuration, address) : nil
-        case .ports: space = .io
-        case .memory: space = .memory
+            number == UInt32(self.address.routingID) ? (RegionIndex.configuration, address) : nil
+        case .ports: places.target(.io, address, width: access.width)
+        case .memory: places.target(.memory, address, width: access.width)
         }
-        for (region, place) in places.enumerated() {
-            if let place, place.isClaimed, place.space == space, place.range.contains(address),
-                UInt64(access.width - 1) <= place.range.upperBound - address
-            {
-                return (region, address - place.range.lowerBound)
-            }
-        }
-        return nil
     }
 
     // MARK: Transport
@@ -171,7 +151,7 @@ public final class PlacedFunction: Transport {
 
     public func send(_ kind: InterruptKind, vector: Int, _ message: MSIMessage?) -> Bool {
         guard let message else { return false }
-        attempt { () throws(XenError) in try guest.send(message) }
+        do throws(XenError) { try guest.send(message) } catch { report(error) }
         // A message that the guest's interrupt controller doesn't take is lost, as on a bus.
         return true
     }
@@ -180,59 +160,23 @@ public final class PlacedFunction: Transport {
         guard let pin = function.device.interruptPin else { return }
         // Xen knows the pins of bus 0 alone.
         guard address.bus == 0 else { return }
-        attempt { () throws(XenError) in try guest.set(pin, ofDevice: address.device, asserted: asserted) }
+        do throws(XenError) {
+            try guest.set(pin, ofDevice: address.device, asserted: asserted)
+        } catch { report(error) }
     }
 
     public func place(_ region: Int, at placement: BARPlacement?) {
-        if let place = places[region] {
-            if place.isClaimed { attempt { () throws(XenError) in try guest.release(place.claim) } }
-            for part in place.guests {
-                attempt { () throws(XenError) in try guest.move(part.count, framesFrom: part.now, to: part.home) }
-            }
-        }
-        places[region] = nil
-        if let placement, let parts = function.region(region), parts.size > 0 {
-            places[region] = Place(
-                space: placement.space, range: placement.address...placement.address + (parts.size - 1))
-        }
-        claimPlaces()
+        if moving == nil { return places.place(region, at: placement) }
+        moving?.removeAll { $0.region == region }
+        moving?.append((region, placement))
     }
 
-    /// Takes what is mapped of a BAR to where that is now. Xen sends no request for an address that has memory.
-    private func move(_ region: Int, to place: Place) -> [(count: UInt32, home: UInt64, now: UInt64)] {
-        guard place.space == .memory, let region = function.region(region), region.isWritable,
-            let memory = region.memory, let first = frames(memory)
-        else { return [] }
-        let (address, size) = (place.range.lowerBound, UInt64(Domain.frameSize))
-        var moved: [(count: UInt32, home: UInt64, now: UInt64)] = []
-        for part in region.mapped {
-            let count = UInt32(clamping: (part.upperBound - part.lowerBound) / size)
-            let (home, now) = (first + part.lowerBound / size, (address + part.lowerBound) / size)
-            attempt { () throws(XenError) in
-                try guest.move(count, framesFrom: home, to: now)
-                moved.append((count, home, now))
-            }
-        }
-        return moved
-    }
-
-    /// Claims what isn't yet: a place that overlaps another one comes to its own when that has moved.
-    private func claimPlaces() {
-        for (region, place) in places.enumerated() {
-            guard let place, !place.isClaimed else { continue }
-            do throws(XenError) {
-                try guest.claim(place.claim)
-                places[region]?.isClaimed = true
-                places[region]?.guests = move(region, to: place)
-            } catch {
-                if error.errno != .fileExists { report(error) }
-            }
-        }
-    }
-
-    /// Has something done that Xen may refuse: the guest goes on without.
-    private func attempt(_ step: () throws(XenError) -> Void) {
-        do throws(XenError) { try step() } catch { report(error) }
+    /// What a string has moved goes where it is to be. Whatever leaves does so before what comes to its place.
+    private func settle() {
+        guard let moved = moving else { return }
+        moving = nil
+        for (region, _) in moved { places.place(region, at: nil) }
+        for case (let region, let placement?) in moved { places.place(region, at: placement) }
     }
 
     private func report(_ error: XenError) {

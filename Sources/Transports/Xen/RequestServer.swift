@@ -3,8 +3,9 @@ import Linux
 import PCI
 
 /// A device model of a domain, as Xen knows it: which accesses are its, and the page in which virtual processors ask.
-/// Xen's name for it is *ioreq server*. It is gone with this object, and so it is when the domain ends.
-public final class RequestServer {
+/// Xen's name for it is *ioreq server*. It is gone with this object, and so it is when the domain ends; but not when the
+/// process is killed.
+public final class RequestServer: AccessRouter {
     /// What accesses of a guest's go to a server.
     public enum Claim: Hashable, Sendable {
         case ports(ClosedRange<UInt64>)
@@ -16,76 +17,116 @@ public final class RequestServer {
     /// How often something was asked that nobody can do, such as an access of three bytes. The answer is all ones.
     public private(set) var impossibleRequests: UInt64 = 0
 
-    let domain: Domain
+    /// Whether Xen keeps it when this object goes: for whoever goes on with it.
+    var isLeftBehind: Bool
+    private let domain: Domain
     private let number: UInt16
     private let channels: EventChannels
     /// This end of the channel of each virtual processor, by which it says that it asks, and is told that it is
-    /// answered.
+    /// answered. The ring's has none: nobody waits.
     private var ports: [UInt32] = []
-    private let page: Mapping
+    private let pages: Mapping
+    private let ring: UnsafeMutablePointer<cxen_ring>
     /// What each virtual processor asks.
     private let requests: UnsafeMutablePointer<cxen_request>
     private let processors: Int
 
-    /// Makes a server that nobody asks yet. XEN_DMOP_create_ioreq_server
-    ///
-    /// It has no ring of buffered requests: for these Xen takes addresses of the first MiB alone, where no BAR is.
-    public init(_ domain: Domain) throws(XenError) {
-        processors = try domain.countProcessors()
-        channels = try EventChannels(to: domain.number)
-        let mapping = try Mapping(xen: domain.privcmd, pages: 1)
-        guard processors <= mapping.size / MemoryLayout<cxen_request>.size else {
-            throw XenError("a device model for \(processors) processors", .invalidArgument)
-        }
+    /// Makes a server that has no claims yet. From its first one on the domain's accesses wait for
+    /// ``answerRequests(_:)``. XEN_DMOP_create_ioreq_server
+    public convenience init(_ domain: Domain) throws(XenError) {
+        try self.init(domain, EventChannels(to: domain.number))
+    }
+
+    convenience init(_ domain: Domain, _ channels: EventChannels) throws(XenError) {
         var number: UInt16 = 0
         try call("one more device model", cxen_create_server(domain.privcmd.raw, domain.number, &number))
-        do throws(XenError) {
-            try call(
-                "the page of requests", cxen_map_server(domain.privcmd.raw, domain.number, number, 1, 1, mapping.base))
-        } catch {
-            _ = cxen_destroy_server(domain.privcmd.raw, domain.number, number)
-            throw error
-        }
+        try self.init(number, of: domain, channels, isLeftBehind: false)
+    }
+
+    /// Takes a server that Xen has: maps its pages, switches it on, and binds the channels.
+    ///
+    /// - Throws: ``XenError`` with EINVAL, among others, when another process has the channels.
+    init(_ number: UInt16, of domain: Domain, _ channels: EventChannels, isLeftBehind: Bool) throws(XenError) {
         self.domain = domain
         self.number = number
-        page = mapping
-        // SAFETY: the page is mapped now, is aligned, and holds as many requests as there are processors.
-        requests = mapping.base.assumingMemoryBound(to: cxen_request.self)
+        self.channels = channels
+        self.isLeftBehind = isLeftBehind
+        let made: (pages: Mapping, processors: Int)
+        do throws(XenError) {
+            made = (try Mapping(xen: domain.privcmd, pages: 2), try domain.countProcessors())
+            guard made.processors <= Domain.frameSize / MemoryLayout<cxen_request>.size else {
+                throw XenError("a device model for \(made.processors) processors", .invalidArgument)
+            }
+            try call(
+                "the pages of requests",
+                cxen_map_server(domain.privcmd.raw, domain.number, number, 0, 2, made.pages.base))
+        } catch {
+            if !isLeftBehind { _ = cxen_destroy_server(domain.privcmd.raw, domain.number, number) }
+            throw error
+        }
+        (pages, processors) = made
+        // SAFETY: both pages are mapped now, are aligned, and the second holds as many requests as there are processors.
+        ring = pages.base.assumingMemoryBound(to: cxen_ring.self)
+        requests = (pages.base + Domain.frameSize).assumingMemoryBound(to: cxen_request.self)
+        try open()
+    }
+
+    /// XEN_DMOP_set_ioreq_server_state
+    private func open() throws(XenError) {
+        try call(
+            "to switch the device model on", cxen_enable_server(domain.privcmd.raw, domain.number, number, true))
+        // Xen has told the other ends of the channels with that.
+        for processor in 0..<processors { ports.append(try channels.bind(requests[processor].port)) }
+        var ringPort: UInt32 = 0
+        try call("its channels", cxen_find_server(domain.privcmd.raw, domain.number, number, &ringPort))
+        _ = try channels.bind(ringPort)
     }
 
     deinit {
+        guard !isLeftBehind else { return }
+        close { _ in .max }
         _ = cxen_destroy_server(domain.privcmd.raw, domain.number, number)
     }
 
     /// Whether Xen still has it: false when the domain has ended. XEN_DMOP_get_ioreq_server_info
-    var exists: Bool { cxen_find_server(domain.privcmd.raw, domain.number, number) >= 0 }
+    var exists: Bool { Self.exists(number, in: domain) }
+
+    static func exists(_ number: UInt16, in domain: Domain) -> Bool {
+        cxen_find_server(domain.privcmd.raw, domain.number, number, nil) >= 0
+    }
 
     /// Has accesses sent to this server from now on. XEN_DMOP_map_io_range_to_ioreq_server
     ///
     /// - Throws: ``XenError`` with EEXIST when it claims some of them already, ENOSPC when it has 256 claims of the
     ///   kind.
     public func claim(_ claim: Claim) throws(XenError) {
+        try Self.claim(claim, for: number, of: domain)
+    }
+
+    static func claim(_ claim: Claim, for number: UInt16, of domain: Domain) throws(XenError) {
         let (type, first, last) = claim.range
         try call("\(claim)", cxen_map_range(domain.privcmd.raw, domain.number, number, type, first, last))
     }
 
     /// Takes back what ``claim(_:)`` was told. XEN_DMOP_unmap_io_range_from_ioreq_server
     public func release(_ claim: Claim) throws(XenError) {
+        try Self.release(claim, of: number, of: domain)
+    }
+
+    static func release(_ claim: Claim, of number: UInt16, of domain: Domain) throws(XenError) {
         let (type, first, last) = claim.range
         try call(
             "to give back \(claim)", cxen_unmap_range(domain.privcmd.raw, domain.number, number, type, first, last))
     }
 
-    // MARK: Requests
-
-    /// Begins to serve: the domain's accesses wait for ``answerRequests(_:)`` from now on.
-    /// XEN_DMOP_set_ioreq_server_state
-    public func open() throws(XenError) {
-        try call(
-            "to switch the device model on", cxen_enable_server(domain.privcmd.raw, domain.number, number, true))
-        // Xen has told the other ends of the channels with that.
-        for processor in 0..<processors { ports.append(try channels.bind(requests[processor].port)) }
+    /// Whether another device model of the domain is none of ours.
+    var hasStrangersBeside: Bool {
+        (0..<Self.maximumServers).contains { other in
+            other != number && Self.exists(other, in: domain) && !Self.has(other, .ours, in: domain)
+        }
     }
+
+    // MARK: Requests
 
     /// Readable when a virtual processor has asked something.
     public var descriptor: Descriptor {
@@ -98,6 +139,7 @@ public final class RequestServer {
     ///   on waiting, and its request is asked again the next time.
     public func answerRequests(_ answer: (Request) -> UInt64?) {
         channels.takePending()
+        takeBuffered(answer)
         for processor in ports.indices {
             var raw = cxen_request()
             guard cxen_take_request(requests + processor, &raw) else { continue }
@@ -113,6 +155,65 @@ public final class RequestServer {
             // It fails for nobody but a domain that has ended.
             try? channels.notify(ports[processor])
         }
+    }
+
+    /// Writes below 1 MiB for which no virtual processor waits. No more of them than the ring holds: the guest may go on
+    /// writing meanwhile.
+    private func takeBuffered(_ answer: (Request) -> UInt64?) {
+        var raw = cxen_request()
+        for _ in 0..<511 {
+            guard cxen_take_buffered(ring, &raw) else { return }
+            // The guest's clock is no business of a device's.
+            if Int(raw.type) == cxen_type_time_offset { continue }
+            do throws(Request.Problem) { _ = answer(try Request(raw)) } catch { impossibleRequests &+= 1 }
+        }
+    }
+
+    /// Tells every virtual processor that it may go on: one whose answer was there, but not told, does.
+    func notifyAll() {
+        for port in ports { try? channels.notify(port) }
+    }
+
+    /// No accesses are sent here from now on, and those that were are answered.
+    func close(_ answer: (Request) -> UInt64?) {
+        _ = cxen_enable_server(domain.privcmd.raw, domain.number, number, false)
+        answerRequests(answer)
+    }
+
+    /// Lets go of what is mapped of an ended domain's, which Xen keeps as long as somebody has it.
+    public func releasePages() {
+        // For want of memory it stays until this object goes.
+        try? pages.becomeCopy()
+    }
+
+    // MARK: The record
+
+    /// In which form records are, in the upper bits of the word before the two places for them; it says in which of
+    /// them the last one is. A record is whole, whenever the process is killed.
+    private static let recordForm: UInt64 = 0x4d44_5444_0000_0100
+
+    private var recordWords: UnsafeMutablePointer<UInt64>? {
+        let end = Domain.frameSize / MemoryLayout<UInt64>.size
+        let start = end - 1 - 2 * SlotRecord.wordCount
+        guard start * MemoryLayout<UInt64>.size >= processors * MemoryLayout<cxen_request>.size else { return nil }
+        // SAFETY: the words lie in the page, behind the last request, and are aligned.
+        return UnsafeMutableRawPointer(requests).assumingMemoryBound(to: UInt64.self) + start
+    }
+
+    /// Nil when there is none, or what is there can't be one.
+    var record: SlotRecord? {
+        guard let words = recordWords, words[0] & ~1 == Self.recordForm else { return nil }
+        let first = 1 + Int(words[0] & 1) * SlotRecord.wordCount
+        return SlotRecord(words: (first..<first + SlotRecord.wordCount).map { words[$0] })
+    }
+
+    /// Where there is no room for it nothing is noted: with more than 92 virtual processors.
+    public func note(_ record: SlotRecord) {
+        guard let words = recordWords else { return }
+        guard let noted = record.words else { return cxen_publish(words, 0) }
+        let which = words[0] & ~1 == Self.recordForm ? words[0] & 1 ^ 1 : 0
+        for (index, word) in noted.enumerated() { words[1 + Int(which) * SlotRecord.wordCount + index] = word }
+        cxen_publish(words, Self.recordForm | which)
     }
 }
 

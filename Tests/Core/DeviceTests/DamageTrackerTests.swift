@@ -159,3 +159,95 @@ import Testing
         return tiles
     }
 }
+
+/// A look that asks which pages were written.
+struct WrittenPagesTests {
+    /// Notes nothing by itself: it tells what it is told to.
+    private final class Log: WriteLog {
+        struct State {
+            var asked: [Range<Int>] = []
+            var stops = 0
+            var ownWrites = 0
+            var pages: [Int]? = []
+        }
+
+        let state = Locked(State())
+
+        func takeWritten(_ range: Range<Int>) -> WrittenPages? {
+            state.withLock { state in
+                state.asked.append(range)
+                return state.pages.map { pages in
+                    WrittenPages([pages.reduce(0) { $0 | 1 << UInt64($1) }], firstPage: 0, pageSize: 4096)
+                }
+            }
+        }
+
+        func noteOwnWrite() { state.withLock { $0.ownWrites += 1 } }
+        func stop() { state.withLock { $0.stops += 1 } }
+    }
+
+    private let log = Log()
+    private let memory: MappedBytes
+    private let picture: Scanout
+
+    /// 16 lines of a page each, and what is above and below them.
+    init() throws {
+        let file = try MemoryFile(name: "screen", size: 18 * 4096)
+        memory = MappedBytes(file.mapping, writes: log)
+        picture = Scanout(width: 1024, height: 16, stride: 4096, format: .xrgb8888, memory: memory, offset: 4096)
+    }
+
+    private func draw(_ x: Int, _ line: Int) {
+        memory.replace(at: 4096 * (1 + line) + 4 * x, with: [UInt8(1)].span.bytes)
+    }
+
+    @Test func onlyPagesThatWereWrittenAreRead() {
+        var tracker = DamageTracker()
+        _ = tracker.look(at: picture)
+        // Of the second nobody says anything.
+        draw(100, 3)
+        draw(500, 9)
+        log.state.withLock { $0.pages = [4] }
+        #expect(tracker.look(at: picture) == [Rectangle(x: 64, y: 0, width: 64, height: 16)])
+        log.state.withLock { $0.pages = nil }
+        #expect(tracker.look(at: picture) == [Rectangle(x: 448, y: 0, width: 64, height: 16)])
+        #expect(log.state.withLock(\.asked) == [4096..<17 * 4096, 4096..<17 * 4096])
+    }
+
+    @Test func nobodyIsAskedWhereAPictureWasNotBefore() {
+        var tracker = DamageTracker()
+        _ = tracker.look(at: picture)
+        var flipped = picture
+        flipped.offset = 8192
+        log.state.withLock { $0.pages = [] }
+        draw(0, 5)
+        // The other buffer shows it a line further up.
+        #expect(tracker.look(at: flipped)?.isEmpty == false)
+        #expect(log.state.withLock(\.asked).isEmpty && log.state.withLock(\.stops) == 1)
+    }
+
+    @Test func whoeverLooksNoMoreSaysSo() {
+        var tracker = DamageTracker()
+        _ = tracker.look(at: picture)
+        tracker.forget()
+        #expect(log.state.withLock(\.stops) == 1)
+        _ = tracker.look(at: nil)
+        #expect(log.state.withLock(\.stops) == 1)
+    }
+
+    @Test func whatThisProcessWritesItSays() {
+        draw(0, 0)
+        memory.clear(at: 0, count: 8)
+        memory.replace(at: 0, with: memory, at: 8, count: 8)
+        memory.publish(1, at: 16)
+        #expect(log.state.withLock(\.ownWrites) == 4)
+    }
+
+    @Test func pagesThatAreNotToldOfWereWritten() {
+        let pages = WrittenPages([0b10], firstPage: 3, pageSize: 4096)
+        #expect(!pages.touches(3 * 4096..<4 * 4096) && !pages.touches(0..<0))
+        #expect(pages.touches(4 * 4096 - 1..<4 * 4096 + 1) && pages.touches(4 * 4096..<5 * 4096))
+        #expect(!pages.touches(5 * 4096..<6 * 4096))
+        #expect(pages.touches(2 * 4096..<2 * 4096 + 1) && pages.touches(67 * 4096..<67 * 4096 + 1))
+    }
+}

@@ -1,3 +1,4 @@
+import CXen
 import GuestMemory
 import Linux
 import Testing
@@ -123,5 +124,55 @@ struct ForeignMemoryTests {
         #expect(maps == ForeignMemory.maximumWindows + 1)
         try touch(0)
         #expect(maps == ForeignMemory.maximumWindows + 2)
+    }
+
+    // MARK: What is told of writes
+
+    private final class Told {
+        var extents: [[ClosedRange<UInt64>]] = []
+    }
+
+    private func telling() -> (ForeignMemory, Told) {
+        let (guest, told) = (guest, Told())
+        let memory = ForeignMemory(
+            map: { (first) throws(XenError) in try guest.map(first) },
+            tell: { extents in
+                told.extents.append(
+                    extents.indices.map {
+                        extents[$0].first...extents[$0].first + UInt64(extents[$0].count) - 1
+                    })
+            })
+        return (memory, told)
+    }
+
+    @Test func whatWasWrittenIsToldOnce() throws {
+        let (memory, told) = telling()
+        memory.tellWritten()
+        #expect(told.extents.isEmpty)
+        try memory.write(5 * 4096 - 1, from: [UInt8](repeating: 1, count: 4098).span.bytes)
+        try memory.write(6 * 4096, from: [1].span.bytes)
+        try memory.write(9 * 4096, from: [1].span.bytes)
+        var byte: [UInt8] = [0]
+        var span = byte.mutableSpan
+        var raw = span.mutableBytes
+        try memory.read(20 * 4096, into: &raw)
+        memory.tellWritten()
+        memory.tellWritten()
+        #expect(told.extents == [[4...6, 9...9]])
+    }
+
+    @Test func moreThanThereIsRoomForIsToldAtOnce() throws {
+        let (memory, told) = telling()
+        for frame in 0..<UInt64(33) { try memory.write(2 * frame * 4096, from: [1].span.bytes) }
+        memory.tellWritten()
+        #expect(told.extents.map(\.count) == [32, 1])
+    }
+
+    @Test func whatCouldNotBeWrittenIsNotTold() throws {
+        let (memory, told) = telling()
+        guest.missing = [2]
+        #expect(throws: DMAError.self) { try memory.write(2 * 4096, from: [1].span.bytes) }
+        memory.tellWritten()
+        #expect(told.extents.isEmpty)
     }
 }

@@ -10,8 +10,12 @@ import Testing
 /// A function in a guest's slot: which accesses reach it, and what it has of Xen done.
 struct PlacedFunctionTests {
     /// Notes what is asked of Xen, and refuses what it is told to, and to claim what is claimed.
-    private final class Notes: Guest {
+    private final class Notes: AccessRouter, Guest, FrameSource {
         var all: [String] = []
+        /// What it was left word of last.
+        var record = SlotRecord()
+        /// What has frames of the guest's.
+        var memory: MappedBytes?
         var refuses = false
         private var claims: [RequestServer.Claim] = []
 
@@ -30,6 +34,13 @@ struct PlacedFunctionTests {
             try note("- \(claim)")
             claims.removeAll { $0 == claim }
         }
+
+        /// A process before this one has claimed it.
+        func inherit(_ claim: RequestServer.Claim) { claims.append(claim) }
+
+        func note(_ record: SlotRecord) { self.record = record }
+        func firstFrame(behind memory: MappedBytes) -> UInt64? { memory === self.memory ? 0x4000 : nil }
+        func note(_ parts: [SlotRecord.Part]) { #expect(parts == record.parts) }
 
         func send(_ message: MSIMessage) throws(XenError) { try note("message \(message.data)") }
         func set(_ pin: InterruptPin, ofDevice device: UInt8, asserted: Bool) throws(XenError) {
@@ -70,11 +81,13 @@ struct PlacedFunctionTests {
         host.report = { report in reports.withLock { $0.append(report) } }
         self.reports = reports
         let function = try Function(DeviceCatalog.make("exerciser", options: [], host: host), host: host)
+        // The memory behind BAR 2 has frames of the guest's.
+        notes.memory = function.region(2)?.memory
         placed = try PlacedFunction(
-            function, at: FunctionAddress(bus: 0, device: 5)!, of: notes, memory: page,
-            // The memory behind BAR 2 has frames of the guest's.
-            frames: { $0 === function.region(2)?.memory ? 0x4000 : nil })
+            function, at: Self.slot, router: notes, guest: notes, memory: page, frames: notes)
     }
+
+    private static let slot = FunctionAddress(bus: 0, device: 5)!
 
     private func access(
         _ space: Request.Access.Space, _ address: UInt64, width: Int = 4, count: Int = 1, isDownwards: Bool = false,
@@ -130,6 +143,75 @@ struct PlacedFunctionTests {
                 "- addresses 0xe0200000 to 0xe021ffff", "16 frames from 0xe0201 to 0x4001",
                 "+ addresses 0xe0400000 to 0xe041ffff", "16 frames from 0x4001 to 0xe0401",
             ])
+    }
+
+    // MARK: What a killed process has left
+
+    /// The function goes on in the slot, as another process would have it: with a record, and the state of now.
+    private func goOn(from record: SlotRecord) throws -> PlacedFunction {
+        notes.all = []
+        return try PlacedFunction(
+            placed.function, at: Self.slot, router: notes, guest: notes, memory: page, frames: notes,
+            goingOnFrom: record)
+    }
+
+    private func placeAll() {
+        _ = access(Self.own, 0x18, writes: 0xe020_0000)
+        place()
+    }
+
+    @Test func whatIsWhereItIsToBeStaysThere() throws {
+        placeAll()
+        let record = notes.record
+        #expect(record.places.count == 3 && record.parts == [.init(home: 0x4001, count: 16, now: 0xe0201)])
+        _ = try goOn(from: record)
+        #expect(notes.all.allSatisfy { $0.hasPrefix("+ ") || $0.hasPrefix("pin") }, "\(notes.all)")
+        #expect(notes.record == record)
+        #expect(access(.memory, 0xe000_0000) == 0x1_11e9)
+    }
+
+    @Test func whatIsElsewhereGoesWhereItIsToBe() throws {
+        placeAll()
+        var record = notes.record
+        for index in record.places.indices where record.places[index].region == 2 {
+            record.places[index].range = 0xd000_0000...0xd001_ffff
+        }
+        record.parts[0].now = 0xd0001
+        try notes.release(.memory(0xe020_0000...0xe021_ffff))
+        notes.inherit(.memory(0xd000_0000...0xd001_ffff))
+        let next = try goOn(from: record)
+        #expect(notes.all.contains("- addresses 0xd0000000 to 0xd001ffff"))
+        #expect(notes.all.contains("16 frames from 0xd0001 to 0x4001"))
+        #expect(notes.all.contains("+ addresses 0xe0200000 to 0xe021ffff"))
+        #expect(notes.all.contains("16 frames from 0x4001 to 0xe0201"))
+        #expect(notes.record.parts == [.init(home: 0x4001, count: 16, now: 0xe0201)])
+        #expect(next.function === placed.function)
+    }
+
+    /// The process was killed before it could do what it had noted.
+    @Test func whatWasOnlyMeantIsDone() throws {
+        placeAll()
+        var record = notes.record
+        try notes.release(.memory(0xe020_0000...0xe021_ffff))
+        record.parts = []
+        _ = try goOn(from: record)
+        #expect(notes.all.contains("+ addresses 0xe0200000 to 0xe021ffff"))
+        #expect(notes.all.contains("16 frames from 0x4001 to 0xe0201"))
+    }
+
+    @Test func whatNoBARHasGoesHome() throws {
+        let record = SlotRecord(places: [], parts: [.init(home: 0x4001, count: 16, now: 0xe0201)])
+        _ = try goOn(from: record)
+        #expect(notes.all.contains("16 frames from 0xe0201 to 0x4001"))
+        #expect(notes.record == SlotRecord())
+    }
+
+    @Test func whoLeavesLeavesNothing() {
+        placeAll()
+        placed.leave()
+        #expect(notes.record == SlotRecord())
+        #expect(notes.all.contains("16 frames from 0xe0201 to 0x4001"))
+        #expect(notes.all.count { $0.hasPrefix("- ") } == 3)
     }
 
     // MARK: BARs that overlap
@@ -212,6 +294,27 @@ struct PlacedFunctionTests {
         #expect(access(.memory, 0xe000_0004) == 0xffff_ffff)
         _ = access(.memory, 0xe000_0000, count: 2, memory: 4092)
         #expect(Array(page.bytes[4092...]) == [0xe9, 0x11, 1, 0])
+    }
+
+    @Test func aStringMovesABAROnce() {
+        place()
+        for index in 0..<4 { page.bytes.replaceSubrange(4 * index..<4 * index + 4, with: [0, 0, UInt8(index), 0xe1]) }
+        notes.all = []
+        let string = Request.Access(
+            space: Self.own, address: 0x10, width: 4, count: 4, isRead: false, isDownwards: false, data: .memory(0))
+        _ = placed.answer(string)
+        #expect(notes.all == ["- addresses 0xe0000000 to 0xe0000fff", "+ addresses 0xe1030000 to 0xe1030fff"])
+    }
+
+    @Test func theAddressPortKeepsWhatIsWritten() {
+        #expect(access(.ports, 0xcf8) == .max)
+        placed.addressPort = AddressPort()
+        #expect(access(.ports, 0xcf8) == 0)
+        _ = access(.ports, 0xcf8, writes: 0x8000_2804)
+        _ = access(.ports, 0xcfb, width: 1, writes: 1)
+        #expect(access(.ports, 0xcf8) == 0x8000_2804)
+        #expect(access(.ports, 0xcfa, width: 2) & 0xffff == 0x8000)
+        #expect(access(.ports, 0xcfa) == .max)
     }
 
     /// To look for a page that isn't there is a call of Xen's.

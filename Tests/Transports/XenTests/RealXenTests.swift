@@ -28,7 +28,9 @@ struct RealXenTests {
             FileHandle.standardError.write(Data("xen: \(line)\n".utf8))
         }
         for kind in TestDomain.Kind.allCases {
-            let names = Check.allCases.filter { $0.suits(kind) }.map(\.rawValue) + [XenProbe.programCheck]
+            let names =
+                Check.allCases.filter { $0.suits(kind) }.map(\.rawValue) + FunctionCheck.allCases.map(\.rawValue)
+                + ProgramCheck.allCases.map(\.rawValue)
             for name in names where !lines.contains("ok \(kind) \(name)") {
                 Issue.record("\(kind) \(name) in:\n\(outcome.output)\n\(machine.console)")
             }

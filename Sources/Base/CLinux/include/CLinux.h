@@ -54,6 +54,9 @@ ssize_t clinux_send(int socket, const void *head, size_t head_size,
 /// memfd_create(2) with MFD_CLOEXEC | MFD_ALLOW_SEALING. Returns the descriptor or -errno.
 int clinux_memfd(const char *name);
 
+/// mremap(2) with MREMAP_FIXED: a mapping takes another's place, which is no more. Returns 0 or -errno.
+int clinux_move_mapping(void *from, void *to, size_t size);
+
 /// F_ADD_SEALS of F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL. Returns 0 or -errno.
 int clinux_seal_size(int descriptor);
 

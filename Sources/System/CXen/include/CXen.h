@@ -33,6 +33,7 @@ enum {
     cxen_type_port = 0,
     cxen_type_memory = 1, ///< COPY
     cxen_type_configuration = 2, ///< PCI_CONFIG
+    cxen_type_time_offset = 7, ///< TIMEOFFSET: the guest has set its clock; in the ring alone.
     cxen_type_invalidate = 8,
 };
 
@@ -60,6 +61,40 @@ static inline void cxen_answer_request(struct cxen_request *slot, uint64_t data)
     slot->data = data;
     uint8_t flags = __atomic_load_n(&slot->flags, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->flags, (uint8_t)((flags & ~15) | answered), __ATOMIC_RELEASE);
+}
+
+/// Writes a word after all that was written before.
+static inline void cxen_publish(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
+
+/// The ring of buffered requests: writes for which no virtual processor waits. `struct buffered_iopage`
+struct cxen_ring {
+    uint64_t pointers; ///< How many entries were taken and, above that, written.
+    uint64_t entries[511]; ///< type:8, :1, dir:1, log2(size):2, addr:20, data:32
+};
+
+/// Takes the next entry of a ring, if there is one, as a request. An entry of eight bytes fills two places.
+static inline bool cxen_take_buffered(struct cxen_ring *ring, struct cxen_request *copy) {
+    enum { places = sizeof ring->entries / sizeof *ring->entries };
+    uint64_t pointers = __atomic_load_n(&ring->pointers, __ATOMIC_ACQUIRE);
+    uint32_t taken = (uint32_t)pointers, filled = (uint32_t)(pointers >> 32) - taken;
+    if (filled == 0) return false;
+    uint64_t entry = __atomic_load_n(&ring->entries[taken % places], __ATOMIC_RELAXED), data = entry >> 32;
+    bool is_wide = (entry >> 10 & 3) == 3;
+    if (is_wide && filled > 1)
+        data |= __atomic_load_n(&ring->entries[(taken + 1) % places], __ATOMIC_RELAXED) >> 32 << 32;
+    *copy = (struct cxen_request){
+        .address = entry >> 12 & 0xfffff,
+        .data = data,
+        .count = 1,
+        .size = 1u << (entry >> 10 & 3),
+        .flags = (entry >> 9 & 1) << 5,
+        .type = (uint8_t)entry,
+    };
+    // More than there are places, or half an entry, Xen never writes: all of that is dropped.
+    uint32_t done = filled > places ? filled : is_wide && filled > 1 ? 2 : 1;
+    // Xen takes the same off both numbers when they grow large.
+    __atomic_fetch_add((uint32_t *)&ring->pointers, done, __ATOMIC_RELEASE);
+    return filled <= places && !(is_wide && filled < 2);
 }
 
 // MARK: /dev/xen/privcmd
@@ -93,12 +128,14 @@ int cxen_move_frames(int privcmd, uint16_t domain, uint64_t from, uint64_t to, u
 
 /// XEN_DMOP_nr_vcpus
 int cxen_count_processors(int privcmd, uint16_t domain, uint32_t *count);
-/// XEN_DMOP_create_ioreq_server, without a ring of buffered requests.
+/// XEN_DMOP_create_ioreq_server, with a ring of buffered requests whose numbers change by atomic operations alone
+/// (HVM_IOREQSRV_BUFIOREQ_ATOMIC).
 int cxen_create_server(int privcmd, uint16_t domain, uint16_t *server);
 /// XEN_DMOP_destroy_ioreq_server
 int cxen_destroy_server(int privcmd, uint16_t domain, uint16_t server);
 /// XEN_DMOP_get_ioreq_server_info: -ENOENT where there is no such server, or not any more.
-int cxen_find_server(int privcmd, uint16_t domain, uint16_t server);
+/// `ring_port` gets the event channel of its ring, and may be null.
+int cxen_find_server(int privcmd, uint16_t domain, uint16_t server, uint32_t *ring_port);
 /// XEN_DMOP_set_ioreq_server_state
 int cxen_enable_server(int privcmd, uint16_t domain, uint16_t server, bool enabled);
 
@@ -108,6 +145,18 @@ enum { cxen_range_ports = 0, cxen_range_memory = 1, cxen_range_function = 2 };
 /// both included, are the server's.
 int cxen_map_range(int privcmd, uint16_t domain, uint16_t server, uint32_t type, uint64_t first, uint64_t last);
 int cxen_unmap_range(int privcmd, uint16_t domain, uint16_t server, uint32_t type, uint64_t first, uint64_t last);
+
+/// XEN_DMOP_track_dirty_vram: which of `count` frames from `first` on were written since the last call, one bit for each.
+/// All, when the last call was about others. Xen keeps one such range for a domain. `count` 0: it keeps none any more.
+int cxen_track_writes(int privcmd, uint16_t domain, uint64_t first, uint32_t count, void *bits, size_t size);
+
+/// Frames side by side. `struct xen_dm_op_modified_memory_extent`
+struct cxen_extent {
+    uint32_t count, unused;
+    uint64_t first;
+};
+/// XEN_DMOP_modified_memory: the device model has written there.
+int cxen_tell_written(int privcmd, uint16_t domain, const struct cxen_extent *extents, uint32_t count);
 
 /// XEN_DMOP_inject_msi
 int cxen_send_message(int privcmd, uint16_t domain, uint64_t address, uint32_t data);
