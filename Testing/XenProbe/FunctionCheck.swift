@@ -79,7 +79,7 @@ private func countWrittenPages(_ served: ServedFunction, _ processor: Processor,
     try processor.write(memory + 5 * 4096 + 12, 1)
     try processor.write(memory + 63 * 4096, 1)
     try expect(pages(), [5, 63], "pages that were written")
-    try processor.write(memory + 5 * 4096 + 12, 0xff_ffff)
+    try processor.write(memory + 5 * 4096 + 12, 0)
     try processor.write(memory + 63 * 4096, 0)
     _ = try pages()
 }

@@ -122,7 +122,9 @@ extension Domain {
         // Nearly always there is nothing.
         let isFirstThere = try map([first]).isThere[0]
         let isThere = isFirstThere ? try map(frames).isThere : Array(repeating: false, count: pages)
-        if !isFirstThere { try populate(pages, framesFrom: first) } else {
+        if !isFirstThere {
+            try populate(pages, framesFrom: first)
+        } else {
             for index in frames.indices where !isThere[index] { try populate(1, framesFrom: frames[index]) }
         }
         do throws(XenError) {

@@ -58,9 +58,9 @@ struct Places {
 
     private mutating func takeStrays(in range: ClosedRange<UInt64>) -> [SlotRecord.Part] {
         let size = UInt64(Domain.frameSize)
-        let inside = { (part: SlotRecord.Part) in part.now >= range.lowerBound / size && part.now <= range.upperBound / size }
-        defer { strays.removeAll(where: inside) }
-        return strays.filter(inside)
+        let frames = range.lowerBound / size...range.upperBound / size
+        defer { strays.removeAll { frames.contains($0.now) } }
+        return strays.filter { frames.contains($0.now) }
     }
 
     /// Where the BARs are, as far as it is known.

@@ -41,7 +41,8 @@ extension RequestServer {
             return try RequestServer(number, of: access.domain, access.channels, isLeftBehind: true)
         } catch {
             guard error.errno == .invalidArgument else { throw error }
-            throw XenError("slot \(slot) of domain \(access.domain.number), which another process serves", .resourceBusy)
+            let domain = access.domain.number
+            throw XenError("slot \(slot) of domain \(domain), which another process serves", .resourceBusy)
         }
     }
 

@@ -36,7 +36,8 @@ public struct SlotRecord: Equatable, Sendable {
         guard places.count <= Self.maximumPlaces, parts.count <= Self.maximumParts else { return nil }
         var words = [UInt64(places.count) | UInt64(parts.count) << 32]
         for place in places {
-            words += [UInt64(place.region) << 1 | (place.isPorts ? 1 : 0), place.range.lowerBound, place.range.upperBound]
+            let kind = UInt64(place.region) << 1 | (place.isPorts ? 1 : 0)
+            words += [kind, place.range.lowerBound, place.range.upperBound]
         }
         for part in parts { words += [part.home, part.count, part.now] }
         return words + Array(repeating: 0, count: Self.wordCount - words.count)
