@@ -4,7 +4,8 @@ import FuzzSupport
 import GuestMemory
 import Linux
 import PCI
-import Xen
+
+@testable import Xen
 
 /// What a Xen domain's processors ask: requests and entries of the ring of any bytes, and such that lead somewhere.
 final class XenFuzzer: FuzzTarget {
