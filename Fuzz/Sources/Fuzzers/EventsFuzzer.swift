@@ -19,6 +19,8 @@ final class EventsFuzzer: FuzzTarget {
         static let magic = 0x00
         static let capacity = 0x08
         static let written = 0x10
+        static let nameCount = 0x20
+        static let names = 0x40
         static let slots = 0x1000
     }
 
@@ -26,7 +28,7 @@ final class EventsFuzzer: FuzzTarget {
 
     init() throws {
         file = try MemoryFile(name: "events", size: Place.slots + 8 * 64)
-        descriptor = file.descriptor.duplicate()
+        descriptor = try file.descriptor.duplicate()
         let recorder = try EventRecorder(capacity: Int(Self.capacity))
         magic = recorder.file.number(at: Place.magic) ?? 0
     }
@@ -63,8 +65,9 @@ final class EventsFuzzer: FuzzTarget {
             case 0: file.publish(input.number(bytes: 8), at: Int(input.byte()) * 8 % file.size)
             case 1: file.publish(input.byte() < 200 ? slot : input.number(bytes: 8), at: Place.written)
             case 2:
+                file.publish(UInt64(input.byte()), at: Place.nameCount)
                 let bytes = input.take(32)
-                file.replace(at: 0x20, with: bytes.span.bytes)
+                file.replace(at: Place.names + Int(input.byte() % 4) * 32, with: bytes.span.bytes)
             default:
                 let bytes = input.take(24)
                 file.replace(at: place + 8, with: bytes.span.bytes)
