@@ -58,8 +58,10 @@ extension XenMachine {
         let words =
             [try Self.path("mediated-device"), type, "--xen", "\(domain)", "--slot", slot, "--control", socket]
             + ["--sandbox"] + options.flatMap { ["--option", $0] }
-        let said = try command(
-            "{ \(words.joined(separator: " ")) 2>&1 & } | { sed -u '/Serving/q'; cat >/dev/null 2>&1 & }")
+        // What it says later has to be read as well.
+        let listener =
+            "while IFS= read -r line && echo \"$line\"; do case $line in *Serving*) break ;; esac; done; cat >/dev/null &"
+        let said = try command("{ \(words.joined(separator: " ")) 2>&1 & } | { \(listener) }")
         guard said.contains("Serving") else { throw GuestError("mediated-device has said '\(said)'.") }
         return socket
     }
