@@ -20,7 +20,7 @@ func measure(_ program: String, against floor: String) throws {
     say("figure trapped read, user instructions: \(ours.instructions), floor \(least.instructions)")
     say("figure trapped read, system calls: \(ours.calls), floor \(least.calls)")
     // The other one would wait for its domain for ever.
-    kill(bare.process, SIGKILL)
+    bare.signal(SIGKILL)
     try compareWrites(exerciser, in: domain)
 }
 

@@ -2,9 +2,9 @@ import Glibc
 
 /// Tries the transport on a real Xen: run as root in a domain 0. Says a line for each check, `ok` or `failed`.
 ///
-/// Its argument is mediated-device's path, and names of checks where not all are wanted. With `relay` it is a ``Relay`` instead; with `picture` and the path of a
-/// device's control socket it writes the device's picture; with `figures` and the paths of mediated-device and XenFloor
-/// it measures.
+/// Its argument is mediated-device's path, and names of checks where not all are wanted. With `relay` it is a ``Relay``
+/// instead; with `picture` and the path of a device's control socket it writes the device's picture; with `figures` and
+/// the paths of mediated-device and XenFloor it measures.
 @main
 enum XenProbe {
     static func main() throws {
