@@ -22,12 +22,12 @@ public final class Function: Stateful {
     public let ownMemory: [MappedBytes]
     // One thread, and neither calls out while it is accessed: checks at run time would find nothing.
     /// What a guest reads and writes at region `RegionIndex.configuration`.
-    @exclusivity(unchecked) public private(set) var configuration: ConfigurationSpace
+    @exclusivity(unchecked) public internal(set) var configuration: ConfigurationSpace
     /// The BARs, by index.
-    @exclusivity(unchecked) private var slots: [BARSlot?]
+    @exclusivity(unchecked) var slots: [BARSlot?]
     /// Those of them that answer accesses: all in D0, none in D3hot.
-    @exclusivity(unchecked) private var awake: [BARSlot?]
-    private let romImage: [UInt8]
+    @exclusivity(unchecked) var awake: [BARSlot?]
+    let romImage: [UInt8]
     /// Whether the device may change: what a guest sends acts, and the device acts by itself.
     @exclusivity(unchecked) public private(set) var isRunning = true
     /// Who brings the accesses, and takes what is for the guest; nobody unless one is set.
@@ -140,246 +140,7 @@ public final class Function: Stateful {
         return 0
     }
 
-    // MARK: Accesses
-
-    /// Reads from a region, as many bytes as `target` has.
-    ///
-    /// Whether an address leads here is for whoever routes addresses to decide: an access that names its region is
-    /// answered whatever the command register says of memory and I/O space. In D3hot only configuration space is.
-    ///
-    /// - Parameter way: how the access has come, for whoever watches.
-    public func read(
-        region: Int, offset: UInt64, into target: inout MutableRawSpan, by way: Way = .call
-    ) throws(AccessError) {
-        guard let tap = host.tap else { return try carryOut(readOf: region, offset, &target) }
-        tap.accessBegins()
-        defer { tap.accessEnds() }
-        try carryOut(readOf: region, offset, &target)
-        tap.note(.read(region: region, offset: offset, by: way), target.bytes)
-    }
-
-    /// Writes `source` to a region.
-    ///
-    /// - Parameter way: as for ``read(region:offset:into:by:)``.
-    public func write(
-        region: Int, offset: UInt64, from source: RawSpan, by way: Way = .call
-    ) throws(AccessError) {
-        guard let tap = host.tap else { return try carryOut(writeOf: region, offset, source, way) }
-        tap.accessBegins()
-        defer { tap.accessEnds() }
-        try carryOut(writeOf: region, offset, source, way)
-    }
-
-    @inline(__always)
-    private func carryOut(
-        writeOf region: Int, _ offset: UInt64, _ source: RawSpan, _ way: Way
-    ) throws(AccessError) {
-        // A write would change a device that was told to stand still, and configuration space with it.
-        guard isRunning else { throw .standsStill(region) }
-        if region >= 0, region < 6, let slot = awake[region] {
-            try check(region, offset, source.byteCount, size: slot.bar.layout.size)
-            guard !slot.bar.isReadOnly else { throw .readOnly(region) }
-            host.tap?.note(.write(region: region, offset: offset, by: way), source)
-            if let width = slot.registerWidth(at: offset, count: source.byteCount) {
-                writeRegister(slot, offset, width, source.load(width, fromByteOffset: 0))
-            } else {
-                write(slot, offset, source)
-            }
-            return
-        }
-        switch region {
-        case RegionIndex.configuration:
-            try check(region, offset, source.byteCount, size: UInt64(configuration.size))
-            host.tap?.note(.write(region: region, offset: offset, by: way), source)
-            act(on: configuration.write(at: Int(offset), from: source))
-            writeThroughWindow(Int(offset), source.byteCount)
-        case RegionIndex.rom where !romImage.isEmpty: throw .readOnly(region)
-        case 0..<6 where slots[region] != nil: throw .asleep(region)
-        case 0..<RegionIndex.count:
-            try check(region, offset, source.byteCount, size: 0)
-        default: throw .noSuchRegion(region)
-        }
-    }
-
-    @inline(__always)
-    private func carryOut(
-        readOf region: Int, _ offset: UInt64, _ target: inout MutableRawSpan
-    ) throws(AccessError) {
-        if region >= 0, region < 6, let slot = awake[region] {
-            try check(region, offset, target.byteCount, size: slot.bar.layout.size)
-            if let width = slot.registerWidth(at: offset, count: target.byteCount) {
-                target.storeBytes(of: device.read(slot.index, at: offset, width: width), width, toByteOffset: 0)
-            } else {
-                read(slot, offset, &target)
-            }
-            return
-        }
-        switch region {
-        case RegionIndex.configuration:
-            try check(region, offset, target.byteCount, size: UInt64(configuration.size))
-            showInterruptStatus()
-            readThroughWindow(Int(offset), target.byteCount)
-            configuration.read(at: Int(offset), into: &target)
-        case RegionIndex.rom:
-            try check(region, offset, target.byteCount, size: UInt64(romImage.count))
-            let image = romImage
-            let start = Int(offset)
-            target.copy(image.span.bytes.extracting(start..<start + target.byteCount), to: 0)
-        case 0..<6 where slots[region] != nil: throw .asleep(region)
-        case 0..<RegionIndex.count:
-            try check(region, offset, target.byteCount, size: 0)
-        default: throw .noSuchRegion(region)
-        }
-    }
-
-    @inline(__always)
-    private func check(_ region: Int, _ offset: UInt64, _ count: Int, size: UInt64) throws(AccessError) {
-        guard size > 0, offset <= size, UInt64(count) <= size - offset else {
-            throw .outsideRegion(region, offset: offset, count: count, size: size)
-        }
-    }
-
-    private func read(_ slot: BARSlot, _ offset: UInt64, _ target: inout MutableRawSpan) {
-        var done = 0
-        while done < target.byteCount {
-            let position = offset + UInt64(done)
-            let piece = slot.piece(at: position, upTo: offset + UInt64(target.byteCount))
-            let end = done + Int(piece.range.count)
-            switch piece.kind {
-            case .registers:
-                while done < end {
-                    let at = offset + UInt64(done)
-                    let width = AccessWidth.widest(at: at, upTo: end - done)
-                    target.storeBytes(of: device.read(slot.index, at: at, width: width), width, toByteOffset: done)
-                    done += width.rawValue
-                }
-            case .memory(let memory):
-                var part = target._mutatingExtracting(done..<end)
-                memory.copy(at: Int(position), count: part.byteCount, into: &part)
-            case .msixTable(let start):
-                var part = target._mutatingExtracting(done..<end)
-                host.interrupts.msixTable?.read(at: Int(position - start), into: &part)
-            case .msixPending(let start):
-                var part = target._mutatingExtracting(done..<end)
-                let pending = host.interrupts.pending
-                host.interrupts.msixTable?.readPending(pending.span, at: Int(position - start), into: &part)
-            }
-            done = end
-        }
-    }
-
-    private func write(_ slot: BARSlot, _ offset: UInt64, _ source: RawSpan) {
-        var done = 0
-        while done < source.byteCount {
-            let position = offset + UInt64(done)
-            let piece = slot.piece(at: position, upTo: offset + UInt64(source.byteCount))
-            let end = done + Int(piece.range.count)
-            switch piece.kind {
-            case .registers:
-                while done < end {
-                    let at = offset + UInt64(done)
-                    let width = AccessWidth.widest(at: at, upTo: end - done)
-                    writeRegister(slot, at, width, source.load(width, fromByteOffset: done))
-                    done += width.rawValue
-                }
-            case .memory(let memory):
-                memory.replace(at: Int(position), with: source.extracting(done..<end))
-            case .msixTable(let start):
-                host.interrupts.writeTable(at: Int(position - start), from: source.extracting(done..<end))
-            case .msixPending: break
-            }
-            done = end
-        }
-    }
-
-    /// Rings a doorbell whose eventfd was signalled. Nothing happens in D3hot, nor while the function stands still:
-    /// whoever has the eventfd leaves it as it is until ``isRunning``.
-    ///
-    /// - Parameters:
-    ///   - bar: the index of the BAR that declares it.
-    ///   - times: how often it was signalled since it was last rung.
-    public func ring(_ doorbell: Doorbell, bar: Int, times: UInt64) {
-        guard isRunning, let slot = bar >= 0 && bar < awake.count ? awake[bar] : nil else { return }
-        let value = slot.value(of: doorbell)
-        host.tap?.note(doorbell, bar, times, value)
-        device.ring(doorbell, bar: bar, value: value)
-    }
-
-    private func writeRegister(_ slot: BARSlot, _ offset: UInt64, _ width: AccessWidth, _ value: UInt64) {
-        for doorbell in slot.bar.doorbells
-        where doorbell.offset == offset && doorbell.width == width && doorbell.match ?? value == value {
-            if doorbell.keepsValue { slot.bar.shadow?.publish(value, at: Int(offset)) }
-            device.ring(doorbell, bar: slot.index, value: doorbell.keepsValue ? value : 0)
-            return
-        }
-        device.write(slot.index, at: offset, width: width, value: value)
-    }
-
-    /// The memory that a write would go to, as ``memory(region:offset:count:)`` says of a read; nil also when it would
-    /// be refused.
-    public func writableMemory(region: Int, offset: UInt64, count: Int) -> MappedBytes? {
-        guard isRunning, let memory = memory(region: region, offset: offset, count: count),
-            awake[region]?.bar.isReadOnly == false
-        else { return nil }
-        return memory
-    }
-
-    /// The memory that holds what a read would give, byte for byte from the region's beginning; nil when some of it is
-    /// not from memory. It is nil for all while there is a tap that sees all: ``read(region:offset:into:by:)`` shows the
-    /// bytes to it.
-    public func memory(region: Int, offset: UInt64, count: Int) -> MappedBytes? {
-        if let tap = host.tap, tap.seesAll { return nil }
-        guard region >= 0, region < 6, let bar = awake[region]?.bar, count >= 0 else { return nil }
-        let isMapped = bar.mapped.contains { range in
-            range.contains(offset) && UInt64(count) <= range.upperBound - offset
-        }
-        return isMapped ? bar.memory : nil
-    }
-
-    // MARK: Configuration space
-
-    /// The status bits that follow the device's interrupts are brought up to date when somebody looks.
-    private func showInterruptStatus() {
-        configuration.setInterruptStatus(host.interrupts.pinAsserted)
-        if configuration.msi != nil {
-            configuration.setMSIPending(UInt32(truncatingIfNeeded: host.interrupts.pending[0]))
-        }
-    }
-
-    /// Software reads the window's data: they are what the BAR gives now.
-    private func readThroughWindow(_ position: Int, _ count: Int) {
-        guard let (slot, target) = windowTarget(position, count) else { return }
-        var bytes: InlineArray<4, UInt8> = [0, 0, 0, 0]
-        var span = bytes.mutableSpan
-        var raw = span.mutableBytes
-        var part = raw._mutatingExtracting(0..<target.count)
-        read(slot, target.offset, &part)
-        configuration.windowData = UInt32(truncatingIfNeeded: bytes.span.bytes.load(.dword, fromByteOffset: 0))
-    }
-
-    /// Software has written the window's data: the BAR gets them.
-    private func writeThroughWindow(_ position: Int, _ count: Int) {
-        guard let (slot, target) = windowTarget(position, count), !slot.bar.isReadOnly else { return }
-        let data = [configuration.windowData]
-        write(slot, target.offset, data.span.bytes.extracting(first: target.count))
-    }
-
-    private func windowTarget(_ position: Int, _ count: Int) -> (BARSlot, BARWindow.Target)? {
-        guard let target = configuration.windowTarget(at: position, count: count), target.bar < awake.count,
-            let slot = awake[target.bar], target.offset <= slot.bar.layout.size,
-            UInt64(target.count) <= slot.bar.layout.size - target.offset
-        else { return nil }
-        return (slot, target)
-    }
-
-    private func act(on changes: ConfigurationSpace.Changes) {
-        if changes.contains(.functionLevelReset) { return reset() }
-        // From D3hot to D0 a function resets itself. PCI Bus Power Management Interface Specification 1.2, section
-        // 5.4.1.
-        if changes.contains(.powerState), configuration.powerState == .d0 { return reset() }
-        if !changes.isDisjoint(with: [.command, .msi, .msix, .powerState]) { openGates() }
-        if !changes.isDisjoint(with: [.command, .bars, .powerState]) { placeRegions() }
-    }
+    // MARK: What its registers decide
 
     /// Has a transport bring the accesses that knows where BARs are already: it is told of those that are elsewhere.
     ///
@@ -391,7 +152,7 @@ public final class Function: Stateful {
     }
 
     /// Tells the transport where the guest has the BARs and the ROM now.
-    private func placeRegions() {
+    func placeRegions() {
         guard let transport else { return }
         let now = (0..<6).map(configuration.placement(ofBAR:)) + [configuration.placementOfROM]
         let moved = now.indices.filter { now[$0] != placements[$0] }
@@ -402,7 +163,7 @@ public final class Function: Stateful {
     }
 
     /// Lets through what the registers allow now: accesses to BARs, memory accesses, messages, the pin.
-    private func openGates() {
+    func openGates() {
         let (msi, msix) = (configuration.msi, configuration.msix)
         let isAwake = configuration.powerState == .d0
         awake = isAwake ? slots : Array(repeating: nil, count: slots.count)
@@ -486,13 +247,5 @@ extension Device {
     fileprivate func part<Part>(_: Part.Type) -> Part? {
         for part in parts { if let part = part as? Part { return part } }
         return nil
-    }
-}
-
-extension Tap {
-    fileprivate func note(_ doorbell: Doorbell, _ bar: Int, _ times: UInt64, _ value: UInt64) {
-        let kept: InlineArray<1, UInt64> = [value]
-        let passage = Passage.doorbell(bar: bar, offset: doorbell.offset, times: times)
-        if doorbell.keepsValue { note(passage, kept.span.bytes) } else { note(passage) }
     }
 }
