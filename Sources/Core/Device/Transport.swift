@@ -4,8 +4,8 @@ import PCI
 /// model of a hypervisor, a test. Calls come one at a time, on the thread that has the function just then: its own or,
 /// where threads take turns, any of those.
 ///
-/// The other way round, a transport brings accesses by ``Function/read(region:offset:into:)`` and
-/// ``Function/write(region:offset:from:)``, doorbells by ``DoorbellTable``, and puts the guest's memory into
+/// The other way round, a transport brings accesses by ``Function/read(region:offset:into:by:)`` and
+/// ``Function/write(region:offset:from:by:)``, doorbells by ``DoorbellTable``, and puts the guest's memory into
 /// ``Host/memory``.
 public protocol Transport: AnyObject {
     /// Who says where a message goes, and which are masked.
