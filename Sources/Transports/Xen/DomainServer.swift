@@ -79,9 +79,6 @@ public final class DomainServer {
                 guard record != nil, error.errno == .fileExists else { throw error }
             }
         }
-        // A virtual processor that was answered but not told goes on.
-        server.isLeftBehind = false
-        server.notifyAll()
         if let refusal = barMemory.refusal {
             function.host.report("\(refusal) A BAR will be slow that needs them: raise the domain's maxmem.")
         }
@@ -96,6 +93,10 @@ public final class DomainServer {
     ///
     /// - Throws: `Errno` when the system refuses to wait.
     public func run() throws(Errno) {
+        // Until now a killed process's server was there for another one, should this not come to serve.
+        server.isLeftBehind = false
+        // A virtual processor that was answered but not told goes on.
+        server.notifyAll()
         try serve()
         if hasDomain { return leave() }
         // An ended domain's memory is freed when nobody has it mapped.
