@@ -4,8 +4,8 @@ import Linux
 import Programs
 
 /// Domains where there is no Xen: a folder each, and a program in the place of mediated-device that serves a slot as a
-/// socket in there. Who connects to that is the domain's guest, and the domain ends when it leaves. All else is the real
-/// mediated-device's.
+/// socket in there. Who connects to that is the domain's guest, and the domain ends when it leaves. All else is the
+/// real mediated-device's.
 public final class FakeDomains: Sendable {
     private let scratch: Scratch
 

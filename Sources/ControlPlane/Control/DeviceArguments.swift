@@ -48,7 +48,8 @@ public struct DeviceArguments: Equatable, Sendable {
         /// What it is called, in the log and to whoever asks.
         public var name: String?
 
-        /// - Parameter socket: where it listens for clients. The control socket is beside that one, unless it is put elsewhere.
+        /// - Parameter socket: where it listens for clients. The control socket is beside that one, unless it is put
+        ///   elsewhere.
         public init(_ type: String, socket: String) {
             self.type = type
             place = .socket(socket)

@@ -10,7 +10,8 @@ import VFIOUserClient
 
 @testable import Supervision
 
-/// vGPUs in the slots of domains. There is no Xen: a program stands in for a device process in a slot (``FakeDomains``).
+/// vGPUs in the slots of domains. There is no Xen: a program stands in for a device process in a slot
+/// (``FakeDomains``).
 @Suite struct DomainTests {
     /// Where the exerciser's register is that keeps what is written to it.
     private static let scratch: UInt64 = 4

@@ -39,8 +39,8 @@ final class Claims: Sendable {
     /// - Parameters:
     ///   - instance: an active one.
     ///   - wanted: nil: the first of ``DomainSlot/addresses`` that no other vGPU has.
-    /// - Throws: ``MediationError/Code/conflict`` when another vGPU has it, ``MediationError/Code/exhausted`` when others
-    ///   have all; and what `body` throws.
+    /// - Throws: ``MediationError/Code/conflict`` when another vGPU has it, ``MediationError/Code/exhausted`` when
+    ///   others have all; and what `body` throws.
     func holdingSlot<Value>(
         of instance: Instance, in domain: UInt16, at wanted: FunctionAddress?,
         isolation: isolated (any Actor)? = #isolation, _ body: (DomainSlot) async throws(MediationError) -> Value

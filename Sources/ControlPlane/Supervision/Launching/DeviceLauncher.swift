@@ -210,7 +210,8 @@ struct DeviceLauncher: Sendable {
         }
     }
 
-    /// Sees to it that nobody more can connect as a client; ``openSocket(of:)`` must follow. Who has connected already stays.
+    /// Sees to it that nobody more can connect as a client; ``openSocket(of:)`` must follow. Who has connected already
+    /// stays.
     func closeSocket(of id: InstanceID) throws(Failure) {
         let path = directories.socket(of: id)
         try step("put the socket '\(path)' aside") { () throws(Errno) in

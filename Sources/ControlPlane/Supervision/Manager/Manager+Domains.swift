@@ -3,8 +3,8 @@ import Linux
 import Mediation
 import PCI
 
-/// vGPUs in the slots of Xen domains. A vGPU goes there, and comes back, by its saved state: another device process goes
-/// on with that.
+/// vGPUs in the slots of Xen domains. A vGPU goes there, and comes back, by its saved state: another device process
+/// goes on with that.
 extension Manager {
     /// Puts a running vGPU that has no client into a slot of a domain.
     ///
@@ -14,7 +14,8 @@ extension Manager {
     ///   - domain: one of ``DomainSlot/domains``.
     ///   - address: nil: the first of ``DomainSlot/addresses`` that no other vGPU has.
     /// - Throws: ``MediationError/Code/conflict`` when it doesn't run, has a client, or can't be in the slot;
-    ///   ``MediationError/Code/notFound`` when there is no such domain. It is on its socket, as before, whatever is thrown.
+    ///   ``MediationError/Code/notFound`` when there is no such domain. It is on its socket, as before, whatever is
+    ///   thrown.
     public func attach(
         _ id: InstanceID, to domain: UInt16, at address: FunctionAddress? = nil
     ) async throws(MediationError) -> Instance {

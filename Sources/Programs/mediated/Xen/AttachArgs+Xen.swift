@@ -51,7 +51,8 @@ private struct DomainDevice {
     /// The vGPU that it is of; nil: there is no daemon.
     let vgpu: InstanceID?
 
-    /// How much memory a domain gets for what its guest maps of the device, in bytes, as whole MiB. The device itself says it.
+    /// How much memory a domain gets for what its guest maps of the device, in bytes, as whole MiB. The device itself
+    /// says it.
     func mappedMemory() throws -> Int {
         var mapped = 0
         let memory = DeviceMemory { (name, size, isOwnAlone, isBehindBAR) throws(Errno) in

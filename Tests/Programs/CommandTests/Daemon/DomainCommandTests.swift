@@ -6,8 +6,8 @@ import RunningDaemon
 import Testing
 import VFIOUserClient
 
-/// `mediated run`, `attach` and `detach` with Xen domains. There is no Xen: a program stands in for a device process in a
-/// slot (``FakeDomains``), and another for Xen's own tool (``FakeXL``).
+/// `mediated run`, `attach` and `detach` with Xen domains. There is no Xen: a program stands in for a device process in
+/// a slot (``FakeDomains``), and another for Xen's own tool (``FakeXL``).
 @Suite struct DomainCommandTests {
     let domains: FakeDomains
     let xl: FakeXL
