@@ -9,7 +9,8 @@ struct DebianDomainTests {
     private static let programs = ["XenProbe", "mediated-device"]
     private static let kernelOptions = "quiet loglevel=0 panic=-1 iomem=relaxed 8250.nr_uarts=16"
 
-    /// With nothing but devices of this project: no QEMU, and no firmware.
+    /// With nothing but devices of this project: no QEMU, and no firmware. No serial card either: its driver wants a
+    /// pin, which such a domain has no controller for.
     @Test(arguments: XenMachine.Release.allCases)
     func aPVHDomainsStockDriversFindTheirDevices(release: XenMachine.Release) throws {
         let machine = try XenMachine.withTools(release, programs: Self.programs)
@@ -22,7 +23,6 @@ struct DebianDomainTests {
         // For the frames behind the display's BAR.
         try machine.tool("xl", "mem-max pvh 320")
         let display = try machine.serve("bochs-display", slot: "00:02.0", of: domain)
-        _ = try machine.serve("serial", slot: "00:04.0", of: domain, options: ["line=pty:/run/line"])
         _ = try machine.serve("virtio-rng", slot: "00:05.0", of: domain)
         try machine.tool("xl", "unpause pvh")
         try machine.inside(domain, console: "console/tty") { guest in
@@ -33,7 +33,6 @@ struct DebianDomainTests {
             #expect(try guest.run("head -c 4096 /dev/hwrng | wc -c").output == "4096")
         }
         try expectPattern(on: display, in: machine, width: 1024, height: 768)
-        try moveBytes(over: "00:04.0", of: domain, console: "console/tty", in: machine)
         let outcome = try machine.inside(domain, console: "console/tty") { try $0.run("fbpattern --mode 800x600") }
         #expect(outcome.status == 0, "\(outcome.output)")
         try expectPattern(on: display, in: machine, width: 800, height: 600)
