@@ -20,7 +20,8 @@ extension Guest {
 
     /// Runs a shell command that takes long, and says each line of its output as soon as it is there.
     ///
-    /// - Throws: what ``Agent/waitFor(_:)`` throws; between two lines the guest has the time that it has for everything.
+    /// - Throws: what ``Agent/waitFor(_:)`` throws; between two lines the guest has the time that it has for
+    ///   everything.
     public func run(_ command: String, eachLine: (String) throws -> Void) throws -> Agent.Outcome {
         try start(command)
         var lines: [String] = []
@@ -54,8 +55,8 @@ extension Guest {
 public final class Agent {
     private let input: FileHandle
     private let output: FileHandle
-    /// What the guest has said and nobody has waited for yet, in bytes: a read may end within a character, or between the carriage
-    /// return and the line feed that a terminal ends a line with.
+    /// What the guest has said and nobody has waited for yet, in bytes: a read may end within a character, or between
+    /// the carriage return and the line feed that a terminal ends a line with.
     private var console = Data()
 
     private let patience: TimeInterval
@@ -66,7 +67,8 @@ public final class Agent {
         public var output: String
     }
 
-    /// - Parameter patience: how long the guest may take for anything, in seconds. A boot takes five on a quiet machine.
+    /// - Parameter patience: how long the guest may take for anything, in seconds. A boot takes five on a quiet
+    ///   machine.
     public init(reading output: FileHandle, writing input: FileHandle, patience: TimeInterval = 120) {
         (self.input, self.output, self.patience) = (input, output, patience)
     }

@@ -1,8 +1,8 @@
 import Foundation
 import Programs
 
-/// Files for a guest that come with its initial file system: an archive that the kernel unpacks over the lab's own. Linux
-/// Documentation/driver-api/early-userspace/buffer-format.rst
+/// Files for a guest that come with its initial file system: an archive that the kernel unpacks over the lab's own.
+/// Linux Documentation/driver-api/early-userspace/buffer-format.rst
 public struct GuestFiles {
     private var archive = Data()
     private var folders: Set<String> = []

@@ -49,8 +49,8 @@ public enum Lab {
 
     /// Arguments that boot a kernel, such as "6.1", with the lab's guest.
     ///
-    /// - Parameter canSleep: boot by way of the firmware's boot loader, which takes longer: only so does the firmware lead a guest that
-    ///   wakes up from S3 back to where it slept.
+    /// - Parameter canSleep: boot by way of the firmware's boot loader, which takes longer: only so does the firmware
+    ///   lead a guest that wakes up from S3 back to where it slept.
     public static func boot(_ kernel: String, append: String = "", canSleep: Bool = false) -> [String] {
         let key = kernel.replacingOccurrences(of: ".", with: "_")
         return [

@@ -17,7 +17,8 @@ public struct ChangeSequence {
         random = SplitMix(seed: seed)
     }
 
-    /// Each change touches one to four instances, and says so in one entry for each, which holds the change's serial number.
+    /// Each change touches one to four instances, and says so in one entry for each, which holds the change's serial
+    /// number.
     public mutating func next() -> StoreChange {
         serial += 1
         var change = StoreChange()

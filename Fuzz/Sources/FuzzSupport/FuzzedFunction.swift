@@ -5,8 +5,8 @@ import GuestMemory
 import Linux
 import PCI
 
-/// A device that is made once, with memory of a guest's and a listener to its interrupts, and put back into its power-on
-/// state before each input.
+/// A device that is made once, with memory of a guest's and a listener to its interrupts, and put back into its
+/// power-on state before each input.
 public final class FuzzedFunction {
     public let function: Function
     public let ram: GuestRAM
@@ -86,8 +86,8 @@ public final class FuzzedFunction {
         }
     }
 
-    /// Without the number of virtio's that tells whether the configuration has changed: a reset must not make it one that the
-    /// driver has seen before.
+    /// Without the number of virtio's that tells whether the configuration has changed: a reset must not make it one
+    /// that the driver has seen before.
     private func comparableState() -> [UInt8] {
         // What comes before the text is its length.
         let state = state().dropFirst(16)

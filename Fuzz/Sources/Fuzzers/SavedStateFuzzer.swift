@@ -3,8 +3,8 @@ import DeviceCatalog
 import FuzzSupport
 import JSON
 
-/// Feeds devices with states: those of devices that have done something, with some values changed. Most are refused, and
-/// none may do harm. What is taken is a state as any other.
+/// Feeds devices with states: those of devices that have done something, with some values changed. Most are refused,
+/// and none may do harm. What is taken is a state as any other.
 final class SavedStateFuzzer: FuzzTarget {
     private let subjects: [Subject]
     private(set) var reach: Reach<String>

@@ -3,8 +3,8 @@ import JSON
 import Linux
 import Tap
 
-/// The other end of a device process's control socket: one request at a time, each with a limit to how long it may take. After
-/// one that took longer the connection is of no more use.
+/// The other end of a device process's control socket: one request at a time, each with a limit to how long it may
+/// take. After one that took longer the connection is of no more use.
 public final class ControlClient {
     /// The longest reply that is read, in bytes.
     private static let replyLimit = 1 << 20

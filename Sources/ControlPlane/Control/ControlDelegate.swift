@@ -2,8 +2,8 @@ import Device
 import JSON
 import Linux
 
-/// What a device process lets one control socket ask and do; each of its functions has a socket and a delegate. All calls come on that
-/// function's thread, between two messages of its client.
+/// What a device process lets one control socket ask and do; each of its functions has a socket and a delegate. All
+/// calls come on that function's thread, between two messages of its client.
 public protocol ControlDelegate: AnyObject {
     /// The function that the socket is about.
     var function: Function { get }

@@ -15,8 +15,8 @@ public enum ControlRequest: Equatable, Sendable {
     case modify(Quota)
     /// A monitor for a head, or none.
     case monitor(Monitor?, head: Int)
-    /// All that passes the device's doors, as a descriptor of a memory that an `EventReader` reads: from now on, until the connection is
-    /// closed.
+    /// All that passes the device's doors, as a descriptor of a memory that an `EventReader` reads: from now on, until
+    /// the connection is closed.
     case trace
     /// The device's state, as a descriptor.
     case save

@@ -2,7 +2,8 @@ import Linux
 import PCI
 
 extension DeviceArguments {
-    /// What is wrong with a command line, in a sentence. Whoever starts the process has checked most of it, so it is no more than that.
+    /// What is wrong with a command line, in a sentence. Whoever starts the process has checked most of it, so it is no
+    /// more than that.
     public struct Problem: Error, Equatable, CustomStringConvertible {
         public let description: String
 

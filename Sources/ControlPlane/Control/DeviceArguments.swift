@@ -1,11 +1,11 @@
 import Linux
 import PCI
 
-/// What a device process is told on its command line: whoever starts one writes it by ``words``, and the process reads it by
-/// ``init(words:)``.
+/// What a device process is told on its command line: whoever starts one writes it by ``words``, and the process reads
+/// it by ``init(words:)``.
 ///
-/// Each type begins a function, and the options behind it are that function's, up to the next type. What concerns the whole process may
-/// stand anywhere. Descriptors are numbers in the process that is started.
+/// Each type begins a function, and the options behind it are that function's, up to the next type. What concerns the
+/// whole process may stand anywhere. Descriptors are numbers in the process that is started.
 public struct DeviceArguments: Equatable, Sendable {
     /// The functions that the process serves, at least one: a display and its keyboard, say.
     public var functions: [Function]
@@ -22,9 +22,10 @@ public struct DeviceArguments: Equatable, Sendable {
     public var isSandboxed = false
     /// How much private memory to use, in bytes.
     public var memory: UInt64?
-    /// Whether functions whose domain has ended are there until the process is told to stop; else it ends with a domain.
+    /// Whether functions stay when their domain has ended, until the process is told to stop. Otherwise the process
+    /// ends with the domain.
     public var stays = false
-    /// Whether the last events of each function are always kept: `mediated trace --recorded`.
+    /// Whether the last events of each function are always kept, for `mediated trace --recorded`.
     public var isRecording = false
 
     public init(_ functions: Function...) {

@@ -28,11 +28,11 @@ struct PictureCopy {
     let pixels: MemoryFile
 }
 
-/// The reading of one picture in pieces, between which the device's client is served: all of the largest picture would hold a guest
-/// for a quarter of a second.
+/// The reading of one picture in pieces, between which the device's client is served: all of the largest picture would
+/// hold a guest for a quarter of a second.
 ///
-/// The guest may draw meanwhile, or show other memory, as it may while a monitor scans a picture out: what is above is from before
-/// then, and what is below from after it.
+/// The guest may draw meanwhile, or show other memory, as it may while a monitor scans a picture out: what is above is
+/// from before then, and what is below from after it.
 final class PictureReading {
     /// How many bytes one piece has, at least one line.
     static let pieceSize = 1 << 20
@@ -81,8 +81,8 @@ final class PictureReading {
     /// Reads one piece more.
     ///
     /// - Returns: the picture, once it is all there.
-    /// - Throws: ``ControlError`` when there is no such head, nothing on it, or always something else; `Errno` when there is no memory
-    ///   for a copy.
+    /// - Throws: ``ControlError`` when there is no such head, nothing on it, or always something else; `Errno` when
+    ///   there is no memory for a copy.
     func next() throws -> PictureCopy? {
         let (scanout, cursor) = try shown()
         if copy?.isCopy(of: scanout) != true {

@@ -59,7 +59,8 @@ enum Schema {
         PRAGMA user_version = 2;
         """
 
-    /// What an active instance has been granted, and which start it is. One that an earlier version has started has no grant.
+    /// What an active instance has been granted, and which start it is. One that an earlier version has started has no
+    /// grant.
     private static let grant: StaticString = """
         ALTER TABLE instance ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE instance ADD COLUMN granted_device TEXT;

@@ -1,4 +1,5 @@
-/// Where instances and the journal are kept. A change is there whole, or not at all, and for good when ``commit(_:)`` returns.
+/// Where instances and the journal are kept. A change is there whole, or not at all, and for good when ``commit(_:)``
+/// returns.
 public protocol Store: Sendable {
     /// Every instance, in the order of definition.
     func instances() throws -> [Instance]

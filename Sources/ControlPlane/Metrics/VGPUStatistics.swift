@@ -3,8 +3,8 @@ import PCI
 
 /// The counters of a device process, as far as its `statistics` can be understood.
 ///
-/// The process may be older or newer than whoever asks, or not of good will. So everything may be missing, what is no count is
-/// passed over, and there are only so many names.
+/// The process may be older or newer than whoever asks, or not of good will. So everything may be missing, what is no
+/// count is passed over, and there are only so many names.
 public struct VGPUStatistics: Equatable, Sendable {
     /// Accesses by region, those that came by an access ring among them.
     public let reads, writes: CountsByName?
@@ -84,10 +84,11 @@ public struct CountsByName: Equatable, Sendable {
 extension Histogram {
     /// From nanoseconds to seconds.
     ///
-    /// A process counts what took less than a bucket's bound, and Prometheus what took no more: one nanosecond, which isn't
-    /// worth other bounds.
+    /// A process counts what took less than a bucket's bound, and Prometheus what took no more: one nanosecond, which
+    /// isn't worth other bounds.
     ///
-    /// - Parameter latency: `buckets`, counts by bound in nanoseconds, or any other name for the rest; `nanoseconds`, the sum.
+    /// - Parameter latency: `buckets`, counts by bound in nanoseconds, or any other name for the rest; `nanoseconds`,
+    ///   the sum.
     fileprivate init?(latency: JSON) {
         guard let buckets = latency["buckets"]?.object, let sum = latency["nanoseconds"]?.uint64 else { return nil }
         guard buckets.count <= Self.bucketLimit else { return nil }

@@ -1,8 +1,9 @@
 /// What has changed in a head's picture, for each who watches it.
 ///
-/// A head has one of these for as long as it lives. A display that knows what it changes tells so; one that doesn't, since its
-/// guest writes to memory that it has mapped, has pixels compared with a copy when a watcher asks. Every ``DamageWatch`` has a place
-/// of its own: what it takes, the others still get, and while nobody watches nothing is kept.
+/// A head has one of these for as long as it lives. A display that knows what it changes tells so; one that doesn't,
+/// since its guest writes to memory that it has mapped, has pixels compared with a copy when a watcher asks. Every
+/// ``DamageWatch`` has a place of its own: what it takes, the others still get, and while nobody watches nothing is
+/// kept.
 public final class Damage {
     /// One watcher's.
     fileprivate final class Place {
@@ -60,10 +61,11 @@ public final class Damage {
     }
 }
 
-/// A place from which one watches what changes in a head's picture, beside whoever else does. It is given up when this object goes away.
+/// A place from which one watches what changes in a head's picture, beside whoever else does. It is given up when this
+/// object goes away.
 ///
-/// One who takes seldom, or never, gets fewer and larger rectangles, and costs no more than those. All of it happens on the device's
-/// thread.
+/// One who takes seldom, or never, gets fewer and larger rectangles, and costs no more than those. All of it happens on
+/// the device's thread.
 public final class DamageWatch {
     /// The most rectangles that one call tells, and that are kept for it.
     public static let maximumRectangles = 64
@@ -82,19 +84,20 @@ public final class DamageWatch {
         damage.remove(place)
     }
 
-    /// The rectangles in which pixels may have changed since this watcher's last call, clipped to the scanout; everything at first
-    /// and after a change of mode. None while there is no scanout. The cost is at most one pass over the visible pixels.
+    /// The rectangles in which pixels may have changed since this watcher's last call, clipped to the scanout;
+    /// everything at first and after a change of mode. None while there is no scanout. The cost is at most one pass
+    /// over the visible pixels.
     public func take() -> [Rectangle] {
         guard let head else { return [] }
         return damage.take(place, of: head.scanout)
     }
 
-    /// The picture that whoever repaints by rectangles reads them from, right after ``take()``. In ``DisplayHead/scanout`` pixels may
-    /// have changed since, and change back before the next call, which then finds nothing. Nil while there is no scanout, and when
-    /// the display is gone.
+    /// The picture that whoever repaints by rectangles reads them from, right after ``take()``. In
+    /// ``DisplayHead/scanout`` pixels may have changed since, and change back before the next call, which then finds
+    /// nothing. Nil while there is no scanout, and when the display is gone.
     ///
-    /// Where pixels are compared, all watchers share this copy. Another's look may have brought it further than your last ``take()``; your
-    /// next one tells what came in between.
+    /// Where pixels are compared, all watchers share this copy. Another's look may have brought it further than your
+    /// last ``take()``; your next one tells what came in between.
     public var picture: Scanout? {
         guard let head else { return nil }
         return damage.snapshot ?? head.scanout

@@ -21,8 +21,9 @@ struct DamageTracker {
 
     /// Compares `scanout` with what was there the last time.
     ///
-    /// - Returns: the parts that changed, none overlapping another, at most ``DamageWatch/maximumRectangles``. Nil when there is nothing
-    ///   to compare with: at first, when size, format or palette changed, without a picture, or without memory for a copy.
+    /// - Returns: the parts that changed, none overlapping another, at most ``DamageWatch/maximumRectangles``. Nil when
+    ///   there is nothing to compare with: at first, when size, format or palette changed, without a picture, or
+    ///   without memory for a copy.
     mutating func look(at scanout: Scanout?) -> [Rectangle]? {
         guard let scanout else {
             forget()

@@ -189,8 +189,8 @@ extension Function {
     }
 
     /// The memory that holds what a read would give, byte for byte from the region's beginning; nil when some of it is
-    /// not from memory. It is nil for all while there is a tap that sees all: ``read(region:offset:into:by:)`` shows the
-    /// bytes to it.
+    /// not from memory. It is nil for all while there is a tap that sees all: ``read(region:offset:into:by:)`` shows
+    /// the bytes to it.
     public func memory(region: Int, offset: UInt64, count: Int) -> MappedBytes? {
         if let tap = host.tap, tap.seesAll { return nil }
         guard region >= 0, region < 6, let bar = awake[region]?.bar, count >= 0 else { return nil }

@@ -24,7 +24,7 @@ public struct Event: Equatable, Sendable {
     public var kind: Kind
     /// How an access came; nil for all else.
     public var way: Way?
-    /// The region of an access, the BAR of a doorbell, the head of a monitor; otherwise 0.
+    /// The region of an access, the BAR of a doorbell, or the head of a monitor; otherwise 0.
     public var region: UInt8 = 0
     /// The offset in a region or in a memory, an address in guest memory, the number of a vector, a monitor's width in
     /// pixels, a quota's bytes of video memory; otherwise 0.

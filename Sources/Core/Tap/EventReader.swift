@@ -2,7 +2,7 @@ import Linux
 
 /// Reads what an ``EventRecorder`` keeps, in another process or in this one, at its own pace.
 ///
-/// Whoever writes the memory may be anybody's: all that it says is checked, and at worst untrue.
+/// The memory's writer may be hostile: all that the memory says is checked, and what is read is untrue at worst.
 public final class EventReader {
     /// The next event to be read.
     public private(set) var position: UInt64

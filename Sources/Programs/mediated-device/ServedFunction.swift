@@ -7,7 +7,8 @@ import Linux
 import Tap
 import Xen
 
-/// One function of the process: its device, its server, and a control socket of its own, by which it is told from the others. One thread.
+/// One function of the process: its device, its server, and a control socket of its own, by which it is told from the
+/// others. One thread.
 final class ServedFunction: ControlDelegate {
     let events: EventLog
     let pictures = PictureReader()

@@ -6,10 +6,10 @@ import Tap
 ///     read|write bar=0 offset=0x10..0x1f
 ///
 /// - `read`, `write` and the other words of ``Event/Kind/word``: the kind; several with `|` between them.
-/// - `bar=N`, or `bar=config` for configuration space: the region of an access or a doorbell.
+/// - `bar=N`, `bar=rom`, or `bar=config` for configuration space: the region of an access or a doorbell.
 /// - `offset=N` or `offset=N..N`: the offset, or the address in guest memory.
-/// - `register=NAME`: the register, as a trace names it.
-/// - `value=N` or `value=N..N`: what was read or written, at most eight bytes of it.
+/// - `register=NAME`: the register, as a trace names it. A name that has a space in it can't be given.
+/// - `value=N` or `value=N..N`: what was read or written, the first eight bytes of it.
 /// - `way=message`, `ring`, `ioregion` or `call`: how an access came.
 /// - `name=NAME`: the line, memory or event of the loop.
 ///

@@ -3,8 +3,8 @@ import Linux
 import PCI
 
 /// A device model of a domain, as Xen knows it: which accesses are its, and the page in which virtual processors ask.
-/// Xen's name for it is *ioreq server*. It is gone with this object, and so it is when the domain ends; but not when the
-/// process is killed.
+/// Xen's name for it is *ioreq server*. It is gone with this object, and so it is when the domain ends; but not when
+/// the process is killed.
 public final class RequestServer: AccessRouter {
     /// What accesses of a guest's go to a server.
     public enum Claim: Hashable, Sendable {
@@ -135,8 +135,8 @@ public final class RequestServer: AccessRouter {
 
     /// Has everything answered that virtual processors ask now.
     ///
-    /// - Parameter answer: gives what a read has found, and anything for what is no read; nil: the virtual processor goes
-    ///   on waiting, and its request is asked again the next time.
+    /// - Parameter answer: gives what a read has found, and anything for what is no read; nil: the virtual processor
+    ///   goes on waiting, and its request is asked again the next time.
     public func answerRequests(_ answer: (Request) -> UInt64?) {
         channels.takePending()
         takeBuffered(answer)
@@ -157,8 +157,8 @@ public final class RequestServer: AccessRouter {
         }
     }
 
-    /// Writes below 1 MiB for which no virtual processor waits. No more of them than the ring holds: the guest may go on
-    /// writing meanwhile.
+    /// Writes below 1 MiB for which no virtual processor waits. No more of them than the ring holds: the guest may go
+    /// on writing meanwhile.
     private func takeBuffered(_ answer: (Request) -> UInt64?) {
         var raw = cxen_request()
         for _ in 0..<511 {

@@ -45,7 +45,8 @@ public struct SlotRecord: Equatable, Sendable {
 
     /// Takes a record of another process's, which may be anything.
     ///
-    /// - Returns: nil for what can't be one. What it says of ranges and frames then lies in what a processor can address.
+    /// - Returns: nil for what can't be one. What it says of ranges and frames then lies in what a processor can
+    ///   address.
     init?(words: [UInt64]) {
         guard words.count == Self.wordCount else { return nil }
         let (placeCount, partCount) = (words[0] & 0xffff_ffff, words[0] >> 32)

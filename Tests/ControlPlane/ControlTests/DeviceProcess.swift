@@ -8,8 +8,8 @@ import Programs
 import Synchronization
 import Testing
 
-/// A device with three heads: the first shows four pixels of a wider picture, the second is off, and the third shows what the
-/// first does with a cursor of one white pixel.
+/// A device with three heads: the first shows four pixels of a wider picture, the second is off, and the third shows
+/// what the first does with a cursor of one white pixel.
 final class TestDevice: Device, DisplayDevice, LimitedDevice, MonitorDevice {
     struct State: Codable { var value: Int }
 

@@ -14,7 +14,8 @@ extension DaemonTests {
 
         init() throws { daemon = try RunningDaemon() }
 
-        /// What is recorded. The daemon asks for it when the process serves, beside all else, and nobody tells when it has it.
+        /// What is recorded. The daemon asks for it when the process serves, beside all else, and nobody tells when it
+        /// has it.
         private func recorder(_ id: String, of whose: String) throws -> [Event] {
             let deadline = Deadline(after: .seconds(30))
             var answer: HTTPExchange

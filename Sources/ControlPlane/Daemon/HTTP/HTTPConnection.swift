@@ -6,8 +6,8 @@ import NIOHTTP1
 struct HTTPConnection: Sendable {
     /// The most bytes of a request's body: a definition has some hundred.
     static let bodyLimit = 1 << 20
-    /// How long the client may take to read an answer and send the next request whole, and so how long a connection may be
-    /// idle.
+    /// How long the client may take to read an answer and send the next request whole, and so how long a connection may
+    /// be idle.
     static let patience = TimeAmount.seconds(60)
 
     typealias Stream = NIOAsyncChannel<NIOHTTPServerRequestFull, HTTPResponse>

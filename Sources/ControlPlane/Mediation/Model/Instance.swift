@@ -19,8 +19,8 @@ public struct Instance: Equatable, Sendable {
     public var grant: Grant?
     /// The number of its last start, which no other start of any vGPU has; 0: it was never started.
     public var generation: Int
-    /// The aperture that its device has while it runs, in bytes, where it doesn't follow from its attributes: the video memory
-    /// has changed since it was started.
+    /// The aperture that its device has while it runs, in bytes, where it doesn't follow from its attributes: the video
+    /// memory has changed since it was started.
     public var aperture: Int?
     /// The slot of a Xen domain in which it is, while it is active; nil: its client connects to its socket.
     public var slot: DomainSlot?

@@ -52,8 +52,8 @@ extension VGPU.Domain: CustomStringConvertible {
 }
 
 extension [[String]] {
-    /// Lines with what stands below each other in columns, each as wide as needed; the last one ends where it ends. Of each cell
-    /// there is its excerpt.
+    /// Lines with what stands below each other in columns, each as wide as needed; the last one ends where it ends. Of
+    /// each cell there is its excerpt.
     func columns() -> [String] {
         let rows = map { $0.map(\.excerpt) }
         let count = rows.map(\.count).max() ?? 0
