@@ -10,7 +10,7 @@ struct Recording {
         let recorder = try EventRecorder()
         let values = (0..<Self.rounds).map { _ in Self.measure(recorder) }
         return Result(
-            name: "A register read that somebody watches, more than one that nobody does", unit: "ns",
+            name: "What a recorder adds to a register read", unit: "ns",
             value: median(values), aim: 250)
     }
 

@@ -107,31 +107,28 @@ public final class ControlClient {
 
     /// All that passes the device's doors from now on, as long as this client is there.
     ///
-    /// - Parameter start: the next event, or the oldest that is kept: a flight recorder has those from before.
     /// - Returns: what reads it, the device's type, and the parts of BARs where accesses aren't seen.
-    public func trace(
-        from start: EventReader.Start = .next
-    ) throws(ControlClientError) -> (events: EventReader, type: String, mapped: [MappedPart]) {
+    public func trace() throws(ControlClientError) -> (events: EventReader, type: String, mapped: [MappedPart]) {
         var reply = try request(.trace, takesFile: true)
         let traced: Tracing.Beginning = try decode(reply.result)
         guard traced.mapped.allSatisfy({ $0.start < $0.end }) else {
             throw .malformedReply("a part ends before it begins")
         }
         guard let file = reply.descriptors.take(0) else { throw .malformedReply("its file is missing") }
-        do throws(Errno) { return (try EventReader(file, from: start), traced.type, traced.mapped) } catch {
+        do throws(Errno) { return (try EventReader(file, from: .next), traced.type, traced.mapped) } catch {
             throw .malformedReply("what comes with it is no recorder's memory: \(error)")
         }
     }
 
-    /// The memory of the process's recorder, which outlives the process. A flight recorder goes on without this client.
+    /// The memory of the process's flight recorder, which outlives the process.
     public func recorder() throws(ControlClientError) -> AttachedFile {
-        var reply = try request(.trace, takesFile: true)
+        var reply = try request(.recorder, takesFile: true)
         guard let file = reply.descriptors.take(0) else { throw .malformedReply("its file is missing") }
         // All else may never give its bytes, or not even its size.
         guard file.isMemory() else { throw .malformedReply("what comes with it is no memory file") }
         do throws(Errno) {
             let size = Int(clamping: try file.status().size)
-            guard size <= EventReader.mostBytes else { throw Errno.invalidArgument }
+            guard size == EventRecorder.standardBytes else { throw Errno.invalidArgument }
             return AttachedFile(descriptor: file, size: size)
         } catch {
             throw .malformedReply("what comes with it is no recorder's memory: \(error)")

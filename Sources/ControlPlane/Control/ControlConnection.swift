@@ -10,10 +10,17 @@ final class ControlConnection {
     var token: EventLoop.Token?
     /// The request whose answer is held back.
     var held: ControlRequest?
-    /// Whether it has had an answer held back: one that waits most of the time.
-    var isListening = false
-    /// Whether it watches what passes, until it is closed.
-    var isTracing = false
+    /// What it is there for, by what it has asked.
+    var kind = Kind.asking
+
+    enum Kind {
+        /// Each question has an answer at once.
+        case asking
+        /// It waits for events most of the time.
+        case listening
+        /// It watches what passes, until it is closed.
+        case tracing
+    }
 
     private var incoming: LineBuffer
     private var outgoing: [UInt8] = []

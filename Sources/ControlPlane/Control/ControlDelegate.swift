@@ -49,6 +49,7 @@ extension ControlDelegate {
         case .modify(let changes): return .reply(try modify(changes))
         case .monitor(let monitor, let head): return .reply(try connect(monitor, to: head))
         case .trace: return .reply(try tracing.join(self))
+        case .recorder: return .reply(try tracing.flightRecorder(of: self))
         case .save:
             let saving = StateSaving { [unowned self] in self.function }
             return .inPieces {

@@ -18,6 +18,8 @@ public enum ControlRequest: Equatable, Sendable {
     /// All that passes the device's doors, as a descriptor of a memory that an `EventReader` reads: from now on, until
     /// the connection is closed.
     case trace
+    /// What the flight recorder has kept, as a descriptor of its memory, which outlives the process.
+    case recorder
     /// The device's state, as a descriptor.
     case save
     /// The end of the process, in order. Answered before it ends.
@@ -61,13 +63,15 @@ public enum ControlRequest: Equatable, Sendable {
         case "modify": self = .modify(try Self.quota(members))
         case "monitor": self = try Self.monitor(members)
         case "trace": self = .trace
+        case "recorder": self = .recorder
         case "save": self = .save
         case "stop": self = .stop
         case let other:
             throw ControlError(
                 .unknownRequest,
                 "The request is \(other?.text ?? "missing"); "
-                    + "it must be info, screenshot, statistics, events, modify, monitor, trace, save or stop.")
+                    + "it must be info, screenshot, statistics, events, modify, monitor, trace, recorder, save or stop."
+            )
         }
     }
 
@@ -122,6 +126,7 @@ public enum ControlRequest: Equatable, Sendable {
             ]
         case .monitor(nil, let head): ["version": version, "request": "monitor", "head": JSON(head)]
         case .trace: ["version": version, "request": "trace"]
+        case .recorder: ["version": version, "request": "recorder"]
         case .save: ["version": version, "request": "save"]
         case .stop: ["version": version, "request": "stop"]
         }
@@ -145,6 +150,8 @@ public struct ControlError: Error, Equatable, CustomStringConvertible {
         case quota
         /// The device can't have such a monitor there.
         case monitor
+        /// The process keeps no events.
+        case notRecording = "not-recording"
         /// The process tried and couldn't.
         case failed
     }

@@ -8,10 +8,11 @@ import Linux
 /// at when the reply to the last has gone; each turn of the loop answers one request of a connection; and of
 /// more than ``connectionLimit`` connections the one that has been silent the longest is dropped. Those that wait for
 /// events don't count among these, but have the same limit for themselves, and are told at most every ``eventPause``.
+/// Those that watch what passes have it for themselves, too: the next one is refused.
 public final class ControlServer {
     /// The longest request, with its end of line, in bytes.
     public static let lineLimit = 4096
-    /// The most connections at a time; and the most of those that wait for events.
+    /// The most connections at a time; the most of those that wait for events; and the most of those that watch.
     public static let connectionLimit = 8
 
     /// For how long no events are told after some were: whoever makes many, as by connecting and leaving
@@ -78,7 +79,7 @@ public final class ControlServer {
             // Peers have sent more than could be closed.
             guard loop.controlLane.hasRoom else { throw .tooManyReferences }
             guard let socket = try listener.accept(closedIn: loop.controlLane) else { return }
-            makeRoom { !$0.isListening }
+            makeRoom(for: .asking)
             try add(socket)
         } catch {
             // No descriptors, no memory, or too much to close. The listener stays readable: look away for a second.
@@ -88,9 +89,9 @@ public final class ControlServer {
     }
 
     /// Drops the connection that was silent the longest, when there are as many of a kind as there may be.
-    private func makeRoom(among isOfTheKind: (ControlConnection) -> Bool) {
-        let kind = connections.filter(isOfTheKind)
-        if kind.count == Self.connectionLimit { drop(kind[0]) }
+    private func makeRoom(for kind: ControlConnection.Kind) {
+        let others = connections.filter { $0.kind == kind }
+        if others.count == Self.connectionLimit { drop(others[0]) }
     }
 
     private func resume() {
@@ -106,19 +107,11 @@ public final class ControlServer {
         connections.append(connection)
     }
 
-    /// It waits most of the time from now on.
-    private func listen(_ connection: ControlConnection, traces: Bool = false) {
-        // First: whoever makes room for it may be the last of the others.
-        if traces { connection.isTracing = true }
-        if !connection.isListening { makeRoom { $0.isListening } }
-        connection.isListening = true
-    }
-
     private func drop(_ connection: ControlConnection) {
         if let token = connection.token { loop.unwatch(token) }
         connections.removeAll { $0 === connection }
         work.removeAll { $0.connection === connection }
-        if connection.isTracing, !connections.contains(where: \.isTracing) { tracing.end(delegate) }
+        if connection.kind == .tracing, !connections.contains(where: { $0.kind == .tracing }) { tracing.end(delegate) }
     }
 
     // MARK: Requests
@@ -132,16 +125,15 @@ public final class ControlServer {
             } else if let request = try connection.receive() {
                 connections.removeAll { $0 === connection }
                 connections.append(connection)
-                switch answer(to: request) {
+                switch answer(to: request, of: connection) {
                 case .reply(let reply):
-                    switch request {
-                    case .success(.events): beginPause()
-                    case .success(.trace): listen(connection, traces: true)
-                    default: break
-                    }
+                    if case .success(.events) = request { beginPause() }
                     try connection.send(reply)
                 case .later:
-                    listen(connection)
+                    if connection.kind == .asking {
+                        makeRoom(for: .listening)
+                        connection.kind = .listening
+                    }
                     connection.held = try? request.get()
                 case .inPieces(let next):
                     connection.held = try? request.get()
@@ -159,7 +151,8 @@ public final class ControlServer {
     /// There may be an answer now to those that wait for events.
     private func answerHeld() {
         let replies = connections.compactMap { connection -> (ControlConnection, ControlReply)? in
-            guard let held = connection.held, case .events = held, case .reply(let reply) = answer(to: .success(held))
+            guard let held = connection.held, case .events = held,
+                case .reply(let reply) = answer(to: .success(held), of: connection)
             else { return nil }
             return (connection, reply)
         }
@@ -195,13 +188,28 @@ public final class ControlServer {
         pause.set(Self.eventPause)
     }
 
-    private func answer(to request: Result<ControlRequest, ControlError>) -> ControlAnswer {
+    private func answer(
+        to request: Result<ControlRequest, ControlError>, of connection: ControlConnection
+    ) -> ControlAnswer {
         if isPausing, case .success(.events) = request { return .later }
         do {
-            return try delegate.answer(request.get(), tracing)
+            guard case .success(.trace) = request else { return try delegate.answer(request.get(), tracing) }
+            return try letWatch(connection)
         } catch {
             return .reply(ControlReply(failure: error))
         }
+    }
+
+    /// Whoever watches is never sent away for another: it would take that for the end of the device.
+    private func letWatch(_ connection: ControlConnection) throws -> ControlAnswer {
+        let others = connections.count { $0.kind == .tracing && $0 !== connection }
+        guard others < Self.connectionLimit else {
+            throw ControlError(
+                .failed, "\(others) others watch the device already. Try again when one of them has left.")
+        }
+        let answer = try delegate.answer(.trace, tracing)
+        connection.kind = .tracing
+        return answer
     }
 
     /// A connection that still has a request in its buffer has its turn when it can take the reply.

@@ -36,12 +36,24 @@ final class Tracing {
         return ControlReply(try JSON(encoding: beginning), attachment: recorder?.file)
     }
 
+    /// The memory of the recorder that is there without anybody who watches.
+    ///
+    /// - Throws: ``ControlError`` when there is none.
+    func flightRecorder(of delegate: any ControlDelegate) throws(ControlError) -> ControlReply {
+        guard let flightRecorder = delegate.function.host.tap as? EventRecorder, !isPassing else {
+            throw ControlError(
+                .notRecording, "The device process keeps no events: it was told not to, or is of an earlier version.")
+        }
+        return ControlReply([:], attachment: flightRecorder.file)
+    }
+
     /// Nobody watches any more.
     func end(_ delegate: any ControlDelegate) {
         guard let recorder else { return }
         self.recorder = nil
         recorder.seesAll = false
         if isPassing { delegate.function.host.tap = nil }
+        isPassing = false
     }
 }
 

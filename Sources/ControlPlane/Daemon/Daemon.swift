@@ -22,6 +22,8 @@ public struct Daemon: Sendable {
         public var program: String
         /// Whether mediated-renderer is there too.
         public var hasRenderer: Bool
+        /// Whether the last events of each vGPU are kept.
+        public var hasRecorders = true
 
         public init(directories: Directories, videoMemory: Int, program: String, hasRenderer: Bool) {
             self.directories = directories
@@ -54,6 +56,7 @@ public struct Daemon: Sendable {
         let store = try database()
         var settings = Manager.Configuration(program: configuration.program)
         settings.controlGroup = controlGroup
+        settings.hasRecorders = configuration.hasRecorders
         settings.log = { [logger] sentence in logger.warning("\(sentence)") }
         let manager = try step("start the threads that wait for others") { [settings] () throws(Errno) in
             try Manager(catalogue: catalogue, directories: directories, store: store, configuration: settings)

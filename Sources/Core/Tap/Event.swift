@@ -45,6 +45,14 @@ public struct Event: Equatable, Sendable {
 }
 
 extension Event {
+    /// Forgets the bytes that passed, but for those of registers.
+    mutating func dropContents() {
+        switch kind {
+        case .memoryRead, .memoryWrite, .look, .received, .sent, .random: value = 0
+        default: break
+        }
+    }
+
     /// - Parameters:
     ///   - passage: what passed.
     ///   - bytes: those that went with it.

@@ -60,12 +60,15 @@ public final class EventReader {
             }
     }
 
+    /// How many events were written, ever, as the writer says.
+    public var written: UInt64 { ring.written }
+
     /// The events that have come since the last call, in their order.
     ///
-    /// - Parameter limit: how many there may be at most.
+    /// - Parameter limit: how many are looked at most. A busy writer makes no call endless.
     public func read(upTo limit: Int) -> [Event] {
         var events: [Event] = []
-        while events.count < limit {
+        for _ in 0..<limit {
             let written = ring.written
             // A writer doesn't take back what it has written.
             guard position < written else { break }

@@ -1,12 +1,14 @@
 import Linux
 
-/// A tap that keeps the last passages in memory for whoever watches: it waits for nobody, allocates nothing, and makes
-/// no system call but to look at the clock, which none is.
+/// A tap that keeps the last passages in memory for whoever watches: it waits for nobody, allocates nothing but for a
+/// name that is new, and makes no system call but to look at the clock, which none is.
 ///
 /// The memory is a file that others can map for reading alone. ``EventReader`` is how they read it.
 public final class EventRecorder: Tap {
     /// How many events are kept unless told otherwise.
     public static let standardCapacity = 16_384
+    /// How much memory that takes, in bytes.
+    public static let standardBytes = EventRing.size(capacity: standardCapacity)
 
     /// For watchers: whoever gets its descriptor can only read it.
     public let file: MemoryFile
@@ -18,7 +20,8 @@ public final class EventRecorder: Tap {
     private var begun: UInt64?
     /// The event that tells of it.
     private var access: UInt64?
-    /// Whether large accesses go past the ways that no tap sees: they are slower, and nothing is missing.
+    /// Whether somebody watches: nothing is missing then, for which large accesses are slower. Otherwise the bytes of
+    /// DMA, lines, random numbers and memory aren't kept, which may be secrets: only how many there were.
     public var seesAll = true
 
     /// - Parameter capacity: how many events are kept: a power of two, at most 2²⁰.
@@ -35,14 +38,12 @@ public final class EventRecorder: Tap {
         file.publish(EventRing.magic, at: EventRing.Place.magic)
     }
 
-    /// How many events were written, ever.
-    public var count: UInt64 { next }
-
     // MARK: Tap
 
     public func note(_ passage: Passage, _ bytes: RawSpan) {
         var event = Event(passage, bytes)
         event.number = next
+        if !seesAll { event.dropContents() }
         switch event.kind {
         case .read, .write:
             event.time = begun ?? SystemClock.nanoseconds

@@ -32,6 +32,9 @@ struct MediatedDaemon: ParsableCommand {
     @Option(help: "The group whose members may tell the daemon what to do.")
     var group = "mediated"
 
+    @Flag(help: "Don't keep the last events of vGPUs, which 'mediated trace --recorded' shows.")
+    var noRecorder = false
+
     func run() throws {
         do {
             let directories = try Directories(root: root)
@@ -42,6 +45,7 @@ struct MediatedDaemon: ParsableCommand {
                 directories: directories, videoMemory: videoMemory, program: program,
                 hasRenderer: (try? CompanionProgram.path(of: "mediated-renderer")) != nil)
             configuration.group = group
+            configuration.hasRecorders = !noRecorder
             try Daemon(configuration).run()
         } catch {
             StandardError.print("mediated-daemon: \(error)")

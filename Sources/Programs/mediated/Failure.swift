@@ -108,7 +108,7 @@ struct Failure: Error {
         case .refused(let refusal):
             switch refusal.code {
             case .noSuchHead, .quota, .monitor: .usage
-            case .nothingShown: .unavailable
+            case .nothingShown, .notRecording: .unavailable
             case .malformed, .version, .unknownRequest: .protocol
             case .failed: .software
             }

@@ -1,4 +1,4 @@
-import Device
+import PCI
 import Tap
 
 /// Which events somebody wants to see: terms that all must hold.
@@ -8,7 +8,7 @@ import Tap
 /// - `read`, `write` and the other words of ``Event/Kind/word``: the kind; several with `|` between them.
 /// - `bar=N`, `bar=rom`, or `bar=config` for configuration space: the region of an access or a doorbell.
 /// - `offset=N` or `offset=N..N`: the offset, or the address in guest memory.
-/// - `register=NAME`: the register, as a trace names it. A name that has a space in it can't be given.
+/// - `register=NAME`: the register, as a trace names it, with `_` for each space.
 /// - `value=N` or `value=N..N`: what was read or written, the first eight bytes of it.
 /// - `way=message`, `ring`, `ioregion` or `call`: how an access came.
 /// - `name=NAME`: the line, memory or event of the loop.
@@ -54,13 +54,16 @@ public struct EventFilter: Sendable {
             case .kinds(let kinds): kinds.contains(event.kind)
             case .region(let region): event.hasRegion && event.region == region
             case .offset(let range): event.hasOffset && range.contains(event.offset)
-            case .register(let name): names[event] == name
+            case .register(let name): names[event].map(Self.oneWord) == name
             case .value(let range): event.hasValue && range.contains(event.value)
             case .way(let way): event.way == way
             case .name(let name): event.name == name
             }
         }
     }
+
+    /// PCI's names have spaces, which end a term.
+    private static func oneWord(_ name: String) -> String { String(name.map { $0 == " " ? "_" : $0 }) }
 
     // MARK: Reading
 
@@ -71,7 +74,7 @@ public struct EventFilter: Sendable {
         switch key {
         case "bar": return .region(try region(value, at: place))
         case "offset": return .offset(try range(value, at: place))
-        case "register": return .register(String(value))
+        case "register": return .register(oneWord(String(value)))
         case "value": return .value(try range(value, at: place))
         case "way":
             guard let way = Way.allCases.first(where: { $0.word == value }) else {
@@ -104,8 +107,8 @@ public struct EventFilter: Sendable {
 
     private static func region(_ text: Substring, at position: Int) throws(Problem) -> Int {
         switch text {
-        case "config": return RegionNumber.configuration
-        case "rom": return RegionNumber.rom
+        case "config": return RegionIndex.configuration
+        case "rom": return RegionIndex.rom
         default:
             guard let number = Int(text), (0..<6).contains(number) else {
                 throw Problem(position: position, description: "'\(text)' is no BAR; it can be 0 to 5, rom or config.")

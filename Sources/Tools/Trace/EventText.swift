@@ -1,5 +1,6 @@
 import Device
 import JSON
+import PCI
 import Tap
 
 /// Writes events down: a line each for people, and an object each for programs.
@@ -60,7 +61,7 @@ public struct EventText: Sendable {
         case .doorbell: return event.count == 1 ? "once" : "\(event.count) times"
         case .memoryRead, .memoryWrite, .look, .received, .sent: return "\(event.count) bytes"
         case .mapped, .unmapped: return "\(event.count) bytes"
-        case .pin: return event.value == 0 ? "low" : "asserted"
+        case .pin: return event.value == 0 ? "deasserted" : "asserted"
         case .running: return event.value == 0 ? "stands still" : "goes on"
         case .monitor: return event.offset == 0 ? "none" : "\(event.offset)x\(event.value)"
         case .quota: return "\(event.offset) bytes, \(event.value) pictures/s"
@@ -76,8 +77,8 @@ public struct EventText: Sendable {
 
     private static func region(_ index: UInt8) -> String {
         switch Int(index) {
-        case RegionNumber.configuration: "config"
-        case RegionNumber.rom: "rom"
+        case RegionIndex.configuration: "config"
+        case RegionIndex.rom: "rom"
         default: "bar\(index)"
         }
     }

@@ -2,12 +2,6 @@ import Device
 import PCI
 import Tap
 
-/// The numbers of the regions that are no BARs. VFIO_PCI_ROM_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX
-enum RegionNumber {
-    static let rom = 6
-    static let configuration = 7
-}
-
 /// What the registers of a device are called, by what an access tells.
 public struct RegisterNames: Sendable {
     private var table: [Place: (name: String, width: UInt64)] = [:]
@@ -22,7 +16,7 @@ public struct RegisterNames: Sendable {
     public init(_ registers: [RegisterName] = []) {
         for register in ConfigurationSpace.headerRegisters {
             for isRead in [true, false] {
-                add(register.name, RegionNumber.configuration, UInt64(register.offset), register.width.rawValue, isRead)
+                add(register.name, RegionIndex.configuration, UInt64(register.offset), register.width.rawValue, isRead)
             }
         }
         for register in registers {

@@ -49,6 +49,39 @@ import Testing
         }
     }
 
+    /// Whoever was sent away would take that for the end of the device.
+    @Test func aWatcherTooManyIsRefusedAndTheOthersStay() throws {
+        try withDeviceProcess { process in
+            let watchers = try (0..<ControlServer.connectionLimit).map { _ in
+                try ControlClient(connectingTo: process.path)
+            }
+            let traced = try watchers.map { try $0.trace().events }
+            let refusal = #expect(throws: ControlClientError.self) {
+                try ControlClient(connectingTo: process.path).trace()
+            }
+            #expect(refusal?.description.contains("8 others watch the device already") == true)
+            // Those that ask, and those that wait for events, take no watcher's place.
+            let others = try (0..<2 * ControlServer.connectionLimit).map { _ in
+                try ControlClient(connectingTo: process.path)
+            }
+            for other in others { _ = try? other.info() }
+            process.happen()
+            for events in traced { #expect(!awaitEvent("happening", in: events).isEmpty) }
+            // It may watch again that watches already.
+            _ = try watchers[0].trace()
+        }
+    }
+
+    @Test func aProcessWithoutAFlightRecorderSaysSo() throws {
+        try withDeviceProcess { process in
+            let client = try ControlClient(connectingTo: process.path)
+            #expect(throws: ControlClientError.self) { try client.recorder() }
+            // Also while somebody watches.
+            _ = try client.trace()
+            #expect(throws: ControlClientError.self) { try ControlClient(connectingTo: process.path).recorder() }
+        }
+    }
+
     @Test func withTheLastWatcherTheRecorderGoes() throws {
         try withDeviceProcess { process in
             do {

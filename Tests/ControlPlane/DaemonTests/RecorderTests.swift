@@ -64,6 +64,14 @@ extension DaemonTests {
             #expect(try scratchWrites(recorder(id, of: "running")) == [7])
         }
 
+        @Test func aDaemonThatIsToldToKeepsNone() throws {
+            let daemon = try RunningDaemon(by: ["mediated-daemon", "--no-recorder"], types: nil, isStarted: true)
+            let id = try daemon.define("exerciser", ("transient", true))
+            let answer = try daemon.request("GET", "/v1/vgpus/\(id)/recorder")
+            #expect(answer.status == 404)
+            #expect(answer.detail == "The device process of the vGPU \(id) records nothing.")
+        }
+
         @Test func whereNothingIsRecordedThatIsSaid() throws {
             let id = try daemon.define()
             let answer = try daemon.request("GET", "/v1/vgpus/\(id)/recorder")

@@ -95,6 +95,20 @@ import Testing
         #expect(unfinished[0].value == 2)
     }
 
+    /// What nobody watches keeps no secrets but those in registers.
+    @Test func withoutWatchersContentsArentKept() throws {
+        let bytes: [UInt8] = [1, 2, 3, 4]
+        let passages: [Passage] = [
+            .received("line"), .sent("line"), .random, .memoryRead(address: 4096), .memoryWrite(address: 4096),
+            .look(memory: "m", offset: 0), .write(region: 0, offset: 0, by: .call),
+        ]
+        recorder.seesAll = false
+        for passage in passages { recorder.note(passage, bytes.span.bytes) }
+        let events = try reader().read(upTo: 100)
+        #expect(events.map(\.value) == [0, 0, 0, 0, 0, 0, 0x0403_0201])
+        #expect(events.map(\.count) == Array(repeating: 4, count: 7))
+    }
+
     // MARK: Pace
 
     @Test func aReaderThatIsTooSlowIsToldWhatItHasMissed() throws {

@@ -36,7 +36,8 @@ import Testing
             ("read|write", [0, 1, 2, 3, 4]), ("read bar=0", [0, 2]), ("bar=0", [0, 1, 2, 3]), ("bar=config", [4]),
             ("bar=2", [5]), ("offset=4", [0, 5]), ("offset=0x4..0x5", [0, 1, 5]), ("offset=4096", [7]),
             ("register=scratch", [0, 1]), ("register=cause", [2]), ("register=raise", [3]),
-            ("value=7", [1]), ("write value=1..2", [3]), ("way=ring", [2]), ("name=line", [6]),
+            ("register=Vendor_ID", []), ("register=Device_ID", [4]), ("value=7", [1]), ("write value=1..2", [3]),
+            ("way=ring", [2]), ("name=line", [6]),
             ("dma-read|reset", [7, 8]), ("read write", []),
         ] as [(String, [Int])])
     func allTermsMustHold(text: String, found: [Int]) throws {

@@ -24,23 +24,25 @@ extension Routes {
                     })
             },
             Router.Route(.GET, "/v1/vgpus/{uuid}/recorder", query: ["of"]) {
-                [manager] request, parameters throws(Problem) in
+                [manager, largeAnswers] request, parameters throws(Problem) in
                 let id = try instanceID(parameters[0])
                 let whose = request.query["of"] ?? "running"
                 guard whose == "running" || whose == "dead" else {
                     throw Problem(.badRequest, .invalid, "'of' is '\(whose)' but must be running or dead.")
                 }
                 let memory = try await answering { () async throws(MediationError) in
-                    try await manager.recording(of: id, isDead: whose == "dead")
+                    try await largeAnswers.take(id) { () async throws(MediationError) in
+                        try await manager.recording(of: id, isDead: whose == "dead")
+                    }
                 }
                 return HTTPResponse(contentType: "application/octet-stream", body: memory)
             },
             Router.Route(.GET, "/v1/vgpus/{uuid}/screenshot", query: ["head"]) {
-                [manager, pictures] request, parameters throws(Problem) in
+                [manager, largeAnswers] request, parameters throws(Problem) in
                 let id = try instanceID(parameters[0])
                 let head = try request.number("head", in: 0...15, otherwise: 0)
                 let picture = try await answering { () async throws(MediationError) in
-                    try await pictures.take(id) { () async throws(MediationError) in
+                    try await largeAnswers.take(id) { () async throws(MediationError) in
                         try await manager.ask(id) { client in try client.screenshot(head: head).png() }
                     }
                 }

@@ -9,8 +9,8 @@ struct Routes: Sendable {
     let manager: Manager
     let directories: Directories
     let statistics: DaemonStatistics
-    /// One picture of a vGPU at a time, as each takes much memory.
-    let pictures = Turns()
+    /// One picture or recording of a vGPU at a time, as each takes much memory.
+    let largeAnswers = Turns()
 
     var router: Router { Router(status + catalogue + vgpus + domains + devices + journal + metrics) }
 

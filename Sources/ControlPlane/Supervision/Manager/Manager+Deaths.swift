@@ -7,8 +7,9 @@ extension Manager {
     func died(_ id: InstanceID, _ process: WatchedProcess, _ outcome: ProcessOutcome) async {
         await turns.take(id) {
             // Whoever has ended it has seen to all that follows.
+            guard processes[id]?.process === process else { return }
+            recorders.end(process, of: id, hasDied: true)
             guard let dead = forget(process, of: id), let instance = registry.find(id) else { return }
-            recorders.noteDeath(of: id)
             if dead.isToStop { return await finishLateStop(instance) }
             let tooMuch = await inAnyCase { [launcher] in
                 defer { launcher.clean(id) }

@@ -73,6 +73,7 @@ extension Manager {
         _ instance: Instance, _ kind: JournalEntry.Kind, _ message: String, otherwise: String = Ledger.unchanged
     ) async throws(MediationError) {
         try await registry.remove(instance, kind, message, otherwise: otherwise)
+        recorders.forget(instance.id)
         await inAnyCase { [launcher] in launcher.forget(instance.id) }
     }
 

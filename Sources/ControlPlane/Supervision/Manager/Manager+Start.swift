@@ -29,6 +29,7 @@ extension Manager {
             throw MediationError(.conflict, "The vGPU \(instance.id) is \(instance.state.rawValue) already.")
         }
         try catalogue.check(instance)
+        recorders.forget(instance.id)
         var wanted = instance
         wanted.grant = try catalogue.grant(of: instance)
         wanted.restarts = 0
@@ -151,6 +152,7 @@ extension Manager {
     @discardableResult
     func forget(_ process: WatchedProcess, of id: InstanceID) -> Supervised? {
         watch.unfollow(process)
+        recorders.end(process, of: id, hasDied: false)
         checkpoints.end(id, process)
         return processes.remove(process, of: id)
     }

@@ -30,7 +30,7 @@ public final class Manager: Sendable {
         public var endLimit: Duration = .seconds(5)
         /// How long a device process may take for an answer, and others may wait until it has time for them.
         public var answerLimit: Duration = .seconds(10)
-        /// Whether the last events of each vGPU are kept.
+        /// Whether the last events of each vGPU are kept, of those that are started from now on.
         public var hasRecorders = true
         /// Takes a sentence for the daemon's administrator: of what can't be written down in the journal.
         public var log: @Sendable (String) -> Void = { StandardError.print($0) }

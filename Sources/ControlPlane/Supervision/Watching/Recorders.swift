@@ -6,66 +6,37 @@ import Mediation
 /// one was about when it died is seen afterwards.
 final class Recorders: Sendable {
     private struct Files {
-        var running: AttachedFile?
+        var running: (process: WatchedProcess, file: AttachedFile)?
+        /// Of the process that died last; nil also when that had none.
         var dead: AttachedFile?
     }
 
     private let files = Locked<[InstanceID: Files]>([:])
 
-    /// Keeps that of a process which has just come to serve.
-    func keep(_ file: AttachedFile, of id: InstanceID) {
-        files.withLock { $0[id, default: Files()].running = file }
+    /// Keeps that of a process which serves.
+    func keep(_ file: AttachedFile, of id: InstanceID, _ process: WatchedProcess) {
+        files.withLock { $0[id, default: Files()].running = (process, file) }
     }
 
-    /// The process has died.
-    func noteDeath(of id: InstanceID) {
+    /// A process has ended.
+    ///
+    /// - Parameter hasDied: nobody has told it to.
+    func end(_ process: WatchedProcess, of id: InstanceID, hasDied: Bool) {
         files.withLock { files in
-            guard let running = files[id]?.running else { return }
-            files[id] = Files(running: nil, dead: running)
+            let running = files[id]?.running
+            let isItsOwn = running?.process === process
+            if hasDied { files[id, default: Files()].dead = isItsOwn ? running?.file : nil }
+            if isItsOwn { files[id]?.running = nil }
         }
     }
 
-    /// The vGPU was stopped.
+    /// The vGPU was stopped, or is started anew.
     func forget(_ id: InstanceID) {
         files.withLock { $0[id] = nil }
     }
 
     /// - Parameter isDead: of the process that died last, not of the one that runs.
     func file(of id: InstanceID, isDead: Bool) -> AttachedFile? {
-        files.withLock { isDead ? $0[id]?.dead : $0[id]?.running }
-    }
-}
-
-extension Manager {
-    /// The memory of a vGPU's flight recorder, as an `EventReader` reads it.
-    ///
-    /// - Parameter isDead: of the device process that died last since the vGPU was started, not of the one that runs.
-    /// - Throws: ``MediationError/Code/notFound`` when there is no such process, or it has no recorder.
-    public func recording(of id: InstanceID, isDead: Bool) async throws(MediationError) -> [UInt8] {
-        let instance = try registry.instance(id)
-        guard let file = recorders.file(of: id, isDead: isDead) else {
-            let why =
-                isDead
-                ? "No device process of the vGPU \(id) has died since it was started"
-                : instance.isActive
-                    ? "The device process of the vGPU \(id) records nothing" : "The vGPU \(id) doesn't run"
-            throw MediationError(.notFound, "\(why).")
-        }
-        do { return try await blocking { try file.bytes() } } catch {
-            throw MediationError(.failed, "The recorder of the vGPU \(id) can't be read: \(error)")
-        }
-    }
-
-    /// Asks a device process that serves for its recorder's memory.
-    func keepRecorder(of id: InstanceID, _ process: WatchedProcess) async {
-        guard configuration.hasRecorders else { return }
-        do throws(MediationError) {
-            let file = try await questions.askAtOnce(id) { try $0.recorder() }
-            // Another may be in its place meanwhile.
-            if processes[id]?.process === process { recorders.keep(file, of: id) }
-        } catch {
-            // One of an earlier version has none. The vGPU goes on without.
-            ledger.warn("The device process of the vGPU \(id) records nothing: \(error)")
-        }
+        files.withLock { isDead ? $0[id]?.dead : $0[id]?.running?.file }
     }
 }
