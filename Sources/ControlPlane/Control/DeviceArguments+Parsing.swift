@@ -30,8 +30,7 @@ extension DeviceArguments {
             }
             switch try reader.option(word, isBehindType: function != nil) {
             case .socket: function?.socket = try reader.value()
-            case .domain:
-                function?.domain = try reader.number(in: DomainSlot.domains, "the number of a domain, from 1 on")
+            case .domain: function?.domain = try reader.domain()
             case .slot: function?.address = try reader.functionAddress()
             case .option: function?.options.append(try reader.value())
             case .control: function?.control = try reader.value()
@@ -40,13 +39,14 @@ extension DeviceArguments {
             case .restore: try function?.begin(with: .file(reader.value()))
             case .stateDescriptor: try function?.begin(with: .descriptor(reader.descriptor()))
             case .name: function?.name = try reader.value()
+            case .identity: function?.identity = try reader.identity()
             case .start: startDescriptor = try reader.descriptor()
             case .mode: mode = try reader.mode()
             case .poll: isPolling = true
             case .allowUser: allow(\.users, try reader.number(in: 0...UInt32.max - 1, "a number"))
             case .allowGroup: allow(\.groups, try reader.number(in: 0...UInt32.max - 1, "a number"))
-            case .user: user = try reader.number(in: Self.identities, "a user's number, other than root's")
-            case .group: group = try reader.number(in: Self.identities, "a group's number, other than root's")
+            case .user: user = try reader.user()
+            case .group: group = try reader.group()
             case .sandbox: isSandboxed = true
             case .memory:
                 memory = try reader.number(
@@ -56,10 +56,7 @@ extension DeviceArguments {
             }
         }
         if let function { functions.append(try function.function()) }
-        guard (user == nil) == (group == nil) else {
-            throw Problem("--uid and --gid belong together; give both or none.")
-        }
-        if let user, let group { identity = Identity(user: user, group: group) }
+        identity = try Identity(user, group)
         try check()
     }
 
@@ -105,12 +102,21 @@ extension DeviceArguments {
         }
     }
 
-    /// Root is nobody to become, and the highest number means "no change" to the kernel.
-    private static let identities = UInt32(1)...(UInt32.max - 1)
     /// Less than this doesn't hold a device and a client's messages.
     private static let leastMemory: UInt64 = 32 << 20
     /// What a process can address.
     private static let mostMemory: UInt64 = 1 << 47
+}
+
+extension DeviceArguments.Identity {
+    /// - Returns: nil where neither is given.
+    init?(_ user: UInt32?, _ group: UInt32?) throws(DeviceArguments.Problem) {
+        guard (user == nil) == (group == nil) else {
+            throw DeviceArguments.Problem("--uid and --gid belong together; give both or none.")
+        }
+        guard let user, let group else { return nil }
+        self.init(user: user, group: group)
+    }
 }
 
 /// What is said of one function, until all of it is read.
@@ -118,7 +124,7 @@ private struct FunctionWords {
     typealias Problem = DeviceArguments.Problem
 
     let type: String
-    var socket, control, name: String?
+    var socket, control, name, identity: String?
     var domain: UInt16?
     var address: FunctionAddress?
     var options: [String] = []
@@ -143,6 +149,7 @@ private struct FunctionWords {
         function.controlDescriptor = controlDescriptor
         function.state = state
         function.name = name
+        function.identity = identity
         return function
     }
 
@@ -152,6 +159,9 @@ private struct FunctionWords {
         }
         guard let domain, let address else {
             guard let socket, !socket.isEmpty else { throw Problem("--socket PATH of '\(type)' is missing.") }
+            guard identity == nil else {
+                throw Problem("--identity is about a domain's slot, and '\(type)' is in none.")
+            }
             return DeviceArguments.Function(type, socket: socket)
         }
         guard socket == nil, socketDescriptor == nil else {

@@ -48,6 +48,9 @@ public struct DeviceArguments: Equatable, Sendable {
         public var state: State?
         /// What it is called, in the log and to whoever asks.
         public var name: String?
+        /// Who the function is, where it is in a domain's slot: at most ``maximumIdentity`` bytes. A process goes on with
+        /// what a killed one has left in the slot only if both have the same, or both none.
+        public var identity: String?
 
         /// - Parameter socket: where it listens for clients. The control socket is beside that one, unless it is put
         ///   elsewhere.
@@ -118,6 +121,8 @@ public struct DeviceArguments: Equatable, Sendable {
     public static let noDomain: Int32 = 68
     /// As many as a PCI device has.
     public static let maximumFunctions = 8
+    /// How long the identity of a function may be, in bytes of UTF-8.
+    public static let maximumIdentity = 48
 
     /// Every descriptor that is inherited, with the option that names it.
     public var inherited: [(option: Option, descriptor: Int32)] {
@@ -143,6 +148,7 @@ public struct DeviceArguments: Equatable, Sendable {
         case restore = "--restore"
         case stateDescriptor = "--state-fd"
         case name = "--name"
+        case identity = "--identity"
         case start = "--start-fd"
         case mode = "--mode"
         case poll = "--poll"
@@ -159,7 +165,7 @@ public struct DeviceArguments: Equatable, Sendable {
         var isOfFunction: Bool {
             switch self {
             case .socket, .domain, .slot, .option, .control, .socketDescriptor, .controlDescriptor, .restore,
-                .stateDescriptor, .name:
+                .stateDescriptor, .name, .identity:
                 true
             case .start, .mode, .poll, .allowUser, .allowGroup, .user, .group, .sandbox, .memory, .stay, .recorder:
                 false
@@ -174,7 +180,8 @@ public struct DeviceArguments: Equatable, Sendable {
                                [--start-fd N] [--uid N --gid N] [--sandbox] [--memory BYTES] [--stay] [--recorder]
         FUNCTION: TYPE PLACE [--option KEY=VALUE]... [--name NAME] [--restore FILE | --state-fd N] [--control-fd N]
         PLACE:    --socket PATH [--socket-fd N] [--control PATH]
-                  --xen DOMAIN --slot BB:DD.F --control PATH
+                  --xen DOMAIN --slot BB:DD.F --control PATH [--identity TEXT]
+               mediated-device --release-slot --xen DOMAIN --slot BB:DD.F [--uid N --gid N] [--sandbox]
         """
 
     /// The command line, without the program's name.
@@ -221,12 +228,13 @@ extension DeviceArguments.Function {
         case nil: break
         }
         words.append(.name, name)
+        words.append(.identity, identity)
         return words
     }
 }
 
 extension [String] {
-    fileprivate mutating func append(_ option: DeviceArguments.Option, _ value: (some CustomStringConvertible)?) {
+    mutating func append(_ option: DeviceArguments.Option, _ value: (some CustomStringConvertible)?) {
         if let value { self += [option.rawValue, value.description] }
     }
 }

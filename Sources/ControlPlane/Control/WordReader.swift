@@ -54,12 +54,36 @@ struct WordReader<Words: IteratorProtocol> where Words.Element == String {
         try number(in: 3...Int32.max, "the number of an inherited descriptor, from 3 on")
     }
 
+    mutating func domain() throws(Problem) -> UInt16 {
+        try number(in: DomainSlot.domains, "the number of a domain, from 1 on")
+    }
+
+    /// Root is nobody to become, and the highest number means "no change" to the kernel.
+    private static var identities: ClosedRange<UInt32> { 1...UInt32.max - 1 }
+
+    mutating func user() throws(Problem) -> UInt32 {
+        try number(in: Self.identities, "a user's number, other than root's")
+    }
+
+    mutating func group() throws(Problem) -> UInt32 {
+        try number(in: Self.identities, "a group's number, other than root's")
+    }
+
     mutating func functionAddress() throws(Problem) -> FunctionAddress {
         let text = try value()
         guard let address = FunctionAddress(text) else {
             throw Problem("\(option) is '\(text)' but must be BB:DD.F, such as 00:05.0.")
         }
         return address
+    }
+
+    mutating func identity() throws(Problem) -> String {
+        let text = try value()
+        guard 1...DeviceArguments.maximumIdentity ~= text.utf8.count else {
+            throw Problem(
+                "\(option) has \(text.utf8.count) bytes but must have 1 to \(DeviceArguments.maximumIdentity).")
+        }
+        return text
     }
 
     mutating func mode() throws(Problem) -> UInt32 {

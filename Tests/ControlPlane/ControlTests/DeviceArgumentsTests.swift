@@ -55,7 +55,8 @@ import Testing
         process { $0.isPolling = true }, process { $0.isSandboxed = true }, process { $0.memory = 32 << 20 },
         process { $0.allowedPeers = AllowedPeers(users: [1]) }, process { $0.allowedPeers = AllowedPeers(groups: [0]) },
         process { $0.identity = DeviceArguments.Identity(user: 2, group: 3) }, DeviceArguments(inSlot),
-        DeviceArguments.staying(inSlot),
+        DeviceArguments.staying(inSlot), DeviceArguments.identified(inSlot, "6f9d 1"),
+        DeviceArguments.identified(inSlot, String(repeating: "x", count: 48)),
     ])
     func whatIsWrittenIsRead(arguments: DeviceArguments) throws {
         #expect(try DeviceArguments(words: arguments.words) == arguments)
@@ -135,6 +136,13 @@ import Testing
             "serial --xen 7 --slot 00:05.0 --control c --allow-group 1",
             "--allow-user and --allow-group are about clients of a socket, and every function is in a domain's slot."
         ),
+        (
+            "serial --socket s --identity a", "--identity is about a domain's slot, and 'serial' is in none."
+        ),
+        (
+            "serial --xen 7 --slot 00:05.0 --control c --identity \(String(repeating: "x", count: 49))",
+            "--identity has 49 bytes but must have 1 to 48."
+        ),
         ("serial --xen 0 --slot 00:05.0", "--xen is '0' but must be the number of a domain, from 1 on."),
         ("serial --xen 7 --slot 5", "--slot is '5' but must be BB:DD.F, such as 00:05.0."),
         (
@@ -171,5 +179,10 @@ extension DeviceArguments {
         var arguments = DeviceArguments(function)
         arguments.stays = true
         return arguments
+    }
+    fileprivate static func identified(_ function: Function, _ identity: String) -> Self {
+        var function = function
+        function.identity = identity
+        return DeviceArguments(function)
     }
 }
