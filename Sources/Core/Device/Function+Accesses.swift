@@ -15,7 +15,15 @@ extension Function {
     public func read(
         region: Int, offset: UInt64, into target: inout MutableRawSpan, by way: Way = .call
     ) throws(AccessError) {
-        guard let tap = host.tap else { return try carryOut(readOf: region, offset, &target) }
+        if let tap = host.tap { return try read(region, offset, &target, way, inSightOf: tap) }
+        try carryOut(readOf: region, offset, &target)
+    }
+
+    /// Apart, so that an access that nobody sees costs a comparison and no call.
+    @inline(never)
+    private func read(
+        _ region: Int, _ offset: UInt64, _ target: inout MutableRawSpan, _ way: Way, inSightOf tap: any Tap
+    ) throws(AccessError) {
         tap.accessBegins()
         defer { tap.accessEnds() }
         try carryOut(readOf: region, offset, &target)
@@ -28,7 +36,15 @@ extension Function {
     public func write(
         region: Int, offset: UInt64, from source: RawSpan, by way: Way = .call
     ) throws(AccessError) {
-        guard let tap = host.tap else { return try carryOut(writeOf: region, offset, source, way) }
+        if let tap = host.tap { return try write(region, offset, source, way, inSightOf: tap) }
+        try carryOut(writeOf: region, offset, source, way)
+    }
+
+    /// Apart, as for reads.
+    @inline(never)
+    private func write(
+        _ region: Int, _ offset: UInt64, _ source: RawSpan, _ way: Way, inSightOf tap: any Tap
+    ) throws(AccessError) {
         tap.accessBegins()
         defer { tap.accessEnds() }
         try carryOut(writeOf: region, offset, source, way)
