@@ -103,6 +103,7 @@ package.targets = [
                 name: "KVM",
                 dependencies: ["CKVM", "CLinux", "Linux", "PCI", "Device", "VFIO", "VFIOUserClient"]),
             .target(name: "Xen", dependencies: ["CXen", "Linux", "PCI", "GuestMemory", "Device"]),
+            .target(name: "XenSlot", dependencies: ["PCI"]),
         ]),
     room(
         "Sources/Tools",
@@ -114,10 +115,10 @@ package.targets = [
     room(
         "Sources/ControlPlane",
         [
-            .target(name: "Control", dependencies: ["Linux", "Device", "JSON", "PCI", "Tap"]),
-            .target(name: "Mediation", dependencies: ["Control", "Device", "DeviceCatalog", "JSON", "Linux"]),
-            .target(name: "Supervision", dependencies: ["Control", "Device", "Linux", "Mediation", "PCI"]),
-            .target(name: "Database", dependencies: ["CSQLite", "Control", "Linux", "Mediation", "PCI"]),
+            .target(name: "Control", dependencies: ["Linux", "Device", "JSON", "PCI", "Tap", "XenSlot"]),
+            .target(name: "Mediation", dependencies: ["Device", "DeviceCatalog", "JSON", "Linux", "XenSlot"]),
+            .target(name: "Supervision", dependencies: ["Control", "Device", "Linux", "Mediation", "PCI", "XenSlot"]),
+            .target(name: "Database", dependencies: ["CSQLite", "Linux", "Mediation", "PCI", "XenSlot"]),
             .target(
                 name: "Profiles",
                 dependencies: [
@@ -155,7 +156,7 @@ package.targets = [
                 dependencies: [
                     "Control", "Device", "DeviceCatalog", "GuestMemory", "JSON", "Linux", "PCI", "Tap",
                     "VFIOUserServer",
-                    "Xen",
+                    "Xen", "XenSlot",
                 ]),
             .executableTarget(
                 name: "mediated",
@@ -164,7 +165,7 @@ package.targets = [
                     "VFIOUserClient",
                     "Control",
                     "DaemonAPI",
-                    "DaemonClient", "Mediation", "Metrics", "QMP", "PNG", "KVM", "Tap", "Text", "Trace",
+                    "DaemonClient", "Mediation", "Metrics", "QMP", "PNG", "KVM", "Tap", "Text", "Trace", "XenSlot",
                     .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 ]),
         ]),
@@ -194,7 +195,7 @@ package.targets = [
             .target(name: "FakeQEMU", dependencies: ["JSON", "Linux", "Waiting"]),
             .target(name: "LingeringSocket", dependencies: ["Linux"]),
             .target(name: "SeededRandom"),
-            .target(name: "StoreModel", dependencies: ["Control", "Mediation", "PCI", "SeededRandom"]),
+            .target(name: "StoreModel", dependencies: ["Mediation", "PCI", "SeededRandom", "XenSlot"]),
             .executableTarget(name: "StoreWriter", dependencies: ["Database", "Linux", "StoreModel"]),
             .target(name: "CSystemCall"),
             .executableTarget(name: "SandboxProbe", dependencies: ["CLinux", "CSystemCall", "Linux"]),
@@ -317,7 +318,9 @@ package.targets = [
         [
             .testTarget(
                 name: "ControlTests",
-                dependencies: ["Device", "JSON", "Linux", "Control", "LingeringSocket", "PCI", "Programs", "Tap"]),
+                dependencies: [
+                    "Device", "JSON", "Linux", "Control", "LingeringSocket", "PCI", "Programs", "Tap", "XenSlot",
+                ]),
             .testTarget(name: "MetricsTests", dependencies: ["Metrics", "JSON"]),
             .testTarget(name: "MediationTests", dependencies: ["JSON", "Linux", "Mediation", "Programs"]),
             .testTarget(
@@ -325,14 +328,14 @@ package.targets = [
                 dependencies: [
                     "Control", "Database", "Device", "FakeDomains", "JSON", "LingeringSocket", "Linux", "Mediation",
                     "PCI",
-                    "Programs", "Supervision", "VFIOUserClient", "Waiting", "mediated-device",
+                    "Programs", "Supervision", "VFIOUserClient", "Waiting", "XenSlot", "mediated-device",
                 ]),
             .testTarget(
                 name: "DatabaseTests",
                 dependencies: [
-                    "CSQLite", "Control", "Database", "Linux", "Mediation", "PCI", "Programs", "SeededRandom",
+                    "CSQLite", "Database", "Linux", "Mediation", "PCI", "Programs", "SeededRandom",
                     "StoreModel",
-                    "StoreWriter",
+                    "StoreWriter", "XenSlot",
                 ]),
             .testTarget(
                 name: "ProfileTests",

@@ -1,7 +1,7 @@
-import Control
 import Mediation
 import PCI
 import SeededRandom
+import XenSlot
 
 /// Random changes of a store, the same ones for the same seed, and what is in the store after each.
 public struct ChangeSequence {

@@ -1,5 +1,6 @@
 import Linux
 import PCI
+import XenSlot
 
 extension DeviceArguments {
     /// What is wrong with a command line, in a sentence. Whoever starts the process has checked most of it, so it is no

@@ -1,5 +1,6 @@
 import Linux
 import PCI
+import XenSlot
 
 /// What a device process is told on its command line: whoever starts one writes it by ``words``, and the process reads
 /// it by ``init(words:)``.

@@ -1,4 +1,5 @@
 import PCI
+import XenSlot
 
 /// A further role of mediated-device, on its command line: it gives up what a killed process has left in a domain's slot,
 /// and ends. A virtual processor that waits there gets all ones. The exit status is 0 also when nothing was there.

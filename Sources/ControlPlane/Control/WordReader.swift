@@ -1,4 +1,5 @@
 import PCI
+import XenSlot
 
 /// The words of a command line, one after the other.
 struct WordReader<Words: IteratorProtocol> where Words.Element == String {

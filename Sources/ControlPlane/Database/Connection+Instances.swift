@@ -1,6 +1,6 @@
-import Control
 import Mediation
 import PCI
+import XenSlot
 
 extension InstanceID: ColumnValue {
     var stored: StoredValue { .text(description) }

@@ -3,6 +3,7 @@ import Device
 import JSON
 import Linux
 import Xen
+import XenSlot
 
 extension TakenPlace.Slot {
     /// Puts a function there.

@@ -2,6 +2,7 @@ import Control
 import Device
 import Linux
 import Xen
+import XenSlot
 
 /// Where a function's accesses come from, with all done that takes privileges.
 enum OpenPlace: Sendable {

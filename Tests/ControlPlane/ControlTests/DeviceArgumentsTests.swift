@@ -2,6 +2,7 @@ import Control
 import Linux
 import PCI
 import Testing
+import XenSlot
 
 /// The command line of a device process: who starts one writes it, and the process reads it.
 @Suite struct DeviceArgumentsTests {

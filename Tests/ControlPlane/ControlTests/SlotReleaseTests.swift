@@ -1,6 +1,7 @@
 import Control
 import PCI
 import Testing
+import XenSlot
 
 /// The command line of a process that gives up what a killed one has left.
 @Suite struct SlotReleaseTests {

@@ -1,5 +1,4 @@
 import CSQLite
-import Control
 import Foundation
 import Glibc
 import Linux
@@ -7,6 +6,7 @@ import Mediation
 import PCI
 import StoreModel
 import Testing
+import XenSlot
 
 @testable import Database
 

@@ -7,6 +7,7 @@ import Mediation
 import PCI
 import Testing
 import VFIOUserClient
+import XenSlot
 
 @testable import Supervision
 

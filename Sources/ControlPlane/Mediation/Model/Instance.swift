@@ -1,4 +1,4 @@
-import Control
+import XenSlot
 
 /// A vGPU: what it is to be, and what has become of it.
 public struct Instance: Equatable, Sendable {

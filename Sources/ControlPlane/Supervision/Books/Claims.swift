@@ -1,7 +1,7 @@
-import Control
 import Linux
 import Mediation
 import PCI
+import XenSlot
 
 /// What vGPUs are about to have, as long as the store doesn't say so yet: nobody else is given that meanwhile.
 ///

@@ -2,6 +2,7 @@ import Control
 import Glibc
 import Linux
 import Mediation
+import XenSlot
 
 /// Starts device processes that outlive this one. What it does waits for the kernel and the disk: it is for threads
 /// that nobody else needs (``blocking(_:)``).
