@@ -2,6 +2,7 @@ import Control
 import Linux
 import Mediation
 import PCI
+import XenSlot
 
 /// vGPUs in the slots of Xen domains. A vGPU goes there, and comes back, by its saved state: another device process
 /// goes on with that.
@@ -93,7 +94,9 @@ extension Manager {
 
     // MARK: In the vGPU's turn
 
-    /// As ``letGo(_:)``, unless a client is there. None more can come meanwhile.
+    /// As ``letGo(_:)``, unless a client is there. None more can connect meanwhile. One that had connected before, and
+    /// whom the device process accepts only after it was asked, isn't seen: it loses its connection, as when a device
+    /// process dies.
     private func letGoWithoutClient(_ instance: Instance) async throws(MediationError) {
         let id = instance.id
         do {
