@@ -14,6 +14,8 @@ public final class Host {
     public let memory: AddressSpace
     /// What the device has of memory itself: behind its BARs, and of its own. It outlives the device.
     public let deviceMemory: DeviceMemory
+    /// Whether the guest's memory is files, as far as the device gets at it: another process can map these then.
+    public let hasGuestFiles: Bool
     /// The way to the guest's interrupt controller.
     public let interrupts: Interrupts
     /// Sees what passes between the function and the world; nobody unless one is set.
@@ -30,11 +32,13 @@ public final class Host {
     public var report: (String) -> Void = { _ in }
 
     public init(
-        loop: EventLoop, memory: AddressSpace = AddressSpace(), deviceMemory: DeviceMemory = DeviceMemory()
+        loop: EventLoop, memory: AddressSpace = AddressSpace(), deviceMemory: DeviceMemory = DeviceMemory(),
+        hasGuestFiles: Bool = true
     ) {
         self.loop = loop
         self.memory = memory
         self.deviceMemory = deviceMemory
+        self.hasGuestFiles = hasGuestFiles
         self.interrupts = Interrupts()
     }
 

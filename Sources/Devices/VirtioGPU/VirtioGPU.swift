@@ -112,6 +112,10 @@ public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, Memory
             guard renderNode == nil else { throw OptionError("'render-node' needs 'renderer=virgl'.") }
             return nil
         }
+        guard host.hasGuestFiles else {
+            throw OptionError(
+                "3D can't be had here: a renderer maps the guest's memory, and it is no files. Choose 'renderer=none'.")
+        }
         return try Rendering(
             host: host, renderNode: renderNode, videoMemory: options.integer("vram"),
             seconds: options.integer("renderer-timeout"))

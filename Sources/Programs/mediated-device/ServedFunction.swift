@@ -31,7 +31,7 @@ final class ServedFunction: ControlDelegate {
         let place = try TakenPlace(opened)
         let host = Host(
             loop: loop, memory: AddressSpace(functions: count),
-            deviceMemory: place.slot?.deviceMemory ?? DeviceMemory())
+            deviceMemory: place.slot?.deviceMemory ?? DeviceMemory(), hasGuestFiles: place.slot == nil)
         let device: any Device
         do {
             device = try DeviceCatalog.make(arguments.type, options: arguments.options, host: host)

@@ -636,6 +636,15 @@ import Testing
         #expect(alone?.description.contains("renderer=virgl") == true)
     }
 
+    @Test func whereTheGuestsMemoryIsNoFilesThereIsNo3D() throws {
+        let host = Host(loop: try EventLoop(), hasGuestFiles: false)
+        let refused = #expect(throws: OptionError.self) {
+            _ = try GPU(options: DeviceOptions(["renderer=virgl"], for: GPU.type), host: host)
+        }
+        #expect(refused?.description.contains("'renderer=none'") == true)
+        _ = try GPU(options: DeviceOptions(["renderer=none"], for: GPU.type), host: host)
+    }
+
     // MARK: Parts
 
     /// Formats by number of `enum virgl_formats`.
