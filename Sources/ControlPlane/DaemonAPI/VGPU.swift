@@ -24,11 +24,14 @@ public struct VGPU: Codable, Equatable, Sendable {
     public var domain: Domain?
     /// Its device process; absent unless there is one.
     public var pid: Int32?
+    /// How much memory a Xen domain gets beside its own for what its guest maps of it, in bytes; absent where its type
+    /// or parent is gone.
+    public var mappedMemory: Int?
 
     public init(
         uuid: String, parent: String, type: String, state: String, defined: Bool, autostart: Bool,
         attributes: [String: String], owner: Owner?, restarts: Int, generation: Int?, socket: String?, domain: Domain?,
-        pid: Int32?
+        pid: Int32?, mappedMemory: Int?
     ) {
         self.uuid = uuid
         self.parent = parent
@@ -43,6 +46,7 @@ public struct VGPU: Codable, Equatable, Sendable {
         self.socket = socket
         self.domain = domain
         self.pid = pid
+        self.mappedMemory = mappedMemory
     }
 
     /// A slot of a Xen domain.

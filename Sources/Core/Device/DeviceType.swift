@@ -7,12 +7,19 @@ public struct DeviceType: Sendable {
     public var options: [Option]
     /// What its registers are called, as far as it says so.
     public var registers: [RegisterName]
+    /// How much memory a device with such options has that guests map where they put its BARs, in bytes. Where a
+    /// hypervisor can't map files, the guest needs so much beside its own. Without what is its owner's alone to write.
+    public var mappedMemory: @Sendable (DeviceOptions) throws(OptionError) -> Int
 
-    public init(name: String, summary: String, options: [Option] = [], registers: [RegisterName] = []) {
+    public init(
+        name: String, summary: String, options: [Option] = [], registers: [RegisterName] = [],
+        mappedMemory: @escaping @Sendable (DeviceOptions) throws(OptionError) -> Int = { _ in 0 }
+    ) {
         self.name = name
         self.summary = summary
         self.options = options
         self.registers = registers
+        self.mappedMemory = mappedMemory
     }
 
     /// Something that can be chosen when a device is made: `--option NAME=VALUE`.

@@ -7,12 +7,11 @@ extension BochsDisplay: LimitedDevice {
     /// The unit in which the interface tells the size of its memory, in bytes.
     private static let bank = 1 << 16
 
-    /// The size of BAR 0.
+    /// The size of BAR 0: the least that holds `vram`, unless `aperture` says it.
     ///
-    /// - Parameters:
-    ///   - chosen: 0 for the least that holds `limit` bytes.
     /// - Throws: `OptionError` when one of both can't be.
-    static func aperture(_ chosen: Int, holding limit: Int) throws(OptionError) -> Int {
+    static func aperture(_ options: DeviceOptions) throws(OptionError) -> Int {
+        let (chosen, limit) = (options.integer("aperture"), options.integer("vram"))
         guard limit % bank == 0 else {
             throw OptionError("Option 'vram' is \(limit) bytes but must be a multiple of 64K, such as 16M.")
         }

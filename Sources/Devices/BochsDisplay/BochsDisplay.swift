@@ -26,7 +26,8 @@ public final class BochsDisplay: Device {
         ],
         registers: registers.names(bar: 2) { register in
             if case .dispi(let index) = register { "dispi.\(index)" } else { String(describing: register) }
-        })
+        },
+        mappedMemory: aperture)
 
     public let identity = PCIIdentity(vendor: 0x1234, device: 0x1111, class: .displayOther, revision: 2)
     public var bars: [BAR] {
@@ -53,7 +54,7 @@ public final class BochsDisplay: Device {
     /// - Throws: `OptionError` for impossible sizes, or when `vram` can't hold the resolution with 32 bits per pixel.
     public init(options: DeviceOptions, host: Host) throws {
         let limit = options.integer("vram")
-        let aperture = try Self.aperture(options.integer("aperture"), holding: limit)
+        let aperture = try Self.aperture(options)
         let resolution = try Resolution(options.text("resolution") ?? "")
         guard resolution.bytes <= limit else {
             throw OptionError(

@@ -28,6 +28,15 @@ public enum DeviceCatalog {
         _ = try DeviceOptions(words, for: find(name).type)
     }
 
+    /// How much memory guests map of a device, in bytes (``DeviceType/mappedMemory``). None is made.
+    ///
+    /// - Parameters: as for ``check(_:options:)``.
+    /// - Throws: as ``check(_:options:)`` does.
+    public static func mappedMemory(_ name: String, options words: [String]) throws(OptionError) -> Int {
+        let type = try find(name).type
+        return try type.mappedMemory(DeviceOptions(words, for: type))
+    }
+
     /// Makes a device.
     ///
     /// - Parameters: as for ``check(_:options:)``.

@@ -11,7 +11,8 @@ import PCI
 public final class Exerciser: Device {
     public static let type = DeviceType(
         name: "exerciser", summary: "A test device: registers, interrupts, DMA, mapped memory and doorbells",
-        registers: registers.names(bar: 0) + ports.names(bar: 1) + bufferRegisters.names(bar: 2))
+        registers: registers.names(bar: 0) + ports.names(bar: 1) + bufferRegisters.names(bar: 2),
+        mappedMemory: { _ in memorySize })
 
     /// Emulators share vendor 0x1234, under which no hardware was ever sold; 0x11e8 is QEMU's `edu`, of the same
     /// purpose but with other registers. No driver of Linux binds to this one, by identity or class.
@@ -42,7 +43,7 @@ public final class Exerciser: Device {
     public init(options: DeviceOptions, host: Host) throws {
         self.host = host
         let own = host.deviceMemory
-        memory = try own.take("exerciser", size: Self.bufferOffset + Self.bufferSize, isBehindBAR: true)
+        memory = try own.take("exerciser", size: Self.memorySize, isBehindBAR: true)
         let shadow = try own.take("exerciser-shadow", size: 4096)
         shared = try own.take("exerciser-shared", size: 4096, isOwnAlone: true, isBehindBAR: true)
         bars = [
@@ -50,7 +51,7 @@ public final class Exerciser: Device {
             .io(1, size: 16),
             .memory(
                 2, size: 128 << 10, prefetchable: true, is64Bit: true,
-                memory: memory, mapped: [UInt64(Self.bufferOffset)..<UInt64(Self.bufferOffset + Self.bufferSize)],
+                memory: memory, mapped: [UInt64(Self.bufferOffset)..<UInt64(Self.memorySize)],
                 doorbells: [Self.tailDoorbell], shadow: shadow),
             .memory(4, size: 4096),
             .shared(5, shared),

@@ -45,6 +45,8 @@ extension Exerciser {
     static let bufferSize = 64 << 10
     /// Where it begins in BAR 2.
     static let bufferOffset = 4096
+    /// Of both together.
+    static let memorySize = bufferOffset + bufferSize
     /// The device ID, and the version of the registers above it.
     static let identification: UInt64 = 0x0001_11e9
 

@@ -8,9 +8,9 @@ struct AttachArgs: ParsableCommand {
         commandName: "attach-args",
         abstract: "Print what gives a virtual machine the device: for QEMU, libvirt or Xen.",
         discussion: """
-            QEMU's device shares the guest's memory with the device process, so the memory must be shareable: a memfd.
-            libvirt has no element for a vfio-user device; it hands QEMU's own arguments on. Merge the
-            printed elements into the domain.
+            QEMU's device shares the guest's memory with the device process, so the memory must be shareable: a memfd. \
+            libvirt has no element for a vfio-user device; it hands QEMU's own arguments on. Merge the printed elements \
+            into the domain.
 
             For a Xen domain it prints what belongs into the domain's configuration, how much memory the domain is to get \
             beside its own, and the commands in their order.
@@ -31,11 +31,11 @@ struct AttachArgs: ParsableCommand {
 
     @Argument(
         help: """
-            The vfio-user socket that a device process serves, or will serve, or a vGPU's UUID; for Xen a type, or the UUID of \
-            one that runs.
+            The vfio-user socket that a device process serves, or will serve, or a vGPU's UUID; for Xen a type, or a \
+            vGPU's UUID.
             """, completion: .file()
     )
-    var socket: String
+    var target: String
 
     @Flag var form = Form.qemu
 
@@ -53,7 +53,7 @@ struct AttachArgs: ParsableCommand {
         guard memory.bytes >= 1 << 20, memory.bytes.isMultiple(of: 1 << 20) else {
             throw ValidationError("The memory is \(memory) but must be a multiple of 1M, and at least that.")
         }
-        guard option.isEmpty || (isForXen && InstanceID(socket) == nil) else {
+        guard option.isEmpty || (isForXen && InstanceID(target) == nil) else {
             throw ValidationError("--option goes with a type, for --xen and --libxl.")
         }
     }
@@ -61,13 +61,17 @@ struct AttachArgs: ParsableCommand {
     private var isForXen: Bool { form == .xen || form == .libxl }
 
     func run() throws {
-        guard !isForXen else { return try printForXen() }
-        let path = try daemon.socketPath(of: socket, mustRun: false)
-        let device: JSON = ["driver": "vfio-user-pci", "socket": ["type": "unix", "path": .string(path)]]
         switch form {
-        case .qemu: Output.print(qemu(device))
-        default: Output.print(libvirt(device))
+        case .qemu: Output.print(qemu(try socketDevice()))
+        case .libvirt: Output.print(libvirt(try socketDevice()))
+        case .xen, .libxl: try printForXen()
         }
+    }
+
+    /// What QEMU is told of the device.
+    private func socketDevice() throws -> JSON {
+        let path = try daemon.socketPath(of: target, mustRun: false)
+        return ["driver": "vfio-user-pci", "socket": ["type": "unix", "path": .string(path)]]
     }
 
     private func qemu(_ device: JSON) -> [String] {

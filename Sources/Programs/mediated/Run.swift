@@ -4,6 +4,7 @@ import Device
 import DeviceCatalog
 import Glibc
 import Linux
+import XenSlot
 
 /// `mediated run`: checks the command line, and becomes the small program that serves the device.
 struct Run: ParsableCommand {
@@ -15,8 +16,8 @@ struct Run: ParsableCommand {
             A device that belongs to the first, such as a display's serial line, can share its process: behind '--' comes its \
             type, with a socket and options of its own, and so on.
 
-            In a domain the device is from the process's start to the domain's end. The guest finds it when it boots: \
-            start it while the domain is paused.
+            A domain has the device from the start of the process until the domain ends. The guest finds it when it \
+            boots: start it while the domain is paused.
             """)
 
     @Argument(help: "The device's type.", completion: .list(DeviceCatalog.types.map(\.name)))

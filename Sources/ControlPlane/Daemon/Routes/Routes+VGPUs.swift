@@ -75,7 +75,7 @@ extension Routes {
             generation: instance.isActive ? instance.generation : nil,
             socket: instance.isActive && instance.slot == nil ? directories.socket(of: instance.id) : nil,
             domain: instance.slot.map { VGPU.Domain(number: $0.domain, slot: "\($0.address)") },
-            pid: instance.process?.id)
+            pid: instance.process?.id, mappedMemory: try? manager.catalogue.mappedMemory(of: instance))
     }
 }
 

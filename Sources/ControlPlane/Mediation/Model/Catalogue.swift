@@ -105,6 +105,16 @@ public struct Catalogue: Sendable {
         return try Self.aperture(among: device(of: instance).options) ?? Self.aperture(for: memory) ?? 0
     }
 
+    /// How much memory the guest of an instance maps of its device, in bytes (`DeviceType.mappedMemory`).
+    public func mappedMemory(of instance: Instance) throws(MediationError) -> Int {
+        let device = try device(of: instance)
+        do throws(OptionError) {
+            return try DeviceCatalog.mappedMemory(device.name, options: device.options)
+        } catch {
+            throw MediationError(.invalid, error.description)
+        }
+    }
+
     private static func aperture(among options: [String]) -> Int? {
         options.first { $0.hasPrefix("\(aperture)=") }
             .flatMap { try? Attribute(aperture, String($0.dropFirst(aperture.count + 1))).number(in: 1...Int.max) }

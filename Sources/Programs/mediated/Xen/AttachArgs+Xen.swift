@@ -1,80 +1,82 @@
-import Control
+import DaemonAPI
 import DaemonClient
 import Device
 import DeviceCatalog
-import GuestMemory
-import Linux
 import Mediation
 
 extension AttachArgs {
     /// Prints what gives a Xen domain the device.
     func printForXen() throws {
         let device = try domainDevice()
-        let memory = try device.mappedMemory()
-        let (total, isTooMuch) = self.memory.bytes.addingReportingOverflow(memory)
+        let (total, isTooMuch) = self.memory.bytes.addingReportingOverflow(device.wholeMemory)
         guard !isTooMuch else { throw Failure(.usage, "No domain has \(self.memory) of memory.") }
         let names = form == .xen ? DomainCommands.xl(Size(total)) : DomainCommands.virsh(Size(total))
         var lines = [
             "# \(names.place), HVM: nothing. PVH, where no firmware tells the kernel of a bus:",
             names.kernelArguments,
         ]
-        if memory > 0 {
-            lines.append("# It gets \(Size(memory)) beside its \(self.memory), where the guest maps the device.")
+        let mapsMemory = device.wholeMemory > 0
+        if mapsMemory {
+            lines.append(
+                "# It gets \(Size(device.wholeMemory)) beside its \(self.memory), where the guest maps the device.")
         }
         lines.append("# The guest finds the device when it boots:")
         lines.append(names.create)
-        if memory > 0 { lines.append(names.setMemory) }
-        lines.append(device.command(names.domain))
+        if mapsMemory { lines.append(names.setMemory) }
+        lines += device.commands(names.domain)
         lines.append(names.unpause)
         Output.print(lines)
     }
 
-    private func domainDevice() throws -> DomainDevice {
-        guard let id = InstanceID(socket) else {
-            do throws(OptionError) { try DeviceCatalog.check(socket, options: option) } catch {
+    /// Of a vGPU the daemon says it. Its device process isn't asked: a guest may have taken that over.
+    private func domainDevice() throws(Failure) -> DomainDevice {
+        guard let id = InstanceID(target) else {
+            do throws(OptionError) {
+                let memory = try DeviceCatalog.mappedMemory(target, options: option)
+                return DomainDevice(made: .byType(target, options: option), mappedMemory: memory)
+            } catch {
                 throw Failure(.usage, error.description)
             }
-            return DomainDevice(type: socket, options: option, vgpu: nil)
         }
-        // Only its process knows with which options it was made.
-        let info = try daemon.ask { client throws(DaemonClientError) in
-            try client.get("/v1/vgpus/\(id)/info", as: ControlInfo.self)
+        let vgpu = try daemon.ask { client throws(DaemonClientError) in
+            try client.get("/v1/vgpus/\(id)", as: VGPU.self)
         }
-        return DomainDevice(type: info.type, options: info.options, vgpu: id)
+        guard let memory = vgpu.mappedMemory else {
+            throw Failure(
+                .unavailable, "The type or the parent of the vGPU \(id) is gone, and with it what a domain needs.")
+        }
+        return DomainDevice(made: .byDaemon(id), mappedMemory: memory)
     }
 }
 
 /// A device that is to be in a domain.
 private struct DomainDevice {
-    let type: String
-    let options: [String]
-    /// The vGPU that it is of; nil: there is no daemon.
-    let vgpu: InstanceID?
-
-    /// How much memory a domain gets for what its guest maps of the device, in bytes, as whole MiB. The device itself
-    /// says it.
-    func mappedMemory() throws -> Int {
-        var mapped = 0
-        let memory = DeviceMemory { (name, size, isOwnAlone, isBehindBAR) throws(Errno) in
-            if isBehindBAR, !isOwnAlone { mapped += size }
-            return try MemoryFile(name: name, size: size, isOwnAlone: isOwnAlone)
-        }
-        // What draws maps nothing into the guest, and needn't be started.
-        let plain = options.filter { !$0.hasPrefix("render") }
-        do {
-            let host = Host(loop: try EventLoop(), deviceMemory: memory)
-            _ = try DeviceCatalog.make(type, options: plain, host: host)
-        } catch {
-            throw Failure(.software, "How much memory a guest maps of '\(type)' can't be found out: \(error)")
-        }
-        let unit = 1 << 20
-        return (mapped + unit - 1) / unit * unit
+    enum Way {
+        /// Without a daemon.
+        case byType(String, options: [String])
+        case byDaemon(InstanceID)
     }
 
-    func command(_ domain: String) -> String {
-        if let vgpu { return "mediated attach \(vgpu) --xen \(domain)" }
-        let words = options.map { " -o \($0)" }.joined()
-        return "mediated run \(type)\(words) --xen \(domain) --control SOCKET &"
+    let made: Way
+    /// How much memory the guest maps of it, in bytes.
+    let mappedMemory: Int
+
+    /// How much memory the domain gets for it, in bytes: toolstacks count in MiB.
+    var wholeMemory: Int {
+        let unit = 1 << 20
+        return (mappedMemory + unit - 1) / unit * unit
+    }
+
+    func commands(_ domain: String) -> [String] {
+        switch made {
+        case .byType(let type, let options):
+            let words = options.map { " -o \($0)" }.joined()
+            return [
+                "mediated run \(type)\(words) --xen \(domain) --control SOCKET &",
+                "# Wait until it has said 'Serving':",
+            ]
+        case .byDaemon(let id): return ["mediated attach \(id) --xen \(domain)"]
+        }
     }
 }
 

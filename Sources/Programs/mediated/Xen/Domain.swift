@@ -1,4 +1,4 @@
-import Control
+import XenSlot
 
 /// A Xen domain that a command's argument means: by its number, or by its name where Xen's own tool can tell that.
 struct Domain {

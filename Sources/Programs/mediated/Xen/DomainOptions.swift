@@ -1,6 +1,6 @@
 import ArgumentParser
-import Control
 import PCI
+import XenSlot
 
 /// Which slot of which Xen domain a command is for.
 struct DomainOptions: ParsableArguments {

@@ -16,10 +16,10 @@ struct XL {
     func number(of name: String) throws(Failure) -> UInt16 {
         let answer = try ask("domid", name)
         guard answer.isSuccess else {
-            throw Failure(.noInput, "xl knows no domain '\(name)': \(answer.lines.last ?? "it doesn't say why").")
+            throw Failure(.unavailable, "xl can't tell which domain '\(name)' is: \(answer.lastLine)")
         }
         guard let number = answer.lines.last.flatMap({ UInt16($0) }) else {
-            throw Failure(.protocol, "xl says of domain '\(name)' no number, but: \(answer.lines.last ?? "nothing").")
+            throw Failure(.protocol, "xl gives no number for domain '\(name)': \(answer.lastLine)")
         }
         return number
     }
@@ -28,12 +28,11 @@ struct XL {
     func hasRun(_ domain: UInt16) throws(Failure) -> Bool {
         let answer = try ask("list", "\(domain)")
         guard answer.isSuccess else {
-            throw Failure(.noInput, "xl knows no domain \(domain): \(answer.lines.last ?? "it doesn't say why").")
+            throw Failure(.unavailable, "xl can't tell whether domain \(domain) has run: \(answer.lastLine)")
         }
         // The seconds are the last column.
         guard let time = answer.lines.last?.split(whereSeparator: \.isWhitespace).last.flatMap({ Double($0) }) else {
-            throw Failure(
-                .protocol, "xl says of domain \(domain) what is no time: \(answer.lines.last ?? "nothing").")
+            throw Failure(.protocol, "xl gives no time for domain \(domain): \(answer.lastLine)")
         }
         return time > 0
     }
@@ -43,6 +42,9 @@ struct XL {
     private struct Answer {
         var isSuccess: Bool
         var lines: [String]
+
+        /// As a sentence's end.
+        var lastLine: String { lines.last.map { "'\($0)'." } ?? "it says nothing." }
     }
 
     /// It asks xenstored, which may hang.
