@@ -23,6 +23,12 @@ public final class FakeDomains: Sendable {
                 echo >'\(scratch.path("begun"))'
                 read -r _ <'\(scratch.path("goOn"))'
             fi
+            if [ "$1" = --release-slot ]; then
+                echo "$*" >>'\(scratch.path("released"))'
+                [ ! -p '\(scratch.path("hanging"))' ] || read -r _ <'\(scratch.path("hanging"))'
+                [ ! -e '\(scratch.path("stuck"))' ] || { cat '\(scratch.path("stuck"))' >&2; exit 70; }
+                exit 0
+            fi
             domain= start=
             left=$#
             while [ $left -gt 0 ]; do
@@ -33,6 +39,7 @@ public final class FakeDomains: Sendable {
                 --xen) domain=$1 && shift && left=$((left - 1)) ;;
                 --slot) slot=$1 && shift && left=$((left - 1)) ;;
                 --stay) ;;
+                --identity) echo "$1" >'\(scratch.path("identity"))' && shift && left=$((left - 1)) ;;
                 --start-fd)
                     start=$1
                     set -- "$@" "$word" "$1"
@@ -79,6 +86,28 @@ public final class FakeDomains: Sendable {
     ///
     /// - Parameter words: its last ones.
     public func refuse(_ words: String) throws { _ = try scratch.write(words + "\n", to: "refusal") }
+
+    /// The command lines by which slots were released, in their order.
+    public func released() throws -> [String] {
+        guard FileManager.default.fileExists(atPath: scratch.path("released")) else { return [] }
+        return try String(contentsOfFile: scratch.path("released"), encoding: .utf8)
+            .split(separator: "\n").map(String.init)
+    }
+
+    /// From here on no slot can be released.
+    ///
+    /// - Parameter words: the last ones of what tries it.
+    public func refuseRelease(_ words: String) throws { _ = try scratch.write(words + "\n", to: "stuck") }
+
+    /// From here on what releases a slot doesn't end.
+    public func holdRelease() throws {
+        guard mkfifo(scratch.path("hanging"), 0o666) == 0 else { throw POSIXError(.EEXIST) }
+    }
+
+    /// Who the process is that came into a slot last.
+    public func identity() throws -> String {
+        try String(contentsOfFile: scratch.path("identity"), encoding: .utf8)
+    }
 
     /// From here on what brings a state to the disk waits.
     public func holdSaving() throws {

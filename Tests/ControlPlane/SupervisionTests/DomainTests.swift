@@ -136,6 +136,8 @@ import XenSlot
         await settle(id)
         #expect(try manager.instance(id).slot == first.slot)
         #expect(try number(guest()) == 0xcafe)
+        // The next one goes on with what Xen has of it.
+        #expect(try domains.released().isEmpty)
     }
 
     @Test func aProcessWhoseDomainIsGoneTooIsReplacedOnItsSocket() async throws {
@@ -184,6 +186,112 @@ import XenSlot
         _ = await bench.store.entry("detached", of: id)
         await settle(id)
         #expect(try manager.instance(id).slot == nil)
+    }
+
+    // MARK: What is left in Xen
+
+    private static let release = "--release-slot --xen 5 --slot 00:10.0 --sandbox"
+
+    @Test func aSlotIsReleasedWhenItsVGPUIsStopped() async throws {
+        try await manager.begin()
+        let id = try await bench.started().id
+        _ = try await manager.attach(id, to: 5)
+        _ = try await manager.stop(id)
+        #expect(try domains.released() == [Self.release])
+    }
+
+    @Test func aSlotIsReleasedWhenItsVGPUIsTakenOut() async throws {
+        try await manager.begin()
+        let id = try await bench.started().id
+        _ = try await manager.attach(id, to: 5)
+        _ = try await manager.detach(id)
+        #expect(try domains.released() == [Self.release])
+    }
+
+    /// The process may say so of a domain that goes on.
+    @Test func aSlotIsReleasedWhenItsDomainIsSaidToHaveEnded() async throws {
+        try await manager.begin()
+        let id = try await bench.started().id
+        _ = try await manager.attach(id, to: 5)
+        _ = try guest()
+        _ = await bench.store.entry("detached", of: id)
+        await settle(id)
+        #expect(try domains.released() == [Self.release])
+    }
+
+    @Test func aSlotIsReleasedWhenItsVGPUIsTakenOutBeforeTheNextProcess() async throws {
+        let manager = bench.manager
+        try await manager.begin()
+        let id = try await bench.started().id
+        let attached = try await manager.attach(id, to: 5)
+        let hold = bench.store.hold("died")
+        kill(try #require(attached.process).id, SIGKILL)
+        await hold.isReached()
+        async let detached = manager.detach(id)
+        hold.letGo()
+        #expect(try await detached.slot == nil)
+        #expect(try domains.released() == [Self.release])
+    }
+
+    @Test func aSlotIsReleasedWhenItsVGPUIsGivenUp() async throws {
+        try await manager.begin()
+        let id = try await bench.started().id
+        let attached = try await manager.attach(id, to: 5)
+        try domains.refuse("It hangs.")
+        kill(try #require(attached.process).id, SIGKILL)
+        _ = await bench.store.entry("died", of: id)
+        var last = BackOff()
+        for _ in 0..<BackOff.limit { _ = last.wait(after: .zero) }
+        await manager.turns.take(id) { [manager, last] in
+            guard let now = manager.registry.find(id) else { return }
+            await manager.replace(now, because: "It died.", after: .zero, last)
+        }
+        #expect(try manager.instance(id).state == .failed)
+        #expect(try domains.released() == [Self.release])
+    }
+
+    @Test func aSlotThatNoProcessCouldServeIsReleased() async throws {
+        try await manager.begin()
+        let id = try await bench.started().id
+        try domains.refuse("It hangs.")
+        await expectError(.conflict, "It hangs.") { _ = try await manager.attach(id, to: 5) }
+        #expect(try domains.released() == [Self.release])
+    }
+
+    @Test func whatCanNotBeReleasedIsInTheJournal() async throws {
+        try await manager.begin()
+        let id = try await bench.started().id
+        _ = try await manager.attach(id, to: 5)
+        try domains.refuseRelease("The server is stuck.")
+        #expect(try await manager.stop(id).state == .stopped)
+        let told = await bench.store.entry("failed", of: id)
+        #expect(told.message.contains("releases slot 00:10.0 of domain 5 ended with status 70: The server is stuck."))
+    }
+
+    @Test func aReleaseThatHangsHoldsNobody() async throws {
+        let bench = try Bench { [domains] in
+            $0.program = domains.program
+            $0.endLimit = .seconds(2)
+        }
+        try await bench.manager.begin()
+        let id = try await bench.started().id
+        _ = try await bench.manager.attach(id, to: 5)
+        try domains.holdRelease()
+        #expect(try await bench.manager.stop(id).state == .stopped)
+        let told = await bench.store.entry("failed", of: id)
+        #expect(told.message.contains("No process can release slot 00:10.0 of domain 5"))
+    }
+
+    @Test func onlyTheSameStartOfAVGPUGoesOnWithWhatWasLeft() async throws {
+        try await manager.begin()
+        let id = try await bench.started().id
+        let first = try await manager.attach(id, to: 5).generation
+        #expect(try domains.identity() == "\(id).\(first)\n")
+        _ = try await manager.stop(id)
+        let second = try await manager.start(id).generation
+        _ = try await manager.attach(id, to: 5)
+        #expect(first != second)
+        #expect(try domains.identity() == "\(id).\(second)\n")
     }
 
     // MARK: What is refused

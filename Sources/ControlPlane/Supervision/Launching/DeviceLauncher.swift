@@ -19,6 +19,8 @@ struct DeviceLauncher: Sendable {
     /// What a device process is to be.
     struct Order: Sendable {
         var id: InstanceID
+        /// The start of the vGPU for which it is.
+        var generation: Int
         var device: String
         var options: [String]
         var owner: Instance.Owner?
@@ -174,7 +176,10 @@ struct DeviceLauncher: Sendable {
             function.control = control
             return function
         }
-        return DeviceArguments.Function(order.device, in: slot, control: control)
+        var function = DeviceArguments.Function(order.device, in: slot, control: control)
+        // It goes on with nothing that another vGPU has left there, nor this one before its last start.
+        function.identity = "\(order.id).\(order.generation)"
+        return function
     }
 
     /// What it goes on from; nil: nothing, as nothing was saved. One that can't be read is not taken for none: it is

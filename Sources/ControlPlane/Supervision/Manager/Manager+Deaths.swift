@@ -48,6 +48,7 @@ extension Manager {
                 let when = pause == .zero ? "now" : "in \(pause)"
                 try await registry.save(instance, .died, "\(reason) Another one starts \(when).")
             } else {
+                if let slot = instance.slot { await release(slot, of: instance.id) }
                 instance.end(.failed)
                 try await registry.save(
                     instance, .failed, "\(reason) It died \(BackOff.limit) times in a row, and is given up.")

@@ -57,7 +57,8 @@ extension Manager {
                 )
             }
             guard instance.state == .running else {
-                // Its next process comes soon.
+                // Its next process comes soon, and not there.
+                await release(slot, of: id)
                 var next = instance
                 next.slot = nil
                 try await registry.save(next, .detached, "Taken out of \(slot), where its device process had died.")
@@ -93,6 +94,18 @@ extension Manager {
     }
 
     // MARK: In the vGPU's turn
+
+    /// Has Xen forget what a vGPU has left in a slot for which no process of its comes any more. How the last one has
+    /// ended doesn't count: a hostile guest may have taken it over.
+    func release(_ slot: DomainSlot, of id: InstanceID) async {
+        do {
+            try await blocking { [launcher, configuration] in
+                try launcher.release(slot, within: configuration.endLimit)
+            }
+        } catch {
+            await ledger.tell(.failed, of: id, "What it has left in its domain may hold that up: \(error)")
+        }
+    }
 
     /// As ``letGo(_:)``, unless a client is there. None more can connect meanwhile. One that had connected before, and
     /// whom the device process accepts only after it was asked, isn't seen: it loses its connection, as when a device
@@ -146,7 +159,7 @@ extension Manager {
             placed = try await launch(placed, isRestored: true, backOff: BackOff())
         } catch {
             let reason = "It can't be in \(slot). \(error)"
-            _ = try await comeBack(instance, reason, as: .failed)
+            _ = try await comeBack(placed, reason, as: .failed)
             let code: MediationError.Code = error.code == .notFound ? .notFound : .conflict
             throw MediationError(code, "\(reason) The vGPU \(instance.id) is on its socket again.")
         }
@@ -154,12 +167,14 @@ extension Manager {
         return placed
     }
 
-    /// Starts the device process of a vGPU that was let go on its socket. When it throws, another one is tried soon.
+    /// Starts the device process of a vGPU that was let go on its socket, and out of its slot. When it throws, another
+    /// one is tried soon.
     ///
     /// - Parameter reason: why, for the journal.
     private func comeBack(
         _ instance: Instance, _ reason: String, as kind: JournalEntry.Kind = .detached
     ) async throws(MediationError) -> Instance {
+        if let slot = instance.slot { await release(slot, of: instance.id) }
         var instance = instance
         instance.slot = nil
         await ledger.tell(kind, of: instance.id, reason)

@@ -99,8 +99,8 @@ extension Manager {
     ) throws(MediationError) -> DeviceLauncher.Order {
         let device = try catalogue.device(of: instance)
         return DeviceLauncher.Order(
-            id: instance.id, device: device.name, options: device.options, owner: instance.owner, slot: instance.slot,
-            user: user,
+            id: instance.id, generation: instance.generation, device: device.name, options: device.options,
+            owner: instance.owner, slot: instance.slot, user: user,
             group: try catalogue.grant(of: instance).renderGroup, limits: try catalogue.limits(of: instance),
             isRestored: isRestored)
     }

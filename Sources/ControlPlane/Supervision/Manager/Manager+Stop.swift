@@ -44,6 +44,7 @@ extension Manager {
             launcher.clean(instance.id)
             launcher.removeSavedState(of: instance.id)
         }
+        if let slot = instance.slot { await release(slot, of: instance.id) }
         instance.end(.stopped)
         try await save(
             instance, orRemoveAs: .stopped, instance.isDefined ? "\(reason)." : "\(reason), and gone.")
