@@ -7,6 +7,7 @@ import Linux
 import Renderer
 import SeededRandom
 import Testing
+import Virtio
 
 @testable import VirtioGPU
 
@@ -638,11 +639,13 @@ import Testing
 
     @Test func whereTheGuestsMemoryIsNoFilesThereIsNo3D() throws {
         let host = Host(loop: try EventLoop(), hasGuestFiles: false)
-        let refused = #expect(throws: OptionError.self) {
-            _ = try GPU(options: DeviceOptions(["renderer=virgl"], for: GPU.type), host: host)
+        func make(_ option: String) throws {
+            typealias GPU = VirtioFunction<VirtioGPU>
+            _ = try GPU(options: DeviceOptions([option], for: GPU.type), host: host)
         }
+        let refused = #expect(throws: OptionError.self) { try make("renderer=virgl") }
         #expect(refused?.description.contains("'renderer=none'") == true)
-        _ = try GPU(options: DeviceOptions(["renderer=none"], for: GPU.type), host: host)
+        try make("renderer=none")
     }
 
     // MARK: Parts
