@@ -5,8 +5,8 @@ import pathlib
 from . import programs
 from .cache import LAB, run
 
-# Each version's suite, and the lab's kernel of that suite.
-VERSIONS = {"4.17": ("bookworm", "6.1"), "4.20": ("trixie", "6.12")}
+# Each version's suite.
+VERSIONS = {"4.17": "bookworm", "4.20": "trixie"}
 PACKAGES = ("xenstore-utils", "qemu-system-xen", "seabios")
 # Beside xl: what keeps the store, the consoles of domains, what a started domain 0 tells the store, and what reads that.
 PROGRAMS = ("xl", "xenstored", "xenconsoled", "xen-init-dom0")
@@ -18,7 +18,7 @@ FIRMWARE = ("usr/share/seabios/bios-256k.bin", "usr/share/seabios/vgabios-stdvga
 def prepare(cache, debian):
     """The components `xen/VERSION`: the hypervisor, unpacked, as QEMU's multiboot loader takes it."""
     paths = {}
-    for version, (suite, _) in VERSIONS.items():
+    for version, suite in VERSIONS.items():
         def build(folder):
             package = f"xen-hypervisor-{version}-amd64"
             cache.say(f"fetching {package} of {suite} (4 MB)")
@@ -35,7 +35,7 @@ def prepare(cache, debian):
 def prepare_tools(cache, debian):
     """The components `xen/VERSION-tools`: what a domain 0 needs to have Debian's own domains, as a tree of its files."""
     paths = {}
-    for version, (suite, _) in VERSIONS.items():
+    for version, suite in VERSIONS.items():
         def build(folder):
             cache.say(f"fetching xl and QEMU for Xen {version} of {suite} (90 MB)")
             with cache.scratch() as tree:

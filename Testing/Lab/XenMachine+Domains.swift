@@ -78,7 +78,7 @@ extension XenMachine {
         return try Self.pixels(Data(contentsOf: URL(fileURLWithPath: folder.path("picture"))))
     }
 
-    /// Takes apart what ppm(5) describes, in its binary form.
+    /// Takes apart what ppm(5) describes, in its binary form, with differences in the place of bytes.
     private static func pixels(_ file: Data) throws -> (width: Int, height: Int, rows: [[UInt8]]) {
         let fields = file.split(separator: UInt8(ascii: "\n"), maxSplits: 3, omittingEmptySubsequences: false)
         let size = fields.dropFirst().first.map { String(decoding: $0, as: UTF8.self).split(separator: " ") } ?? []
@@ -86,7 +86,12 @@ extension XenMachine {
             fields[3].count == 3 * width * height
         else { throw GuestError("A picture of \(file.count) bytes isn't whole.") }
         let bytes = [UInt8](fields[3])
-        return (width, height, (0..<height).map { Array(bytes[3 * width * $0..<3 * width * ($0 + 1)]) })
+        let rows = (0..<height).map { y in
+            var row = Array(bytes[3 * width * y..<3 * width * (y + 1)])
+            for index in row.indices.dropFirst(3) { row[index] &+= row[index - 3] }
+            return row
+        }
+        return (width, height, rows)
     }
 
     /// Speaks to the agent of a domain on whose console it is, in place of domain 0's.

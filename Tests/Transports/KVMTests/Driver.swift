@@ -1,5 +1,6 @@
 import FakeGuest
 import KVM
+import Lab
 import Linux
 import PCI
 import Synchronization
@@ -20,6 +21,22 @@ protocol Driver {
     func awaitMessage() throws -> Bool
     /// Bytes of what DMA reaches, which is less than 256 MiB from address 0 on.
     func memory(at address: Int, count: Int) throws -> [UInt8]
+}
+
+extension Driver {
+    /// Where a capability is in configuration space.
+    ///
+    /// - Parameter id: PCI's number of it, `PCI_CAP_ID_…` in Linux's pci_regs.h.
+    func capability(_ id: UInt32) throws -> UInt64 {
+        var place = UInt64(try readConfiguration(at: 0x34) & 0xfc)
+        // As many as there is room for, 4 bytes each behind the header: a list that is longer leads in a circle.
+        for _ in 0..<48 where place != 0 {
+            let header = try readConfiguration(at: place)
+            if header & 0xff == id { return place }
+            place = UInt64(header >> 8 & 0xfc)
+        }
+        throw GuestError("The function has no capability \(id).")
+    }
 }
 
 /// The driver as a vfio-user client, with no hypervisor: mapped memory is mapped, doorbells are eventfds.
