@@ -44,6 +44,8 @@ public enum Way: UInt8, CaseIterable, Sendable {
     case ring
     /// A command from KVM by an ioregionfd.
     case ioregion
+    /// What a processor asks of a device model of Xen's.
+    case request
 }
 
 /// One thing that passes between a function and the world.

@@ -71,11 +71,6 @@ static int64_t change_memory(int privcmd, uint64_t operation, void *argument) {
     return result < 0 ? -errno : result;
 }
 
-int64_t cxen_last_frame(int privcmd, uint16_t domain) {
-    enum { maximum_gpfn = 14 };
-    return change_memory(privcmd, maximum_gpfn, &domain);
-}
-
 /// Changes frames one by one. Returns how many were changed.
 static int64_t change_frames(int privcmd, uint16_t domain, uint64_t operation, uint64_t first, uint64_t count) {
     enum { piece = 256 };

@@ -40,6 +40,7 @@ extension Way {
         case .message: "message"
         case .ring: "ring"
         case .ioregion: "ioregion"
+        case .request: "request"
         }
     }
 }

@@ -10,7 +10,7 @@ import Tap
 /// - `offset=N` or `offset=N..N`: the offset, or the address in guest memory.
 /// - `register=NAME`: the register, as a trace names it, with `_` for each space.
 /// - `value=N` or `value=N..N`: what was read or written, the first eight bytes of it.
-/// - `way=message`, `ring`, `ioregion` or `call`: how an access came.
+/// - `way=message`, `ring`, `ioregion`, `request` or `call`: how an access came.
 /// - `name=NAME`: the line, memory or event of the loop.
 ///
 /// Numbers are decimal, or hexadecimal behind `0x`.

@@ -111,7 +111,9 @@ public final class PlacedFunction: Transport {
         var span = bytes.mutableSpan
         var raw = span.mutableBytes
         var target = raw._mutatingExtracting(0..<access.width)
-        do throws(AccessError) { try function.read(region: region, offset: offset, into: &target) } catch {
+        do throws(AccessError) {
+            try function.read(region: region, offset: offset, into: &target, by: .request)
+        } catch {
             return .max
         }
         return Self.value(of: bytes)
@@ -124,7 +126,8 @@ public final class PlacedFunction: Transport {
             return
         }
         let bytes = Self.bytes(of: value)
-        try? function.write(region: region, offset: offset, from: bytes.span.bytes.extracting(0..<access.width))
+        try? function.write(
+            region: region, offset: offset, from: bytes.span.bytes.extracting(0..<access.width), by: .request)
     }
 
     private static func bytes(of value: UInt64) -> InlineArray<8, UInt8> {

@@ -116,8 +116,6 @@ int cxen_map_frames(int privcmd, uint16_t domain, void *address, unsigned count,
 /// descriptor. Page 0 is the ring of buffered requests, the requests of virtual processors begin in page 1.
 int cxen_map_server(int privcmd, uint16_t domain, uint16_t server, uint32_t first, uint32_t count, void *address);
 
-/// XENMEM_maximum_gpfn: the highest frame that the domain's memory has.
-int64_t cxen_last_frame(int privcmd, uint16_t domain);
 /// XENMEM_populate_physmap: gives the domain memory in frames from `first` on, in all of them or in none. -ENOMEM when it
 /// may not have so much.
 int cxen_populate(int privcmd, uint16_t domain, uint64_t first, uint64_t count);
