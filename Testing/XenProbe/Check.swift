@@ -33,8 +33,9 @@ enum Check: String, CaseIterable {
             domain.end()
             try expect(served.awaitEnd().hadDomain, false, "the domain")
         case .aMappedBARIsMemoryOfTheGuests:
-            let accesses = served.stop().accesses
-            guard accesses < 100 else { throw Failed("\(accesses) accesses were trapped.") }
+            let accesses = try served.stop().accesses
+            // Those of configuration space are, at least.
+            guard 1..<100 ~= accesses else { throw Failed("\(accesses) accesses were trapped.") }
         default: break
         }
     }

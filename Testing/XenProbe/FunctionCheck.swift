@@ -61,7 +61,7 @@ private func draw(_ domain: TestDomain) throws {
     try expect(
         take(), [Rectangle(x: 0, y: 0, width: 64, height: 16), Rectangle(x: 0, y: 192, width: 64, height: 16)],
         "what was drawn at two places")
-    _ = served.stop()
+    _ = try served.stop()
 }
 
 /// The pages that Xen tells, looked at directly.
@@ -96,10 +96,10 @@ private func serveTwo(_ domain: TestDomain) throws {
     try domain.processor.write(second.bytes, 4)
     try expect([first.read(.scratch), second.read(.scratch)], [1, 2], "registers")
     try expect([domain.processor.read(first.bytes), domain.processor.read(second.bytes)], [3, 4], "memory")
-    _ = one.stop()
+    _ = try one.stop()
     try expect(second.read(.scratch), 2, "the second one when the first is gone")
     try expect(domain.processor.read(second.bytes), 4, "its memory")
-    _ = two.stop()
+    _ = try two.stop()
 }
 
 /// As Linux looks for a bus: `pci=conf1`.
@@ -109,7 +109,7 @@ private func readAddressPort(_ kind: TestDomain.Kind) throws {
     let served = try ServedFunction("exerciser", in: strangers.number, mapsBARs: false)
     try strangers.processor.output(port, address)
     try expect(strangers.processor.input(port), .max, "the port where it is somebody else's")
-    _ = served.stop()
+    _ = try served.stop()
     let domain = try TestDomain(kind, hasOurs: true)
     let one = try ServedFunction("exerciser", in: domain.number, mapsBARs: false)
     let other = FunctionAddress(bus: 0, device: UInt8(Slot.device) + 1)!
@@ -117,10 +117,10 @@ private func readAddressPort(_ kind: TestDomain.Kind) throws {
     try domain.processor.output(port, address)
     try expect(domain.processor.input(port), address, "the port")
     try expect(domain.processor.readConfiguration(0), 0x11e9_1234, "the first function's identity")
-    _ = two.stop()
+    _ = try two.stop()
     try domain.processor.output(port, address | 0x800)
     try expect(domain.processor.input(port), address | 0x800, "the port when one of two has ended")
-    _ = one.stop()
+    _ = try one.stop()
 }
 
 /// A domain moves BARs over each other and everything else, and ends in the midst of it.
@@ -149,7 +149,7 @@ private func harm(_ hostile: TestDomain, beside domain: TestDomain) throws {
     try Check.dmaCrossesWindowsOfForeignMaps.drive(exerciser, domain)
     try Check.aMappedBARIsMemoryOfTheGuests.drive(exerciser, domain)
     try expect(one.awaitEnd().hadDomain, false, "the domain that has ended")
-    let state = two.stop()
+    let state = try two.stop()
     if let failure = state.failure { throw Failed(failure) }
 }
 
@@ -171,5 +171,5 @@ private func giveBackPinned(_ domain: TestDomain) throws {
         try pin.write(at: page + 4096, from: [1].span.bytes)
         kept = nil
     }
-    _ = served.stop()
+    _ = try served.stop()
 }

@@ -83,20 +83,21 @@ final class ServedFunction {
     func perform(_ work: @escaping Work) throws {
         self.work.withLock { $0 = work }
         workBell.signal()
-        _ = workDone.wait(within: .seconds(60))
-        workDone.consume()
+        guard workDone.wait(within: .seconds(60)) != 0 else { throw Failed("The device's thread does nothing.") }
         if let failure = state.withLock({ $0.failure }) { throw Failed(failure) }
     }
 
     /// Has it end, and waits for that.
-    func stop() -> State {
+    func stop() throws -> State {
         bell.signal()
-        return awaitEnd()
+        return try awaitEnd()
     }
 
     /// Waits until it has ended.
-    func awaitEnd() -> State {
-        _ = ended.wait(within: .seconds(60))
+    ///
+    /// - Throws: ``Failed`` when it doesn't.
+    func awaitEnd() throws -> State {
+        guard ended.wait(within: .seconds(60)) != 0 else { throw Failed("The device's thread doesn't end.") }
         // For whoever waits once more.
         ended.signal()
         return state.withLock { $0 }

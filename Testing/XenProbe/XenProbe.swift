@@ -26,7 +26,7 @@ enum XenProbe {
                     let served = try ServedFunction(
                         "exerciser", in: domain.number, mapsBARs: check == .aMappedBARIsMemoryOfTheGuests)
                     try check.run(served, in: domain)
-                    let state = served.stop()
+                    let state = try served.stop()
                     if let failure = state.failure { throw Failed(failure) }
                     try expect(state.impossible, 0, "impossible requests")
                 }
