@@ -7,6 +7,9 @@ import Linux
 enum ProgramCheck: String, CaseIterable {
     case mediatedDeviceServesFromItsSandbox
     case aKilledProcessIsGoneOnWith
+    case whatAnotherHasLeftIsGivenUp
+    case whatIsLeftIsReleasedWithoutANextProcess
+    case noStateIsReadBeforeAllIsRestricted
     case aSlotThatIsServedIsRefused
     case anEndedProcessLeavesItsFramesToTheNext
     case aStayingProcessIsSavedWhenItsDomainHasEnded
@@ -16,6 +19,9 @@ enum ProgramCheck: String, CaseIterable {
         switch self {
         case .mediatedDeviceServesFromItsSandbox: try serve(program, domain)
         case .aKilledProcessIsGoneOnWith: try kill(program, domain)
+        case .whatAnotherHasLeftIsGivenUp: try replace(program, domain)
+        case .whatIsLeftIsReleasedWithoutANextProcess: try release(program, domain)
+        case .noStateIsReadBeforeAllIsRestricted: try restrict(program, domain)
         case .aSlotThatIsServedIsRefused: try contend(program, domain)
         case .anEndedProcessLeavesItsFramesToTheNext: try restart(program, domain)
         case .aStayingProcessIsSavedWhenItsDomainHasEnded: try outlive(program, domain)
@@ -36,7 +42,7 @@ private func serve(_ program: String, _ domain: TestDomain) throws {
     try expect(served.said.contains("Confined"), true, "confinement")
 }
 
-private func exitStatus(_ status: Int32) -> Int32 { status >> 8 & 0xff }
+func exitStatus(_ status: Int32) -> Int32 { status >> 8 & 0xff }
 
 /// Kills the process while a virtual processor waits for it, and has another go on.
 private func kill(_ program: String, _ domain: TestDomain) throws {
@@ -110,7 +116,7 @@ private func restart(_ program: String, _ domain: TestDomain) throws {
         try expect(domain.bytes(at: memory + 4096, count: 64), [UInt8](repeating: 0x77, count: 64), "what is behind")
         served.signal(SIGTERM)
         try expect(served.awaitEnd(), 0, "the program's status")
-        try expect(served.said.contains("maxmem"), false, "that memory was missing: \(served.said)")
+        try expect(served.said.contains("mem-max"), false, "that memory was missing: \(served.said)")
     }
 }
 
@@ -144,5 +150,5 @@ private func become(_ program: String, _ domain: TestDomain) throws {
     }
     served.signal(SIGTERM)
     try expect(served.awaitEnd(), 0, "the program's status")
-    try expect(served.said.contains("maxmem"), false, "that memory was missing: \(served.said)")
+    try expect(served.said.contains("mem-max"), false, "that memory was missing: \(served.said)")
 }

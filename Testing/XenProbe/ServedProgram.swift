@@ -19,10 +19,7 @@ final class ServedProgram {
         _ program: String, _ type: String, in domain: UInt16, _ options: [String] = [], state: [UInt8]? = nil,
         awaiting words: String = "Serving"
     ) throws {
-        let folder = Self.folder(of: domain)
-        mkdir(folder, 0)
-        // Whoever it becomes makes its socket there.
-        chmod(folder, 0o777)
+        let folder = Self.makeFolder(of: domain)
         var arguments = [
             type, "--xen", "\(domain)", "--slot", "\(Slot.address)", "--control", folder + "/control", "--sandbox",
         ]
@@ -36,14 +33,22 @@ final class ServedProgram {
 
     /// - Parameters:
     ///   - program: its path.
-    ///   - words: what it says when it is there.
-    init(running program: String, _ arguments: [String], awaiting words: String = "Serving") throws {
+    ///   - words: what it says when it is there; nil: it isn't waited for.
+    init(running program: String, _ arguments: [String], awaiting words: String? = "Serving") throws {
         log = try PipeEnds(blocks: true)
         process = try ChildProcess.spawn(program, arguments, passing: [], standardError: log.writer.raw)
-        try read(until: words)
+        if let words { try read(until: words) }
     }
 
     private static func folder(of domain: UInt16) -> String { "/run/domain-\(domain)" }
+
+    static func makeFolder(of domain: UInt16) -> String {
+        let folder = folder(of: domain)
+        mkdir(folder, 0)
+        // Whoever a process becomes makes its socket there.
+        chmod(folder, 0o777)
+        return folder
+    }
 
     /// Asks mediated-device what administrators ask.
     static func control(of domain: UInt16) throws -> ControlClient {

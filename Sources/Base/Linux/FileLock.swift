@@ -20,7 +20,16 @@ public struct FileLock: ~Copyable, Sendable {
 
     /// Takes the lock of an open file or folder.
     public init(_ file: consuming Descriptor, within limit: Duration = .zero) throws(Errno) {
-        let raw = file.raw
+        try file.lock(within: limit)
+        descriptor = file
+    }
+}
+
+extension Descriptor {
+    /// Takes the lock of an open file, until ``unlock()`` or until nobody has it open by this descriptor or a copy of it.
+    ///
+    /// - Throws: `.wouldBlock` when somebody else has the lock.
+    public func lock(within limit: Duration = .zero) throws(Errno) {
         let deadline = Deadline(after: limit)
         while flock(raw, LOCK_EX | LOCK_NB) != 0 {
             let error = Errno(rawValue: errno)
@@ -28,6 +37,7 @@ public struct FileLock: ~Copyable, Sendable {
             // A wait inside flock(2) has no limit.
             usleep(10_000)
         }
-        descriptor = file
     }
+
+    public func unlock() { flock(raw, LOCK_UN) }
 }

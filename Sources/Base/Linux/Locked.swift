@@ -26,3 +26,14 @@ public final class Locked<Value: ~Copyable>: Sendable {
         }
     }
 }
+
+extension Locked {
+    /// Takes the value out, if there is one: none is there afterwards.
+    public func take<Wrapped>() -> sending Wrapped? where Value == Wrapped? {
+        withLock { value in
+            let taken = value
+            value = nil
+            return taken
+        }
+    }
+}

@@ -10,21 +10,20 @@ final class DeviceProcess {
         // Whoever reads what is said here may leave; the guest keeps its device.
         signal(SIGPIPE, SIG_IGN)
         if let status = CheckpointWriter.run(CommandLine.arguments) { exit(status) }
-        let arguments: DeviceArguments
-        do throws(DeviceArguments.Problem) {
-            arguments = try DeviceArguments(words: CommandLine.arguments.dropFirst())
-        } catch {
-            say(error.description)
-            for line in DeviceArguments.usage.split(separator: "\n") { StandardError.print(String(line)) }
-            exit(Failure.Exit.usage)
-        }
         do {
+            let words = CommandLine.arguments.dropFirst()
+            if let release = try SlotRelease(words: words) { return try release.run() }
+            let arguments = try DeviceArguments(words: words)
             try claimDescriptors(arguments)
             guard try mayStart(arguments) else { return }
             let places = try arguments.functions.map { function throws(Failure) in try OpenPlace(function.place) }
-            try giveUpRoot(arguments)
+            try arguments.identity?.become()
             let process = try DeviceProcess(arguments, at: places)
             try process.run()
+        } catch let problem as DeviceArguments.Problem {
+            say(problem.description)
+            for line in DeviceArguments.usage.split(separator: "\n") { StandardError.print(String(line)) }
+            exit(Failure.Exit.usage)
         } catch let failure as Failure {
             end(failure.status, failure.description)
         } catch {
@@ -72,16 +71,6 @@ final class DeviceProcess {
         }
     }
 
-    private static func giveUpRoot(_ arguments: DeviceArguments) throws(Failure) {
-        guard let identity = arguments.identity else { return }
-        let (user, group) = (identity.user, identity.group)
-        do throws(Errno) {
-            try Sandbox.become(user: user, group: group)
-        } catch {
-            throw Failure(Failure.Exit.noPermission, "Can't become user \(user) of group \(group): \(error).")
-        }
-    }
-
     // MARK: The functions
 
     /// - Parameter places: for each function, where its accesses come from.
@@ -90,10 +79,19 @@ final class DeviceProcess {
         // Before all that asks for it: once the process is confined nobody can.
         try ResourceLimit.descriptorsOfDevice(functions: count).apply()
         let stopSignal = try StopSignal(functions: count)
-        first = try ServedFunction(0, of: arguments, at: places[0], stopSignal: stopSignal)
-        others = try (1..<count).map { index in
-            try ServingThread(
-                ServedFunction(index, of: arguments, at: places[index], stopSignal: stopSignal), stopSignal: stopSignal)
+        func make(_ index: Int) throws -> sending MadeFunction {
+            try MadeFunction(arguments.functions[index], at: places[index], ofFunctions: count)
+        }
+        let made = try make(0)
+        let othersMade = try (1..<count).map { Locked<MadeFunction?>(try make($0)) }
+        // A state is a stranger's. The first of them is parsed when nothing is at hand that could harm another domain,
+        // be it for another function.
+        for place in places { place.seal() }
+        first = try ServedFunction(made, 0, of: arguments, stopSignal: stopSignal)
+        others = try zip(1..., othersMade).compactMap { index, made in
+            guard let made = made.take() else { return nil }
+            return try ServingThread(
+                ServedFunction(made, index, of: arguments, stopSignal: stopSignal), stopSignal: stopSignal)
         }
         self.arguments = arguments
         self.stopSignal = stopSignal
@@ -126,18 +124,26 @@ final class DeviceProcess {
             if let memory = arguments.memory { try ResourceLimit(.data, memory).apply() }
             return try startOthers()
         }
-        let limits = ResourceLimit.ofDevice(memory: arguments.memory, functions: arguments.functions.count)
+        let count = arguments.functions.count
+        let landlock = try Self.confine(
+            limits: ResourceLimit.ofDevice(memory: arguments.memory, functions: count),
+            usesXen: arguments.functions.contains { $0.place.slot != nil }
+        ) { () throws(Errno) in
+            try first.loop.startThreads()
+            try startOthers()
+        }
+        let second = landlock.map { "by Landlock, version \($0)" } ?? "not by Landlock, which this kernel doesn't have"
+        let name = count == 1 ? arguments.functions[0].name : nil
+        Self.say("Confined by a system call filter, and \(second).", of: name)
+    }
+
+    /// - Returns: the version of Landlock; nil where this kernel has none.
+    static func confine(
+        limits: [ResourceLimit], usesXen: Bool, startThreads: () throws(Errno) -> Void
+    ) throws(Failure) -> Int? {
         do throws(Sandbox.Failure) {
-            let usesXen = arguments.functions.contains { $0.place.slot != nil }
             let commands = usesXen ? DomainServer.commandsWhileServing : []
-            let landlock = try Sandbox.confine(limits: limits, commands: commands) { () throws(Errno) in
-                try first.loop.startThreads()
-                try startOthers()
-            }
-            let second =
-                landlock.map { "by Landlock, version \($0)" } ?? "not by Landlock, which this kernel doesn't have"
-            let name = arguments.functions.count == 1 ? arguments.functions[0].name : nil
-            Self.say("Confined by a system call filter, and \(second).", of: name)
+            return try Sandbox.confine(limits: limits, commands: commands, startThreads: startThreads)
         } catch {
             throw Failure(Failure.Exit.system, "The process can't be confined. \(error)")
         }

@@ -5,15 +5,18 @@ import Linux
 import Xen
 import XenSlot
 
-extension TakenPlace.Slot {
+extension OpenSlot {
     /// Puts a function there.
     ///
     /// - Parameters:
+    ///   - slot: the same, for people.
     ///   - stays: whether the function outlives the domain.
     ///   - events: what happens to the domain goes there.
-    func makeServer(of function: Function, stays: Bool, events: EventLog) throws(Failure) -> any FunctionServer {
+    func makeServer(
+        of function: Function, at slot: DomainSlot, stays: Bool, events: EventLog
+    ) throws(Failure) -> any FunctionServer {
         let server: DomainServer
-        do throws(XenError) { server = try DomainServer(function, in: open) } catch { throw Failure(error, slot) }
+        do throws(XenError) { server = try DomainServer(function, in: self) } catch { throw Failure(error, slot) }
         server.stays = stays
         server.onEvent = { events.append(ControlEvent.Kind($0), $0.description) }
         return server

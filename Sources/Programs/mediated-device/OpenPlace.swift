@@ -1,5 +1,4 @@
 import Control
-import Device
 import Linux
 import Xen
 import XenSlot
@@ -18,32 +17,20 @@ enum OpenPlace: Sendable {
             }
         }
     }
-}
 
-/// The same, when it is known that the place can be had.
-enum TakenPlace {
-    struct Slot {
-        let slot: DomainSlot
-        let open: OpenSlot
-    }
-
-    case socket(String)
-    case slot(Slot)
-
-    init(_ place: OpenPlace) throws(Failure) {
-        switch place {
-        case .socket(let path): self = .socket(path)
+    /// Has the place, when it is known that it can be had.
+    func take(as identity: String?) throws(Failure) -> MadeFunction.Place {
+        switch self {
+        case .socket(let path): return .socket(path)
         case .slot(let slot, let domain):
             do throws(XenError) {
-                self = .slot(Slot(slot: slot, open: try OpenSlot(slot.address, of: domain)))
-            } catch {
-                throw Failure(error, slot)
-            }
+                return .slot(slot, try OpenSlot(slot.address, of: domain, as: identity.flatMap { SlotIdentity($0) }))
+            } catch { throw Failure(error, slot) }
         }
     }
 
-    /// The domain's slot, where it is one.
-    var slot: OpenSlot? {
-        if case .slot(let slot) = self { slot.open } else { nil }
+    /// From here on nothing here could harm another domain.
+    func seal() {
+        if case .slot(_, let domain) = self { domain.seal() }
     }
 }

@@ -1,11 +1,8 @@
 import Control
 import Device
-import DeviceCatalog
 import Glibc
-import GuestMemory
 import Linux
 import Tap
-import Xen
 
 /// One function of the process: its device, its server, and a control socket of its own, by which it is told from the
 /// others. One thread.
@@ -19,38 +16,23 @@ final class ServedFunction: ControlDelegate {
     private let started = SystemClock.nanoseconds
     private var control: ControlServer?
 
-    /// Makes the device and the sockets. Nobody is served yet.
+    /// Goes on from a saved state, where there is one, and makes the sockets. Nobody is served yet.
     ///
     /// - Parameters:
+    ///   - made: the device.
     ///   - index: which function of those in `process`.
-    ///   - opened: where its accesses come from.
-    init(_ index: Int, of process: DeviceArguments, at opened: OpenPlace, stopSignal: StopSignal) throws {
+    init(_ made: MadeFunction, _ index: Int, of process: DeviceArguments, stopSignal: StopSignal) throws {
         let arguments = process.functions[index]
-        let count = process.functions.count
-        let loop = try EventLoop()
-        let place = try TakenPlace(opened)
-        let host = Host(
-            loop: loop, memory: AddressSpace(functions: count),
-            deviceMemory: place.slot?.deviceMemory ?? DeviceMemory(), hasGuestFiles: place.slot == nil)
-        let device: any Device
-        do {
-            device = try DeviceCatalog.make(arguments.type, options: arguments.options, host: host)
-        } catch let error as OptionError {
-            throw Failure(Failure.Exit.usage, error.description)
-        } catch let error as UnavailableError {
-            throw Failure(Failure.Exit.cannotCreate, error.description)
-        }
-        let function = try Function(device, host: host)
-        // A state is a stranger's, and is parsed with nothing at hand that could harm another domain.
-        place.slot?.seal()
+        let (function, place) = (made.function, made.place)
         if let state = arguments.state { try function.restore(state) { place.slot?.isKept($0) ?? false } }
         // Lines of several functions are told apart.
-        let name = arguments.name ?? (count > 1 ? arguments.place.description : nil)
+        let name = arguments.name ?? (process.functions.count > 1 ? arguments.place.description : nil)
         let events = EventLog { DeviceProcess.say($0, of: name) }
-        host.report = { events.append(.device, $0) }
+        function.host.report = { events.append(.device, $0) }
         switch place {
         case .socket(let path): server = try makeServer(of: function, at: path, arguments, process, events: events)
-        case .slot(let slot): server = try slot.makeServer(of: function, stays: process.stays, events: events)
+        case .slot(let place, let slot):
+            server = try slot.makeServer(of: function, at: place, stays: process.stays, events: events)
         }
         if process.isRecording {
             let recorder = try EventRecorder()
@@ -63,7 +45,7 @@ final class ServedFunction: ControlDelegate {
         bell = stopSignal.bells[index]
         let listener = try UnixListener.make(
             at: arguments.control, mode: process.mode, or: arguments.controlDescriptor, .controlDescriptor)
-        control = try ControlServer(listener, loop: loop, delegate: self)
+        control = try ControlServer(listener, loop: function.host.loop, delegate: self)
     }
 
     var loop: EventLoop { function.host.loop }
@@ -98,42 +80,5 @@ final class ServedFunction: ControlDelegate {
     /// Ends the process, and with it the other functions.
     func stop() {
         stopSignal.send()
-    }
-}
-
-extension Function {
-    /// Goes on from a saved state.
-    ///
-    /// - Parameter isKept: whether memory has something newer than the state.
-    fileprivate func restore(
-        _ state: DeviceArguments.State, keeping isKept: (MappedBytes) -> Bool
-    ) throws(Failure) {
-        let name: String
-        let file: Descriptor
-        switch state {
-        case .file(let path):
-            name = "'\(path)'"
-            do throws(Errno) { file = try Descriptor(reading: path) } catch { throw Self.unreadable(name, error) }
-        case .descriptor(let raw):
-            name = "The state in descriptor \(raw)"
-            file = Descriptor(owning: raw)
-        }
-        do {
-            let writer = StateWriter(self, keeping: isKept)
-            while true {
-                let piece = try file.readBytes(upTo: 1 << 20)
-                if piece.isEmpty { break }
-                try writer.write(piece.span.bytes)
-            }
-            try writer.finish()
-        } catch let error as StateError {
-            throw Failure(Failure.Exit.badState, "\(name) can't be restored. \(error)")
-        } catch {
-            throw Self.unreadable(name, error)
-        }
-    }
-
-    private static func unreadable(_ name: String, _ error: any Error) -> Failure {
-        Failure(Failure.Exit.noInput, "\(name) can't be read: \(error).")
     }
 }

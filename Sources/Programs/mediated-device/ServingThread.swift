@@ -39,21 +39,12 @@ final class ServingThread: Sendable {
     /// - Returns: the error for which it ended, if it was one.
     func join() -> Errno? {
         turn.signal()
-        let thread = thread.withLock { thread in
-            defer { thread = nil }
-            return thread
-        }
-        thread?.join()
+        thread.take()?.join()
         return error.withLock { $0 }
     }
 
     private func run() {
-        let taken = function.withLock { function in
-            let taken = function
-            function = nil
-            return taken
-        }
-        guard let taken else { return }
+        guard let taken = function.take() else { return }
         do throws(Errno) {
             try taken.loop.startThreads()
             hasBegun.signal()

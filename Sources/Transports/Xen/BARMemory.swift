@@ -33,8 +33,14 @@ final class BARMemory: FrameSource {
     init(in slot: FunctionAddress, of access: DomainAccess, _ record: SlotRecord?) throws(XenError) {
         self.access = access
         self.record = record
-        next = Self.start + UInt64(slot.routingID) * Self.share
-        end = next + Self.share
+        let homes = Self.homes(of: slot)
+        (next, end) = (homes.lowerBound, homes.upperBound)
+    }
+
+    /// The frames of a slot while no BAR shows them.
+    static func homes(of slot: FunctionAddress) -> Range<UInt64> {
+        let first = start + UInt64(slot.routingID) * share
+        return first..<first + share
     }
 
     /// What a function's host is to have as its device memory.

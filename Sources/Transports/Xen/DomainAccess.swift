@@ -19,6 +19,17 @@ public final class DomainAccess: Sendable {
     /// What may make memory for the domain; nil once it is sealed.
     var unrestricted: Domain? { whole.withLock { $0 } }
 
-    /// From here on nothing here can do to a domain what isn't restricted.
-    func seal() { whole.withLock { $0 = nil } }
+    /// Has something done while no other process looks for servers, or makes one: for all domains at once. A process that
+    /// is confined can't take the lock.
+    func withLock<Result>(_ body: () throws(XenError) -> Result) throws(XenError) -> Result {
+        do throws(Errno) { try domain.privcmd.lock(within: .seconds(10)) } catch {
+            throw XenError("to look for a slot while another process does", error)
+        }
+        defer { domain.privcmd.unlock() }
+        return try body()
+    }
+
+    /// From here on nothing here can do to a domain what isn't restricted, and no memory is made for one: for when all
+    /// devices of the process have theirs, before anything of a stranger's is read.
+    public func seal() { whole.withLock { $0 = nil } }
 }

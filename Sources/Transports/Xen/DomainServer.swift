@@ -51,7 +51,7 @@ public final class DomainServer {
     ///   - slot: it may have made memory for the function's host, and makes no more from here on.
     /// - Throws: ``XenError``
     public init(_ function: Function, in slot: OpenSlot) throws(XenError) {
-        slot.seal()
+        slot.access.seal()
         let domain = slot.access.domain
         number = domain.number
         barMemory = slot.barMemory
@@ -62,25 +62,20 @@ public final class DomainServer {
         } catch {
             throw XenError("the guest's memory, since there is some already", error.errno)
         }
-        var record = slot.remains?.record
-        if let remains = slot.remains {
-            server = remains.server
-            record?.parts = barMemory.found
-        } else {
-            server = try RequestServer(domain, slot.access.channels)
-            try server.mark(slot.address)
-        }
+        server = slot.server
+        var record = slot.record
+        record?.parts = barMemory.found
         placed = try PlacedFunction(
             function, at: slot.address, router: server, guest: domain, memory: memory, frames: barMemory,
             goingOnFrom: record)
-        if !server.hasStrangersBeside {
+        if slot.isAmongOurs {
             placed.addressPort = AddressPort()
             do throws(XenError) { try server.claim(.ports(AddressPort.ports)) } catch {
                 guard record != nil, error.errno == .fileExists else { throw error }
             }
         }
         if let refusal = barMemory.refusal {
-            function.host.report("\(refusal) A BAR will be slow that needs them: raise the domain's maxmem.")
+            function.host.report("\(refusal) A BAR will be slow that needs them: raise it by 'xl mem-max'.")
         }
     }
 

@@ -117,12 +117,19 @@ struct Places {
             for part in place.parts { attempt { () throws(XenError) in try moveHome(part) } }
             places[region] = nil
         }
-        if let placement, let parts = function.region(region), parts.size > 0 {
-            places[region] = Place(
-                space: placement.space, range: placement.address...placement.address + (parts.size - 1))
+        if let placement, let size = function.region(region)?.size, let range = Self.range(placement.address, size) {
+            places[region] = Place(space: placement.space, range: range)
         }
         claimAll()
         note()
+    }
+
+    /// Nil where no processor can have the addresses, as while the guest sizes a BAR of 64 bits: some up there are marks
+    /// of servers.
+    private static func range(_ address: UInt64, _ size: UInt64) -> ClosedRange<UInt64>? {
+        let end = SlotRecord.addressSpace
+        guard size > 0, size <= end, address <= end - size else { return nil }
+        return address...address + (size - 1)
     }
 
     /// Claims what isn't yet: a place that overlaps another one comes to its own when that has moved.

@@ -22,21 +22,39 @@ extension RequestServer {
     static let maximumServers: UInt16 = 8
 
     /// Whether a server has a mark. Nothing tells but to take it away, which changes nothing else; it is given back at
-    /// once.
-    static func has(_ number: UInt16, _ mark: Claim, in domain: Domain) -> Bool {
-        do throws(XenError) { try release(mark, of: number, of: domain) } catch { return false }
-        try? claim(mark, for: number, of: domain)
+    /// once. Whoever looks at the same time would miss it: this is for ``DomainAccess/withLock(_:)``.
+    private static func has(_ number: UInt16, _ mark: Claim, in domain: Domain) throws(XenError) -> Bool {
+        do throws(XenError) { try release(mark, of: number, of: domain) } catch {
+            // There is no such mark or server; or the server is one of another domain, which models devices for this one.
+            guard error.errno == .noSuchFileOrDirectory || error.errno == .notPermitted else { throw error }
+            return false
+        }
+        try claim(mark, for: number, of: domain)
         return true
     }
 
-    /// The server that the process before this one has left in a slot, being killed.
+    /// Whether another device model of the domain is none of ours. For ``DomainAccess/withLock(_:)``.
+    var hasStrangersBeside: Bool {
+        get throws(XenError) {
+            for other in 0..<Self.maximumServers where other != number && Self.exists(other, in: domain) {
+                if try !Self.has(other, .ours, in: domain) { return true }
+            }
+            return false
+        }
+    }
+
+    /// The server that the process before this one has left in a slot, being killed. For
+    /// ``DomainAccess/withLock(_:)``.
     ///
     /// - Returns: nil when there is none.
     /// - Throws: ``XenError`` with EBUSY when that process lives: it has the server's event channels.
     static func left(in slot: FunctionAddress, of access: DomainAccess) throws(XenError) -> RequestServer? {
-        guard let number = (0..<maximumServers).first(where: { has($0, .mark(of: slot), in: access.domain) }) else {
-            return nil
+        var found: UInt16?
+        for number in 0..<maximumServers where try has(number, .mark(of: slot), in: access.domain) {
+            found = number
+            break
         }
+        guard let number = found else { return nil }
         do throws(XenError) {
             return try RequestServer(number, of: access.domain, access.channels, isLeftBehind: true)
         } catch {
@@ -46,7 +64,7 @@ extension RequestServer {
         }
     }
 
-    /// Makes it known as the server of a slot.
+    /// Makes it known as the server of a slot. For ``DomainAccess/withLock(_:)``.
     func mark(_ slot: FunctionAddress) throws(XenError) {
         try claim(.ours)
         try claim(.mark(of: slot))

@@ -19,8 +19,8 @@ public final class RequestServer: AccessRouter {
 
     /// Whether Xen keeps it when this object goes: for whoever goes on with it.
     var isLeftBehind: Bool
-    private let domain: Domain
-    private let number: UInt16
+    let domain: Domain
+    let number: UInt16
     private let channels: EventChannels
     /// This end of the channel of each virtual processor, by which it says that it asks, and is told that it is
     /// answered. The ring's has none: nobody waits.
@@ -28,8 +28,8 @@ public final class RequestServer: AccessRouter {
     private let pages: Mapping
     private let ring: UnsafeMutablePointer<cxen_ring>
     /// What each virtual processor asks.
-    private let requests: UnsafeMutablePointer<cxen_request>
-    private let processors: Int
+    let requests: UnsafeMutablePointer<cxen_request>
+    let processors: Int
 
     /// Makes a server that has no claims yet. From its first one on the domain's accesses wait for
     /// ``answerRequests(_:)``. XEN_DMOP_create_ioreq_server
@@ -119,13 +119,6 @@ public final class RequestServer: AccessRouter {
             "to give back \(claim)", cxen_unmap_range(domain.privcmd.raw, domain.number, number, type, first, last))
     }
 
-    /// Whether another device model of the domain is none of ours.
-    var hasStrangersBeside: Bool {
-        (0..<Self.maximumServers).contains { other in
-            other != number && Self.exists(other, in: domain) && !Self.has(other, .ours, in: domain)
-        }
-    }
-
     // MARK: Requests
 
     /// Readable when a virtual processor has asked something.
@@ -184,36 +177,6 @@ public final class RequestServer: AccessRouter {
     public func releasePages() {
         // For want of memory it stays until this object goes.
         try? pages.becomeCopy()
-    }
-
-    // MARK: The record
-
-    /// In which form records are, in the upper bits of the word before the two places for them; it says in which of
-    /// them the last one is. A record is whole, whenever the process is killed.
-    private static let recordForm: UInt64 = 0x4d44_5444_0000_0100
-
-    private var recordWords: UnsafeMutablePointer<UInt64>? {
-        let end = Domain.frameSize / MemoryLayout<UInt64>.size
-        let start = end - 1 - 2 * SlotRecord.wordCount
-        guard start * MemoryLayout<UInt64>.size >= processors * MemoryLayout<cxen_request>.size else { return nil }
-        // SAFETY: the words lie in the page, behind the last request, and are aligned.
-        return UnsafeMutableRawPointer(requests).assumingMemoryBound(to: UInt64.self) + start
-    }
-
-    /// Nil when there is none, or what is there can't be one.
-    var record: SlotRecord? {
-        guard let words = recordWords, words[0] & ~1 == Self.recordForm else { return nil }
-        let first = 1 + Int(words[0] & 1) * SlotRecord.wordCount
-        return SlotRecord(words: (first..<first + SlotRecord.wordCount).map { words[$0] })
-    }
-
-    /// Where there is no room for it nothing is noted: with more than 92 virtual processors.
-    public func note(_ record: SlotRecord) {
-        guard let words = recordWords else { return }
-        guard let noted = record.words else { return cxen_publish(words, 0) }
-        let which = words[0] & ~1 == Self.recordForm ? words[0] & 1 ^ 1 : 0
-        for (index, word) in noted.enumerated() { words[1 + Int(which) * SlotRecord.wordCount + index] = word }
-        cxen_publish(words, Self.recordForm | which)
     }
 }
 

@@ -145,6 +145,20 @@ struct PlacedFunctionTests {
             ])
     }
 
+    /// As while a guest sizes the BAR; up there are marks of servers, too.
+    @Test(arguments: [0xffff_ffff_fffe_0000, 1 << 62 | 1 << 40, 1 << 52] as [UInt64])
+    func aBARWhereNoProcessorReachesIsNowhere(address: UInt64) throws {
+        placeAll()
+        let lower = notes.record.places.filter { $0.region != 2 }
+        notes.all = []
+        _ = access(Self.own, 0x18, writes: address & 0xffff_ffff)
+        _ = access(Self.own, 0x1c, writes: address >> 32)
+        #expect(!notes.all.contains { $0.hasPrefix("+ addresses") && $0.count > 40 }, "\(notes.all)")
+        #expect(notes.record.places.filter { $0.region != 2 } == lower)
+        let words = try #require(notes.record.words)
+        #expect(SlotRecord(words: words) == notes.record)
+    }
+
     // MARK: What a killed process has left
 
     /// The function goes on in the slot, as another process would have it: with a record, and the state of now.

@@ -48,4 +48,20 @@ struct SlotRecordTests {
             for part in record.parts { #expect((part.now + part.count) * 4096 <= SlotRecord.addressSpace) }
         }
     }
+
+    // MARK: Whose it is
+
+    @Test func identitiesAreEqualOnlyWhenTheirTextsAre() {
+        let texts = ["a", "b", "ab", "a ", String(repeating: "x", count: 48), String(repeating: "x", count: 47), "é"]
+        for one in texts {
+            for other in texts { #expect((SlotIdentity(one) == SlotIdentity(other)) == (one == other)) }
+            #expect(SlotIdentity.words(of: SlotIdentity(one)) != SlotIdentity.words(of: nil))
+            #expect(SlotIdentity.words(of: SlotIdentity(one)).count == SlotIdentity.words(of: nil).count)
+        }
+    }
+
+    @Test(arguments: ["", String(repeating: "x", count: 49), "a\0"])
+    func noIdentityIsEmptyOrTooLong(text: String) {
+        #expect(SlotIdentity(text) == nil)
+    }
 }
