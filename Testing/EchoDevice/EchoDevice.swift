@@ -2,9 +2,10 @@ import Device
 import Linux
 import Virtio
 
-/// A virtio device for tests and fuzzers of the transport. Queue 0 answers at once, by the bytes that it reads. Queue 1 reads its
-/// chains and keeps them until the driver asks for them, in any order. Its configuration: a number of 4 bytes; a byte that, written, gives
-/// back the kept chain of this ID; a byte that, written, makes the device do something.
+/// A virtio device for tests and fuzzers of the transport. Queue 0 answers at once, by the bytes that it reads. Queue 1
+/// reads its chains and keeps them until the driver asks for them, in any order. Its configuration: a number of 4
+/// bytes; a byte that, written, gives back the kept chain of this ID; a byte that, written, makes the device do
+/// something.
 public final class EchoDevice: VirtioDevice {
     public static let type = DeviceType(name: "echo", summary: "A virtio device for tests")
     public static let id = VirtioID(63, class: .unclassified)

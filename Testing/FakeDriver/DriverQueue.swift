@@ -1,8 +1,8 @@
 import FakeGuest
 import Synchronization
 
-/// The driver's side of a queue. Descriptors are handed out in a circle, and nothing checks that those in flight are spared:
-/// what a driver may not do, this one can.
+/// The driver's side of a queue. Descriptors are handed out in a circle, and nothing checks that those in flight are
+/// spared: what a driver may not do, this one can.
 public protocol DriverQueue: AnyObject {
     var index: Int { get }
     var size: Int { get }

@@ -31,8 +31,8 @@ public enum GPUCommand: UInt32, CaseIterable, Sendable {
     }
 }
 
-/// Requests that a driver might send, made of small numbers mostly, of those at the edge of what is allowed, and now and
-/// then of any: so that many of them make sense together, and many do not.
+/// Requests that a driver might send, made of small numbers mostly, of those at the edge of what is allowed, and now
+/// and then of any: so that many of them make sense together, and many do not.
 public struct RandomGPURequests<Source: RandomNumberGenerator> {
     public var source: Source
     /// Where the guest's memory for pixels is.
@@ -45,7 +45,8 @@ public struct RandomGPURequests<Source: RandomNumberGenerator> {
 
     private static var edges: [UInt32] { [0, 1, .max, 1 << 31, 16384, 16385, 4096, 1 << 20] }
 
-    /// By one number always: a fuzzer's input, of which nothing but zeros comes in the end, must not be asked again and again.
+    /// By one number always: a fuzzer's input, of which nothing but zeros comes in the end, must not be asked again and
+    /// again.
     private mutating func pick(_ count: Int) -> Int { Int(source.next() % UInt64(count)) }
 
     private mutating func number(_ limit: Int) -> UInt32 {
@@ -73,8 +74,8 @@ public struct RandomGPURequests<Source: RandomNumberGenerator> {
         return (pick(16) == 0 ? number(8) : UInt32(count), bytes)
     }
 
-    /// What most requests need: two contexts, and a picture, a renderer's picture and buffer, and a blob, with memory behind
-    /// all of them.
+    /// What most requests need: two contexts, and a picture, a renderer's picture and buffer, and a blob, with memory
+    /// behind all of them.
     public func scenery() -> [(command: GPUCommand, bytes: [UInt8])] {
         let name = words(4, 0) + [UInt8](repeating: 0x61, count: 64)
         let contexts = ([1, 2] as [UInt32]).map {
@@ -163,7 +164,8 @@ public struct RandomGPURequests<Source: RandomNumberGenerator> {
 
     // MARK: Streams
 
-    /// Words for a renderer (virgl_protocol.h): a scene that is right, with some words changed; or commands of any kind.
+    /// Words for a renderer (virgl_protocol.h): a scene that is right, with some words changed; or commands of any
+    /// kind.
     public mutating func commandStream() -> [UInt32] {
         var words = pick(2) == 0 ? scene() : (0...pick(4)).flatMap { _ in command() }
         for _ in 0..<(pick(2) == 0 ? 0 : pick(6)) where !words.isEmpty { words[pick(words.count)] = number(256) }

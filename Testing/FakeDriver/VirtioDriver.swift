@@ -1,8 +1,8 @@
 import Device
 import FakeGuest
 
-/// The driver's side of a virtio PCI device: finds its structures by the capabilities, shakes hands, sets up queues in guest
-/// RAM. Knows nothing of the device's code. VIRTIO 1.2, sections 3 and 4.1.
+/// The driver's side of a virtio PCI device: finds its structures by the capabilities, shakes hands, sets up queues in
+/// guest RAM. Knows nothing of the device's code. VIRTIO 1.2, sections 3 and 4.1.
 public final class VirtioDriver {
     /// Another after the device has moved.
     public var registers: any Registers

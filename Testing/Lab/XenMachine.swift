@@ -45,7 +45,8 @@ public final class XenMachine: Guest {
         for program in programs { try files.add(program: try Program.folder.appendingPathComponent(program)) }
         try files.write(after: Lab.value(release.kernelKey("INITRD_")), to: folder.path("initrd"))
         let (input, output) = (Pipe(), Pipe())
-        // A machine that is emulated in software, with machines of its own: a boot takes twenty seconds on a quiet host.
+        // A machine that is emulated in software, with machines of its own: a boot takes twenty seconds on a quiet
+        // host.
         agent = Agent(
             reading: output.fileHandleForReading, writing: input.fileHandleForWriting, patience: 900)
         process.executableURL = URL(fileURLWithPath: Lab.value("QEMU"))

@@ -1,8 +1,8 @@
 import Glibc
 import Linux
 
-/// A file that whoever does one thing to waits for, also for SIGKILL, until ``end()`` or this object goes away: a process serves its
-/// file system (FUSE), and doesn't answer that.
+/// A file that whoever does one thing to waits for, also for SIGKILL, until ``end()`` or this object goes away: a
+/// process serves its file system (FUSE), and doesn't answer that.
 public final class HangingFile {
     /// What has no end.
     public enum Operation: String, Sendable {

@@ -1,8 +1,8 @@
 import Glibc
 import Linux
 
-/// A socket whose last close takes an hour, unless it is let go before: what it has to send has gone to nobody, and it is
-/// to wait for that. `SO_LINGER`
+/// A socket whose last close takes an hour, unless it is let go before: what it has to send has gone to nobody, and it
+/// is to wait for that. `SO_LINGER`
 public final class LingeringSocket: @unchecked Sendable {
     private var mine: Int32
     private let theirs: Int32
@@ -48,8 +48,8 @@ public final class LingeringSocket: @unchecked Sendable {
         close(relinquish())
     }
 
-    /// As ``handOver()``, also when the other has been received, and perhaps closed: the last close is the one that hangs, so it is
-    /// made aside.
+    /// As ``handOver()``, also when the other has been received, and perhaps closed: the last close is the one that
+    /// hangs, so it is made aside.
     public func handOverAside() {
         let raw = relinquish()
         _ = try? Thread(name: "hand over") { close(raw) }

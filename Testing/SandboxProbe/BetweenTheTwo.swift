@@ -3,8 +3,8 @@ import Glibc
 import Linux
 import Synchronization
 
-/// Attempts where Landlock denies already and the system call filter doesn't yet, so that it shows what each does; also from
-/// the thread that is started there.
+/// Attempts where Landlock denies already and the system call filter doesn't yet, so that it shows what each does; also
+/// from the thread that is started there.
 enum BetweenTheTwo {
     static var attempts: [String: ((SandboxProbe.Attempt) -> Void) throws -> Void] {
         [

@@ -4,7 +4,8 @@ import StoreModel
 
 /// Commits one change after the other until it is killed, and acknowledges each by a line with its serial number.
 ///
-/// usage: StoreWriter DATABASE SEED SERIAL, with the place for acknowledgements as descriptor 3. SERIAL changes are in there.
+/// usage: StoreWriter DATABASE SEED SERIAL, with the place for acknowledgements as descriptor 3. SERIAL changes are in
+/// there.
 @main struct StoreWriter {
     static func main() throws {
         let words = CommandLine.arguments

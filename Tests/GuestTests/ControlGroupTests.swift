@@ -115,8 +115,8 @@ extension GuestTests {
             try check("cat \(groups[1])/cgroup.procs", second)
             try check("cat \(groups[0])/memory.max", "\((256 + 256 + 2 * 16) << 20)")
 
-            // The daemon dies and comes back, as systemd starts it: no process can be put beside groups with controllers before
-            // the unit's preparation, which runs in a group of its own.
+            // The daemon dies and comes back, as systemd starts it: no process can be put beside groups with
+            // controllers before the unit's preparation, which runs in a group of its own.
             let third = try machine.run("cat \(groups[0])/cgroup.procs").output
             try machine.run("kill -9 $(pidof mediated-daemon); rm /m/out; touch /m/out")
             #expect(try machine.run("echo $$ >\(Self.group)/cgroup.procs").status != 0)

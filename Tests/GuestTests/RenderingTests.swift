@@ -60,7 +60,8 @@ extension GuestTests {
             #expect(complaints.output.isEmpty)
         }
 
-        /// On a character device that it has no driver for, Mesa draws in software: the way to a graphics device is tried without one.
+        /// On a character device that it has no driver for, Mesa draws in software: the way to a graphics device is
+        /// tried without one.
         @Test func aChosenRenderNodeIsDrawnOn() throws {
             let display = try VirtualDevice(
                 "virtio-gpu", options: ["renderer=virgl", "vram=256M", "render-node=/dev/null"])
@@ -89,7 +90,8 @@ extension GuestTests {
             #expect(result.output.contains("glmark2 Score: ") && !result.output.contains("Failed"), "\(result.output)")
         }
 
-        /// Mesa waits for fences, so that it finds out: what it has drawn ahead of the picture shown is a handful at most.
+        /// Mesa waits for fences, so that it finds out: what it has drawn ahead of the picture shown is a handful at
+        /// most.
         @Test(arguments: ["6.1", "6.12"]) func aGuestDrawsNoFasterThanTheFrameRate(kernel: String) throws {
             let display = try VirtualDevice("virtio-gpu", options: ["renderer=virgl", "vram=256M", "frame-rate=5"])
             let machine = try boot(display, kernel)

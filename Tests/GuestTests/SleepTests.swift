@@ -37,8 +37,9 @@ extension GuestTests {
             try display.expectPattern(width: 800, height: 600)
         }
 
-        /// The driver doesn't set its display up again, and QEMU's own has the same fate: it is bound after the sleep. It draws nothing
-        /// before, since an unbinding of Linux 6.12 then doesn't come to its end, with QEMU's own neither.
+        /// The driver doesn't set its display up again, and QEMU's own has the same fate: it is bound after the sleep.
+        /// It draws nothing before, since an unbinding of Linux 6.12 then doesn't come to its end, with QEMU's own
+        /// neither.
         @Test(arguments: ["6.1", "6.12"])
         func aVirtioDisplayWorksAfterASleep(kernel: String) throws {
             let display = try VirtualDevice("virtio-gpu")
@@ -69,7 +70,8 @@ extension GuestTests {
 
         // MARK: Hibernation
 
-        /// The guest's memory goes to a disk, the machine ends, and another one goes on with it: every device has been reset.
+        /// The guest's memory goes to a disk, the machine ends, and another one goes on with it: every device has been
+        /// reset.
         @Test(
             arguments: [
                 ("6.1", "virtio-rng", "head -c 640 /dev/hwrng | wc -c"),

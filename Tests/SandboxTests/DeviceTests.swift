@@ -83,7 +83,8 @@ import VFIOUserClient
         let device = try SandboxedDevice(type)
         for _ in 0..<3 {
             let socket = try UnixSocket(connectingTo: device.socket)
-            // A process that a test beside this one starts may hold a copy of the connection for a moment. This ends it for all.
+            // A process that a test beside this one starts may hold a copy of the connection for a moment. This ends it
+            // for all.
             let connection = UnixSocket(owning: try socket.descriptor.duplicate())
             defer { connection.shutDown() }
             var configuration = Client.Configuration()

@@ -2,7 +2,8 @@ import Linux
 import VFIO
 import VFIOUserClient
 
-/// The same accesses to any vfio-user server that is running: configuration space, which each has, and its largest region.
+/// The same accesses to any vfio-user server that is running: configuration space, which each has, and its largest
+/// region.
 struct Comparison {
     let path: String
 

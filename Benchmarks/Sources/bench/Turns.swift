@@ -3,9 +3,10 @@ import Glibc
 
 /// A device and its floor, measured in short turns of one and of the other, on the same processors.
 ///
-/// A machine that others use is slower for some milliseconds now and then: a turn is shorter, its neighbours are compared with each
-/// other, and of all these comparisons the median counts. And where its pages happen to lie makes a process a few per cent faster or
-/// slower for as long as it lives: so each comparison has several pairs of processes, and tells how far apart their medians are.
+/// A machine that others use is slower for some milliseconds now and then: a turn is shorter, its neighbours are
+/// compared with each other, and of all these comparisons the median counts. And where its pages happen to lie makes a
+/// process a few per cent faster or slower for as long as it lives: so each comparison has several pairs of processes,
+/// and tells how far apart their medians are.
 struct Turns {
     /// How long a turn takes, about, in nanoseconds.
     private static let length = 2_000_000.0
@@ -57,8 +58,8 @@ struct Turns {
         }
     }
 
-    /// Nanoseconds for one exchange: the mean, for on two processors some find the other awake, and some don't. Of the slowest tenth are
-    /// those amid which somebody else had the processor: it doesn't count.
+    /// Nanoseconds for one exchange: the mean, for on two processors some find the other awake, and some don't. Of the
+    /// slowest tenth are those amid which somebody else had the processor: it doesn't count.
     private func turn(_ socket: Int32, _ times: Int) throws -> Double {
         let all = try exchange.measure(socket, times: Self.warmUp + times).dropFirst(Self.warmUp)
         let most = all.sorted().prefix(times - times / 10)

@@ -2,8 +2,8 @@ import CFuzzer
 import Glibc
 import Linux
 
-/// What is fuzzed. It is made once for a whole run, and finds itself before each input as it was made: what an input does
-/// follows from its bytes alone.
+/// What is fuzzed. It is made once for a whole run, and finds itself before each input as it was made: what an input
+/// does follows from its bytes alone.
 public protocol FuzzTarget: AnyObject {
     associatedtype Feature: Hashable
 

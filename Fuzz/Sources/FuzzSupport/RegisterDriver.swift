@@ -3,8 +3,8 @@ import PCI
 
 @testable import Device
 
-/// A driver that does to a function's registers whatever an input says. It knows them all, from the device's own tables:
-/// most accesses are those of a whole register, with a value that may mean something; some are any.
+/// A driver that does to a function's registers whatever an input says. It knows them all, from the device's own
+/// tables: most accesses are those of a whole register, with a value that may mean something; some are any.
 public final class RegisterDriver {
     public let device: FuzzedFunction
     /// The device's registers as they are now.

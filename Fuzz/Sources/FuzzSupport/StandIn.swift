@@ -5,8 +5,9 @@ import Synchronization
 
 @testable import Worker
 
-/// What `RendererProcess` starts in place of mediated-renderer: the fuzzer's own program by another name, which hands its end
-/// of the link back and ends. So both ends are in one process, and what one of them does to the other is repeatable.
+/// What `RendererProcess` starts in place of mediated-renderer: the fuzzer's own program by another name, which hands
+/// its end of the link back and ends. So both ends are in one process, and what one of them does to the other is
+/// repeatable.
 public enum StandIn {
     private static let name = "mediated-renderer"
 

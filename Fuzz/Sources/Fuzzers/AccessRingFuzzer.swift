@@ -3,7 +3,8 @@ import FuzzSupport
 import Linux
 import VFIO
 
-/// Puts what the input says into a client's access ring, and commands into its ioregion: words of slots, positions, packets.
+/// Puts what the input says into a client's access ring, and commands into its ioregion: words of slots, positions,
+/// packets.
 final class AccessRingFuzzer: FuzzTarget {
     private let server: PlainServer
     private(set) var reach = Reach(Feature.allCases)

@@ -11,7 +11,8 @@ final class MessagesFuzzer: FuzzTarget {
     private(set) var reach = Reach(Feature.all)
     /// The commands that were sent; the message ID of the first one is 1.
     private var commands: [UInt16] = []
-    /// What is still to be sent: messages without descriptors go together, as the kernel would put them together anyway.
+    /// What is still to be sent: messages without descriptors go together, as the kernel would put them together
+    /// anyway.
     private var outgoing: [UInt8] = []
     /// Of the device's next command to the client.
     private var nextAsked: UInt16 = 1

@@ -74,8 +74,8 @@ final class SerialFuzzer: FuzzTarget {
         try driver.device.host.loop.dispatch(within: .zero)
     }
 
-    /// Every peer has gone, and the card knows: those too that came while it had one, and a last one, which takes what the card has
-    /// kept for it.
+    /// Every peer has gone, and the card knows: those too that came while it had one, and a last one, which takes what
+    /// the card has kept for it.
     private func hangUp() throws {
         leave()
         if let path = card?.linePath {

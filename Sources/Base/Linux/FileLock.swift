@@ -26,7 +26,8 @@ public struct FileLock: ~Copyable, Sendable {
 }
 
 extension Descriptor {
-    /// Takes the lock of an open file, until ``unlock()`` or until nobody has it open by this descriptor or a copy of it.
+    /// Takes the lock of an open file, until ``unlock()`` or until nobody has it open by this descriptor or a copy of
+    /// it.
     ///
     /// - Throws: `.wouldBlock` when somebody else has the lock.
     public func lock(within limit: Duration = .zero) throws(Errno) {

@@ -1,7 +1,7 @@
 import Linux
 
-/// A file that came with a reply: the first ``size`` bytes of what whoever sent it may change or cut off at any time, so it
-/// is read and never mapped.
+/// A file that came with a reply: the first ``size`` bytes of what whoever sent it may change or cut off at any time,
+/// so it is read and never mapped.
 public final class AttachedFile: Sendable {
     public let descriptor: Descriptor
     /// In bytes.
@@ -19,8 +19,8 @@ public final class AttachedFile: Sendable {
         return bytes
     }
 
-    /// Makes another file, which is empty, the same. Whole pieces of zeros become holes: whoever sent this one can make it as long as it
-    /// may be at no cost.
+    /// Makes another file, which is empty, the same. Whole pieces of zeros become holes: whoever sent this one can make
+    /// it as long as it may be at no cost.
     ///
     /// - Throws: `Errno` when the other file takes no more; ``ControlClientError`` when this one can't be read.
     public func copy(to other: borrowing Descriptor) throws {

@@ -3,8 +3,8 @@ import Linux
 
 /// The other role of mediated-device: it brings a saved state to the disk for the daemon, and ends.
 ///
-/// The daemon puts it into the control group of the vGPU before it lets it begin: what it reads and writes, the page cache, and the disk's
-/// work are charged to that group.
+/// The daemon puts it into the control group of the vGPU before it lets it begin: what it reads and writes, the page
+/// cache, and the disk's work are charged to that group.
 public enum CheckpointWriter {
     /// The first word of the command line. The state's size in bytes follows.
     public static let role = "--write-checkpoint"
@@ -25,8 +25,8 @@ public enum CheckpointWriter {
         case before
     }
 
-    /// The exit status when the new file has the state, and when what was saved before is the same, so that nothing was written. Any other
-    /// is the number of an error.
+    /// The exit status when the new file has the state, and when what was saved before is the same, so that nothing was
+    /// written. Any other is the number of an error.
     public static let written: Int32 = 0
     public static let unchanged: Int32 = 255
 

@@ -166,7 +166,8 @@ public final class ControlClient {
         /// The file that came with the reply.
         consuming func attachedFile(_ size: Int) throws(ControlClientError) -> AttachedFile {
             guard let file = descriptors.take(0) else { throw .malformedReply("its file is missing") }
-            // All else may never give its bytes, or not even its size: a pipe, a file of a file system that a process serves.
+            // All else may never give its bytes, or not even its size: a pipe, a file of a file system that a process
+            // serves.
             guard file.isMemory() else { throw .malformedReply("what comes with it is no memory file") }
             return AttachedFile(descriptor: file, size: size)
         }

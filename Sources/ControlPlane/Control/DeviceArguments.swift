@@ -49,8 +49,8 @@ public struct DeviceArguments: Equatable, Sendable {
         public var state: State?
         /// What it is called, in the log and to whoever asks.
         public var name: String?
-        /// Who the function is, where it is in a domain's slot: at most ``maximumIdentity`` bytes. A process goes on with
-        /// what a killed one has left in the slot only if both have the same, or both none.
+        /// Who the function is, where it is in a domain's slot: at most ``maximumIdentity`` bytes. A process goes on
+        /// with what a killed one has left in the slot only if both have the same, or both none.
         public var identity: String?
 
         /// - Parameter socket: where it listens for clients. The control socket is beside that one, unless it is put

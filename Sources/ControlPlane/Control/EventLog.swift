@@ -2,9 +2,10 @@ import Linux
 
 /// What happened to one function of a device process lately: the last events for whoever asks, and lines for its log.
 ///
-/// Who connects and leaves can cause as many events as they like. So each kind has an ``Allowance`` of lines in the log. What
-/// others than the client cause at will isn't even kept beyond that: it would push out what matters, and wake whoever
-/// waits for events all the time. Its number is given out all the same, so that nobody overlooks that there was more.
+/// Who connects and leaves can cause as many events as they like. So each kind has an ``Allowance`` of lines in the
+/// log. What others than the client cause at will isn't even kept beyond that: it would push out what matters, and wake
+/// whoever waits for events all the time. Its number is given out all the same, so that nobody overlooks that there was
+/// more.
 public final class EventLog {
     /// How many events are kept.
     public static let capacity = 256

@@ -12,8 +12,8 @@ struct Picture: Codable, Equatable {
     /// For a format with a palette: its colours as 0xRRGGBB.
     var palette: [UInt32]
 
-    /// The most pixels, which is what the largest display has: 8192 by 8192. Whoever reads a picture makes several copies of
-    /// it.
+    /// The most pixels, which is what the largest display has: 8192 by 8192. Whoever reads a picture makes several
+    /// copies of it.
     private static let mostPixels = 1 << 26
 
     /// The bytes that the pixels take; nil when the numbers make no picture, or one that no display shows.

@@ -1,8 +1,9 @@
 import PCI
 import XenSlot
 
-/// A further role of mediated-device, on its command line: it gives up what a killed process has left in a domain's slot,
-/// and ends. A virtual processor that waits there gets all ones. The exit status is 0 also when nothing was there.
+/// A further role of mediated-device, on its command line: it gives up what a killed process has left in a domain's
+/// slot, and ends. A virtual processor that waits there gets all ones. The exit status is 0 also when nothing was
+/// there.
 ///
 /// It is for a slot for which no other process comes; one that comes sees to all of that by itself.
 public struct SlotRelease: Equatable, Sendable {

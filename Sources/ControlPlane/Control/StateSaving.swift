@@ -1,15 +1,17 @@
 import Device
 import Linux
 
-/// The saving of a function's state in pieces, between which the device's client is served: all of a large display's memory would hold a
-/// guest for a quarter of a second.
+/// The saving of a function's state in pieces, between which the device's client is served: all of a large display's
+/// memory would hold a guest for a quarter of a second.
 ///
-/// Registers, queues and what is in flight are of the moment at which it begins. Pixels may be of a later one: a guest draws at any time
-/// in memory that it has mapped. Memory that is given back meanwhile may show somebody else's picture by then, so the saving begins anew.
+/// Registers, queues and what is in flight are of the moment at which it begins. Pixels may be of a later one: a guest
+/// draws at any time in memory that it has mapped. Memory that is given back meanwhile may show somebody else's picture
+/// by then, so the saving begins anew.
 final class StateSaving {
     /// How many bytes one piece has.
     static let pieceSize = 4 << 20
-    /// So often it begins anew; the last time it isn't interrupted. A guest that never leaves its memory alone holds itself up.
+    /// So often it begins anew; the last time it isn't interrupted. A guest that never leaves its memory alone holds
+    /// itself up.
     static let mostBeginnings = 8
 
     /// Another one may be in the place of the first meanwhile.

@@ -13,8 +13,8 @@ import Supervision
 public struct Daemon: Sendable {
     public struct Configuration: Sendable {
         public var directories: Directories
-        /// The group whose members may tell the daemon what to do, besides root and the daemon's own user. One that doesn't
-        /// exist lets nobody in.
+        /// The group whose members may tell the daemon what to do, besides root and the daemon's own user. One that
+        /// doesn't exist lets nobody in.
         public var group = "mediated"
         /// What a parent has to share out unless its driver or the administrator's file says it, in bytes.
         public var videoMemory: Int

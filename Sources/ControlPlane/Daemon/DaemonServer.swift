@@ -31,10 +31,10 @@ final class DaemonServer: Sendable {
 
     /// Serves all connections that wait.
     ///
-    /// Where the kernel can't have a socket refuse descriptors, each user has a lane for closing what they send. One whose closes
-    /// hang keeps no other user's from being closed. At the lane's bound nothing is received from that user any more: their
-    /// connections are shut down, and go to the lane with all that lies in them. Only when too many lie there do all wait in the
-    /// backlog (``ClosingLane/hasRoomForConnections``).
+    /// Where the kernel can't have a socket refuse descriptors, each user has a lane for closing what they send. One
+    /// whose closes hang keeps no other user's from being closed. At the lane's bound nothing is received from that
+    /// user any more: their connections are shut down, and go to the lane with all that lies in them. Only when too
+    /// many lie there do all wait in the backlog (``ClosingLane/hasRoomForConnections``).
     func acceptConnections(of listener: DaemonListener) {
         do throws(Errno) {
             while true {

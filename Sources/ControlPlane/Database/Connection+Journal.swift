@@ -3,8 +3,8 @@ import Mediation
 extension Connection {
     /// Writes entries behind all others, and forgets the oldest ones.
     ///
-    /// - Parameter limit: how many are kept. Numbers have no gaps, as one that is rolled back is given out again: so the oldest
-    ///   are known by their numbers, and only those that go are touched.
+    /// - Parameter limit: how many are kept. Numbers have no gaps, as one that is rolled back is given out again: so
+    ///   the oldest are known by their numbers, and only those that go are touched.
     /// - Returns: the entries with their numbers.
     borrowing func append(_ entries: [JournalEntry], keeping limit: Int) throws(DatabaseError) -> [JournalEntry] {
         var numbered: [JournalEntry] = []

@@ -41,8 +41,8 @@ struct Connection: ~Copyable {
         sqlite3_close_v2(handle)
     }
 
-    /// SQLite would make the file for everybody to read. What it puts beside it gets the same permissions. A file that is there is
-    /// not even opened: closing it would end the locks that this process has on it, `fcntl_locking(2)`.
+    /// SQLite would make the file for everybody to read. What it puts beside it gets the same permissions. A file that
+    /// is there is not even opened: closing it would end the locks that this process has on it, `fcntl_locking(2)`.
     private static func makeFile(_ path: String) throws(DatabaseError) {
         let raw = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard raw >= 0 else {

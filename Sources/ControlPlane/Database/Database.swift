@@ -3,8 +3,8 @@ import Mediation
 
 /// A ``Store`` in an SQLite file. A change is one transaction, which is on the disk when ``commit(_:)`` returns.
 ///
-/// One process at a time has it open: a lock on the file `PATH.lock` says so, and ends with the process. Reading it meanwhile
-/// with the `sqlite3` tool does no harm.
+/// One process at a time has it open: a lock on the file `PATH.lock` says so, and ends with the process. Reading it
+/// meanwhile with the `sqlite3` tool does no harm.
 public final class Database: Store, Sendable {
     /// How many of the newest entries the journal keeps.
     public static let standardJournalLimit = 100_000

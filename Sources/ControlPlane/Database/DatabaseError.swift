@@ -1,7 +1,8 @@
 import CSQLite
 import Linux
 
-/// Why the database could not be opened, read or changed. The description is one or more sentences for the administrator.
+/// Why the database could not be opened, read or changed. The description is one or more sentences for the
+/// administrator.
 public enum DatabaseError: Error, Equatable, CustomStringConvertible {
     /// SQLite refused.
     case sqlite(Refusal)

@@ -1,4 +1,5 @@
-/// A step from one version of the schema to the next. Once released, a step never changes: the next one is added behind it.
+/// A step from one version of the schema to the next. Once released, a step never changes: the next one is added behind
+/// it.
 struct Migration: Sendable {
     /// What `PRAGMA user_version` is afterwards, which the script sets itself, as a pragma takes no bound value.
     var version: Int

@@ -74,8 +74,8 @@ struct Statement: ~Copyable {
         case SQLITE_INTEGER: return .integer(sqlite3_column_int64(handle, index))
         case SQLITE_FLOAT: return .real(sqlite3_column_double(handle, index))
         case SQLITE_TEXT:
-            // SAFETY: valid until the next step, and copied before. The bytes are counted, as a text may hold zeros; asking for
-            // their number after the text is the order that SQLite wants.
+            // SAFETY: valid until the next step, and copied before. The bytes are counted, as a text may hold zeros;
+            // asking for their number after the text is the order that SQLite wants.
             guard let bytes = sqlite3_column_text(handle, index) else { return .null }
             let count = Int(sqlite3_column_bytes(handle, index))
             return .text(String(decoding: UnsafeBufferPointer(start: bytes, count: count), as: UTF8.self))

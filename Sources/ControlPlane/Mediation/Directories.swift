@@ -23,8 +23,8 @@ public struct Directories: Equatable, Sendable {
         self.init(runtime: "\(root)/run", state: "\(root)/state", logs: "\(root)/log", configuration: "\(root)/etc")
     }
 
-    /// Where a host keeps such things: as systemd says (`RUNTIME_DIRECTORY` …), else the folders of the Filesystem Hierarchy
-    /// Standard for root, and those of the XDG Base Directory Specification for others.
+    /// Where a host keeps such things: as systemd says (`RUNTIME_DIRECTORY` …), else the folders of the Filesystem
+    /// Hierarchy Standard for root, and those of the XDG Base Directory Specification for others.
     ///
     /// - Parameters:
     ///   - environment: the variables.

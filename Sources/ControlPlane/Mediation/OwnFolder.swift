@@ -3,19 +3,20 @@ import Linux
 
 /// Makes a folder, and those above it, unless they are there.
 ///
-/// Goes down to it from the root folder, and sees to it that nobody else can put something else in the place of what is on the way:
-/// each folder, and each symbolic link, is this user's or root's, and others may change none of them, unless, as in /tmp, they may
-/// change only what is theirs.
+/// Goes down to it from the root folder, and sees to it that nobody else can put something else in the place of what is
+/// on the way: each folder, and each symbolic link, is this user's or root's, and others may change none of them,
+/// unless, as in /tmp, they may change only what is theirs.
 ///
-/// Folders that a group may write pass: /var/log is of group syslog on Ubuntu, /usr/local of staff on Debian, and a user's own
-/// folders of a group that is that user's alone, or isn't. A mode doesn't tell which groups are as good as the owner, and the
-/// administrator who made the folder did know. Whoever is in such a group can put a folder aside between two steps, or after the last:
-/// the owner must trust them.
+/// Folders that a group may write pass: /var/log is of group syslog on Ubuntu, /usr/local of staff on Debian, and a
+/// user's own folders of a group that is that user's alone, or isn't. A mode doesn't tell which groups are as good as
+/// the owner, and the administrator who made the folder did know. Whoever is in such a group can put a folder aside
+/// between two steps, or after the last: the owner must trust them.
 ///
 /// - Parameters:
 ///   - mode: of the folder, where it is made.
 ///   - makesParents: whether those above are made too.
-/// - Throws: `mkdir(2)`'s error; `.permissionDenied` for what others own, or may change; `.notDirectory` for what is no folder.
+/// - Throws: `mkdir(2)`'s error; `.permissionDenied` for what others own, or may change; `.notDirectory` for what is no
+///   folder.
 public func makeFolder(_ path: String, mode: mode_t, makesParents: Bool = true) throws(Errno) {
     var folder = ""
     var rest = names(of: path)

@@ -6,7 +6,8 @@ extension MetricFamily {
 
     /// The families as a page for Prometheus. Those without a value are left out. Text exposition format, version 0.0.4
     ///
-    /// - Parameter families: each name once. What isn't printable in help and labels is replaced: the page may be shown on a terminal.
+    /// - Parameter families: each name once. What isn't printable in help and labels is replaced: the page may be shown
+    ///   on a terminal.
     public static func text(of families: [MetricFamily]) -> String {
         var text = ""
         for family in families { family.write(to: &text) }

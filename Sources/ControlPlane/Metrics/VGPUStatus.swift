@@ -1,6 +1,7 @@
 /// One vGPU at one moment, for its metrics.
 public struct VGPUStatus: Equatable, Sendable {
-    /// What tells it from all others and stays the same, whether its process answers or not: its name, or the path of its socket.
+    /// What tells it from all others and stays the same, whether its process answers or not: its name, or the path of
+    /// its socket.
     public let vgpu: String
     /// Nil when the process doesn't answer.
     public let answer: Answer?

@@ -4,7 +4,8 @@ extension Node {
     /// Far beyond what somebody writes by hand.
     static let mostBytes = 64 << 10
 
-    /// Yams goes down a level of the text by recursion, so that this bounds its stack: a level takes more than a kilobyte.
+    /// Yams goes down a level of the text by recursion, so that this bounds its stack: a level takes more than a
+    /// kilobyte.
     private static let mostLevels = 1000
 
     /// Reads a text with one document.
@@ -33,8 +34,8 @@ extension Node {
         return documents.first
     }
 
-    /// How deep a text is nested at most. A level of brackets takes one, and with `[a: b]` holds another; one of indentation takes
-    /// a column, and a list may stand in the column of its key. YAML 1.2, sections 7.4 and 8.2
+    /// How deep a text is nested at most. A level of brackets takes one, and with `[a: b]` holds another; one of
+    /// indentation takes a column, and a list may stand in the column of its key. YAML 1.2, sections 7.4 and 8.2
     private static func levels(in text: [UInt8]) -> Int {
         let brackets = text.count { "[{".utf8.contains($0) }
         let indentation = text.split { !" \t-?:".utf8.contains($0) }.map(\.count).max() ?? 0

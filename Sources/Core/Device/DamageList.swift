@@ -4,8 +4,8 @@ struct DamageList {
     private var isEverything = true
     private var rectangles: [Rectangle] = []
 
-    /// Adds a rectangle. It takes the place of those that it covers; when there are as many as there may be, it joins the one that grows
-    /// the least.
+    /// Adds a rectangle. It takes the place of those that it covers; when there are as many as there may be, it joins
+    /// the one that grows the least.
     mutating func add(_ added: Rectangle) {
         if isEverything || rectangles.contains(where: { $0.contains(added) }) { return }
         rectangles.removeAll { added.contains($0) }

@@ -2,8 +2,8 @@ import Device
 import JSON
 import Linux
 
-/// Whoever brings one function its clients and their accesses: a server of vfio-user, say, or what attaches to a hypervisor. All
-/// calls come on one thread.
+/// Whoever brings one function its clients and their accesses: a server of vfio-user, say, or what attaches to a
+/// hypervisor. All calls come on one thread.
 protocol FunctionServer: AnyObject {
     /// What is served.
     var function: Function { get }

@@ -21,8 +21,8 @@ struct ControlOptions: ParsableArguments {
         }
     }
 
-    /// Asks whom it concerns: the device process by its control socket or, for a vGPU of the daemon's, which only the daemon
-    /// may ask, the daemon.
+    /// Asks whom it concerns: the device process by its control socket or, for a vGPU of the daemon's, which only the
+    /// daemon may ask, the daemon.
     func ask<Answer>(
         _ process: (ControlClient) throws -> Answer, orDaemon daemon: (DaemonClient, InstanceID) throws -> Answer
     ) throws -> Answer {
@@ -34,8 +34,8 @@ struct ControlOptions: ParsableArguments {
         }
     }
 
-    /// Connects to the device process and does something with it. That of a daemon's vGPU can be connected to by root and the
-    /// daemon's user.
+    /// Connects to the device process and does something with it. That of a daemon's vGPU can be connected to by root
+    /// and the daemon's user.
     func withClient<Result: ~Copyable>(_ body: (ControlClient) throws -> Result) throws -> Result {
         let path =
             if let id = InstanceID(socket) { try daemon.directories().control(of: id) } else {

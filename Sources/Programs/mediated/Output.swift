@@ -1,8 +1,8 @@
 import JSON
 import Text
 
-/// Standard output. All that a command prints goes through here, so that nothing of what others wrote reaches the terminal as it
-/// is: names, options and events of a device, answers of a daemon or of QEMU, paths.
+/// Standard output. All that a command prints goes through here, so that nothing of what others wrote reaches the
+/// terminal as it is: names, options and events of a device, answers of a daemon or of QEMU, paths.
 enum Output {
     /// Prints one line; tabs indent.
     static func print(_ line: String) {

@@ -67,7 +67,8 @@ struct TraceCommand: ParsableCommand {
             let end = Deadline(after: seconds.map { .seconds($0) })
             var hasEnded = false
             while !watcher.isEnough, !end.hasPassed, !hasEnded {
-                // A guest may make events faster than they are shown: whoever wants to end this is heard between two looks.
+                // A guest may make events faster than they are shown: whoever wants to end this is heard between two
+                // looks.
                 let pause = watcher.look() ? .zero : min(Self.pace, end.left ?? Self.pace)
                 let woken = try client.wait(for: signals.descriptor, within: pause)
                 if woken.isReady { break }

@@ -70,7 +70,8 @@ extension AttachedClient {
         }
     }
 
-    /// A masked vector's messages wait in the server, whose pending bits the guest sees; its route is made when it is let through.
+    /// A masked vector's messages wait in the server, whose pending bits the guest sees; its route is made when it is
+    /// let through.
     private func connect(_ vector: Int, _ wanted: WantedVector) {
         let kind = interrupts.kind
         let current = interrupts.vectors[vector]
@@ -113,8 +114,8 @@ extension AttachedClient {
                 let high = is64Bit ? try configuration(UInt32.self, msi + 8) : 0
                 let data = try configuration(UInt16.self, msi + (is64Bit ? 12 : 8))
                 let address = UInt64(high) << 32 | UInt64(low)
-                // Vectors are told apart by the lowest bits of the data. PCI Local Bus Specification 3.0, section 6.8.1.6
-                // Their mask bits are in configuration space, where the server looks at them.
+                // Vectors are told apart by the lowest bits of the data. PCI Local Bus Specification 3.0, section
+                // 6.8.1.6 Their mask bits are in configuration space, where the server looks at them.
                 let count = UInt32(1) << UInt32(control >> 4 & 7)
                 return (
                     .msi,

@@ -3,11 +3,12 @@ import PCI
 import VFIO
 import VFIOUserClient
 
-/// A vfio-user device in a guest's PCI slot: its configuration space, its BARs wherever the guest puts them, its interrupts.
+/// A vfio-user device in a guest's PCI slot: its configuration space, its BARs wherever the guest puts them, its
+/// interrupts.
 ///
-/// What the device lends stays out of the way of exits: mapped parts of BARs become memory slots, doorbells become ioeventfds,
-/// interrupts irqfds. All else is forwarded, access by access. A server that leaves looks like a device that was pulled out:
-/// reads give ones.
+/// What the device lends stays out of the way of exits: mapped parts of BARs become memory slots, doorbells become
+/// ioeventfds, interrupts irqfds. All else is forwarded, access by access. A server that leaves looks like a device
+/// that was pulled out: reads give ones.
 final class AttachedClient: AttachedDevice {
     let client: Client
     let machine: VirtualMachine

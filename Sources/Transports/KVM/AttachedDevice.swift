@@ -1,6 +1,7 @@
 import PCI
 
-/// What is in a slot of the bus. It looks after its own BARs: where the guest has put them, and what answers there without an exit.
+/// What is in a slot of the bus. It looks after its own BARs: where the guest has put them, and what answers there
+/// without an exit.
 protocol AttachedDevice: AnyObject {
     func readConfiguration(at register: UInt64, width: Int) -> UInt64
     func writeConfiguration(at register: UInt64, width: Int, value: UInt64)

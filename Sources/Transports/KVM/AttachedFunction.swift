@@ -4,8 +4,8 @@ import PCI
 
 /// A function of this process in a guest's PCI slot, with no client and no server between them.
 ///
-/// The function tells where the guest has put its BARs. Their mapped parts become memory slots, their doorbells ioeventfds; its messages
-/// go out by address and data, its pin is a pin of the interrupt controllers.
+/// The function tells where the guest has put its BARs. Their mapped parts become memory slots, their doorbells
+/// ioeventfds; its messages go out by address and data, its pin is a pin of the interrupt controllers.
 final class AttachedFunction: AttachedDevice, Transport, Sendable {
     private let thread: FunctionThread
     private let machine: VirtualMachine
@@ -113,7 +113,8 @@ final class AttachedFunction: AttachedDevice, Transport, Sendable {
         do throws(KVMError) { try pin.set(asserted) } catch { note("The pin could not be set", error) }
     }
 
-    /// Takes a BAR to where the guest has put it. Where KVM takes no slot and no event, accesses exit and are answered all the same.
+    /// Takes a BAR to where the guest has put it. Where KVM takes no slot and no event, accesses exit and are answered
+    /// all the same.
     func place(_ region: Int, at placement: BARPlacement?) {
         // Whatever was there goes before something else comes.
         state.withLock { $0.bars[region] = nil }

@@ -1,8 +1,8 @@
 import Device
 import Linux
 
-/// A function that its own thread and others take in turns, one at a time: its events happen on its own, accesses on those of the
-/// vCPUs, which need not wait for another thread to wake up.
+/// A function that its own thread and others take in turns, one at a time: its events happen on its own, accesses on
+/// those of the vCPUs, which need not wait for another thread to wake up.
 final class FunctionThread: Sendable {
     private let core: Core
     private let thread: Thread
@@ -29,7 +29,8 @@ final class FunctionThread: Sendable {
         try core.turn.withLock { _ throws(Errno) in try core.doorbells.eventFD(of: doorbell, bar: bar) }
     }
 
-    // SAFETY, of the conformance: `function` and `doorbells` are touched by whoever holds `turn`, and by nobody else once the thread has begun.
+    // SAFETY, of the conformance: `function` and `doorbells` are touched by whoever holds `turn`, and by nobody else
+    // once the thread has begun.
     private final class Core: @unchecked Sendable {
         let function: Function
         let doorbells: DoorbellTable

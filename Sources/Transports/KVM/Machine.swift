@@ -2,8 +2,8 @@ import Device
 import Linux
 import VFIOUserClient
 
-/// A whole guest: memory, one processor or more, a PCI bus with devices, of vfio-user servers and of this process, a console for its
-/// output, and a way to end.
+/// A whole guest: memory, one processor or more, a PCI bus with devices, of vfio-user servers and of this process, a
+/// console for its output, and a way to end.
 ///
 /// | port | |
 /// |---|---|
@@ -59,7 +59,8 @@ public final class Machine: Sendable {
         bus = Locked(Bus(output: output))
     }
 
-    /// Which pages of ``memory`` the guest's processors have written since last asked: one bit each, the first page lowest.
+    /// Which pages of ``memory`` the guest's processors have written since last asked: one bit each, the first page
+    /// lowest.
     public func takeDirtyPages() throws(KVMError) -> [UInt64] {
         try memorySlot.takeDirtyPages()
     }
@@ -87,13 +88,14 @@ public final class Machine: Sendable {
         }
     }
 
-    /// Puts a device of this process into a slot of bus 0, with a thread of its own and the guest's memory mapped for its DMA.
+    /// Puts a device of this process into a slot of bus 0, with a thread of its own and the guest's memory mapped for
+    /// its DMA.
     ///
     /// - Parameters:
     ///   - slot: one of ``slots``.
     ///   - make: makes the function on the host that it is given.
-    /// - Throws: what `make` throws, `MapError` when the guest's memory can't be mapped, `Errno` when no thread can be had,
-    ///   ``KVMError`` when the slot is taken.
+    /// - Throws: what `make` throws, `MapError` when the guest's memory can't be mapped, `Errno` when no thread can be
+    ///   had, ``KVMError`` when the slot is taken.
     public func attach(slot: Int, make: sending (Host) throws -> Function) throws {
         let memory = memory
         guard Self.slots.contains(slot) else { throw KVMError("slot \(slot), of 32 from 0 on", .invalidArgument) }
@@ -164,8 +166,8 @@ public final class Machine: Sendable {
         ended.signal()
     }
 
-    /// What servers and KVM refused while the guest was running, a few sentences for each device: an interrupt that could not be
-    /// connected, for example.
+    /// What servers and KVM refused while the guest was running, a few sentences for each device: an interrupt that
+    /// could not be connected, for example.
     public var troubles: [String] {
         bus.withLock { bus in bus.pci.devices.flatMap { $0?.troubles ?? [] } }
     }

@@ -1,7 +1,7 @@
 import PCI
 
-/// PCI's configuration mechanism #1: an address at port 0xcf8, the data at 0xcfc to 0xcff. PCI Local Bus Specification 3.0, section
-/// 3.2.2.3.2.
+/// PCI's configuration mechanism #1: an address at port 0xcf8, the data at 0xcfc to 0xcff. PCI Local Bus Specification
+/// 3.0, section 3.2.2.3.2.
 struct PCIBus {
     static let addressPort: UInt16 = 0xcf8
     static let ports = 0xcf8...0xcff as ClosedRange<UInt16>

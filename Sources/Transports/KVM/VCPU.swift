@@ -60,8 +60,8 @@ public final class VCPU: Sendable {
 
     private static let interruption = clinux_vcpu_signal()
 
-    /// - Parameter number: of the vCPU, from 0, and of its local APIC. The first one runs from the start; others wait for
-    ///   its startup IPI.
+    /// - Parameter number: of the vCPU, from 0, and of its local APIC. The first one runs from the start; others wait
+    ///   for its startup IPI.
     public init(_ machine: VirtualMachine, number: Int = 0) throws(KVMError) {
         descriptor = Descriptor(
             owning: try call("KVM_CREATE_VCPU", ckvm_create_vcpu(machine.descriptor.raw, UInt(number))))

@@ -68,7 +68,8 @@ extension VirtualMachine {
     ///
     /// - Parameters:
     ///   - pin: 0 to 23, of the IOAPIC; below 16 of the PICs too.
-    ///   - resample: for a level-triggered pin: signalled at the guest's end of interrupt, while the eventfd's signal only
+    ///   - resample: for a level-triggered pin: signalled at the guest's end of interrupt, while the eventfd's signal
+    ///     only
     ///     asserts the pin.
     public func interrupt(pin: UInt32, by eventFD: EventFD, resample: EventFD? = nil) throws(KVMError) -> InterruptEvent
     {
@@ -97,7 +98,8 @@ extension VirtualMachine {
         try call("KVM_SIGNAL_MSI", ckvm_signal_message(descriptor.raw, message.address, message.data))
     }
 
-    /// One of those who share a level-triggered pin of the interrupt controllers: it is asserted while one of them asserts it.
+    /// One of those who share a level-triggered pin of the interrupt controllers: it is asserted while one of them
+    /// asserts it.
     public final class Pin: Sendable {
         private let machine: VirtualMachine
         private let gsi: UInt32

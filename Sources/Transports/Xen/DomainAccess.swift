@@ -19,8 +19,8 @@ public final class DomainAccess: Sendable {
     /// What may make memory for the domain; nil once it is sealed.
     var unrestricted: Domain? { whole.withLock { $0 } }
 
-    /// Has something done while no other process looks for servers, or makes one: for all domains at once. A process that
-    /// is confined can't take the lock.
+    /// Has something done while no other process looks for servers, or makes one: for all domains at once. A process
+    /// that is confined can't take the lock.
     func withLock<Result>(_ body: () throws(XenError) -> Result) throws(XenError) -> Result {
         do throws(Errno) { try domain.privcmd.lock(within: .seconds(10)) } catch {
             throw XenError("to look for a slot while another process does", error)

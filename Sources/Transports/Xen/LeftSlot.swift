@@ -7,15 +7,16 @@ public final class LeftSlot {
     private let server: RequestServer
 
     /// - Returns: nil when nothing is left there.
-    /// - Throws: ``XenError`` with EBUSY where a living process serves the slot, with ESRCH when there is no such domain.
+    /// - Throws: ``XenError`` with EBUSY where a living process serves the slot, with ESRCH when there is no such
+    ///   domain.
     public init?(_ address: FunctionAddress, of access: DomainAccess) throws(XenError) {
         let left = try access.withLock { () throws(XenError) in try RequestServer.left(in: address, of: access) }
         guard let left else { return nil }
         (self.address, domain, server) = (address, access.domain, left)
     }
 
-    /// Gives it up: whoever waits there gets all ones, nothing is in the slot any more, and the frames behind its BARs go
-    /// where the next process finds them.
+    /// Gives it up: whoever waits there gets all ones, nothing is in the slot any more, and the frames behind its BARs
+    /// go where the next process finds them.
     public func release() {
         // It was another process's record: what can't be done is left.
         for part in server.record?.parts ?? [] where BARMemory.homes(of: address).contains(part.home) {

@@ -124,8 +124,8 @@ struct Places {
         note()
     }
 
-    /// Nil where no processor can have the addresses, as while the guest sizes a BAR of 64 bits: some up there are marks
-    /// of servers.
+    /// Nil where no processor can have the addresses, as while the guest sizes a BAR of 64 bits: some up there are
+    /// marks of servers.
     private static func range(_ address: UInt64, _ size: UInt64) -> ClosedRange<UInt64>? {
         let end = SlotRecord.addressSpace
         guard size > 0, size <= end, address <= end - size else { return nil }

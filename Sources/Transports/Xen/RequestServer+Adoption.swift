@@ -25,7 +25,8 @@ extension RequestServer {
     /// once. Whoever looks at the same time would miss it: this is for ``DomainAccess/withLock(_:)``.
     private static func has(_ number: UInt16, _ mark: Claim, in domain: Domain) throws(XenError) -> Bool {
         do throws(XenError) { try release(mark, of: number, of: domain) } catch {
-            // There is no such mark or server; or the server is one of another domain, which models devices for this one.
+            // There is no such mark or server; or the server is one of another domain, which models devices for this
+            // one.
             guard error.errno == .noSuchFileOrDirectory || error.errno == .notPermitted else { throw error }
             return false
         }

@@ -22,8 +22,8 @@ extension RequestServer {
         for (index, word) in SlotIdentity.words(of: identity).enumerated() { words[1 + index] = word }
     }
 
-    /// The record of whoever has this identity, or of nobody in particular where it is nil. Nil when there is none, when
-    /// it is another one's, or when what is there can't be one.
+    /// The record of whoever has this identity, or of nobody in particular where it is nil. Nil when there is none,
+    /// when it is another one's, or when what is there can't be one.
     func record(of identity: SlotIdentity?) -> SlotRecord? {
         guard let words = recordWords, words[0] & ~1 == Self.recordForm else { return nil }
         guard (0..<SlotIdentity.wordCount).map({ words[1 + $0] }) == SlotIdentity.words(of: identity) else {

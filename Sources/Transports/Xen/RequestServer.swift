@@ -65,7 +65,8 @@ public final class RequestServer: AccessRouter {
             throw error
         }
         (pages, processors) = made
-        // SAFETY: both pages are mapped now, are aligned, and the second holds as many requests as there are processors.
+        // SAFETY: both pages are mapped now, are aligned, and the second holds as many requests as there are
+        // processors.
         ring = pages.base.assumingMemoryBound(to: cxen_ring.self)
         requests = (pages.base + Domain.frameSize).assumingMemoryBound(to: cxen_request.self)
         try open()

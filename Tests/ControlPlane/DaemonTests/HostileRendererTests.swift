@@ -62,7 +62,8 @@ extension DaemonTests {
             return answers
         }
 
-        /// Waits until a driver that starts anew finds a renderer: the more often one has ended, the later comes the next.
+        /// Waits until a driver that starts anew finds a renderer: the more often one has ended, the later comes the
+        /// next.
         private func awaitDrawing(_ socket: String) throws {
             let deadline = Deadline(after: .seconds(180))
             while true {
@@ -75,7 +76,8 @@ extension DaemonTests {
         }
     }
 
-    /// Somebody else: a guest at a vGPU of its own, which draws and looks at what it has drawn, and whoever asks the daemon.
+    /// Somebody else: a guest at a vGPU of its own, which draws and looks at what it has drawn, and whoever asks the
+    /// daemon.
     private final class Bystander: Sendable {
         private let isStopped = Atomic<Bool>(false)
         private let rounds = Atomic<Int>(0)

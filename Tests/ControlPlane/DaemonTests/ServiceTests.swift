@@ -15,7 +15,8 @@ extension DaemonTests {
             return connection
         }
 
-        /// Those who connected before the daemon was there may have sent descriptors, and on kernels before Linux 6.16 all may.
+        /// Those who connected before the daemon was there may have sent descriptors, and on kernels before Linux 6.16
+        /// all may.
         @Test func whoeverSendsWhatHangsWhenItIsClosedKeepsNobodyWaiting() throws {
             let daemon = try RunningDaemon(isStarted: false)
             try #require(mkdir("\(daemon.root)/run", 0o755) == 0)

@@ -100,7 +100,8 @@ extension DaemonTests {
 
         /// They are watched by one, which waits for none of them.
         @Test func noThreadBelongsToAVGPU() throws {
-            // Those that have something to do are gone when it is done, and those of tasks are never more than processors.
+            // Those that have something to do are gone when it is done, and those of tasks are never more than
+            // processors.
             func lasting() throws -> [String] {
                 try daemon.threads.filter { !["blocking", "close"].contains($0) && !$0.contains("qos") }.sorted()
             }
@@ -112,8 +113,8 @@ extension DaemonTests {
             for name in ["logs", "processes", "store"] { #expect(one.count { $0 == name } == 1, "\(one)") }
         }
 
-        /// Whatever moment it is killed in: what it has acknowledged is there, what it has not is there whole or not at all,
-        /// and nothing runs that it doesn't know.
+        /// Whatever moment it is killed in: what it has acknowledged is there, what it has not is there whole or not at
+        /// all, and nothing runs that it doesn't know.
         @Test func aDaemonKilledAtAnyMomentLosesNothingAndLeavesNothingHalf() throws {
             var known: [String: Writer.Expected] = [:]
             for _ in 0..<200 {
@@ -135,8 +136,8 @@ extension DaemonTests {
                 }
                 try #require(found == known)
 
-                // A process that was not released yet when the daemon died ends by itself, and is replaced where it was known.
-                // No event tells this process of the end of another's children.
+                // A process that was not released yet when the daemon died ends by itself, and is replaced where it was
+                // known. No event tells this process of the end of another's children.
                 let deadline = Deadline(after: .seconds(30))
                 while try Set(RunningDaemon.deviceProcesses(below: daemon.root)) != daemon.knownProcesses() {
                     try #require(!deadline.hasPassed, "Device processes run that no vGPU has.")

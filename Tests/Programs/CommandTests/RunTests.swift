@@ -111,7 +111,8 @@ import Testing
     }
 
     @Test func aMachineThatCanNotDrawIsSaidSo() throws {
-        // As where no OpenGL driver is installed: libglvnd finds none. virglrenderer says so, or crashes, as 0.10.4 does.
+        // As where no OpenGL driver is installed: libglvnd finds none. virglrenderer says so, or crashes, as 0.10.4
+        // does.
         let program = try Program.folder.appendingPathComponent("mediated").path
         let words = ["run", "virtio-gpu", "--socket", scratch.path("socket"), "-o", "renderer=virgl"]
         let outcome = try Command.run(

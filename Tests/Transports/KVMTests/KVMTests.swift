@@ -73,7 +73,8 @@ struct KVMTests {
         try machine.load(Guests.image("doorbell"))
         #expect(try machine.run(within: Guests.patience) == 4)
         #expect(machine.counters.memory == 0)
-        // The last rings may still be on their way: what the eventfd holds, the device's loop takes at one of its next turns.
+        // The last rings may still be on their way: what the eventfd holds, the device's loop takes at one of its next
+        // turns.
         var rings: UInt64 = 0
         for _ in 0..<1000 where rings < 1000 {
             rings = device.onThread { _, server in server.statistics.doorbells }

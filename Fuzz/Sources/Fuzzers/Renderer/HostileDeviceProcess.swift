@@ -5,8 +5,8 @@ import SharedRing
 @testable import Renderer
 @testable import Worker
 
-/// A renderer whose device process was taken over, which is worth little: all that it can lose is what that process has. It
-/// must end all the same, and not do what it was not asked.
+/// A renderer whose device process was taken over, which is worth little: all that it can lose is what that process
+/// has. It must end all the same, and not do what it was not asked.
 enum HostileDeviceProcess {
     /// - Returns: how many commands have arrived.
     static func run(_ input: inout Input) throws -> Int {

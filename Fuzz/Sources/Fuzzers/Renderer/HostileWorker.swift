@@ -4,8 +4,8 @@ import Linux
 @testable import Renderer
 @testable import Worker
 
-/// A device process with a renderer that somebody else has taken over: it has the memory of both rings, both doorbells and
-/// its socket, and owes nothing.
+/// A device process with a renderer that somebody else has taken over: it has the memory of both rings, both doorbells
+/// and its socket, and owes nothing.
 final class HostileWorker {
     private let loop: EventLoop
     private let process: RendererProcess

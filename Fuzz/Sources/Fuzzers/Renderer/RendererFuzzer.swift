@@ -1,7 +1,7 @@
 import FuzzSupport
 
-/// Both ends of the link with a renderer, the other one being hostile: what a device process is sent by a renderer that was
-/// taken over, and the other way round.
+/// Both ends of the link with a renderer, the other one being hostile: what a device process is sent by a renderer that
+/// was taken over, and the other way round.
 final class RendererFuzzer: FuzzTarget {
     /// One for the whole run, as it takes a process to make one.
     private let worker: HostileWorker

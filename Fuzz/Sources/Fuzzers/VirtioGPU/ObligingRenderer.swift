@@ -5,8 +5,8 @@ import Renderer
 import Synchronization
 @testable import Worker
 
-/// What answers the device in a renderer's place, on the device's own thread whenever it is called: it says yes to most,
-/// draws nothing, and ends when the device is about to end it.
+/// What answers the device in a renderer's place, on the device's own thread whenever it is called: it says yes to
+/// most, draws nothing, and ends when the device is about to end it.
 final class ObligingRenderer {
     private let launcher: UnixSocket
     private typealias Endpoint = WorkerEndpoint<RendererCommand, RendererReply>
@@ -74,7 +74,8 @@ final class ObligingRenderer {
         try WorkerLink.send(WorkerLink.ended, number: UInt64(signal), over: launcher)
     }
 
-    /// To be called when the device is about to have another renderer, and to wait until this one has ended: it has then.
+    /// To be called when the device is about to have another renderer, and to wait until this one has ended: it has
+    /// then.
     func prepareToEnd() throws {
         try carryOutAll()
         if isUsed { try die(by: SIGKILL) }

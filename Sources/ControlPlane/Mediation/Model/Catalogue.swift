@@ -82,8 +82,8 @@ public struct Catalogue: Sendable {
         return (grant.device, values.sorted { $0.key < $1.key }.map { Attribute($0.key, $0.value).word })
     }
 
-    /// What the aperture of a running instance's device stays, whatever becomes of its video memory: unless it is said it follows
-    /// from that, and a saved state fits no other.
+    /// What the aperture of a running instance's device stays, whatever becomes of its video memory: unless it is said
+    /// it follows from that, and a saved state fits no other.
     ///
     /// - Returns: nil where it follows as before, or there is none.
     public func aperture(of before: Instance, for after: Instance) throws(MediationError) -> Int? {
@@ -99,7 +99,8 @@ public struct Catalogue: Sendable {
         return Self.aperture(for: memory)
     }
 
-    /// How much video memory the guest of an instance sees, in bytes: its aperture, which may be more than the limit; 0: none.
+    /// How much video memory the guest of an instance sees, in bytes: its aperture, which may be more than the limit;
+    /// 0: none.
     public func visibleVideoMemory(of instance: Instance) throws(MediationError) -> Int {
         let memory = try limits(of: instance).videoMemory
         return try Self.aperture(among: device(of: instance).options) ?? Self.aperture(for: memory) ?? 0
@@ -131,7 +132,8 @@ public struct Catalogue: Sendable {
 
     // MARK: Checks
 
-    /// Whether an instance could be made some day: its parent and type exist, unless it runs already, and its attributes fit.
+    /// Whether an instance could be made some day: its parent and type exist, unless it runs already, and its
+    /// attributes fit.
     public func check(_ instance: Instance) throws(MediationError) {
         for attribute in instance.attributes { try Self.check(attribute) }
         // An earlier version allowed it, and one that runs keeps it.
@@ -187,8 +189,8 @@ public struct Catalogue: Sendable {
 
     // MARK: What is left
 
-    /// Video memory of a parent that no active instance has, in bytes; 0 also where they have more than it: an administrator may
-    /// have lowered that while they ran.
+    /// Video memory of a parent that no active instance has, in bytes; 0 also where they have more than it: an
+    /// administrator may have lowered that while they ran.
     public func videoMemoryLeft(of parent: Parent, _ instances: some Sequence<Instance>) -> Int {
         var left = parent.videoMemory
         for instance in instances where instance.isActive && instance.parent == parent.name {

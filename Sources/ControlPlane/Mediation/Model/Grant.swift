@@ -1,4 +1,5 @@
-/// What a vGPU got from its type and its parent when it was started. It keeps that until it stops, whatever becomes of these.
+/// What a vGPU got from its type and its parent when it was started. It keeps that until it stops, whatever becomes of
+/// these.
 public struct Grant: Equatable, Codable, Sendable {
     /// The device's name in the catalog.
     public var device: String

@@ -1,6 +1,7 @@
 import JSON
 
-/// A definition as mdevctl writes and reads it: `{"mdev_type": …, "start": "auto"|"manual", "attrs": [{NAME: VALUE}, …]}`.
+/// A definition as mdevctl writes and reads it: `{"mdev_type": …, "start": "auto"|"manual", "attrs": [{NAME: VALUE},
+/// …]}`.
 extension Instance {
     /// Reads what `mdevctl list --dumpjson -u UUID` prints, or a file of /etc/mdevctl.d.
     ///

@@ -1,8 +1,8 @@
 import DeviceCatalog
 import Glibc
 
-/// What backs vGPUs, as a physical GPU backs mediated devices: it has so much video memory to share out, and perhaps a way to
-/// draw in 3D.
+/// What backs vGPUs, as a physical GPU backs mediated devices: it has so much video memory to share out, and perhaps a
+/// way to draw in 3D.
 public struct Parent: Equatable, Codable, Sendable {
     public var name: String
     /// One line.
@@ -34,7 +34,8 @@ public struct Parent: Equatable, Codable, Sendable {
         }
     }
 
-    /// The options that say what draws. Whoever defines a vGPU can't choose them: a render node may be any file of the host's.
+    /// The options that say what draws. Whoever defines a vGPU can't choose them: a render node may be any file of the
+    /// host's.
     static let renderer = "renderer"
     static let renderNode = "render-node"
 

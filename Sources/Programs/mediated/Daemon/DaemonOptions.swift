@@ -12,8 +12,8 @@ struct DaemonOptions: ParsableArguments {
         completion: .directory)
     var root: String?
 
-    /// Where the daemon's files are: below the root that was named, else where this user's own daemon has them. A user who has
-    /// none asks the system's, which serves the members of its group.
+    /// Where the daemon's files are: below the root that was named, else where this user's own daemon has them. A user
+    /// who has none asks the system's, which serves the members of its group.
     func directories() throws(Failure) -> Directories {
         do throws(MediationError) {
             let own = try Directories(root: root)

@@ -81,8 +81,8 @@ struct TopScreen {
         return .goOn
     }
 
-    /// The keys that are one byte: without arrows, function keys and what is pressed together with Alt, each of which comes as
-    /// an escape sequence. ECMA-48, 5.4
+    /// The keys that are one byte: without arrows, function keys and what is pressed together with Alt, each of which
+    /// comes as an escape sequence. ECMA-48, 5.4
     static func plainKeys(_ bytes: [UInt8]) -> [UInt8] {
         var keys: [UInt8] = []
         var rest = bytes[...]

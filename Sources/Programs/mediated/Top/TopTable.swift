@@ -5,8 +5,8 @@ struct TopTable {
 
     /// A line of titles, and one for each row.
     ///
-    /// - Parameter width: the longest line, in characters. The first column gives way down to ``narrowest``; what is too long
-    ///   still is cut off.
+    /// - Parameter width: the longest line, in characters. The first column gives way down to ``narrowest``; what is
+    ///   too long still is cut off.
     func lines(width: Int = .max) -> [String] {
         let columns = TopColumn.allCases
         let cells = sorted.map { row in columns.map { $0.cell(row) } }
