@@ -27,10 +27,13 @@ public final class EventLoop {
 
     /// Names one watched descriptor.
     public struct Token: Hashable, Sendable {
+        /// Which place of ``watches``, in the lower half; in the upper one, a running number: places are used again.
         fileprivate let number: UInt64
+        fileprivate var place: Int { Int(number & 0xffff_ffff) }
     }
 
     private struct Watch {
+        let token: Token
         let name: String
         let descriptor: Int32
         let handler: (Events) -> Void
@@ -47,12 +50,11 @@ public final class EventLoop {
     private let epoll: Descriptor
     private let wakeUp: EventFD
     private let sentry: Sentry
-    private var watches: [UInt64: Watch] = [:]
+    // Nothing calls out while one of these is in use: checks at run time would find nothing.
+    @exclusivity(unchecked) private var watches: [Watch?] = []
     /// Called with the name of what is ready, before its handler.
-    public var onEvent: ((String) -> Void)?
-    private var nextNumber: UInt64 = 1
-    // What is received while one of these is in use looks at neither: checks at run time, two for each receive, would
-    // find nothing.
+    @exclusivity(unchecked) public var onEvent: ((String) -> Void)?
+    private var watchesMade: UInt64 = 0
     @exclusivity(unchecked) private var polls = 0
     @exclusivity(unchecked) private var spin = SpinBudget(interval: SpinBudget.systemCallInterval)
 
@@ -83,22 +85,31 @@ public final class EventLoop {
     public func watch(
         _ name: String, _ descriptor: borrowing Descriptor, for events: Events, handler: @escaping (Events) -> Void
     ) throws(Errno) -> Token {
-        let token = Token(number: nextNumber)
-        nextNumber += 1
+        let place = watches.firstIndex { $0 == nil } ?? watches.count
+        let token = Token(number: watchesMade << 32 | UInt64(place))
         try control(EPOLL_CTL_ADD, descriptor.raw, events, token)
-        watches[token.number] = Watch(name: name, descriptor: descriptor.raw, handler: handler)
+        watchesMade &+= 1
+        if place == watches.count { watches.append(nil) }
+        watches[place] = Watch(token: token, name: name, descriptor: descriptor.raw, handler: handler)
         return token
+    }
+
+    /// Nil when it isn't watched any more.
+    private func watch(_ token: Token) -> Watch? {
+        guard token.place < watches.count, let watch = watches[token.place], watch.token == token else { return nil }
+        return watch
     }
 
     /// Waits for other events on a watched descriptor from now on.
     public func change(_ token: Token, to events: Events) throws(Errno) {
-        guard let watch = watches[token.number] else { throw .noSuchFileOrDirectory }
+        guard let watch = watch(token) else { throw .noSuchFileOrDirectory }
         try control(EPOLL_CTL_MOD, watch.descriptor, events, token)
     }
 
     /// Stops watching. Harmless when it is not watched any more.
     public func unwatch(_ token: Token) {
-        guard let watch = watches.removeValue(forKey: token.number) else { return }
+        guard let watch = watch(token) else { return }
+        watches[token.place] = nil
         _ = epoll_ctl(epoll.raw, EPOLL_CTL_DEL, watch.descriptor, nil)
     }
 
@@ -130,7 +141,7 @@ public final class EventLoop {
         for index in 0..<Int(count) {
             // A handler before this one may have stopped the watch.
             let event = ready[index]
-            guard let watch = watches[event.data.u64] else { continue }
+            guard let watch = watch(Token(number: event.data.u64)) else { continue }
             onEvent?(watch.name)
             watch.handler(Events(rawValue: event.events))
         }

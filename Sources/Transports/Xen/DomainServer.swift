@@ -22,7 +22,8 @@ public final class DomainServer {
     private let memory: ForeignMemory
     private let barMemory: BARMemory
     private let number: UInt16
-    private var isStopped = false
+    // One thread, and no access to any of these lasts longer than a statement: checks at run time would find nothing.
+    @exclusivity(unchecked) private var isStopped = false
 
     /// The commands of `ioctl(2)` that ``run()`` has a use for, on devices that are open by then.
     public static let commandsWhileServing = [
@@ -30,7 +31,7 @@ public final class DomainServer {
     ].map { UInt32($0) }
 
     /// How many accesses were answered, each of a string of them counted.
-    public private(set) var accesses: UInt64 = 0
+    @exclusivity(unchecked) public private(set) var accesses: UInt64 = 0
     /// How often the guest has given memory back.
     public private(set) var invalidations: UInt64 = 0
     /// How often the domain has asked what nobody can do.
@@ -39,7 +40,7 @@ public final class DomainServer {
     public var function: Function { placed.function }
 
     /// Whether the domain is there.
-    public private(set) var hasDomain = true
+    @exclusivity(unchecked) public private(set) var hasDomain = true
     /// Whether ``run()`` goes on when the domain has ended, until ``stop()``: the function can be looked at and saved.
     public var stays = false
     public var onEvent: (Event) -> Void = { _ in }

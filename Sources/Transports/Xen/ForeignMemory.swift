@@ -33,7 +33,8 @@ public final class ForeignMemory: RemoteMemory {
 
     private let map: (_ firstFrame: UInt64) throws(XenError) -> ForeignWindow
     private let tell: (Span<cxen_extent>) -> Void
-    private var written = WrittenFrames()
+    // Whoever is told of them doesn't write: checks at run time would find nothing.
+    @exclusivity(unchecked) private var written = WrittenFrames()
     /// By the number that ``windowSize`` gives their addresses.
     private var windows: [UInt64: ForeignWindow] = [:]
     /// Their numbers, the oldest first from ``oldest`` on, in a circle.

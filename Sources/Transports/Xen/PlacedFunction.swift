@@ -11,12 +11,13 @@ public final class PlacedFunction: Transport {
     private let guest: any Guest
     /// Where the values of strings of accesses are.
     private let memory: any RemoteMemory
-    var places: Places
+    // One thread, and nothing calls back while one of these is accessed: checks at run time would find nothing.
+    @exclusivity(unchecked) var places: Places
     /// The ports at which processors choose a register of configuration space: 0xcf8 to 0xcfb. Nil while somebody else
     /// answers there.
-    public var addressPort: AddressPort?
+    @exclusivity(unchecked) public var addressPort: AddressPort?
     /// While a string of accesses is carried out: where BARs go at its end. A string of 4,096 would move one as often.
-    private var moving: [(region: Int, placement: BARPlacement?)]?
+    @exclusivity(unchecked) private var moving: [(region: Int, placement: BARPlacement?)]?
     /// How many more things that went wrong are reported: a guest can make any number of them happen.
     private var reportsLeft = 16
 

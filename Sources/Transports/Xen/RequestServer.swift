@@ -14,8 +14,9 @@ public final class RequestServer: AccessRouter {
         case function(FunctionAddress)
     }
 
+    // One thread, and no access to either lasts longer than a statement: checks at run time would find nothing.
     /// How often something was asked that nobody can do, such as an access of three bytes. The answer is all ones.
-    public private(set) var impossibleRequests: UInt64 = 0
+    @exclusivity(unchecked) public private(set) var impossibleRequests: UInt64 = 0
 
     /// Whether Xen keeps it when this object goes: for whoever goes on with it.
     var isLeftBehind: Bool
@@ -24,7 +25,7 @@ public final class RequestServer: AccessRouter {
     private let channels: EventChannels
     /// This end of the channel of each virtual processor, by which it says that it asks, and is told that it is
     /// answered. The ring's has none: nobody waits.
-    private var ports: [UInt32] = []
+    @exclusivity(unchecked) private var ports: [UInt32] = []
     private let pages: Mapping
     private let ring: UnsafeMutablePointer<cxen_ring>
     /// What each virtual processor asks.
