@@ -8,9 +8,10 @@ from .cache import LAB, run
 # Each version's suite.
 VERSIONS = {"4.17": "bookworm", "4.20": "trixie"}
 PACKAGES = ("xenstore-utils", "qemu-system-xen", "seabios")
-# Beside xl: what keeps the store, the consoles of domains, what a started domain 0 tells the store, and what reads that.
+# Beside xl: what keeps the store, the consoles of domains, what a started domain 0 tells the store, and what reads that
+# and waits for it.
 PROGRAMS = ("xl", "xenstored", "xenconsoled", "xen-init-dom0")
-OTHERS = ("usr/libexec/xen-qemu-system-i386", "usr/bin/xenstore-read")
+OTHERS = ("usr/libexec/xen-qemu-system-i386", "usr/bin/xenstore-read", "usr/bin/xenstore-watch")
 FIRMWARE = ("usr/share/seabios/bios-256k.bin", "usr/share/seabios/vgabios-stdvga.bin", "usr/share/qemu/kvmvapic.bin",
             "usr/share/qemu/linuxboot_dma.bin", "usr/share/qemu/keymaps")
 
@@ -30,6 +31,11 @@ def prepare(cache, debian):
         folder, _ = cache.component(f"xen/{version}", _recipe(version), build)
         paths[_key(version)] = folder / "xen"
     return paths
+
+
+def has_tools(cache):
+    """Whether somebody has asked for the tools before."""
+    return all((cache.root / f"xen/{version}-tools").is_dir() for version in VERSIONS)
 
 
 def prepare_tools(cache, debian):

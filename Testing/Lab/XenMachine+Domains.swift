@@ -42,8 +42,8 @@ extension XenMachine {
     ///
     /// - Parameter configuration: the lines of its xl.cfg(5), but for its name.
     /// - Returns: its number.
-    public func create(_ name: String, _ configuration: [String]) throws -> Int {
-        let lines = (configuration + ["name=\"\(name)\"", "vcpus=1"]).map { "'\($0)'" }.joined(separator: " ")
+    public func create(_ name: String, processors: Int = 1, _ configuration: [String]) throws -> Int {
+        let lines = (configuration + ["name=\"\(name)\"", "vcpus=\(processors)"]).map { "'\($0)'" }.joined(separator: " ")
         try command("printf '%s\\n' \(lines) >\(Self.tools)/etc/xen/\(name).cfg")
         try tool("xl", "create -p /etc/xen/\(name).cfg")
         guard let number = Int(try tool("xl", "domid \(name)")) else { throw GuestError("xl has made no domain.") }
@@ -58,11 +58,7 @@ extension XenMachine {
         let words =
             [try Self.path("mediated-device"), type, "--xen", "\(domain)", "--slot", slot, "--control", socket]
             + ["--sandbox"] + options.flatMap { ["--option", $0] }
-        // What it says later has to be read as well.
-        let listener =
-            "while IFS= read -r line && echo \"$line\"; do case $line in *Serving*) break ;; esac; done; cat >/dev/null &"
-        let said = try command("{ \(words.joined(separator: " ")) 2>&1 & } | { \(listener) }")
-        guard said.contains("Serving") else { throw GuestError("mediated-device has said '\(said)'.") }
+        try begin(words.joined(separator: " "), until: "Serving")
         return socket
     }
 
@@ -94,14 +90,45 @@ extension XenMachine {
         return (width, height, rows)
     }
 
+    /// Waits until Xen's store has a path.
+    ///
+    /// - Returns: what it has there.
+    public func stored(_ path: String) throws -> String {
+        let tool = "chroot \(Self.tools) /usr/bin/xenstore-"
+        // A watch tells at once of what is there, and of each change after that.
+        return try command(
+            "rm -f /run/watch; mkfifo /run/watch; \(tool)watch \(path) >/run/watch & watch=$!; "
+                + "while read -r change; do value=$(\(tool)read \(path) 2>/dev/null) && break; done </run/watch; "
+                + "kill $watch; echo $value")
+    }
+
+    /// Has `xl` found where programs of domain 0 look for it.
+    public func addXL() throws {
+        try command(
+            "printf '#!/bin/sh\\nexec chroot \(Self.tools) /usr/lib/xen-\(release.xen)/bin/xl \"$@\"\\n' >/bin/xl; chmod +x /bin/xl")
+    }
+
+    /// Begins a program in domain 0 that goes on.
+    ///
+    /// - Parameter mark: what it says when it has begun.
+    @discardableResult
+    public func begin(_ command: String, until mark: String) throws -> String {
+        // What it says later has to be read as well.
+        let listener =
+            "while IFS= read -r line && echo \"$line\"; do case $line in *\"\(mark)\"*) break ;; esac; done; "
+            + "cat >/dev/null &"
+        let said = try self.command("{ \(command) 2>&1 & } | { \(listener) }")
+        guard said.contains(mark) else { throw GuestError("'\(command)' has said '\(said)'.") }
+        return said
+    }
+
     /// Speaks to the agent of a domain on whose console it is, in place of domain 0's.
     ///
     /// - Parameter console: where Xen's store has its terminal, below the domain: `console/tty` or `serial/0/tty`.
     public func inside<Value>(
         _ domain: Int, console: String, _ body: (any Guest) throws -> Value
     ) throws -> Value {
-        let path = "/local/domain/\(domain)/\(console)"
-        let terminal = try command("chroot \(Self.tools) /usr/bin/xenstore-read \(path)")
+        let terminal = try stored("/local/domain/\(domain)/\(console)")
         // What is sent goes to the domain until a line that no shell has a use for.
         try start(
             "cat \(terminal) & while IFS= read -r line && [ \"$line\" != ::leave:: ]; do printf '%s\\n' \"$line\"; done"

@@ -9,17 +9,17 @@ struct DebianDomainTests {
     private static let programs = ["XenProbe", "mediated-device"]
     private static let kernelOptions = "quiet loglevel=0 panic=-1 iomem=relaxed 8250.nr_uarts=16"
 
+    private static let pvh = [
+        "type=\"pvh\"", "kernel=\"/domain/vmlinux\"", "ramdisk=\"/domain/initrd\"", "memory=256",
+        "cmdline=\"console=hvc0 pci=conf1,noacpi \(kernelOptions)\"",
+    ]
+
     /// With nothing but devices of this project: no QEMU, and no firmware. No serial card either: its driver wants a
     /// pin, which such a domain has no controller for.
     @Test(arguments: XenMachine.Release.allCases)
     func aPVHDomainsStockDriversFindTheirDevices(release: XenMachine.Release) throws {
         let machine = try XenMachine.withTools(release, programs: Self.programs)
-        let domain = try machine.create(
-            "pvh",
-            [
-                "type=\"pvh\"", "kernel=\"/domain/vmlinux\"", "ramdisk=\"/domain/initrd\"", "memory=256",
-                "cmdline=\"console=hvc0 pci=conf1,noacpi \(Self.kernelOptions)\"",
-            ])
+        let domain = try machine.create("pvh", Self.pvh)
         // For the frames behind the display's BAR.
         try machine.tool("xl", "mem-max pvh 320")
         let display = try machine.serve("bochs-display", slot: "00:02.0", of: domain)
@@ -36,6 +36,85 @@ struct DebianDomainTests {
         let outcome = try machine.inside(domain, console: "console/tty") { try $0.run("fbpattern --mode 800x600") }
         #expect(outcome.status == 0, "\(outcome.output)")
         try expectPattern(on: display, in: machine, width: 800, height: 600)
+    }
+
+    /// Each of them waits for its own answer, and both ask at any time.
+    @Test(arguments: XenMachine.Release.allCases)
+    func processorsAskSideBySide(release: XenMachine.Release) throws {
+        let machine = try XenMachine.withTools(release, programs: Self.programs)
+        let domain = try machine.create("pair", processors: 2, Self.pvh)
+        _ = try machine.serve("exerciser", slot: "00:04.0", of: domain)
+        try machine.tool("xl", "unpause pair")
+        try machine.inside(domain, console: "console/tty") { guest in
+            try guest.awaitReady()
+            #expect(try guest.run("grep -c ^processor /proc/cpuinfo").output == "2")
+            // Each has a register of its own, and half of the other's would be seen in it.
+            let (rounds, reads) = (50, 100)
+            func hammer(_ processor: Int, _ register: String, _ value: String) -> String {
+                "(for round in $(seq \(rounds)); do taskset \(1 << processor) pcimem 00:04.0 0 w4 \(register) \(value) "
+                    + String(repeating: "r4 \(register) ", count: reads) + "; done) | sort | uniq -c >/tmp/\(processor)"
+            }
+            let counted = "pcimem 00:04.0 0 r8 0x60"
+            let before = try guest.run(counted).output
+            try guest.run(
+                "\(hammer(0, "0x04", "0x11111111")) & first=$!; \(hammer(1, "0x08", "0x22222222")); wait $first")
+            let after = try guest.run(counted).output
+            let number = { (text: String) in text.split(separator: "x").last.flatMap { Int($0, radix: 16) } ?? -1 }
+            // Its own read is counted when it is done.
+            #expect(number(after) - number(before) == 2 * rounds * reads + 1)
+            for (processor, value) in [(0, "0x11111111"), (1, "0x22222222")] {
+                let seen = try guest.run("cat /tmp/\(processor)").output.split(separator: " ")
+                #expect(seen == ["\(rounds * reads)", value[...]], "what processor \(processor) has read")
+            }
+        }
+    }
+
+    /// By the daemon and xl, as an administrator does it.
+    @Test(arguments: XenMachine.Release.allCases)
+    func aVGPUOfTheDaemonsIsInADomainWhileThatIsThere(release: XenMachine.Release) throws {
+        let programs = ["mediated", "mediated-daemon"] + Self.programs
+        let machine = try XenMachine.withTools(release, programs: programs)
+        try machine.addXL()
+        let mediated = "MEDIATED_ROOT=/run/mediated \(try XenMachine.path("mediated"))"
+        try machine.begin("\(XenMachine.path("mediated-daemon")) --root /run/mediated", until: "Serving at")
+        let vgpu = try machine.command("\(mediated) start -t bochs-display")
+        let domain = try machine.create("pvh", Self.pvh + ["on_reboot=\"destroy\""])
+        try machine.tool("xl", "mem-max pvh 320")
+        let placed = try machine.command("\(mediated) attach \(vgpu) --xen pvh")
+        #expect(placed.split(whereSeparator: \.isWhitespace).map(String.init).contains("\(domain)"), "\(placed)")
+        try machine.tool("xl", "unpause pvh")
+        let control = "/run/mediated/control/\(vgpu).sock"
+        func drawsPattern(width: Int, height: Int) throws {
+            let outcome = try machine.inside(domain, console: "console/tty") { guest in
+                try guest.run("fbpattern --mode \(width)x\(height)")
+            }
+            #expect(outcome.status == 0, "\(outcome.output)")
+            try expectPattern(on: control, in: machine, width: width, height: height)
+        }
+        try machine.inside(domain, console: "console/tty") { try $0.awaitReady() }
+        try drawsPattern(width: 800, height: 600)
+        let again = try machine.run("\(mediated) attach \(vgpu) --xen pvh")
+        #expect(again.status != 0 && again.output.contains("already"), "\(again.output)")
+
+        // While nobody runs there, what is shown stays.
+        try machine.tool("xl", "pause pvh")
+        try expectPattern(on: control, in: machine, width: 800, height: 600)
+        try machine.tool("xl", "unpause pvh")
+        try drawsPattern(width: 640, height: 480)
+
+        // The domain ends by itself; the vGPU doesn't.
+        try machine.command("mkfifo /run/journal; \(mediated) events \(vgpu) --follow >/run/journal & echo $! >/run/follower")
+        try machine.inside(domain, console: "console/tty") { try $0.start("reboot -f") }
+        let told = try machine.command(
+            "while read -r line; do case $line in *detached*) echo $line; break ;; esac; done </run/journal; "
+                + "kill $(cat /run/follower)")
+        #expect(told.contains("\(domain)"), "\(told)")
+        #expect(try machine.command("\(mediated) list").contains("running"))
+        try expectPattern(on: control, in: machine, width: 640, height: 480)
+        let next = try machine.create("next", Self.pvh)
+        try machine.command("\(mediated) attach \(vgpu) --xen next")
+        try machine.command("\(mediated) detach \(vgpu)")
+        #expect(try machine.run("\(mediated) detach \(vgpu)").status != 0, "domain \(next) has it no more")
     }
 
     /// Beside Xen's QEMU, which has all the rest of a PC. Its firmware finds our functions and gives BARs their places.
