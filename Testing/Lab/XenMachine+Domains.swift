@@ -43,7 +43,8 @@ extension XenMachine {
     /// - Parameter configuration: the lines of its xl.cfg(5), but for its name.
     /// - Returns: its number.
     public func create(_ name: String, processors: Int = 1, _ configuration: [String]) throws -> Int {
-        let lines = (configuration + ["name=\"\(name)\"", "vcpus=\(processors)"]).map { "'\($0)'" }.joined(separator: " ")
+        let lines = (configuration + ["name=\"\(name)\"", "vcpus=\(processors)"]).map { "'\($0)'" }.joined(
+            separator: " ")
         try command("printf '%s\\n' \(lines) >\(Self.tools)/etc/xen/\(name).cfg")
         try tool("xl", "create -p /etc/xen/\(name).cfg")
         guard let number = Int(try tool("xl", "domid \(name)")) else { throw GuestError("xl has made no domain.") }
@@ -105,7 +106,8 @@ extension XenMachine {
     /// Has `xl` found where programs of domain 0 look for it.
     public func addXL() throws {
         try command(
-            "printf '#!/bin/sh\\nexec chroot \(Self.tools) /usr/lib/xen-\(release.xen)/bin/xl \"$@\"\\n' >/bin/xl; chmod +x /bin/xl")
+            "printf '#!/bin/sh\\nexec chroot \(Self.tools) /usr/lib/xen-\(release.xen)/bin/xl \"$@\"\\n' >/bin/xl; chmod +x /bin/xl"
+        )
     }
 
     /// Begins a program in domain 0 that goes on.
