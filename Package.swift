@@ -12,7 +12,7 @@ let package = Package(
             name: "Mediated",
             targets: [
                 "Linux", "JSON", "VFIO", "Tap", "GuestMemory", "PCI", "Device", "Virtio", "Exerciser", "DeviceCatalog",
-                "VFIOUserServer", "VFIOUserClient", "KVM", "Xen", "Trace",
+                "VFIOUserServer", "VFIOUserClient", "KVM", "Xen", "Trace", "Recording",
             ]),
         .library(name: "Renderer", targets: ["SharedRing", "Worker", "Renderer"]),
         .library(name: "FakeGuest", targets: ["FakeGuest", "FakeDriver", "EchoDevice"]),
@@ -111,6 +111,11 @@ package.targets = [
             .target(name: "QMP", dependencies: ["Linux", "JSON"]),
             .target(name: "PNG", dependencies: ["CPNG", "Linux", "Device"]),
             .target(name: "Trace", dependencies: ["Device", "JSON", "PCI", "Tap"]),
+            .target(
+                name: "Recording", dependencies: ["Device", "Linux", "PCI", "Tap"],
+                resources: [.embedInCode("Dissector/vfio_user.lua")]),
+            .target(
+                name: "Observer", dependencies: ["CLinux", "JSON", "Linux", "PCI", "VFIO", "VFIOUserWire"]),
         ]),
     room(
         "Sources/ControlPlane",
@@ -165,7 +170,8 @@ package.targets = [
                     "VFIOUserClient",
                     "Control",
                     "DaemonAPI",
-                    "DaemonClient", "Mediation", "Metrics", "QMP", "PNG", "KVM", "Tap", "Text", "Trace", "XenSlot",
+                    "DaemonClient", "Mediation", "Metrics", "Observer", "QMP", "PNG", "KVM", "Recording", "Tap", "Text",
+                    "Trace", "XenSlot",
                     .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 ]),
         ]),
@@ -311,6 +317,9 @@ package.targets = [
         "Tests/Tools",
         [
             .testTarget(name: "QMPTests", dependencies: ["FakeQEMU", "QMP", "JSON", "Linux", "Programs"]),
+            .testTarget(
+                name: "RecordingTests",
+                dependencies: ["CLinux", "Device", "DeviceCatalog", "Linux", "Programs", "Recording", "Tap"]),
             .testTarget(name: "TraceTests", dependencies: ["Device", "DeviceCatalog", "JSON", "Tap", "Trace"]),
         ]),
     room(

@@ -15,6 +15,7 @@ enum Fuzzers {
             "saved-state": SavedStateFuzzer.self,
             "renderer": RendererFuzzer.self,
             "events": EventsFuzzer.self,
+            "recordings": RecordingsFuzzer.self,
             "xen": XenFuzzer.self,
         ])
     }

@@ -20,6 +20,20 @@ extension Descriptor {
         self.init(owning: try systemCall { open(path, flags, mode ?? 0) })
     }
 
+    /// Makes a file and opens it for writing. No symbolic link is followed. `O_EXCL`
+    ///
+    /// - Parameters:
+    ///   - mode: the new file's permissions, less the umask.
+    ///   - replaces: a regular file that is there goes.
+    /// - Throws: `.fileExists` when something is there that doesn't go; what `open(2)` says.
+    public init(making path: String, mode: mode_t, replaces: Bool = false) throws(Errno) {
+        var status = stat()
+        if replaces, lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG {
+            try systemCall { unlink(path) }
+        }
+        self.init(owning: try systemCall { open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode) })
+    }
+
     /// The bytes that one call reads, at most `limit`; none only where the file ends. `read(2)`
     public borrowing func readOnce(upTo limit: Int) throws(Errno) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: limit)

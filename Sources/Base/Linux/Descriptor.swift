@@ -66,6 +66,9 @@ public struct ReceivedDescriptors: ~Copyable {
 
     public var count: Int { raw.count }
 
+    /// The numbers of those that nobody has taken. Valid as long as this value lives.
+    public var numbers: [Int32] { raw.filter { $0 >= 0 } }
+
     public init() {}
 
     deinit {

@@ -99,6 +99,16 @@ public struct UnixSocket: ~Copyable, Sendable {
         shutdown(descriptor.raw, Int32(SHUT_RDWR))
     }
 
+    /// Ends the direction to the peer, who gets what was sent before. `SHUT_WR`
+    public borrowing func endSending() {
+        shutdown(descriptor.raw, Int32(SHUT_WR))
+    }
+
+    /// Ends the direction from the peer, whose next send fails. `SHUT_RD`
+    public borrowing func endReceiving() {
+        shutdown(descriptor.raw, Int32(SHUT_RD))
+    }
+
     /// Whether the peer has closed its end; what it sent before may still be there to receive.
     public borrowing func isHungUp() throws(Errno) -> Bool {
         var entry = pollfd(fd: descriptor.raw, events: 0, revents: 0)

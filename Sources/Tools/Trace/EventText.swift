@@ -93,7 +93,7 @@ public struct EventText: Sendable {
     }
 
     /// Hours, minutes, seconds and their billionths.
-    private static func timeOfDay(_ nanoseconds: UInt64) -> String {
+    public static func timeOfDay(_ nanoseconds: UInt64) -> String {
         func digits(_ number: UInt64, _ count: Int) -> String {
             let text = String(number)
             return String(repeating: "0", count: max(0, count - text.count)) + text

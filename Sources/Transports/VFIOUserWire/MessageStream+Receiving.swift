@@ -96,11 +96,16 @@ extension MessageStream {
     ///
     /// - Returns: whether anything was.
     @discardableResult
-    public func fillAvailable() throws(Failure) -> Bool {
+    public func fillAvailable() throws(Failure) -> Bool { try fill(isWaiting: false) }
+
+    /// Waits until something arrives, and receives it.
+    public func fill() throws(Failure) { _ = try fill(isWaiting: true) }
+
+    private func fill(isWaiting: Bool) throws(Failure) -> Bool {
         try makeRoom()
         var descriptors = ReceivedDescriptors()
         do throws(Errno) {
-            let received = try socket.receive(into: buffer, from: end, descriptors: &descriptors, blocking: false)
+            let received = try socket.receive(into: buffer, from: end, descriptors: &descriptors, blocking: isWaiting)
             try note(received, &descriptors)
             return received != .nothing
         } catch {

@@ -114,6 +114,15 @@ public final class MessageStream {
         buffer.bytes(message.range.lowerBound + MessageHeader.size..<message.range.upperBound)
     }
 
+    /// A message with its header. Valid until the message is consumed.
+    @_lifetime(immortal)
+    public func bytes(of message: Message) -> RawSpan { buffer.bytes(message.range) }
+
+    /// All that has arrived and isn't consumed. Valid until something is received or consumed.
+    public var unconsumed: RawSpan {
+        @_lifetime(immortal) get { buffer.bytes(start..<end) }
+    }
+
     /// Whether any descriptors are there, with whatever message, or were.
     @inlinable public var hasDescriptors: Bool { !batches.isEmpty }
 
