@@ -58,8 +58,8 @@ package.targets = [
     room(
         "Sources/Core",
         [
-            .target(name: "Tap", dependencies: ["Linux"]),
             .target(name: "SharedRing", dependencies: ["Linux"]),
+            .target(name: "Tap", dependencies: ["Linux", "SharedRing"]),
             .target(name: "GuestMemory", dependencies: ["Linux", "Tap"]),
             .target(name: "PCI"),
             .target(name: "PCIInspection", dependencies: ["JSON", "PCI"]),
@@ -110,6 +110,9 @@ package.targets = [
         [
             .target(name: "QMP", dependencies: ["Linux", "JSON"]),
             .target(name: "PNG", dependencies: ["CPNG", "Linux", "Device"]),
+            .target(
+                name: "Replay",
+                dependencies: ["Device", "DeviceCatalog", "GuestMemory", "JSON", "Linux", "PCI", "Tap"]),
             .target(name: "Trace", dependencies: ["Device", "JSON", "PCI", "Tap"]),
             .target(
                 name: "Recording", dependencies: ["Device", "Linux", "PCI", "Tap"],
@@ -120,7 +123,9 @@ package.targets = [
     room(
         "Sources/ControlPlane",
         [
-            .target(name: "Control", dependencies: ["Linux", "Device", "JSON", "PCI", "Tap", "XenSlot"]),
+            .target(
+                name: "Control",
+                dependencies: ["Device", "GuestMemory", "JSON", "Linux", "PCI", "SharedRing", "Tap", "XenSlot"]),
             .target(name: "Mediation", dependencies: ["Device", "DeviceCatalog", "JSON", "Linux", "XenSlot"]),
             .target(name: "Supervision", dependencies: ["Control", "Device", "Linux", "Mediation", "PCI", "XenSlot"]),
             .target(name: "Database", dependencies: ["CSQLite", "Linux", "Mediation", "PCI", "XenSlot"]),
@@ -231,7 +236,7 @@ package.targets = [
     room(
         "Tests/Core",
         [
-            .testTarget(name: "TapTests", dependencies: ["Linux", "Tap"]),
+            .testTarget(name: "TapTests", dependencies: ["Linux", "SharedRing", "Tap"]),
             .testTarget(name: "GuestMemoryTests", dependencies: ["SeededRandom", "GuestMemory", "Linux", "CLinux"]),
             .testTarget(name: "SharedRingTests", dependencies: ["Linux", "SharedRing"]),
             .testTarget(name: "PCITests", dependencies: ["SeededRandom", "PCI"]),
@@ -320,6 +325,12 @@ package.targets = [
             .testTarget(
                 name: "RecordingTests",
                 dependencies: ["CLinux", "Device", "DeviceCatalog", "Linux", "Programs", "Recording", "Tap"]),
+            .testTarget(
+                name: "ReplayTests",
+                dependencies: [
+                    "Control", "Device", "FakeDriver", "FakeGuest", "JSON", "Linux", "Programs", "Replay", "Tap",
+                    "VFIOUserClient",
+                ]),
             .testTarget(name: "TraceTests", dependencies: ["Device", "DeviceCatalog", "JSON", "Tap", "Trace"]),
         ]),
     room(

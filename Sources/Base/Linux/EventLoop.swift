@@ -52,8 +52,8 @@ public final class EventLoop {
     private let sentry: Sentry
     // Nothing calls out while one of these is in use: checks at run time would find nothing.
     @exclusivity(unchecked) private var watches: [Watch?] = []
-    /// Called with the name of what is ready, before its handler.
-    @exclusivity(unchecked) public var onEvent: ((String) -> Void)?
+    /// Called with the name of what is ready, and for what, before its handler.
+    @exclusivity(unchecked) public var onEvent: ((String, Events) -> Void)?
     private var watchesMade: UInt64 = 0
     @exclusivity(unchecked) private var polls = 0
     @exclusivity(unchecked) private var spin = SpinBudget(interval: SpinBudget.systemCallInterval)
@@ -142,9 +142,19 @@ public final class EventLoop {
             // A handler before this one may have stopped the watch.
             let event = ready[index]
             guard let watch = watch(Token(number: event.data.u64)) else { continue }
-            onEvent?(watch.name)
+            onEvent?(watch.name, Events(rawValue: event.events))
             watch.handler(Events(rawValue: event.events))
         }
+    }
+
+    /// Does what is done when what is watched under a name is ready, whether it is or not.
+    ///
+    /// - Returns: false when nothing of that name is watched.
+    public func play(_ name: String, _ events: Events = .readable) -> Bool {
+        guard let watch = watches.lazy.compactMap(\.self).first(where: { $0.name == name }) else { return false }
+        onEvent?(name, events)
+        watch.handler(events)
+        return true
     }
 
     /// Another number of the loop's own descriptor, which can be read while something is ready: for a thread that waits

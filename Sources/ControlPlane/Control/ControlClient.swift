@@ -135,6 +135,38 @@ public final class ControlClient {
         }
     }
 
+    /// All that passes the device's doors from now on, with all its bytes and what is needed to make the device anew, as
+    /// long as this client is there. It is of no other use from then on.
+    ///
+    /// - Parameter isLossless: the device waits for whoever reads: at most 100 ms each time, and at most 1 s in all
+    ///   while nothing is read.
+    public func record(isLossless: Bool) throws(ControlClientError) -> LiveRecording {
+        var reply = try request(.record(isLossless: isLossless), takesFile: true)
+        let beginning: Tracing.Beginning = try decode(reply.result)
+        guard beginning.mapped.allSatisfy({ $0.start < $0.end }) else {
+            throw .malformedReply("a part ends before it begins")
+        }
+        guard let ring = reply.descriptors.take(0), let readerBell = reply.descriptors.take(1),
+            let writerBell = reply.descriptors.take(2)
+        else { throw .malformedReply("its file is missing") }
+        do throws(Errno) {
+            let reader = try RecordStreamReader(ring: ring, readerBell: readerBell, writerBell: writerBell)
+            return LiveRecording(self, reader, type: beginning.type, mapped: beginning.mapped)
+        } catch {
+            throw .malformedReply("what comes with it is no recording's ring: \(error)")
+        }
+    }
+
+    func endRecording() throws(ControlClientError) {
+        _ = try request(.endRecording)
+    }
+
+    /// Whether the process has closed the connection.
+    func isOver() throws(ControlClientError) -> Bool {
+        let raw = socket.descriptor.raw
+        return try connected { () throws(Errno) in try waitReadable([raw], within: .zero) }.first ?? false
+    }
+
     /// Waits until the process has closed the connection, or something else can be read, at most so long.
     public func wait(
         for other: borrowing Descriptor, within limit: Duration

@@ -20,13 +20,16 @@ final class ControlConnection {
         case listening
         /// It watches what passes, until it is closed.
         case tracing
+        /// It records all of it, until it is closed.
+        case recording
     }
 
     private var incoming: LineBuffer
     private var outgoing: [UInt8] = []
     private var sent = 0
-    /// Goes with the first byte of ``outgoing``.
+    /// What goes with the first byte of ``outgoing``.
     private var attachment: MemoryFile?
+    private var bells: [EventFD] = []
     private var endsAfterReply = false
 
     init(_ socket: consuming UnixSocket) throws(Errno) {
@@ -75,6 +78,7 @@ final class ControlConnection {
         outgoing = Array(reply.json.text.utf8) + [UInt8(ascii: "\n")]
         sent = 0
         attachment = reply.attachment
+        bells = reply.bells
         try send()
     }
 
@@ -83,11 +87,12 @@ final class ControlConnection {
         let outgoing = outgoing
         do throws(Errno) {
             let left = outgoing.span.bytes.extracting(droppingFirst: sent)
-            sent += try socket.sendAvailable(left, descriptors: attachment.map { [$0.descriptor.raw] } ?? [])
+            let descriptors = (attachment.map { [$0.descriptor.raw] } ?? []) + bells.map { $0.descriptor.raw }
+            sent += try socket.sendAvailable(left, descriptors: descriptors)
         } catch {
             throw Ended()
         }
-        if sent > 0 { attachment = nil }
+        if sent > 0 { (attachment, bells) = (nil, []) }
         guard !isSending else { return }
         self.outgoing = []
         sent = 0

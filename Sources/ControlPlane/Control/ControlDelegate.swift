@@ -50,6 +50,10 @@ extension ControlDelegate {
         case .monitor(let monitor, let head): return .reply(try connect(monitor, to: head))
         case .trace: return .reply(try tracing.join(self))
         case .recorder: return .reply(try tracing.flightRecorder(of: self))
+        case .record(let isLossless): return .reply(try tracing.record(self, isLossless: isLossless))
+        case .endRecording:
+            tracing.finishRecording()
+            return .reply(ControlReply([:]))
         case .save:
             let saving = StateSaving { [unowned self] in self.function }
             return .inPieces {

@@ -2,15 +2,18 @@ import Device
 import JSON
 import Linux
 
-/// An answer: one line of JSON and, for what is too large for it, a file.
+/// An answer: one line of JSON and, for what is too large for it, a file, with the bells of what goes on in it.
 struct ControlReply {
     /// `{"version":1,"result":…}` or `{"version":1,"error":{"code":…,"message":…}}`.
     let json: JSON
     let attachment: MemoryFile?
+    /// What goes along with the file.
+    let bells: [EventFD]
 
-    init(_ result: JSON, attachment: MemoryFile? = nil) {
+    init(_ result: JSON, attachment: MemoryFile? = nil, bells: [EventFD] = []) {
         json = ["version": JSON(ControlRequest.version), "result": result]
         self.attachment = attachment
+        self.bells = bells
     }
 
     init(_ error: ControlError) {
@@ -19,6 +22,7 @@ struct ControlReply {
             "error": ["code": .string(error.code.rawValue), "message": .string(error.description)],
         ]
         attachment = nil
+        bells = []
     }
 
     /// - Parameter error: a ``ControlError``, or what kept the process from doing what it was asked to.

@@ -20,6 +20,12 @@ public enum ControlRequest: Equatable, Sendable {
     case trace
     /// What the flight recorder has kept, as a descriptor of its memory, which outlives the process.
     case recorder
+    /// All that passes the device's doors, with all its bytes and what is needed to make the device anew, as the three
+    /// descriptors of a `RecordStreamReader`: from now on, until the connection is closed. Lossless: the device waits
+    /// for whoever reads, for a bounded time.
+    case record(isLossless: Bool)
+    /// Has the recording of the same connection end in good order. Answered at once; its last record is `end`.
+    case endRecording
     /// The device's state, as a descriptor.
     case save
     /// The end of the process, in order. Answered before it ends.
@@ -64,13 +70,20 @@ public enum ControlRequest: Equatable, Sendable {
         case "monitor": self = try Self.monitor(members)
         case "trace": self = .trace
         case "recorder": self = .recorder
+        case "record":
+            guard let isLossless = (members["lossless"] ?? false).bool else {
+                throw ControlError(.malformed, "'lossless' must be true or false.")
+            }
+            self = .record(isLossless: isLossless)
+        case "end-recording": self = .endRecording
         case "save": self = .save
         case "stop": self = .stop
         case let other:
             throw ControlError(
                 .unknownRequest,
                 "The request is \(other?.text ?? "missing"); "
-                    + "it must be info, screenshot, statistics, events, modify, monitor, trace, recorder, save or stop."
+                    + "it must be info, screenshot, statistics, events, modify, monitor, trace, recorder, record, "
+                    + "end-recording, save or stop."
             )
         }
     }
@@ -127,6 +140,9 @@ public enum ControlRequest: Equatable, Sendable {
         case .monitor(nil, let head): ["version": version, "request": "monitor", "head": JSON(head)]
         case .trace: ["version": version, "request": "trace"]
         case .recorder: ["version": version, "request": "recorder"]
+        case .record(let isLossless):
+            ["version": version, "request": "record", "lossless": .bool(isLossless)]
+        case .endRecording: ["version": version, "request": "end-recording"]
         case .save: ["version": version, "request": "save"]
         case .stop: ["version": version, "request": "stop"]
         }

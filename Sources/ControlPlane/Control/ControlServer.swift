@@ -112,6 +112,7 @@ public final class ControlServer {
         connections.removeAll { $0 === connection }
         work.removeAll { $0.connection === connection }
         if connection.kind == .tracing, !connections.contains(where: { $0.kind == .tracing }) { tracing.end(delegate) }
+        if connection.kind == .recording { tracing.endRecording(delegate) }
     }
 
     // MARK: Requests
@@ -193,8 +194,19 @@ public final class ControlServer {
     ) -> ControlAnswer {
         if isPausing, case .success(.events) = request { return .later }
         do {
-            guard case .success(.trace) = request else { return try delegate.answer(request.get(), tracing) }
-            return try letWatch(connection)
+            switch request {
+            case .success(.trace): return try letWatch(connection)
+            case .success(.record):
+                guard connection.kind == .asking else {
+                    throw ControlError(.failed, "Whoever records needs a connection of their own for it.")
+                }
+                let answer = try delegate.answer(request.get(), tracing)
+                connection.kind = .recording
+                return answer
+            case .success(.endRecording) where connection.kind != .recording:
+                throw ControlError(.failed, "This connection has no recording.")
+            default: return try delegate.answer(request.get(), tracing)
+            }
         } catch {
             return .reply(ControlReply(failure: error))
         }

@@ -3,8 +3,8 @@ import JSON
 import Linux
 import Tap
 
-/// Who watches what passes a function's doors. Where there is no flight recorder, the recorder is there as long as
-/// somebody watches: otherwise each passage costs one comparison.
+/// Who watches what passes a function's doors: a flight recorder, those who trace, one who records. Where there is no
+/// flight recorder, nothing is there while nobody watches: each passage costs one comparison then.
 final class Tracing {
     /// What is told to whoever begins to watch.
     struct Beginning: Codable {
@@ -12,25 +12,35 @@ final class Tracing {
         var mapped: [MappedPart]
     }
 
+    /// Whoever saw what passes before anybody asked for it here: the flight recorder, if anybody.
+    private var first: (any Tap)?
     private var recorder: EventRecorder?
-    /// Whether it goes with the last who watches.
-    private var isPassing = false
+    private var recording: Recording?
 
-    /// Begins to record, unless it has begun.
+    private var isIdle: Bool { recorder == nil && recording == nil }
+
+    /// Has those see what passes who want to.
+    private func join(_ host: Host) {
+        let taps: [(any Tap)?] = [first, recorder === first ? nil : recorder, recording?.stream]
+        let present = taps.compactMap(\.self)
+        host.tap = present.count > 1 ? JoinedTaps(present) : present.first
+    }
+
+    private func take(_ host: Host) {
+        if isIdle { first = host.tap }
+    }
+
+    /// Begins to record events, unless that has begun.
     ///
     /// - Returns: what is told to whoever wants to watch.
-    /// - Throws: ``ControlError`` when another tap is there; `Errno` when there is no memory.
+    /// - Throws: `Errno` when there is no memory.
     func join(_ delegate: any ControlDelegate) throws -> ControlReply {
         let host = delegate.function.host
         if recorder == nil {
-            let flightRecorder = host.tap as? EventRecorder
-            guard host.tap == nil || flightRecorder != nil else {
-                throw ControlError(.failed, "Another tap than the control socket's sees what passes.")
-            }
-            isPassing = flightRecorder == nil
-            recorder = try flightRecorder ?? EventRecorder()
+            take(host)
+            recorder = try first as? EventRecorder ?? EventRecorder()
             recorder?.seesAll = true
-            host.tap = recorder
+            join(host)
         }
         let beginning = Beginning(type: delegate.info.type, mapped: delegate.function.mappedParts)
         return ControlReply(try JSON(encoding: beginning), attachment: recorder?.file)
@@ -40,7 +50,7 @@ final class Tracing {
     ///
     /// - Throws: ``ControlError`` when there is none.
     func flightRecorder(of delegate: any ControlDelegate) throws(ControlError) -> ControlReply {
-        guard let flightRecorder = delegate.function.host.tap as? EventRecorder, !isPassing else {
+        guard let flightRecorder = (isIdle ? delegate.function.host.tap : first) as? EventRecorder else {
             throw ControlError(
                 .notRecording, "The device process keeps no events: it was told not to, or is of an earlier version.")
         }
@@ -52,8 +62,43 @@ final class Tracing {
         guard let recorder else { return }
         self.recorder = nil
         recorder.seesAll = false
-        if isPassing { delegate.function.host.tap = nil }
-        isPassing = false
+        join(delegate.function.host)
+    }
+
+    // MARK: Recording
+
+    /// Begins to record passages with all their bytes.
+    ///
+    /// - Returns: what is told to whoever wants to.
+    /// - Throws: ``ControlError`` when somebody does already; `Errno` when there is no memory.
+    func record(_ delegate: any ControlDelegate, isLossless: Bool) throws -> ControlReply {
+        guard recording == nil else {
+            throw ControlError(.failed, "Somebody records the device already. Try again when they have ended.")
+        }
+        let host = delegate.function.host
+        take(host)
+        let recording = try Recording(of: delegate, isLossless: isLossless) { [unowned self, unowned delegate] in
+            endRecording(delegate)
+        }
+        self.recording = recording
+        join(host)
+        recording.begin()
+        let beginning = Beginning(type: delegate.info.type, mapped: delegate.function.mappedParts)
+        return ControlReply(
+            try JSON(encoding: beginning), attachment: recording.stream.ring.file,
+            bells: [recording.stream.readerBell.event, recording.stream.writerBell.event])
+    }
+
+    /// Has the recording end in good order.
+    func finishRecording() {
+        recording?.end()
+    }
+
+    /// Nobody records any more.
+    func endRecording(_ delegate: any ControlDelegate) {
+        guard recording != nil else { return }
+        recording = nil
+        join(delegate.function.host)
     }
 }
 

@@ -25,6 +25,8 @@ public protocol Device: Stateful, AnyObject {
     init(options: DeviceOptions, host: Host) throws
 
     var identity: PCIIdentity { get }
+    /// The names of what somebody is at the other end of now, such as a serial line: as passages have them.
+    var connected: [String] { get }
     /// In the order of their index. What is mapped may grow and shrink at its end while the device runs, which the next
     /// client finds; nothing else changes.
     var bars: [BAR] { get }
@@ -78,6 +80,7 @@ extension Device {
     public var interruptPin: InterruptPin? { nil }
     public var rom: [UInt8]? { nil }
     public var parts: [AnyObject] { [self] }
+    public var connected: [String] { [] }
     public func ring(_ doorbell: Doorbell, bar: Int, value: UInt64) {}
     public func setRunning(_ running: Bool) {}
 }

@@ -18,12 +18,14 @@ public final class Host {
     public let hasGuestFiles: Bool
     /// The way to the guest's interrupt controller.
     public let interrupts: Interrupts
+    /// Who plays the world's part; nil: it is the world itself.
+    public let world: (any World)?
     /// Sees what passes between the function and the world; nobody unless one is set.
     @exclusivity(unchecked) public var tap: (any Tap)? {
         didSet {
             memory.traffic.tap = tap
             interrupts.tap = tap
-            loop.onEvent = tap.map { tap in { tap.note(.event($0)) } }
+            loop.onEvent = tap.map { tap in { name, events in tap.note(name, events) } }
         }
     }
     /// What ``nanoseconds()`` tells: the system's clock, unless somebody plays its part.
@@ -33,8 +35,9 @@ public final class Host {
 
     public init(
         loop: EventLoop, memory: AddressSpace = AddressSpace(), deviceMemory: DeviceMemory = DeviceMemory(),
-        hasGuestFiles: Bool = true
+        hasGuestFiles: Bool = true, world: (any World)? = nil
     ) {
+        self.world = world
         self.loop = loop
         self.memory = memory
         self.deviceMemory = deviceMemory
@@ -54,7 +57,7 @@ public final class Host {
 
     /// Fills `bytes` with random numbers that nobody can foretell. `getrandom(2)`
     public func fillWithRandomNumbers(_ bytes: inout MutableRawSpan) throws(Errno) {
-        try RandomNumbers.fill(&bytes)
+        if let world { world.fill(&bytes) } else { try RandomNumbers.fill(&bytes) }
         tap?.note(.random, bytes.bytes)
     }
 
@@ -72,11 +75,19 @@ public final class Host {
     public func look(
         at memory: MappedBytes, from offset: Int, count: Int, into bytes: inout MutableRawSpan
     ) -> Bool {
+        world?.willLook(at: memory, from: offset, count: count)
         guard memory.copy(at: offset, count: count, into: &bytes) else { return false }
         if let tap {
             tap.note(
                 .look(memory: deviceMemory.name(of: memory) ?? "", offset: offset), bytes.bytes.extracting(0..<count))
         }
         return true
+    }
+}
+
+extension Tap {
+    fileprivate func note(_ name: String, _ events: EventLoop.Events) {
+        let ready: InlineArray<1, UInt32> = [events.rawValue.littleEndian]
+        note(.event(name), ready.span.bytes)
     }
 }

@@ -41,6 +41,26 @@ public enum MessageRouting: Equatable, Sendable {
     case byVector(InterruptKind?)
     /// By address and data: those in the function's MSI capability and MSI-X table, with their masks.
     case byAddress
+
+    /// As recordings have it: by vector 0 for none, 1 for MSI, 2 for MSI-X; 255 by address.
+    public var number: UInt64 {
+        switch self {
+        case .byVector(.msi): 1
+        case .byVector(.msix): 2
+        case .byVector: 0
+        case .byAddress: 255
+        }
+    }
+
+    /// - Parameter number: as ``number``. By vector for any that isn't known.
+    public init(number: UInt64) {
+        switch number {
+        case 1: self = .byVector(.msi)
+        case 2: self = .byVector(.msix)
+        case 255: self = .byAddress
+        default: self = .byVector(nil)
+        }
+    }
 }
 
 extension Transport {

@@ -115,6 +115,11 @@ public final class AddressSpace: MappedMemory {
         if gate.isOpen { onArrival(maps.count == 1) }
     }
 
+    /// Calls `body` with the bounds of every map, in ascending order.
+    public func forEachMap(_ body: (_ first: UInt64, _ last: UInt64, DMAAccess) -> Void) {
+        maps.forEach { window, _ in body(window.start, window.last, window.access) }
+    }
+
     /// Whether anything is mapped at an address.
     public func isMapped(_ address: UInt64) -> Bool { maps.window(at: address) != nil }
 

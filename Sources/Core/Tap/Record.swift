@@ -1,3 +1,5 @@
+import Linux
+
 /// One passage with all its bytes, as it goes through a recording's ring and, unchanged, into a file.
 ///
 /// | at | size | what |
@@ -53,7 +55,15 @@ public struct Record: Equatable, Sendable {
 
     /// - Parameters:
     ///   - passage: what passed.
-    ///   - span: the bytes that went with it. They stand in no record: ``bytes`` stays empty.
+    ///   - span: the bytes that went with it.
+    public init(_ passage: Passage, _ span: RawSpan) {
+        self.init(passage, measuring: span)
+        bytes.append(span)
+    }
+
+    /// - Parameters:
+    ///   - passage: what passed.
+    ///   - span: the bytes that went with it. ``bytes`` stays empty.
     init(_ passage: Passage, measuring span: RawSpan) {
         let event = Event(passage, span)
         self.init(Kind(event.kind))
@@ -80,19 +90,29 @@ extension Record {
 
         /// JSON: what is needed to make the device anew. The first record of a recording.
         public static let description = Kind(rawValue: 0x80)
-        /// A part of a saved state. `offset`: where it lies in it; `count`: the size of the whole. What no part tells
+        /// A part of the saved state in which the function was before the passage `number`. `offset`: where it lies in it; `count`: the size of the whole. What no part tells
         /// of is zero.
         public static let state = Kind(rawValue: 0x81)
         /// `count` passages were lost here.
         public static let gap = Kind(rawValue: 0x82)
-        /// An access begins here that other passages come before. `count`: how many bytes; `value`: 0 for a read.
+        /// The access begins here that the next ``Event/Kind/read`` tells of: what stands in between is a part of it.
         public static let begin = Kind(rawValue: 0x83)
         /// What the head `region` shows in the end, `offset` pixels wide and `value` high: BGRX.
         public static let picture = Kind(rawValue: 0x84)
-        /// The guest has written these bytes at `offset` to what it has mapped of the BAR `region`.
+        /// These bytes are at `offset` in what the guest has mapped of the BAR `region`, by its own hand. Without bytes
+        /// `count` zeros are there.
         public static let memory = Kind(rawValue: 0x85)
         /// The recording has ended in good order.
         public static let end = Kind(rawValue: 0x86)
+        /// As the next three: what held when the state of the same number was taken. Here `count` bytes of guest memory
+        /// were mapped at `offset`; `value`: 1 for reading, 2 for writing, 3 for both.
+        public static let map = Kind(rawValue: 0x87)
+        /// `value`: by which kind of message the client takes interrupts: 0 none, 1 MSI, 2 MSI-X, 255 by address.
+        public static let interrupts = Kind(rawValue: 0x88)
+        /// `offset` bytes of video memory and `value` pictures a second were the most.
+        public static let limits = Kind(rawValue: 0x89)
+        /// There was somebody at the other end of what the device has under the name.
+        public static let connection = Kind(rawValue: 0x8a)
         /// A message of vfio-user's that went by: way 1 from the client, 2 from the server.
         public static let wire = Kind(rawValue: 0x90)
     }

@@ -92,9 +92,10 @@ public enum Passage: Hashable, Sendable {
     case disconnected(String)
     /// The device has received these bytes from the other end.
     case received(String)
-    /// The device has sent these bytes to the other end.
+    /// The device has sent these bytes to the other end; none: it has found that nobody takes any there.
     case sent(String)
-    /// A descriptor or a timer of the loop was ready, which has this name.
+    /// A descriptor or a timer of the loop was ready, which has this name. The bytes say for what, as epoll(7) does: one
+    /// `UInt32`.
     case event(String)
     /// The device has looked at the clock. The bytes are the nanoseconds: one `UInt64`.
     case clock

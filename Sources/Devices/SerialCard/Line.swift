@@ -13,10 +13,20 @@ final class Line {
         /// With what tells that the lane in which peers are closed has room again.
         case socket(UnixListener, room: EventFD)
         case terminal(Pty)
+        /// Somebody plays it; what is watched is never ready by itself.
+        case played(any World, EventFD)
+    }
+
+    /// Whoever is there.
+    private enum Peer {
+        case stream(ByteStream)
+        case played(any World)
     }
 
     /// What the loop's events and the tap's passages call it.
-    private static let name = "line"
+    static let name = "line"
+    /// What the loop's event is called when somebody comes.
+    private static let arrival = "line: arrival"
     /// How much is kept of what was sent with no peer, in bytes.
     static let keptBytes = 16 << 10
 
@@ -24,8 +34,8 @@ final class Line {
     private var kept: [UInt8] = []
     private let end: End
     private let host: Host
-    /// The peer's bytes; nil while there is no peer.
-    private var stream: ByteStream?
+    /// Nil while there is no peer.
+    private var peer: Peer?
     /// The watch over the peer, or over the arrival of one.
     private var watch: (token: EventLoop.Token, events: EventLoop.Events)?
     /// The peer may have sent something that was not received yet.
@@ -43,6 +53,12 @@ final class Line {
     ///   - host: has the loop that the line waits on, and the tap that sees what goes over it.
     init(_ option: String, host: Host) throws {
         self.host = host
+        if let world = host.world {
+            end = option == "none" ? .nothing : .played(world, try EventFD())
+            if option != "none" { kept.reserveCapacity(2 * Self.keptBytes) }
+            awaitPeer()
+            return
+        }
         let parts = option.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
         end =
             switch (parts[0], parts.count > 1 ? parts[1] : nil) {
@@ -78,19 +94,23 @@ final class Line {
 
     deinit {
         unwatch()
-        stream?.shutDown()
+        shutDown()
+    }
+
+    private func shutDown() {
+        if case .stream(let stream) = peer { stream.shutDown() }
     }
 
     /// Where a peer finds the line: the socket, or the slave of the pseudo-terminal.
     var path: String? {
         switch end {
-        case .nothing: nil
+        case .nothing, .played: nil
         case .socket(let listener, _): listener.path
         case .terminal(let pty): pty.path
         }
     }
 
-    var isConnected: Bool { stream != nil }
+    var isConnected: Bool { peer != nil }
 
     // MARK: Bytes
 
@@ -99,8 +119,15 @@ final class Line {
     /// - Parameter limit: how many bytes at most; there is room for them in `bytes`.
     /// - Returns: how many bytes came.
     func receive(into bytes: inout MutableRawSpan, limit: Int) -> Int {
-        guard let stream, hasInput else { return 0 }
-        switch stream.receive(into: &bytes, limit: limit) {
+        guard let peer else { return 0 }
+        let transfer: ByteStream.Transfer
+        switch peer {
+        case .stream(let stream):
+            guard hasInput else { return 0 }
+            transfer = stream.receive(into: &bytes, limit: limit)
+        case .played(let world): transfer = world.receive(from: Self.name, into: &bytes, limit: limit)
+        }
+        switch transfer {
         case .bytes(let count):
             host.tap?.note(.received(Self.name), bytes.bytes.extracting(0..<count))
             // Fewer than the limit: that was all.
@@ -122,12 +149,12 @@ final class Line {
     /// - Returns: how many bytes are done with.
     func send(_ bytes: RawSpan) -> Int {
         sendKept()
-        guard let stream, !hasHungUp else {
+        guard let peer, !hasHungUp else {
             keep(bytes)
             return bytes.byteCount
         }
         guard kept.isEmpty else { return 0 }
-        switch send(bytes, over: stream) {
+        switch send(bytes, to: peer) {
         case .bytes(let count): return count
         case .blocked: return 0
         case .ended:
@@ -137,9 +164,17 @@ final class Line {
         }
     }
 
-    private func send(_ bytes: RawSpan, over stream: ByteStream) -> ByteStream.Transfer {
-        let transfer = stream.send(bytes)
-        if case .bytes(let count) = transfer { host.tap?.note(.sent(Self.name), bytes.extracting(0..<count)) }
+    private func send(_ bytes: RawSpan, to peer: Peer) -> ByteStream.Transfer {
+        let transfer =
+            switch peer {
+            case .stream(let stream): stream.send(bytes)
+            case .played(let world): world.send(bytes, to: Self.name)
+            }
+        switch transfer {
+        case .bytes(let count): host.tap?.note(.sent(Self.name), bytes.extracting(0..<count))
+        case .ended: host.tap?.note(.sent(Self.name))
+        case .blocked: break
+        }
         return transfer
     }
 
@@ -151,11 +186,11 @@ final class Line {
 
     /// Sends the new peer what there is room for of what was kept. It may hang up meanwhile.
     func sendKept() {
-        guard !kept.isEmpty, let stream, !hasHungUp else { return }
+        guard !kept.isEmpty, let peer, !hasHungUp else { return }
         kept.removeFirst(max(0, kept.count - Self.keptBytes))
         while !kept.isEmpty {
             let bytes = kept
-            switch send(bytes.span.bytes, over: stream) {
+            switch send(bytes.span.bytes, to: peer) {
             case .bytes(let count): kept.removeFirst(count)
             case .blocked: return
             case .ended: return hangUp()
@@ -167,7 +202,7 @@ final class Line {
     ///
     /// - Parameter room: whether the card has bytes that the peer had no room for.
     func wait(forRoom room: Bool) {
-        guard stream != nil else { return awaitPeer() }
+        guard peer != nil else { return awaitPeer() }
         guard !hasHungUp else { return }
         var events: EventLoop.Events = hasInput ? [] : .readable
         if room || !kept.isEmpty { events.insert(.writable) }
@@ -183,10 +218,10 @@ final class Line {
 
     /// Gives the peer up, with whatever it sent that was not received.
     func disconnect() {
-        if stream != nil { host.tap?.note(.disconnected(Self.name)) }
+        if peer != nil { host.tap?.note(.disconnected(Self.name)) }
         unwatch()
-        stream?.shutDown()
-        stream = nil
+        shutDown()
+        peer = nil
         hasInput = false
         hasHungUp = false
         awaitPeer()
@@ -200,10 +235,13 @@ final class Line {
         switch end {
         case .nothing: break
         case .socket(let listener, _):
-            watch = (try? host.loop.watch("line: connections", listener.descriptor, for: .readable, handler: arrival))
+            watch = (try? host.loop.watch(Self.arrival, listener.descriptor, for: .readable, handler: arrival))
                 .map { ($0, .readable) }
         case .terminal(let pty):
-            watch = (try? host.loop.watch("line: openings", pty.openings, for: .readable, handler: arrival))
+            watch = (try? host.loop.watch(Self.arrival, pty.openings, for: .readable, handler: arrival))
+                .map { ($0, .readable) }
+        case .played(_, let event):
+            watch = (try? host.loop.watch(Self.arrival, event.descriptor, for: .readable, handler: arrival))
                 .map { ($0, .readable) }
         }
     }
@@ -227,14 +265,17 @@ final class Line {
             do throws(Errno) {
                 guard host.loop.strangersLane.hasRoom else { return try awaitRoom(room) }
                 guard let socket = try listener.accept(closedIn: host.loop.strangersLane) else { return }
-                stream = try ByteStream(socket)
+                peer = .stream(try ByteStream(socket))
             } catch {
                 return unwatch()
             }
         case .terminal(let pty):
             pty.consumeOpenings()
             guard pty.isInUse else { return }
-            stream = pty.stream
+            peer = .stream(pty.stream)
+        case .played(let world, _):
+            guard world.isThereSomebody(at: Self.name) else { return }
+            peer = .played(world)
         }
         host.tap?.note(.connected(Self.name))
         unwatch()
@@ -257,14 +298,21 @@ final class Line {
     }
 
     private func setEvents(_ events: EventLoop.Events) {
-        guard let stream, watch?.events != events else { return }
+        guard let peer, watch?.events != events else { return }
         if let watch {
             try? host.loop.change(watch.token, to: events)
             self.watch = (watch.token, events)
         } else {
             let ready: (EventLoop.Events) -> Void = { [weak self] in self?.streamReady($0) }
-            watch = (try? host.loop.watch(Self.name, stream.descriptor, for: events, handler: ready))
-                .map { ($0, events) }
+            switch (peer, end) {
+            case (.stream(let stream), _):
+                watch = (try? host.loop.watch(Self.name, stream.descriptor, for: events, handler: ready))
+                    .map { ($0, events) }
+            case (_, .played(_, let event)):
+                watch = (try? host.loop.watch(Self.name, event.descriptor, for: .readable, handler: ready))
+                    .map { ($0, events) }
+            default: break
+            }
         }
     }
 

@@ -33,6 +33,8 @@ public final class SerialCard: Device {
         settle()
     }
 
+    public var connected: [String] { line.isConnected ? [Line.name] : [] }
+
     /// Where a peer finds the line: the path of the socket, or of the slave of the pseudo-terminal.
     public var linePath: String? { line.path }
 

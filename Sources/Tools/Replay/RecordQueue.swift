@@ -1,0 +1,125 @@
+import Tap
+
+/// The records of a recording in their order, as they are asked for: the parts of a passage joined, and the records that
+/// say how a function was put together into a ``Snapshot``.
+final class RecordQueue {
+    /// What a passage, and what is looked ahead at, may have at most, in bytes: recordings are hostile.
+    private static let mostBytes = 256 << 20
+    /// How many records are looked ahead at.
+    private static let mostRecords = 1 << 20
+
+    private let source: () throws -> Record?
+    private var ahead: [Record] = []
+    /// Where in ``ahead`` the next one is.
+    private var position = 0
+    private var bytesAhead = 0
+    private var isAtEnd = false
+    private var collecting = Snapshot()
+    /// The last state that was complete, and that nobody has taken.
+    private var complete: Snapshot?
+    /// How many records there were until now.
+    private(set) var count: UInt64 = 0
+
+    /// - Parameter source: gives the next record; nil at the end.
+    init(_ source: @escaping () throws -> Record?) {
+        self.source = source
+    }
+
+    // MARK: What comes next
+
+    /// The record at a distance from the next one; nil behind the end.
+    func peek(_ distance: Int = 0) throws -> Record? {
+        while ahead.count - position <= distance {
+            guard try fill() else { return nil }
+        }
+        return ahead[position + distance]
+    }
+
+    func drop() {
+        guard position < ahead.count else { return }
+        bytesAhead -= ahead[position].bytes.count
+        position += 1
+        if position >= 1024 {
+            ahead.removeFirst(position)
+            position = 0
+        }
+    }
+
+    /// The first that fits; nil when none is in reach.
+    func first(where fits: (Record) -> Bool) throws -> Record? {
+        var distance = 0
+        while let record = try peek(distance) {
+            if fits(record) { return record }
+            distance += 1
+        }
+        return nil
+    }
+
+    /// Drops all until a state is complete, and what the state has in it already.
+    ///
+    /// - Returns: nil when there is none.
+    func nextSnapshot() throws -> Snapshot? {
+        while complete == nil {
+            guard try fill() else { return nil }
+        }
+        guard let snapshot = complete else { return nil }
+        complete = nil
+        while let record = try peek(), record.number < snapshot.number { drop() }
+        return snapshot
+    }
+
+    // MARK: Reading on
+
+    /// Reads one record on, and puts it where it belongs.
+    private func fill() throws -> Bool {
+        guard !isAtEnd else { return false }
+        guard let record = try whole() else {
+            isAtEnd = true
+            return false
+        }
+        if try collecting.add(record) {
+            if collecting.isComplete { complete = collecting }
+            return true
+        }
+        guard bytesAhead <= Self.mostBytes - record.bytes.count, ahead.count - position < Self.mostRecords else {
+            throw ReplayError("The recording has more than can be looked ahead at: \(Self.mostRecords) records.")
+        }
+        bytesAhead += record.bytes.count
+        ahead.append(record)
+        return true
+    }
+
+    /// The next record, with all its parts.
+    private func whole() throws -> Record? {
+        guard var record = try source() else { return nil }
+        count += 1
+        // A part whose beginning was lost stands before the gap that says so.
+        guard record.partOffset == 0, record.kind != .state else { return record }
+        while record.hasMoreParts {
+            guard let part = try source() else { return nil }
+            count += 1
+            guard part.kind == record.kind, part.number == record.number, Int(part.partOffset) == record.bytes.count
+            else { return part.kind == .gap ? part : try lost(part) }
+            guard record.bytes.count <= Self.mostBytes - part.bytes.count else {
+                throw ReplayError("A passage has more than \(Self.mostBytes) bytes.")
+            }
+            record.bytes += part.bytes
+            record.hasMoreParts = part.hasMoreParts
+        }
+        return record
+    }
+
+    private func lost(_ part: Record) throws -> Record {
+        throw ReplayError("Passage \(part.number) doesn't go on where its last part has ended.")
+    }
+}
+
+/// Why a recording can't be replayed.
+public struct ReplayError: Error, CustomStringConvertible {
+    /// A sentence.
+    public let description: String
+
+    init(_ description: String) {
+        self.description = description
+    }
+}
