@@ -105,8 +105,7 @@ final class Recording {
     }
 
     private func waitForRoom() {
-        let mustWait = (try? stream.writerBell.prepareToSleep(unless: { stream.takesOffers })) ?? false
-        if !mustWait { work.signal() }
+        if !stream.writerBell.prepareToSleep(unless: { stream.takesOffers }) { work.signal() }
     }
 }
 
