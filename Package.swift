@@ -64,7 +64,7 @@ package.targets = [
             .target(name: "PCI"),
             .target(name: "PCIInspection", dependencies: ["JSON", "PCI"]),
             .target(name: "Device", dependencies: ["Linux", "GuestMemory", "PCI", "JSON", "Tap"]),
-            .target(name: "Virtio", dependencies: ["Linux", "GuestMemory", "PCI", "Device", "JSON"]),
+            .target(name: "Virtio", dependencies: ["Linux", "GuestMemory", "PCI", "Device", "JSON", "Tap"]),
             .target(name: "Display", dependencies: ["Device"]),
         ]),
     room(

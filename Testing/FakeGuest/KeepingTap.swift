@@ -25,9 +25,14 @@ public final class KeepingTap: Tap, Sendable {
         seen.withLock { $0.append(Seen(passage, copy)) }
     }
 
-    /// What has passed since it was last taken, but for the loop's events.
+    /// What has passed since it was last taken, but for the loop's events, and what only annotates the rest.
     public func take() -> [Seen] {
-        takeAll().filter { if case .event = $0.passage { false } else { true } }
+        takeAll().filter {
+            switch $0.passage {
+            case .event, .client, .command, .request, .completion: false
+            default: true
+            }
+        }
     }
 
     /// What has passed since it was last taken.

@@ -47,7 +47,7 @@ final class EventsFuzzer: FuzzTarget {
         do throws(Errno) { reader = try EventReader(descriptor, from: start) } catch {
             return reach.note(.refused)
         }
-        let filter = try EventFilter("read|write|event|clock|random|look|monitor offset=0..0xffff")
+        let filter = try EventFilter("read|write|event|clock|random|look|monitor|command|request|completion offset=0..0xffff")
         while !input.isEmpty {
             change(&input)
             for event in reader.read(upTo: 64) { show(event, filter, .read) }
@@ -69,7 +69,7 @@ final class EventsFuzzer: FuzzTarget {
                 let bytes = input.take(32)
                 file.replace(at: Place.names + Int(input.byte() % 4) * 32, with: bytes.span.bytes)
             default:
-                let bytes = input.take(24)
+                let bytes = input.take(56)
                 file.replace(at: place + 8, with: bytes.span.bytes)
                 file.publish(slot &+ 1, at: place)
             }

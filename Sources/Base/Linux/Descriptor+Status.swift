@@ -29,6 +29,18 @@ extension Descriptor {
     /// serves (FUSE), and who waits for them waits as long as that one likes.
     public borrowing func isMemory() -> Bool { clinux_is_memory(raw) == 1 }
 
+    /// What a descriptor is, for people.
+    enum Kind: String, CaseIterable {
+        case memfd, eventfd, socket, file, other
+    }
+
+    borrowing func kind() -> Kind {
+        if isMemory() { return .memfd }
+        if clinux_is_eventfd(raw) == 1 { return .eventfd }
+        guard let status = try? status() else { return .other }
+        return status.isSocket ? .socket : status.isRegular ? .file : .other
+    }
+
     /// Whether there are bytes at offsets in it: it is a file or a device, and no pipe, socket, eventfd or directory.
     /// Asks nobody but the kernel. `AT_STATX_DONT_SYNC`
     public borrowing func holdsBytes() -> Bool { clinux_holds_bytes(raw) == 1 }

@@ -82,6 +82,18 @@ public struct ReceivedDescriptors: ~Copyable {
         return Descriptor(owning: raw[index], closedIn: lane)
     }
 
+    /// Of which kinds those are that nobody has taken, for people: some of `memfd`, `eventfd`, `socket`, `file` and
+    /// `other`, each once and in this order, with commas between them.
+    public borrowing func kinds() -> String {
+        var found: Set<Descriptor.Kind> = []
+        for number in raw where number >= 0 {
+            let descriptor = Descriptor(owning: number)
+            found.insert(descriptor.kind())
+            _ = descriptor.relinquish()
+        }
+        return Descriptor.Kind.allCases.filter(found.contains).map(\.rawValue).joined(separator: ",")
+    }
+
     /// Closes what is left and forgets it.
     public mutating func removeAll() {
         for raw in raw { _ = Descriptor(owning: raw, closedIn: lane) }

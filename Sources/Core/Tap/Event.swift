@@ -15,6 +15,8 @@ public struct Event: Equatable, Sendable {
         case quota, monitor
         case connected, disconnected, received, sent
         case event, clock, random
+        case client, command
+        case request, completion
     }
 
     /// The running number, from 0.
@@ -27,16 +29,18 @@ public struct Event: Equatable, Sendable {
     /// The region of an access, the BAR of a doorbell, or the head of a monitor; otherwise 0.
     public var region: UInt8 = 0
     /// The offset in a region or in a memory, an address in guest memory, the number of a vector, a monitor's width in
-    /// pixels, a quota's bytes of video memory; otherwise 0.
+    /// pixels, a quota's bytes of video memory, the number of a command or of a virtqueue; otherwise 0.
     public var offset: UInt64 = 0
     /// How many bytes passed, or are mapped; how often a doorbell was signalled.
     public var count: UInt64 = 0
     /// The first eight of the bytes that passed, the first one lowest; the level of a pin, and whether the function
-    /// runs; a monitor's height in pixels, a quota's pictures a second.
+    /// runs; whether a client is there; a monitor's height in pixels, a quota's pictures a second.
     public var value: UInt64 = 0
+    /// The sixteen bytes behind those of ``value``, as far as they have passed.
+    public var more: SIMD2<UInt64> = .zero
     /// How long an access took, in nanoseconds, at most `UInt32.max`; nil for all else, and for one that isn't over.
     public var latency: UInt32?
-    /// The name of a line, a memory, an event of the loop; otherwise empty.
+    /// The name of a line, a memory, an event of the loop; the kinds of a command's descriptors; otherwise empty.
     public var name = ""
 
     public init(_ kind: Kind) {
@@ -45,10 +49,21 @@ public struct Event: Equatable, Sendable {
 }
 
 extension Event {
-    /// Forgets the bytes that passed, but for those of registers.
+    /// How many bytes of what passed are kept: those of ``value`` and ``more``.
+    public static let bytesKept = 24
+
+    /// The first of the bytes that passed, at most ``bytesKept``. For kinds that have any.
+    public var bytes: [UInt8] {
+        (0..<Int(min(count, UInt64(Self.bytesKept)))).map { index in
+            let word = index < 8 ? value : more[index / 8 - 1]
+            return UInt8(truncatingIfNeeded: word >> UInt64(index % 8 * 8))
+        }
+    }
+
+    /// Forgets the bytes that passed, but for those of registers, commands, and what a virtqueue's chain begins with.
     mutating func dropContents() {
         switch kind {
-        case .memoryRead, .memoryWrite, .look, .received, .sent, .random: value = 0
+        case .memoryRead, .memoryWrite, .look, .received, .sent, .random, .completion: (value, more) = (0, .zero)
         default: break
         }
     }
@@ -99,6 +114,14 @@ extension Event {
         case .event(let name): self.init(.event, of: name, bytes)
         case .clock: self.init(.clock, 0, 0, bytes)
         case .random: self.init(.random, 0, 0, bytes)
+        case .client(let isConnected):
+            self.init(.client)
+            value = isConnected ? 1 : 0
+        case .command(let number, let descriptors):
+            self.init(.command, 0, UInt64(clamping: number), bytes)
+            name = descriptors
+        case .request(let queue): self.init(.request, 0, UInt64(clamping: queue), bytes)
+        case .completion(let queue): self.init(.completion, 0, UInt64(clamping: queue), bytes)
         }
     }
 
@@ -108,7 +131,8 @@ extension Event {
         self.offset = offset
         self.way = way
         count = UInt64(bytes.byteCount)
-        value = Self.front(of: bytes)
+        value = Self.word(of: bytes, at: 0)
+        if bytes.byteCount > 8 { more = SIMD2(Self.word(of: bytes, at: 8), Self.word(of: bytes, at: 16)) }
     }
 
     private init(_ kind: Kind, of name: String, _ bytes: RawSpan) {
@@ -116,11 +140,14 @@ extension Event {
         self.name = name
     }
 
-    private static func front(of bytes: RawSpan) -> UInt64 {
-        if bytes.byteCount >= 8 { return UInt64(littleEndian: bytes.unsafeLoadUnaligned(as: UInt64.self)) }
+    /// Eight bytes from `offset` on, the first one lowest; 0 where there are none.
+    private static func word(of bytes: RawSpan, at offset: Int) -> UInt64 {
+        let left = bytes.byteCount - offset
+        if left >= 8 { return UInt64(littleEndian: bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self)) }
         var value: UInt64 = 0
-        for index in 0..<bytes.byteCount {
-            value |= UInt64(bytes.unsafeLoadUnaligned(fromByteOffset: index, as: UInt8.self)) << UInt64(8 * index)
+        for index in 0..<max(0, left) {
+            let byte = bytes.unsafeLoadUnaligned(fromByteOffset: offset + index, as: UInt8.self)
+            value |= UInt64(byte) << UInt64(8 * index)
         }
         return value
     }

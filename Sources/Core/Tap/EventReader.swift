@@ -117,6 +117,7 @@ public final class EventReader {
         event.offset = UInt64(littleEndian: words[2])
         event.count = UInt64(littleEndian: words[3])
         event.value = UInt64(littleEndian: words[4])
+        event.more = SIMD2(UInt64(littleEndian: words[5]), UInt64(littleEndian: words[6]))
         return event
     }
 

@@ -15,12 +15,12 @@ import Synchronization
 ///
 /// An event is eight numbers of 64 bits: its own number and 1, or 0 while it is being written; the time; kind, way,
 /// region and the name's number and 1 in a byte each, and the latency in the upper half, 0 while there is none; offset;
-/// count; value; and two that are 0. All numbers are little-endian.
+/// count; and the first 24 bytes that passed, or a value. All numbers are little-endian.
 ///
 /// The one who writes waits for nobody. So whoever reads may find that an event was overwritten meanwhile: its own
 /// number says so.
 struct EventRing: Sendable {
-    static let magic: UInt64 = 0x0001_7061_7464_654d  // "Medtap", 1
+    static let magic: UInt64 = 0x0002_7061_7464_654d  // "Medtap", 2
     static let maximumCapacity = 1 << 20
     static let maximumNames = 120
     static let slotSize = 64
@@ -41,7 +41,7 @@ struct EventRing: Sendable {
     static let nameSize = 32
 
     /// The numbers of a slot behind the first.
-    typealias Words = InlineArray<5, UInt64>
+    typealias Words = InlineArray<7, UInt64>
 
     let memory: MappedBytes
     let capacity: Int
@@ -65,7 +65,8 @@ struct EventRing: Sendable {
         let kinds = UInt64(event.kind.rawValue) | UInt64(event.way?.rawValue ?? 0) << 8 | UInt64(event.region) << 16
         let words: Words = [
             event.time.littleEndian, (kinds | UInt64(name) << 24).littleEndian, event.offset.littleEndian,
-            event.count.littleEndian, event.value.littleEndian,
+            event.count.littleEndian, event.value.littleEndian, event.more[0].littleEndian,
+            event.more[1].littleEndian,
         ]
         memory.replace(at: place + 8, with: words.span.bytes)
         memory.publish(event.number &+ 1, at: place)

@@ -101,4 +101,18 @@ public enum Passage: Hashable, Sendable {
     case clock
     /// The device has taken these random bytes.
     case random
+    /// A client of a transport's comes, or has left.
+    case client(isConnected: Bool)
+    /// A client has sent a message that is no access, of this command. The bytes are what follows its header.
+    /// `descriptors` says which kinds of them came along: words of `ReceivedDescriptors.kinds`.
+    case command(number: Int, descriptors: String)
+    /// The device takes a chain from this virtqueue. The bytes are those that it can read of it, at most
+    /// ``virtqueueBytes`` of them; there are none where memory is reached by messages only.
+    case request(queue: Int)
+    /// The device gives a chain back to this virtqueue. The bytes are those that it has written to it, as of
+    /// ``request(queue:)``.
+    case completion(queue: Int)
+
+    /// How many bytes of a virtqueue's chain are shown at most.
+    public static let virtqueueBytes = 1 << 20
 }

@@ -25,13 +25,16 @@ public final class Chain {
     /// once more.
     public var isInFlight: Bool { isOpen && generation == owner.generation }
     private var isOpen = true
+    var memory: AddressSpace { owner.memory }
     /// The last of the bytes written, for which there is no memory yet.
     private(set) var unwritten: [UInt8] = []
 
     /// As the ring has them: the last may be of an indirect table.
     let descriptors: [Descriptor]
     let generation: UInt64
-    private let segments: [Segment]
+    let segments: [Segment]
+    /// How many of them, from the first on, are for the device to read.
+    let readableSegments: Int
     private let owner: Virtqueue
     private var reader = Cursor()
     private var writer: Cursor
@@ -55,6 +58,7 @@ public final class Chain {
         self.id = id
         self.descriptors = descriptors
         self.segments = segments
+        self.readableSegments = readableSegments
         self.owner = owner
         generation = owner.generation
         readable = segments[..<readableSegments].reduce(0) { $0 + Int($1.length) }

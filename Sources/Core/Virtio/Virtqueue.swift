@@ -161,6 +161,7 @@ final class Virtqueue {
         guard let chain = try chain(taken) else { return nil }
         budget -= 1
         inFlight.append(chain)
+        if let tap = port.host.tap { chain.showRequest(to: tap) }
         return chain
     }
 
@@ -187,6 +188,7 @@ final class Virtqueue {
         guard remove(chain) else { return }
         // Chains that are kept go first.
         if unwritten.isEmpty, answered.isEmpty {
+            if let tap = port.host.tap { chain.showCompletion(to: tap) }
             do throws(VirtioFailure) {
                 return try addUsed(id: chain.id, count: chain.descriptors.count, written: written)
             } catch {
@@ -208,6 +210,7 @@ final class Virtqueue {
             chain.write(first.unwritten)
             guard chain.isInFlight else { return }
             guard chain.unwritten.isEmpty else { return awaitMemory() }
+            if let tap = port.host.tap { chain.showCompletion(to: tap) }
             try addUsed(id: chain.id, count: chain.descriptors.count, written: chain.written)
             guard chain.isInFlight else { return }
             answered.removeFirst()

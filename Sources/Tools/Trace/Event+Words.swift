@@ -28,6 +28,10 @@ extension Event.Kind {
         case .event: "event"
         case .clock: "clock"
         case .random: "random"
+        case .client: "client"
+        case .command: "command"
+        case .request: "request"
+        case .completion: "completion"
         }
     }
 }

@@ -2,6 +2,7 @@ import Device
 import Glibc
 import Linux
 import Synchronization
+import Tap
 import VFIOUserWire
 
 /// Serves one function on one socket, to one client at a time, on one thread.
@@ -128,6 +129,7 @@ public final class Server {
 
     private func endSession() {
         guard let session else { return }
+        function.host.tap?.note(.client(isConnected: false))
         session.close()
         // Whatever may keep its end from being closed, the client hears at once that it is over.
         session.stream.socket.shutDown()
@@ -168,6 +170,7 @@ public final class Server {
                 // An idle device is woken by nothing.
                 session.onAgreement = { greeting.set(nil) }
                 self.session = session
+                function.host.tap?.note(.client(isConnected: true))
                 past.sessions += 1
                 greeting.set(configuration.patience)
                 configuration.onEvent(.clientConnected(peer))

@@ -1,5 +1,6 @@
 import Device
 import Linux
+import Tap
 import VFIO
 import VFIOUserWire
 
@@ -32,6 +33,18 @@ extension Session {
         switch command {
         case .regionRead: return .reply(try readRegion(payload))
         case .regionWrite: return .reply(try writeRegion(payload))
+        case .regionWriteMulti: return try writeMultiple(payload, from: writesDone)
+        default: return try carryOut(command, payload, message)
+        }
+    }
+
+    /// Carries out what is no access, in sight of the tap.
+    private func carryOut(
+        _ command: Command, _ payload: RawSpan, _ message: MessageStream.Message
+    ) throws -> Outcome {
+        function.host.tap?.note(
+            .command(number: Int(command.rawValue), descriptors: stream.descriptorKinds(of: message)), payload)
+        switch command {
         case .version: return .reply(try negotiate(payload))
         case .dmaMap: return .reply(try map(payload, stream.takeDescriptors(of: message)))
         case .dmaUnmap: return try unmap(payload)
@@ -41,12 +54,11 @@ extension Session {
         case .deviceGetIRQInfo: return .reply(try irqInfo(payload))
         case .deviceSetIRQs: return .reply(try setIRQs(payload, stream.takeDescriptors(of: message)))
         case .deviceReset: return .reply(try reset(payload))
-        case .regionWriteMulti: return try writeMultiple(payload, from: writesDone)
         case .deviceFeature: return .reply(try feature(payload))
         case .migrationDataRead: return .reply(try readMigrationData(payload))
         case .migrationDataWrite: return .reply(try writeMigrationData(payload))
-        // The server asks these, it isn't asked.
-        case .dmaRead, .dmaWrite: throw Errno.invalidArgument
+        // The server asks the last two, it isn't asked; the others are accesses.
+        case .regionRead, .regionWrite, .regionWriteMulti, .dmaRead, .dmaWrite: throw Errno.invalidArgument
         }
     }
 

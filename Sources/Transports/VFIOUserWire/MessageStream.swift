@@ -141,6 +141,11 @@ public final class MessageStream {
         return taken
     }
 
+    /// Of which kinds the descriptors are that came with a message: see `ReceivedDescriptors.kinds()`.
+    public func descriptorKinds(of message: Message) -> String {
+        batches.first { $0.position == message.range.lowerBound }?.descriptors.kinds() ?? ""
+    }
+
     /// Whether descriptors of a message had to be dropped: it had too many, or this process has.
     @inlinable public func lacksDescriptors(_ message: Message) -> Bool {
         !batches.isEmpty && batches.contains { $0.position == message.range.lowerBound && $0.isIncomplete }
