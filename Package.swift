@@ -81,7 +81,9 @@ package.targets = [
             .target(name: "SerialCard", dependencies: ["Linux", "PCI", "Device", "Tap"]),
             .target(
                 name: "VirtioGPU",
-                dependencies: ["CLinux", "Linux", "GuestMemory", "Device", "Display", "Renderer", "Virtio", "Worker"]),
+                dependencies: [
+                    "CLinux", "Linux", "GuestMemory", "Device", "Display", "PCI", "Renderer", "Virtio", "Worker",
+                ]),
             .target(name: "BochsDisplay", dependencies: ["Linux", "PCI", "Device", "Display"]),
             .target(name: "Exerciser", dependencies: ["GuestMemory", "Linux", "PCI", "Device"]),
             .target(
@@ -113,7 +115,7 @@ package.targets = [
             .target(
                 name: "Replay",
                 dependencies: ["Device", "DeviceCatalog", "GuestMemory", "JSON", "Linux", "PCI", "Tap"]),
-            .target(name: "Trace", dependencies: ["Device", "JSON", "PCI", "Tap"]),
+            .target(name: "Trace", dependencies: ["Device", "JSON", "PCI", "PCIInspection", "Tap", "VFIO"]),
             .target(
                 name: "Recording", dependencies: ["Device", "Linux", "PCI", "Tap"],
                 resources: [.embedInCode("Dissector/vfio_user.lua")]),
@@ -247,7 +249,7 @@ package.targets = [
                 name: "VirtioTests",
                 dependencies: [
                     "SeededRandom", "EchoDevice", "FakeDriver", "FakeGuest", "Virtio", "VirtioEntropy", "GuestMemory",
-                    "VFIOUserClient", "VFIOUserServer", "Device", "JSON", "Linux",
+                    "VFIOUserClient", "VFIOUserServer", "Device", "JSON", "Linux", "Tap",
                 ]),
         ]),
     room(

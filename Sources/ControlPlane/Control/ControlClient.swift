@@ -107,15 +107,23 @@ public final class ControlClient {
 
     /// All that passes the device's doors from now on, as long as this client is there.
     ///
-    /// - Returns: what reads it, the device's type, and the parts of BARs where accesses aren't seen.
-    public func trace() throws(ControlClientError) -> (events: EventReader, type: String, mapped: [MappedPart]) {
+    /// - Returns: what reads it, the device's type, the parts of BARs where accesses aren't seen, and the bytes of
+    ///   configuration space, which tell where capabilities are.
+    public func trace() throws(ControlClientError) -> (
+        events: EventReader, type: String, mapped: [MappedPart], configuration: [UInt8]
+    ) {
         var reply = try request(.trace, takesFile: true)
         let traced: Tracing.Beginning = try decode(reply.result)
         guard traced.mapped.allSatisfy({ $0.start < $0.end }) else {
             throw .malformedReply("a part ends before it begins")
         }
         guard let file = reply.descriptors.take(0) else { throw .malformedReply("its file is missing") }
-        do throws(Errno) { return (try EventReader(file, from: .next), traced.type, traced.mapped) } catch {
+        guard let configuration = [UInt8](hexadecimal: traced.configuration ?? ""), configuration.count <= 4096 else {
+            throw .malformedReply("its configuration space is no text of hexadecimal digits")
+        }
+        do throws(Errno) {
+            return (try EventReader(file, from: .next), traced.type, traced.mapped, configuration)
+        } catch {
             throw .malformedReply("what comes with it is no recorder's memory: \(error)")
         }
     }
@@ -291,6 +299,21 @@ public enum ControlClientError: Error, Equatable, CustomStringConvertible {
         case .connection(let error): "The connection to the device process failed: \(error)."
         case .malformedReply(let reason): "The answer is not a device process's: \(reason)."
         case .refused(let error): error.description
+        }
+    }
+}
+
+extension [UInt8] {
+    /// - Parameter text: two digits for each byte; nil for any other.
+    fileprivate init?(hexadecimal text: String) {
+        let digits = Array(text.utf8)
+        guard digits.count % 2 == 0 else { return nil }
+        self = []
+        for index in stride(from: 0, to: digits.count, by: 2) {
+            guard let byte = UInt8(String(decoding: digits[index..<index + 2], as: UTF8.self), radix: 16) else {
+                return nil
+            }
+            append(byte)
         }
     }
 }

@@ -10,6 +10,8 @@ final class Tracing {
     struct Beginning: Codable {
         var type: String
         var mapped: [MappedPart]
+        /// The bytes of configuration space, in hexadecimal. nil: from a process of an earlier version.
+        var configuration: String?
     }
 
     /// Whoever saw what passes before anybody asked for it here: the flight recorder, if anybody.
@@ -42,7 +44,8 @@ final class Tracing {
             recorder?.seesAll = true
             join(host)
         }
-        let beginning = Beginning(type: delegate.info.type, mapped: delegate.function.mappedParts)
+        let beginning = Beginning(type: delegate.info.type, mapped: delegate.function.mappedParts,
+            configuration: delegate.function.configurationText)
         return ControlReply(try JSON(encoding: beginning), attachment: recorder?.file)
     }
 
@@ -112,6 +115,15 @@ public struct MappedPart: Codable, Equatable, Sendable {
 }
 
 extension Function {
+    fileprivate var configurationText: String {
+        var bytes = [UInt8](repeating: 0, count: configuration.size)
+        var span = bytes.mutableSpan
+        var raw = span.mutableBytes
+        configuration.read(at: 0, into: &raw)
+        let digits = Array("0123456789abcdef".utf8)
+        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+    }
+
     fileprivate var mappedParts: [MappedPart] {
         (0..<6).flatMap { bar in
             (region(bar)?.mapped ?? []).map { MappedPart(bar: bar, start: $0.lowerBound, end: $0.upperBound) }

@@ -1,6 +1,6 @@
-extension CapabilityLayout {
-    private typealias Field = RegisterLayout.Field
+import PCI
 
+extension CapabilityLayout {
     /// The registers of an endpoint; those of ports' slots and of root complexes are left out.
     /// PCI Express Base Specification 5.0, section 7.5.3.
     static let express: CapabilityLayout = {
@@ -56,33 +56,33 @@ extension CapabilityLayout {
     private static let exitL0s = ["<64ns", "<128ns", "<256ns", "<512ns", "<1us", "<2us", "<4us", ">4us"]
     private static let exitL1 = ["<1us", "<2us", "<4us", "<8us", "<16us", "<32us", "<64us", ">64us"]
 
-    private static let deviceCapabilities: [Field] = [
+    private static let deviceCapabilities: [RegisterField] = [
         .power("MaxPayload", 0...2, times: 128), .number("PhantFuncBits", 3...4), .flag("ExtTag", 5),
         .choice("LatencyL0s", 6...8, acceptableL0s), .choice("LatencyL1", 9...11, acceptableL1), .flag("RBE", 15),
         .flag("FLReset", 28),
     ]
 
-    private static let deviceControl: [Field] =
+    private static let deviceControl: [RegisterField] =
         .flags("CorrErr", "NonFatalErr", "FatalErr", "UnsupReq", "RlxdOrd")
         + .flags(
             "ExtTag", "PhantFunc", "AuxPwr", "NoSnoop", from: 8) + [
             .power("MaxPayload", 5...7, times: 128), .power("MaxReadReq", 12...14, times: 128),
         ]
 
-    private static let linkCapabilities: [Field] =
+    private static let linkCapabilities: [RegisterField] =
         [
             .number("Port", 24...31), .choice("Speed", 0...3, speeds), .number("Width", 4...9),
             .choice("ASPM", 10...11, ["none", "L0s", "L1", "L0s,L1"]), .choice("ExitLatencyL0s", 12...14, exitL0s),
             .choice("ExitLatencyL1", 15...17, exitL1),
         ] + .flags("ClockPM", "Surprise", "LLActRep", "BwNot", "ASPMOptComp", from: 18)
 
-    private static let linkControl: [Field] =
+    private static let linkControl: [RegisterField] =
         [
             .choice("ASPM", 0...1, ["disabled", "L0s", "L1", "L0s,L1"]),
             .choice("RCB", 3...3, ["64bytes", "128bytes"]),
         ] + .flags("Disabled", "", "CommClk", "ExtSynch", "ClockPM", "AutWidDis", "BWInt", "AutBWInt", from: 4)
 
-    private static let deviceCapabilities2: [Field] =
+    private static let deviceCapabilities2: [RegisterField] =
         [
             .choice(
                 "CompletionTimeout", 0...3,
@@ -98,7 +98,7 @@ extension CapabilityLayout {
             .flag("EETLPPrefix", 21), .flag("FRS", 31),
         ]
 
-    private static let deviceControl2: [Field] =
+    private static let deviceControl2: [RegisterField] =
         [.number("CompletionTimeout", 0...3)]
         + .flags("TimeoutDis", "ARIFwd", "AtomicOpsReq", "AtomicEgressBlock", "IDOReq", "IDOCompl", "LTR", from: 4)
         + [

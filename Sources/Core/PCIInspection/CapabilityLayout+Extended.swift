@@ -1,6 +1,6 @@
-extension CapabilityLayout {
-    private typealias Field = RegisterLayout.Field
+import PCI
 
+extension CapabilityLayout {
     /// The capabilities from byte 256 on. PCI Code and ID Assignment Specification, section 3.
     static let extended: [CapabilityLayout] = [
         advancedErrorReporting,
@@ -109,18 +109,18 @@ extension CapabilityLayout {
                         "TLPPfxPres", from: 5)),
         ])
 
-    private static let uncorrectableErrors: [Field] =
+    private static let uncorrectableErrors: [RegisterField] =
         .flags("DLP", "SDES", from: 4)
         + .flags(
             "TLP", "FCP", "CmpltTO", "CmpltAbrt", "UnxCmplt", "RxOF", "MalfTLP", "ECRC", "UnsupReq", "ACSViol",
             "UncorrIntErr", "BlockedTLP", "AtomicOpBlocked", "TLPBlockedErr", from: 12)
 
-    private static let correctableErrors: [Field] =
+    private static let correctableErrors: [RegisterField] =
         [.flag("RxErr", 0)] + .flags("BadTLP", "BadDLLP", "Rollover", from: 6)
         + .flags("Timeout", "AdvNonFatalErr", "CorrIntErr", "HeaderOF", from: 12)
 
     /// PCI Express Base Specification 5.0, section 7.7.8.
-    private static let accessControls: [Field] = .flags(
+    private static let accessControls: [RegisterField] = .flags(
         "SrcValid", "TransBlk", "ReqRedir", "CmpltRedir", "UpstreamFwd", "EgressCtrl", "DirectTrans")
 
     /// PCI Express Base Specification 5.0, section 9.3.3.

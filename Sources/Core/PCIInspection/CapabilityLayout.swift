@@ -1,3 +1,5 @@
+import PCI
+
 /// A capability as data: its registers, and where the bytes stand that only its maker understands.
 struct CapabilityLayout: Sendable {
     let id: Int

@@ -3,15 +3,18 @@ import JSON
 /// One capability of a function, with what is known of it.
 package struct CapabilityReport {
     /// In configuration space.
-    let offset: Int
+    package let offset: Int
     let id: Int
     /// Of an extended capability; the others have none.
     let version: Int?
-    let name: String
+    package let name: String
     let summary: RegisterReport?
     let registers: [RegisterReport]
     /// What its maker alone understands, or the beginning of what nobody here does.
     let bytes: [UInt8]
+
+    /// All that it has, the one in ``summary`` too.
+    package var allRegisters: [RegisterReport] { (summary.map { [$0] } ?? []) + registers }
 
     package var lines: [String] {
         let place = version.map { "\(offset.hexadecimal(digits: 3)) v\($0)" } ?? offset.hexadecimal(digits: 2)
@@ -25,7 +28,7 @@ package struct CapabilityReport {
     var json: JSON {
         [
             "offset": JSON(offset), "id": JSON(id), "version": version.map { JSON($0) } ?? .null,
-            "name": .string(name), "registers": .array(((summary.map { [$0] } ?? []) + registers).map(\.json)),
+            "name": .string(name), "registers": .array(allRegisters.map(\.json)),
             "bytes": .string(bytes.hexadecimal()),
         ]
     }

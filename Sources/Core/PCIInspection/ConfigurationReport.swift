@@ -30,7 +30,7 @@ package struct ConfigurationReport {
         (capabilities, problems) = (walk.reports, walk.problems)
     }
 
-    private static let headerRegisters: [RegisterLayout] = [
+    package static let headerRegisters: [RegisterLayout] = [
         .init(
             "Control", at: 0x04, width: 2,
             .flags(

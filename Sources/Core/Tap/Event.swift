@@ -17,6 +17,9 @@ public struct Event: Equatable, Sendable {
         case event, clock, random
         case client, command
         case request, completion
+
+        /// Whether more bytes than those of most kinds are kept: of messages and chains with fields of their own.
+        var hasRest: Bool { self == .command || self == .request || self == .completion }
     }
 
     /// The running number, from 0.
@@ -38,6 +41,8 @@ public struct Event: Equatable, Sendable {
     public var value: UInt64 = 0
     /// The sixteen bytes behind those of ``value``, as far as they have passed.
     public var more: SIMD2<UInt64> = .zero
+    /// What came behind those, of kinds that have it, while somebody watches: at most ``restKept`` bytes.
+    public var rest: [UInt8] = []
     /// How long an access took, in nanoseconds, at most `UInt32.max`; nil for all else, and for one that isn't over.
     public var latency: UInt32?
     /// The name of a line, a memory, an event of the loop; the kinds of a command's descriptors; otherwise empty.
@@ -49,11 +54,17 @@ public struct Event: Equatable, Sendable {
 }
 
 extension Event {
-    /// How many bytes of what passed are kept: those of ``value`` and ``more``.
+    /// How many bytes of what passed are always kept: those of ``value`` and ``more``.
     public static let bytesKept = 24
+    public static let restKept = 2 * EventRing.restSize
 
-    /// The first of the bytes that passed, at most ``bytesKept``. For kinds that have any.
-    public var bytes: [UInt8] {
+    /// The first of the bytes that passed, those of ``rest`` included. For kinds that have any.
+    public var bytes: [UInt8] { front + rest }
+
+    /// How many slots of a recorder's it takes.
+    var slots: UInt64 { UInt64(1 + (rest.count + EventRing.restSize - 1) / EventRing.restSize) }
+
+    private var front: [UInt8] {
         (0..<Int(min(count, UInt64(Self.bytesKept)))).map { index in
             let word = index < 8 ? value : more[index / 8 - 1]
             return UInt8(truncatingIfNeeded: word >> UInt64(index % 8 * 8))
@@ -132,13 +143,15 @@ extension Event {
         self.way = way
         count = UInt64(bytes.byteCount)
         value = Self.word(of: bytes, at: 0)
-        if bytes.byteCount > 8 { more = SIMD2(Self.word(of: bytes, at: 8), Self.word(of: bytes, at: 16)) }
+        if bytes.byteCount > 8 { more = Self.more(of: bytes) }
     }
 
     private init(_ kind: Kind, of name: String, _ bytes: RawSpan) {
         self.init(kind, 0, 0, bytes)
         self.name = name
     }
+
+    static func more(of bytes: RawSpan) -> SIMD2<UInt64> { [word(of: bytes, at: 8), word(of: bytes, at: 16)] }
 
     /// Eight bytes from `offset` on, the first one lowest; 0 where there are none.
     private static func word(of bytes: RawSpan, at offset: Int) -> UInt64 {

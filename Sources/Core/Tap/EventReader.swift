@@ -79,8 +79,14 @@ public final class EventReader {
                 skip(to: position + min(written - position, kept / 4 + 1))
                 continue
             }
-            if let event = event(words) { events.append(event) } else { missed &+= 1 }
-            position += 1
+            if let event = event(words, at: position) {
+                events.append(event)
+                position += event.slots
+            } else {
+                // More of a chain whose beginning was missed counts with that.
+                if EventRing.rest(words) == nil { missed &+= 1 }
+                position += 1
+            }
         }
         return events
     }
@@ -90,10 +96,12 @@ public final class EventReader {
     public func readUnfinished() -> [Event] {
         var events: [Event] = []
         guard position <= .max - UInt64(ring.capacity) else { return [] }
-        for number in position..<position + UInt64(ring.capacity) {
-            guard let words = ring.words(of: number), var event = event(words) else { break }
-            event.number = number
+        var number = position
+        while number < position + UInt64(ring.capacity), let words = ring.words(of: number),
+            let event = event(words, at: number)
+        {
             events.append(event)
+            number += event.slots
         }
         return events
     }
@@ -103,11 +111,11 @@ public final class EventReader {
         position = number
     }
 
-    private func event(_ words: EventRing.Words) -> Event? {
+    private func event(_ words: EventRing.Words, at number: UInt64) -> Event? {
         let kinds = UInt64(littleEndian: words[1])
         guard let kind = Event.Kind(rawValue: UInt8(truncatingIfNeeded: kinds)) else { return nil }
         var event = Event(kind)
-        event.number = position
+        event.number = number
         event.time = UInt64(littleEndian: words[0])
         event.way = Way(rawValue: UInt8(truncatingIfNeeded: kinds >> 8))
         event.region = UInt8(truncatingIfNeeded: kinds >> 16)
@@ -117,8 +125,22 @@ public final class EventReader {
         event.offset = UInt64(littleEndian: words[2])
         event.count = UInt64(littleEndian: words[3])
         event.value = UInt64(littleEndian: words[4])
+        if kind.hasRest { event.rest = rest(of: event) }
         event.more = SIMD2(UInt64(littleEndian: words[5]), UInt64(littleEndian: words[6]))
         return event
+    }
+
+    /// The bytes in the slots behind a chain's.
+    private func rest(of event: Event) -> [UInt8] {
+        let expected = Int(min(event.count, UInt64(Event.bytesKept + Event.restKept))) - Event.bytesKept
+        var bytes: [UInt8] = []
+        var number = event.number
+        while bytes.count < expected, number < .max - 1 {
+            number += 1
+            guard let more = ring.words(of: number).flatMap(EventRing.rest) else { break }
+            bytes += more
+        }
+        return Array(bytes.prefix(max(0, expected)))
     }
 
     private func name(_ number: UInt8) -> String {

@@ -52,8 +52,17 @@ public final class EventRecorder: Tap {
         }
         ring.write(event, name: event.name.isEmpty ? 0 : number(ofName: event.name))
         next &+= 1
+        if seesAll, event.kind.hasRest { keepRest(of: bytes) }
         // What an access has led to is shown with it, when it is over.
         if begun == nil { show() }
+    }
+
+    private func keepRest(of bytes: RawSpan) {
+        let end = min(bytes.byteCount, Event.bytesKept + Event.restKept)
+        for start in stride(from: Event.bytesKept, to: end, by: EventRing.restSize) {
+            ring.write(rest: bytes.extracting(start..<min(start + EventRing.restSize, end)), to: next)
+            next &+= 1
+        }
     }
 
     public func accessBegins() {

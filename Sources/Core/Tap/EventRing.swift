@@ -17,6 +17,9 @@ import Synchronization
 /// region and the name's number and 1 in a byte each, and the latency in the upper half, 0 while there is none; offset;
 /// count; and the first 24 bytes that passed, or a value. All numbers are little-endian.
 ///
+/// Behind a command and a chain of a virtqueue's there may be slots with more of its bytes: their kind is ``restKind``, and all but
+/// their numbers and kinds are bytes, ``restSize`` of them.
+///
 /// The one who writes waits for nobody. So whoever reads may find that an event was overwritten meanwhile: its own
 /// number says so.
 struct EventRing: Sendable {
@@ -24,6 +27,8 @@ struct EventRing: Sendable {
     static let maximumCapacity = 1 << 20
     static let maximumNames = 120
     static let slotSize = 64
+    static let restKind: UInt8 = 0xff
+    static let restSize = 48
 
     /// Where something stands, in bytes.
     enum Place {
@@ -57,19 +62,45 @@ struct EventRing: Sendable {
 
     // MARK: One event
 
-    /// Whoever reads the slot meanwhile finds that out.
     func write(_ event: Event, name: UInt8) {
-        let place = place(of: event.number)
-        memory.publish(0, at: place)
-        atomicMemoryFence(ordering: .acquiringAndReleasing)
         let kinds = UInt64(event.kind.rawValue) | UInt64(event.way?.rawValue ?? 0) << 8 | UInt64(event.region) << 16
         let words: Words = [
             event.time.littleEndian, (kinds | UInt64(name) << 24).littleEndian, event.offset.littleEndian,
             event.count.littleEndian, event.value.littleEndian, event.more[0].littleEndian,
             event.more[1].littleEndian,
         ]
+        write(words, to: event.number)
+    }
+
+    /// - Parameter bytes: at most ``restSize``.
+    func write(rest bytes: RawSpan, to number: UInt64) {
+        var words = Words(repeating: 0)
+        words[1] = UInt64(Self.restKind).littleEndian
+        for index in 0..<bytes.byteCount {
+            let byte = bytes.unsafeLoadUnaligned(fromByteOffset: index, as: UInt8.self)
+            words[Self.restWord(index)] |= (UInt64(byte) << UInt64(index % 8 * 8)).littleEndian
+        }
+        write(words, to: number)
+    }
+
+    /// The bytes of a slot; nil when it has none of these.
+    static func rest(_ words: Words) -> [UInt8]? {
+        guard UInt8(truncatingIfNeeded: UInt64(littleEndian: words[1])) == restKind else { return nil }
+        return (0..<restSize).map { index in
+            UInt8(truncatingIfNeeded: UInt64(littleEndian: words[restWord(index)]) >> UInt64(index % 8 * 8))
+        }
+    }
+
+    /// In which word a byte stands: all but the second, which has the kind.
+    private static func restWord(_ index: Int) -> Int { index < 8 ? 0 : index / 8 + 1 }
+
+    /// Whoever reads the slot meanwhile finds that out.
+    private func write(_ words: Words, to number: UInt64) {
+        let place = place(of: number)
+        memory.publish(0, at: place)
+        atomicMemoryFence(ordering: .acquiringAndReleasing)
         memory.replace(at: place + 8, with: words.span.bytes)
-        memory.publish(event.number &+ 1, at: place)
+        memory.publish(number &+ 1, at: place)
     }
 
     /// Says how long an access has taken, in nanoseconds, unless its event is overwritten already.

@@ -119,13 +119,14 @@ extension Record {
 }
 
 extension Record {
-    /// The event that this is in a trace, but for its bytes; nil for a kind of the recording's own.
+    /// The event that this is in a trace, with its first bytes; nil for a kind of the recording's own.
     public var event: Event? {
         guard let kind = kind.event else { return nil }
         var event = Event(kind)
         (event.number, event.time, event.way, event.region) = (number, time, way, region)
         (event.offset, event.count, event.value) = (offset, count, value)
         (event.latency, event.name) = (latency, name)
+        if partOffset == 0 { event.more = Event.more(of: bytes.span.bytes) }
         return event
     }
 }

@@ -12,7 +12,7 @@ public final class VirtioFunction<Driver: VirtioDevice>: Device {
     public static var type: DeviceType {
         DeviceType(
             name: Driver.type.name, summary: Driver.type.summary, options: Driver.type.options + VirtioPCI.options,
-            registers: VirtioPCI.registerNames)
+            registers: VirtioPCI.registerNames + Driver.type.registers.map(VirtioPCI.inDeviceConfiguration))
     }
 
     public let identity: PCIIdentity

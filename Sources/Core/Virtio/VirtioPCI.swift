@@ -133,12 +133,31 @@ enum VirtioPCI {
 
     /// All that have a place of their own in the BAR, whatever the device is.
     static let registerNames =
-        registers.names(bar: bar, from: Structure.common.offset)
+        registers.names(bar: bar, from: Structure.common.offset, fields: fields)
         + [
             RegisterName(
                 name: "isr", bar: bar, offset: Structure.interruptStatus.offset, width: 1, isReadable: true,
-                isWritable: false)
+                isWritable: false, fields: .flags("queue", "configuration"))
         ]
+
+    /// A register of the device's own, whose offset counts from the beginning of its configuration structure.
+    static func inDeviceConfiguration(_ register: RegisterName) -> RegisterName {
+        var register = register
+        register.bar = bar
+        register.offset += Structure.device.offset
+        return register
+    }
+
+    /// What the bits say. The feature registers' depend on which word of them is selected, which no access tells.
+    private static func fields(_ register: Register) -> [RegisterField] {
+        switch register {
+        case .deviceStatus:
+            .flags("ACKNOWLEDGE", "DRIVER", "DRIVER_OK", "FEATURES_OK") + .flags("NEEDS_RESET", "FAILED", from: 6)
+        case .queueEnable: [.flag("enabled", 0)]
+        case .queueReset: [.flag("reset", 0)]
+        default: []
+        }
+    }
 
     enum Register {
         case deviceFeatureSelect, deviceFeature, driverFeatureSelect, driverFeature

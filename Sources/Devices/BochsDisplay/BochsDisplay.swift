@@ -24,7 +24,7 @@ public final class BochsDisplay: Device {
                 help: "How many pictures a second may be read; 0: no limit"),
             .init("edid", .boolean, default: "on", help: "Whether a monitor describes itself to the guest"),
         ],
-        registers: registers.names(bar: 2) { register in
+        registers: registers.names(bar: 2, fields: fields) { register in
             if case .dispi(let index) = register { "dispi.\(index)" } else { String(describing: register) }
         },
         mappedMemory: aperture)

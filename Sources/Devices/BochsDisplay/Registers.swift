@@ -1,4 +1,5 @@
 import Device
+import PCI
 
 extension BochsDisplay {
     /// The EDID's window at the beginning of BAR 2, in bytes.
@@ -24,6 +25,18 @@ extension BochsDisplay {
                 .init(.extensionSize, at: 0x600, width: .dword, access: .readOnly),
                 .init(.byteOrder, at: 0x604, width: .dword),
             ])
+
+    /// What the bits say, by the names of Bochs and of the VGA manual.
+    static func fields(_ register: Register) -> [RegisterField] {
+        switch register {
+        case .dispi(.enable):
+            .flags("enabled", "get-capabilities") + .flags("8bit-dac", "linear-framebuffer", "no-clear", from: 5)
+        case .dispi(.id): [.number("version", 0...3)]
+        case .miscellaneous: [.flag("color", 0), .flag("ram", 1), .number("clock", 2...3)]
+        case .inputStatus: [.flag("display-disabled", 0), .flag("vertical-retrace", 3)]
+        default: []
+        }
+    }
 
     /// In bytes, the extended registers' own size included.
     static let extensionSize: UInt64 = 8

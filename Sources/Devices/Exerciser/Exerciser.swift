@@ -11,7 +11,7 @@ import PCI
 public final class Exerciser: Device {
     public static let type = DeviceType(
         name: "exerciser", summary: "A test device: registers, interrupts, DMA, mapped memory and doorbells",
-        registers: registers.names(bar: 0) + ports.names(bar: 1) + bufferRegisters.names(bar: 2),
+        registers: registers.names(bar: 0, fields: fields) + ports.names(bar: 1) + bufferRegisters.names(bar: 2),
         mappedMemory: { _ in memorySize })
 
     /// Emulators share vendor 0x1234, under which no hardware was ever sold; 0x11e8 is QEMU's `edu`, of the same

@@ -1,4 +1,5 @@
 import Device
+import PCI
 
 extension Exerciser {
     /// BAR 0.
@@ -26,6 +27,24 @@ extension Exerciser {
         // The doorbell is at 0x80.
         .init(.tail, at: 0x90, width: .qword, access: .readOnly),
     ]
+
+    /// What those say that hold words.
+    static func fields(_ register: Register) -> [RegisterField] {
+        switch register {
+        case .identification: [.hexadecimal("device", 0...15), .number("version", 16...31)]
+        case .command: [.choice("command", 0...31, ["reserved(0)", "load", "store", "copy", "fill"])]
+        case .status:
+            [
+                .choice(
+                    "status", 0...31,
+                    [
+                        "done", "unknown-command", "length-too-large", "not-mapped", "denied", "unreachable",
+                        "invalid-range",
+                    ])
+            ]
+        default: []
+        }
+    }
 
     /// BAR 1, in I/O space: some of the same registers.
     static let ports: RegisterMap<Register> = [

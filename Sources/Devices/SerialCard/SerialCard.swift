@@ -12,7 +12,7 @@ public final class SerialCard: Device {
                 "line", .text, default: "none",
                 help: "What the port is connected to: none, unix:PATH (listens there), pty, or pty:LINK.")
         ],
-        registers: UART.registers.names(bar: 0))
+        registers: UART.registers.names(bar: 0, fields: UART.fields))
 
     /// QEMU's pci-serial, a published interface: one 16550 in an 8-byte I/O BAR, interrupt on pin A. Linux (8250_pci)
     /// finds it by its class, and guesses one port of 115200 baud from the size of the BAR.

@@ -2,6 +2,7 @@ import CLinux
 import Device
 import Display
 import Linux
+import PCI
 import Virtio
 
 /// A display that Linux drives as `virtio-gpu`: the guest draws in its own memory, and says what to copy and what to
@@ -32,7 +33,16 @@ public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, Memory
             .init(
                 "renderer-timeout", .integer(1...600), default: "10",
                 help: "After how many seconds without an answer a renderer is ended and replaced"),
-        ])
+        ], registers: configurationRegisters)
+
+    /// `virtio_gpu_config`, section 5.7.4
+    private static let configurationRegisters = [
+        "events_read", "events_clear", "num_scanouts", "num_capsets",
+    ].enumerated().map { index, name in
+        RegisterName(
+            name: name, bar: 0, offset: UInt64(4 * index), width: 4, isReadable: true,
+            isWritable: name == "events_clear", fields: name.hasPrefix("events") ? .flags("DISPLAY") : [])
+    }
 
     public static let id = VirtioID.gpu
 

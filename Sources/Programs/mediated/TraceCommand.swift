@@ -63,7 +63,8 @@ struct TraceCommand: ParsableCommand {
         try target.withClient { client in
             let traced = try client.trace()
             tellMappedParts(traced.mapped)
-            var watcher = try TraceWatcher(traced.events, ofType: traced.type, self)
+            var watcher = try TraceWatcher(
+                traced.events, ofType: traced.type, self, configuration: traced.configuration)
             let end = Deadline(after: seconds.map { .seconds($0) })
             var hasEnded = false
             while !watcher.isEnough, !end.hasPassed, !hasEnded {

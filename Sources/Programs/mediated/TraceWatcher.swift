@@ -22,14 +22,18 @@ struct TraceWatcher {
 
     /// - Parameters:
     ///   - type: the device's, whose registers have names.
+    ///   - configuration: the bytes of its configuration space; empty when they aren't known.
     ///   - shown: how many events of others count as shown.
     /// - Throws: `EventFilter.Problem` for the command's filter.
-    init(_ events: EventReader, ofType type: String, _ command: TraceCommand, shown: Int = 0) throws {
+    init(
+        _ events: EventReader, ofType type: String, _ command: TraceCommand, configuration: [UInt8] = [],
+        shown: Int = 0
+    ) throws {
         let registers = DeviceCatalog.types.first { $0.name == type }?.registers ?? []
         self.events = events
         self.command = command
         self.shown = shown
-        names = RegisterNames(registers)
+        names = RegisterNames(registers, configuration: configuration, ofType: type)
         filter = try EventFilter(command.only)
         text = EventText(names, clock: events.clock)
         summary = EventSummary(names)

@@ -53,6 +53,8 @@ extension Event {
     var isAccess: Bool { kind == .read || kind == .write }
     var hasRegion: Bool { isAccess || kind == .doorbell }
 
+    var hasQueue: Bool { kind == .request || kind == .completion }
+
     /// Whether ``offset`` is one, or an address.
     var hasOffset: Bool {
         switch kind {
@@ -65,7 +67,7 @@ extension Event {
     var hasValue: Bool {
         switch kind {
         case .read, .write, .doorbell, .memoryRead, .memoryWrite, .look, .pin, .running, .received, .sent, .clock,
-            .random:
+            .random, .client, .command, .request, .completion:
             true
         default: false
         }

@@ -11,6 +11,9 @@ import Tap
 /// - `register=NAME`: the register, as a trace names it, with `_` for each space.
 /// - `value=N` or `value=N..N`: what was read or written, the first eight bytes of it.
 /// - `way=message`, `ring`, `ioregion`, `request` or `call`: how an access came.
+/// - `queue=N`: a virtqueue's requests and completions.
+/// - `command=NAME`: a client's message, or one of a virtqueue's, by the specification's name, such as `DMA_MAP` or
+///   `RESOURCE_FLUSH`.
 /// - `name=NAME`: the line, memory or event of the loop.
 ///
 /// Numbers are decimal, or hexadecimal behind `0x`.
@@ -24,6 +27,8 @@ public struct EventFilter: Sendable {
         case register(String)
         case value(ClosedRange<UInt64>)
         case way(Way)
+        case queue(UInt64)
+        case command(String)
         case name(String)
     }
 
@@ -57,6 +62,8 @@ public struct EventFilter: Sendable {
             case .register(let name): names[event].map(Self.oneWord) == name
             case .value(let range): event.hasValue && range.contains(event.value)
             case .way(let way): event.way == way
+            case .queue(let number): event.hasQueue && event.offset == number
+            case .command(let name): names.command(event) == name
             case .name(let name): event.name == name
             }
         }
@@ -82,12 +89,26 @@ public struct EventFilter: Sendable {
                 throw Problem(position: place, description: "'\(value)' is no way; the ways are \(words).")
             }
             return .way(way)
+        case "queue": return .queue(try number(value, at: place))
+        case "command": return .command(try command(value, at: place))
         case "name": return .name(String(value))
         default:
             throw Problem(
                 position: position,
-                description: "'\(key)' is nothing to filter by; it can be bar, offset, register, value, way or name.")
+                description: "'\(key)' is nothing to filter by; it can be bar, offset, register, value, way, queue, "
+                    + "command or name.")
         }
+    }
+
+    /// One that has no name is written by its number, as a trace shows it.
+    private static func command(_ text: Substring, at position: Int) throws(Problem) -> String {
+        let name = String(text)
+        if RegisterNames.allCommands.contains(name) { return name }
+        if let first = name.first, first.isNumber, (try? number(text, at: position)) != nil { return name }
+        throw Problem(
+            position: position,
+            description: "'\(name)' is no command. The commands are "
+                + "\(RegisterNames.allCommands.joined(separator: ", ")), and numbers that have no name.")
     }
 
     private static func kinds(_ word: Substring, at position: Int) throws(Problem) -> Set<Event.Kind> {

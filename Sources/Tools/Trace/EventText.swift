@@ -1,45 +1,65 @@
-import Device
-import JSON
 import PCI
 import Tap
+import VFIO
 
 /// Writes events down: a line each for people, and an object each for programs.
 public struct EventText: Sendable {
-    private let names: RegisterNames
+    let names: RegisterNames
     /// As `EventReader.clock`.
-    private let clock: UInt64
+    let clock: UInt64
 
     /// - Parameters:
-    ///   - names: of the device's registers.
+    ///   - names: of the device's registers and queues.
     ///   - clock: what makes nanoseconds since 1970 of an event's time.
     public init(_ names: RegisterNames, clock: UInt64) {
         self.names = names
         self.clock = clock
     }
 
-    // MARK: For people
+    /// A part of a line, and what it is. Its text may be a guest's, with all that can be in it.
+    public struct Piece: Equatable, Sendable {
+        public var text: String
+        public var style: Style
+    }
+
+    // MARK: Lines
 
     /// What stands above the lines.
-    public static let heading = columns(
-        "TIME (UTC)", "EVENT", "WHERE", "VALUE", "WAY", "TOOK")
+    public static let heading = line(
+        row("TIME (UTC)", "EVENT", .plain, "WHERE", "VALUE", "WAY", "TOOK", "MEANING"))
 
-    /// Time, kind, place with the register's name, value, way, and how long it took.
-    public func line(_ event: Event) -> String {
-        Self.columns(
-            Self.timeOfDay(event.time &+ clock), event.kind.word, place(event), value(event), event.way?.word ?? "",
-            event.latency.map { Self.duration(UInt64($0)) } ?? "")
+    /// Time, kind, place with the register's name, value, way, how long it took, and what the value means.
+    public func line(_ event: Event) -> String { Self.line(pieces(event)) }
+
+    /// The same, piece by piece. Together the texts are the line.
+    public func pieces(_ event: Event) -> [Piece] {
+        Self.row(
+            Self.timeOfDay(event.time &+ clock), event.kind.word, event.kind.style, place(event), value(event),
+            event.way?.word ?? "", event.latency.map { Self.duration(UInt64($0)) } ?? "", meaning(event))
     }
 
-    private static func columns(
-        _ time: String, _ kind: String, _ place: String, _ value: String, _ way: String, _ latency: String
-    ) -> String {
-        let columns = [
-            padded(time, 18), padded(kind, 12), padded(place, 44), padded(value, 24), padded(way, 8), latency,
+    private static func line(_ pieces: [Piece]) -> String { pieces.map(\.text).joined() }
+
+    private static func row(
+        _ time: String, _ kind: String, _ style: Style, _ place: String, _ value: String, _ way: String,
+        _ latency: String, _ meaning: String
+    ) -> [Piece] {
+        let columns: [(text: String, width: Int, style: Style)] = [
+            (time, 18, .faint), (kind, 12, style), (place, 44, .plain), (value, 24, .plain), (way, 8, .faint),
+            (latency, 8, .faint), (meaning, 0, style),
         ]
-        var line = columns.joined(separator: "  ")
-        while line.last == " " { line.removeLast() }
-        return line
+        guard let last = columns.lastIndex(where: { !$0.text.isEmpty }) else { return [] }
+        return columns[...last].enumerated().map { index, column in
+            Piece(
+                text: index == last ? column.text : padded(column.text, column.width) + "  ", style: column.style)
+        }
     }
+
+    static func padded(_ text: String, _ width: Int) -> String {
+        text + String(repeating: " ", count: max(0, width - text.count))
+    }
+
+    // MARK: Columns
 
     func place(_ event: Event) -> String {
         switch event.kind {
@@ -51,6 +71,9 @@ public struct EventText: Sendable {
         case .message: return "vector \(event.offset)"
         case .look: return "\(event.name)+0x\(String(event.offset, radix: 16))"
         case .monitor: return "head \(event.region)"
+        case .command: return names.command(event) ?? ""
+        case .request, .completion: return names.queue(event) + (names.command(event).map { " \($0)" } ?? "")
+        case .client: return ""
         default: return event.name
         }
     }
@@ -61,6 +84,9 @@ public struct EventText: Sendable {
         case .doorbell: return event.count == 1 ? "once" : "\(event.count) times"
         case .memoryRead, .memoryWrite, .look, .received, .sent: return "\(event.count) bytes"
         case .mapped, .unmapped: return "\(event.count) bytes"
+        case .command: return "\(event.count) bytes\(event.name.isEmpty ? "" : ", with \(event.name)")"
+        case .request, .completion: return "\(event.count) bytes"
+        case .client: return event.value == 0 ? "has left" : "has come"
         case .pin: return event.value == 0 ? "deasserted" : "asserted"
         case .running: return event.value == 0 ? "stands still" : "goes on"
         case .monitor: return event.offset == 0 ? "none" : "\(event.offset)x\(event.value)"
@@ -69,13 +95,31 @@ public struct EventText: Sendable {
         }
     }
 
+    /// The bits that are set and what the others say; the fields of a message.
+    private func meaning(_ event: Event) -> String {
+        if let fields = names.fields(event) { return fields.map { "\($0.name)=\($0.text)" }.joined(separator: " ") }
+        let parts = names.parts(of: event)
+        return parts.enumerated().compactMap { index, part in
+            let words = part.fields.compactMap { field in
+                field.reading(of: part.value) == .flag(false) ? nil : field.text(of: part.value)
+            }
+            // The first register's name and value are there already.
+            let isKnown = !part.fields.isEmpty
+            let list = isKnown ? "[\(words.joined(separator: " "))]" : ""
+            guard index > 0 || names[event] == nil else { return isKnown ? list : nil }
+            let digits = (part.bits.count + 3) / 4
+            let value = Self.hexadecimal(part.value >> UInt64(part.bits.lowerBound), digits: digits)
+            return "\(part.name)=0x\(value)\(isKnown ? " " : "")\(list)"
+        }.joined(separator: " ")
+    }
+
     /// As a number of the access's width; of a longer one the length.
     private static func bytes(_ event: Event) -> String {
         guard (1...8).contains(event.count) else { return "\(event.count) bytes" }
         return "0x\(hexadecimal(event.value, digits: 2 * Int(event.count)))"
     }
 
-    private static func region(_ index: UInt8) -> String {
+    static func region(_ index: UInt8) -> String {
         switch Int(index) {
         case RegionIndex.configuration: "config"
         case RegionIndex.rom: "rom"
@@ -88,25 +132,10 @@ public struct EventText: Sendable {
         return String(repeating: "0", count: max(0, digits - text.count)) + text
     }
 
-    static func padded(_ text: String, _ width: Int) -> String {
-        text + String(repeating: " ", count: max(0, width - text.count))
-    }
-
-    /// Hours, minutes, seconds and their billionths.
-    public static func timeOfDay(_ nanoseconds: UInt64) -> String {
-        func digits(_ number: UInt64, _ count: Int) -> String {
-            let text = String(number)
-            return String(repeating: "0", count: max(0, count - text.count)) + text
-        }
-        let seconds = nanoseconds / 1_000_000_000
-        return "\(digits(seconds / 3600 % 24, 2)):\(digits(seconds / 60 % 60, 2)):\(digits(seconds % 60, 2))."
-            + digits(nanoseconds % 1_000_000_000, 9)
-    }
-
     /// With three digits, in the unit that suits.
     static func duration(_ nanoseconds: UInt64) -> String {
         func fraction(_ number: UInt64, _ unit: UInt64, _ name: String) -> String {
-            let tenths = number * 10 / unit
+            let tenths = number / (unit / 10)
             return tenths < 1000 ? "\(tenths / 10).\(tenths % 10) \(name)" : "\(tenths / 10) \(name)"
         }
         return switch nanoseconds {
@@ -116,33 +145,26 @@ public struct EventText: Sendable {
         default: fraction(nanoseconds, 1_000_000_000, "s")
         }
     }
+}
 
-    // MARK: For programs
+extension EventText {
+    /// What a piece of a line is, which colours show on a terminal.
+    public enum Style: Sendable {
+        case plain, faint, read, write, memory, fault, interrupt, queue
+    }
+}
 
-    /// What is known of the event. Numbers that may have 64 bits are texts in hexadecimal, since JSON's have fewer.
-    public func json(_ event: Event) -> JSON {
-        var members: JSON.Object = [
-            "number": JSON(event.number), "time": .number(Double(event.time &+ clock) / 1e9),
-            "event": .string(event.kind.word),
-        ]
-        if event.hasRegion { members["region"] = .string(Self.region(event.region)) }
-        if event.hasOffset { members["offset"] = .string("0x" + String(event.offset, radix: 16)) }
-        if let register = names[event] { members["register"] = .string(register) }
-        if event.kind == .message { members["vector"] = JSON(event.offset) }
-        if event.hasValue { members["value"] = .string("0x" + String(event.value, radix: 16)) }
-        if event.count > 0 { members["count"] = JSON(event.count) }
-        if event.kind == .monitor {
-            members["head"] = JSON(event.region)
-            members["width"] = JSON(event.offset)
-            members["height"] = JSON(event.value)
+extension Event.Kind {
+    /// In which group of events it is.
+    public var style: EventText.Style {
+        switch self {
+        case .read: .read
+        case .write, .doorbell: .write
+        case .memoryRead, .memoryWrite, .look: .memory
+        case .memoryFault: .fault
+        case .message, .pin: .interrupt
+        case .request, .completion: .queue
+        default: .plain
         }
-        if event.kind == .quota {
-            members["vram"] = JSON(event.offset)
-            members["frameRate"] = JSON(event.value)
-        }
-        if !event.name.isEmpty { members["name"] = .string(event.name) }
-        if let way = event.way { members["way"] = .string(way.word) }
-        if let latency = event.latency { members["nanoseconds"] = JSON(latency) }
-        return .object(members)
     }
 }

@@ -34,4 +34,27 @@ public enum Command: UInt16, CaseIterable, Sendable {
     case migrationDataRead = 17
     /// VFIO_USER_MIG_DATA_WRITE
     case migrationDataWrite = 18
+
+    /// The specification's name without `VFIO_USER_`, such as `DMA_MAP`.
+    public var name: String {
+        switch self {
+        case .version: "VERSION"
+        case .dmaMap: "DMA_MAP"
+        case .dmaUnmap: "DMA_UNMAP"
+        case .deviceGetInfo: "DEVICE_GET_INFO"
+        case .deviceGetRegionInfo: "DEVICE_GET_REGION_INFO"
+        case .deviceGetRegionIOFDs: "DEVICE_GET_REGION_IO_FDS"
+        case .deviceGetIRQInfo: "DEVICE_GET_IRQ_INFO"
+        case .deviceSetIRQs: "DEVICE_SET_IRQS"
+        case .regionRead: "REGION_READ"
+        case .regionWrite: "REGION_WRITE"
+        case .dmaRead: "DMA_READ"
+        case .dmaWrite: "DMA_WRITE"
+        case .deviceReset: "DEVICE_RESET"
+        case .regionWriteMulti: "REGION_WRITE_MULTI"
+        case .deviceFeature: "DEVICE_FEATURE"
+        case .migrationDataRead: "MIG_DATA_READ"
+        case .migrationDataWrite: "MIG_DATA_WRITE"
+        }
+    }
 }

@@ -50,6 +50,8 @@ import Testing
             .reset, .running(true), .restored, .mapped(address: 4096, size: 8192), .unmapped(address: 4096, size: 8192),
             .unmappedAll, .quota(videoMemory: 1, frameRate: nil), .monitor(head: 1, width: 640, height: 480),
             .connected("a"), .disconnected("a"), .received("a"), .sent("a"), .event("a"), .clock, .random,
+            .client(isConnected: true), .command(number: 2, descriptors: "memfd"), .request(queue: 3),
+            .completion(queue: 3),
         ]
         for passage in passages { recorder.note(passage) }
         let events = try EventReader(recorder.file.descriptor, from: .oldest).read(upTo: 100)
@@ -57,6 +59,58 @@ import Testing
         #expect(events[12].offset == 4096)
         #expect(events[12].count == 8192)
         #expect((events[16].region, events[16].offset, events[16].value) == (1, 640, 480))
+        #expect(events[24].value == 1)
+        #expect((events[25].offset, events[25].name) == (2, "memfd"))
+        #expect((events[26].offset, events[27].offset) == (3, 3))
+    }
+
+    private static let counts = [0, 1, 7, 8, 9, 16, 17, 23, 24, 25, 48, 71, 72, 73, 119, 120, 121, 4096]
+
+    @Test(arguments: counts)
+    func theFirstBytesOfWhatHasPassedAreKept(count: Int) throws {
+        let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 + 1) }
+        recorder.note(.received("line"), bytes.span.bytes)
+        let event = try #require(try reader().read(upTo: 1).first)
+        #expect(event.bytes == Array(bytes.prefix(24)))
+        #expect(event.count == UInt64(count))
+    }
+
+    /// Of a virtqueue's chain there are more, which is one event for whoever reads, wherever a batch ends.
+    @Test(arguments: counts)
+    func ofAChainMoreIsKept(count: Int) throws {
+        let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 + 1) }
+        recorder.note(.request(queue: 1), bytes.span.bytes)
+        write(7, at: 0)
+        let reader = try reader()
+        let chain = try #require(reader.read(upTo: 1).first)
+        #expect(chain.kind == .request && chain.bytes == Array(bytes.prefix(120)))
+        #expect(chain.count == UInt64(count))
+        #expect(reader.read(upTo: 1).map(\.value) == [7])
+        #expect(reader.missed == 0)
+        // Whoever doesn't watch keeps the beginning alone.
+        recorder.seesAll = false
+        recorder.note(.request(queue: 1), bytes.span.bytes)
+        #expect(reader.read(upTo: 9).map(\.bytes) == [Array(bytes.prefix(24))])
+    }
+
+    @Test func aChainThatWasNeverOverHasItsBytes() throws {
+        let bytes = [UInt8](1...100)
+        recorder.accessBegins()
+        recorder.note(.request(queue: 0), bytes.span.bytes)
+        write(1, at: 0)
+        let events = try reader().readUnfinished()
+        #expect(events.map(\.kind) == [.request, .write])
+        #expect(events.first?.bytes == bytes)
+    }
+
+    /// What is left of a chain whose beginning was overwritten is no event, and none that was missed.
+    @Test func theRestOfAChainIsNoEvent() throws {
+        let reader = try reader()
+        let bytes = [UInt8](1...100)
+        recorder.note(.request(queue: 0), bytes.span.bytes)
+        for number in 0..<6 as Range<UInt32> { write(number, at: 0) }
+        #expect(reader.read(upTo: 100).map(\.value) == [0, 1, 2, 3, 4, 5])
+        #expect(reader.missed == 1)
     }
 
     @Test func anAccessIsShownWithAllThatItHasLedToWhenItIsOver() throws {
@@ -100,13 +154,14 @@ import Testing
         let bytes: [UInt8] = [1, 2, 3, 4]
         let passages: [Passage] = [
             .received("line"), .sent("line"), .random, .memoryRead(address: 4096), .memoryWrite(address: 4096),
-            .look(memory: "m", offset: 0), .write(region: 0, offset: 0, by: .call),
+            .look(memory: "m", offset: 0), .completion(queue: 0), .request(queue: 0),
+            .write(region: 0, offset: 0, by: .call),
         ]
         recorder.seesAll = false
         for passage in passages { recorder.note(passage, bytes.span.bytes) }
         let events = try reader().read(upTo: 100)
-        #expect(events.map(\.value) == [0, 0, 0, 0, 0, 0, 0x0403_0201])
-        #expect(events.map(\.count) == Array(repeating: 4, count: 7))
+        #expect(events.map(\.value) == [0, 0, 0, 0, 0, 0, 0, 0x0403_0201, 0x0403_0201])
+        #expect(events.map(\.count) == Array(repeating: 4, count: 9))
     }
 
     // MARK: Pace

@@ -47,13 +47,34 @@ import Testing
 
     @Test(
         arguments: [
+            ("queue=0", [0, 1]), ("queue=1", [2]), ("request", [0, 2]), ("command=RESOURCE_FLUSH", [0]),
+            ("command=OK_NODATA", [1]), ("command=0xbeef", [2]), ("command=DMA_MAP", [3]), ("command", [3]),
+        ] as [(String, [Int])])
+    func messagesAreFoundByQueueAndCommand(text: String, found: [Int]) throws {
+        let names = RegisterNames(ofType: "virtio-gpu")
+        func chain(_ kind: Event.Kind, _ queue: UInt64, _ number: UInt64) -> Event {
+            var event = Event(kind)
+            (event.offset, event.value, event.count) = (queue, number, 24)
+            return event
+        }
+        let events = [
+            chain(.request, 0, 0x104), chain(.completion, 0, 0x1100), chain(.request, 1, 0xbeef), chain(.command, 2, 0),
+        ]
+        let filter = try EventFilter(text)
+        #expect(events.indices.filter { filter.matches(events[$0], names) } == found)
+    }
+
+    @Test(
+        arguments: [
             ("reads", 0, "'reads' is no kind of event. The kinds are read, write, doorbell, dma-read"),
             ("read|wrote", 5, "'wrote' is no kind"), ("read  bra=1", 6, "'bra' is nothing to filter by; it can be bar"),
             ("bar=6", 4, "'6' is no BAR; it can be 0 to 5, rom or config."), ("bar=", 4, "'' is no BAR"),
             ("write offset=0x", 13, "'0x' is no number"), ("offset=2..1", 7, "ends before it begins"),
             ("offset=1..z", 10, "'z' is no number"), ("offset=..2", 7, "'' is no number"),
             ("value=99999999999999999999", 6, "is no number"), ("way=mail", 4, "the ways are call, message"),
-            ("=1", 0, "'' is nothing to filter by"),
+            ("=1", 0, "'' is nothing to filter by"), ("queue=x", 6, "'x' is no number"),
+            ("read command=FLUSH", 13, "'FLUSH' is no command. The commands are VERSION, DMA_MAP"),
+            ("command=", 8, "'' is no command"), ("command=0x", 8, "'0x' is no command"),
         ])
     func aWrongTermIsAnsweredWithItsPlaceAndWhatCanStandThere(text: String, position: Int, words: String) {
         let problem = #expect(throws: EventFilter.Problem.self) { try EventFilter(text) }

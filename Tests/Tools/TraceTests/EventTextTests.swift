@@ -9,7 +9,7 @@ import Testing
 @Suite struct EventTextTests {
     private func text(_ type: String) throws -> EventText {
         let type = try #require(DeviceCatalog.types.first { $0.name == type })
-        return EventText(RegisterNames(type.registers), clock: 3_600_000_000_000)
+        return EventText(RegisterNames(type.registers, ofType: type.name), clock: 3_600_000_000_000)
     }
 
     private func event(_ kind: Event.Kind, _ change: (inout Event) -> Void = { _ in }) -> Event {
@@ -38,11 +38,11 @@ import Testing
         arguments: [
             ("bochs-display", 2, 0x502, "dispi.width"), ("bochs-display", 2, 0x408, "dacWriteIndex"),
             ("serial", 0, 5, "lineStatus"), ("virtio-rng", 4, 0x14, "deviceStatus"), ("virtio-gpu", 4, 0x1000, "isr"),
-            ("virtio-gpu", 4, 0x1c, "queueEnable"),
+            ("virtio-gpu", 4, 0x1c, "queueEnable"), ("virtio-gpu", 4, 0x2000, "events_read"),
         ] as [(String, UInt8, UInt64, String)])
     func everyDeviceNamesItsRegisters(type: String, bar: UInt8, offset: UInt64, name: String) throws {
         let read = event(.read) { ($0.region, $0.offset, $0.count) = (bar, offset, 1) }
-        #expect(try columns(read, of: type)[2] == "bar\(bar)+0x\(String(offset, radix: 16)) \(name)")
+        #expect(try text(type).place(read) == "bar\(bar)+0x\(String(offset, radix: 16)) \(name)")
     }
 
     @Test func whatIsNoAccessSaysWhatItIs() throws {

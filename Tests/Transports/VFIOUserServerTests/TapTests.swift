@@ -296,6 +296,35 @@ import VFIOUserClient
 
     // MARK: What the hypervisor and an administrator do
 
+    @Test func aClientsMessages() throws {
+        let ram = try GuestRAM(at: 0x10_0000, size: 4096)
+        try bench.map(ram)
+        let eventFDs = try [EventFD(), EventFD()]
+        let payload = wire(UInt32(20), UInt32(4 | 1 << 5), UInt32(2), UInt32(0), UInt32(2))
+        let reply = try bench.client.call(.deviceSetIRQs, payload, descriptors: eventFDs.map { $0.descriptor.raw })
+        #expect(reply.errno == nil)
+        let seen = tap.takeAll()
+        let commands = seen.filter { if case .command = $0.passage { true } else { false } }
+        #expect(
+            commands.map(\.passage) == [
+                .command(number: 2, descriptors: "memfd"), .command(number: 8, descriptors: "eventfd"),
+            ])
+        #expect(commands.last?.bytes == payload)
+        // It comes before what it leads to.
+        let map = try #require(seen.firstIndex { $0.passage == .mapped(address: ram.address, size: 4096) })
+        #expect(seen[map - 1] == commands.first)
+    }
+
+    @Test func clientsThatComeAndGo() throws {
+        bench.client.socket.shutDown()
+        _ = try Bench(bench.device)
+        let passages = tap.takeAll().map(\.passage)
+        let left = try #require(passages.firstIndex(of: .client(isConnected: false)))
+        let came = try #require(passages.firstIndex(of: .client(isConnected: true)))
+        #expect(left < came)
+        #expect(passages[came...].contains(.command(number: 1, descriptors: "")))
+    }
+
     @Test func resetsAndStandingStill() throws {
         func go(to state: UInt32) throws {
             try bench.call(.deviceFeature, wire(UInt32(16), UInt32(1 << 17 | 2), state, UInt32(0)))
