@@ -44,7 +44,8 @@ extension RegisterMap {
         return (readable + writeOnly).map { register in
             RegisterName(
                 name: name(register.name), bar: bar, offset: base + register.offset, width: register.width.rawValue,
-                isReadable: register.access != .writeOnly, isWritable: register.access != .readOnly, fields: fields(register.name))
+                isReadable: register.access != .writeOnly, isWritable: register.access != .readOnly,
+                fields: fields(register.name))
         }
     }
 }

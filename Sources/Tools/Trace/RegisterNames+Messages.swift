@@ -27,6 +27,7 @@ extension RegisterNames {
     }
 
     /// All that ``command(_:)`` may give: for whoever asks what there is.
-    static let allCommands: [String] = Command.allCases.map(\.name)
+    static let allCommands: [String] =
+        Command.allCases.map(\.name)
         + QueueProtocol.all.values.flatMap { $0.messages.values.map(\.name) }.sorted()
 }

@@ -157,9 +157,10 @@ import Testing
             .look(memory: "m", offset: 0), .completion(queue: 0), .request(queue: 0),
             .write(region: 0, offset: 0, by: .call),
         ]
+        let recorder = try EventRecorder(capacity: 16)
         recorder.seesAll = false
         for passage in passages { recorder.note(passage, bytes.span.bytes) }
-        let events = try reader().read(upTo: 100)
+        let events = try EventReader(recorder.file.descriptor, from: .oldest).read(upTo: 100)
         #expect(events.map(\.value) == [0, 0, 0, 0, 0, 0, 0, 0x0403_0201, 0x0403_0201])
         #expect(events.map(\.count) == Array(repeating: 4, count: 9))
     }

