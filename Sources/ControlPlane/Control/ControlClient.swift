@@ -107,9 +107,10 @@ public final class ControlClient {
 
     /// All that passes the device's doors from now on, as long as this client is there.
     ///
+    /// - Parameter start: whether what is kept of before comes first.
     /// - Returns: what reads it, the device's type, the parts of BARs where accesses aren't seen, and the bytes of
     ///   configuration space, which tell where capabilities are.
-    public func trace() throws(ControlClientError) -> (
+    public func trace(from start: EventReader.Start = .next) throws(ControlClientError) -> (
         events: EventReader, type: String, mapped: [MappedPart], configuration: [UInt8]
     ) {
         var reply = try request(.trace, takesFile: true)
@@ -122,7 +123,7 @@ public final class ControlClient {
             throw .malformedReply("its configuration space is no text of hexadecimal digits")
         }
         do throws(Errno) {
-            return (try EventReader(file, from: .next), traced.type, traced.mapped, configuration)
+            return (try EventReader(file, from: start), traced.type, traced.mapped, configuration)
         } catch {
             throw .malformedReply("what comes with it is no recorder's memory: \(error)")
         }

@@ -44,7 +44,8 @@ final class Tracing {
             recorder?.seesAll = true
             join(host)
         }
-        let beginning = Beginning(type: delegate.info.type, mapped: delegate.function.mappedParts,
+        let beginning = Beginning(
+            type: delegate.info.type, mapped: delegate.function.mappedParts,
             configuration: delegate.function.configurationText)
         return ControlReply(try JSON(encoding: beginning), attachment: recorder?.file)
     }

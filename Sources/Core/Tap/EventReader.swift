@@ -63,7 +63,8 @@ public final class EventReader {
     /// How many events were written, ever, as the writer says.
     public var written: UInt64 { ring.written }
 
-    /// The events that have come since the last call, in their order.
+    /// The events that have come since the last call, in their order. None between them was missed: ``missed`` grows
+    /// before the first.
     ///
     /// - Parameter limit: how many are looked at most. A busy writer makes no call endless.
     public func read(upTo limit: Int) -> [Event] {
@@ -73,8 +74,13 @@ public final class EventReader {
             // A writer doesn't take back what it has written.
             guard position < written else { break }
             let kept = UInt64(ring.capacity)
-            if written - position > kept { skip(to: written - kept) }
+            // What was missed is told between what came before it and what comes after.
+            if written - position > kept {
+                guard events.isEmpty else { break }
+                skip(to: written - kept)
+            }
             guard let words = ring.words(of: position) else {
+                guard events.isEmpty else { break }
                 // It was just overwritten, and those that come next are about to be.
                 skip(to: position + min(written - position, kept / 4 + 1))
                 continue

@@ -1,3 +1,4 @@
+import Glibc
 import JSON
 import Text
 
@@ -8,6 +9,24 @@ enum Output {
     static func print(_ line: String) {
         let pieces = line.split(separator: "\t", omittingEmptySubsequences: false)
         Swift.print(pieces.map { String($0).printable }.joined(separator: "\t"))
+    }
+
+    /// Whether standard output is a terminal that may show colours: its user can say no. https://no-color.org
+    static var isColored: Bool {
+        guard isatty(STDOUT_FILENO) == 1 else { return false }
+        // SAFETY: nobody changes the environment.
+        let wish = getenv("NO_COLOR").map { String(cString: $0) } ?? ""
+        return wish.isEmpty && getenv("TERM").map { String(cString: $0) } != "dumb"
+    }
+
+    /// Prints one line of pieces, each with the number by which a terminal is told its colour, or without one.
+    static func print(_ pieces: [(text: String, color: Int?)]) {
+        let escape = "\u{1b}["
+        Swift.print(
+            pieces.map { piece in
+                let text = piece.text.printable
+                return piece.color.map { "\(escape)\($0)m\(text)\(escape)0m" } ?? text
+            }.joined())
     }
 
     static func print(_ lines: [String]) {

@@ -13,6 +13,9 @@ struct Run: ParsableCommand {
         discussion: """
             'mediated types' lists the types and their options. SIGTERM and SIGINT end the process in order.
 
+            When the process dies, its last events are said on standard error, and all that its recorders have kept is left \
+            beside each control socket (CONTROL.events): 'mediated trace --recorded SOCKET' shows it until the next start.
+
             A device that belongs to the first, such as a display's serial line, can share its process: behind '--' comes its \
             type, with a socket and options of its own, and so on.
 
@@ -86,6 +89,7 @@ struct Run: ParsableCommand {
             throw Failure(.usage, error.description)
         }
         for path in arguments.functions.flatMap(\.socketPaths) { try checkSocket(path) }
+        KeepEvents.start(for: arguments)
         try become("mediated-device", arguments.words)
     }
 

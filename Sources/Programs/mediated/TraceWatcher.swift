@@ -1,7 +1,6 @@
-import Device
-import DeviceCatalog
 import Glibc
 import JSON
+import Linux
 import Tap
 import Trace
 
@@ -12,6 +11,10 @@ struct TraceWatcher {
     private let filter: EventFilter
     private let command: TraceCommand
     private let text: EventText
+    private let files: TraceFiles?
+    private let isColored: Bool
+    /// Before this, in nanoseconds since 1970, nothing is shown.
+    private let start: UInt64
     private var summary: EventSummary
     /// How many events were shown.
     private(set) var shown: Int
@@ -21,23 +24,24 @@ struct TraceWatcher {
     private static let batch = 4096
 
     /// - Parameters:
-    ///   - type: the device's, whose registers have names.
-    ///   - configuration: the bytes of its configuration space; empty when they aren't known.
+    ///   - names: of the device's registers and queues.
+    ///   - files: where the events go, too.
     ///   - shown: how many events of others count as shown.
-    /// - Throws: `EventFilter.Problem` for the command's filter.
+    /// - Throws: `EventFilter.Problem` for the command's filter, `Moment.Problem` for its time.
     init(
-        _ events: EventReader, ofType type: String, _ command: TraceCommand, configuration: [UInt8] = [],
-        shown: Int = 0
+        _ events: EventReader, _ names: RegisterNames, _ command: TraceCommand, files: TraceFiles?, shown: Int = 0
     ) throws {
-        let registers = DeviceCatalog.types.first { $0.name == type }?.registers ?? []
         self.events = events
+        self.names = names
         self.command = command
+        self.files = files
         self.shown = shown
-        names = RegisterNames(registers, configuration: configuration, ofType: type)
+        isColored = Output.isColored
         filter = try EventFilter(command.only)
+        start = try command.start
         text = EventText(names, clock: events.clock)
         summary = EventSummary(names)
-        if !command.json, !command.summary { Output.print(EventText.heading) }
+        if command.showsLines, !command.json { Output.print(EventText.heading) }
     }
 
     /// Whether that is as much as was asked for.
@@ -46,37 +50,42 @@ struct TraceWatcher {
     /// Shows some of what has come.
     ///
     /// - Returns: whether more is there.
-    mutating func look() -> Bool {
+    mutating func look() throws -> Bool {
         defer { fflush(nil) }
         let before = events.position
-        show(events.read(upTo: Self.batch))
+        let new = events.read(upTo: Self.batch)
+        // They were missed before these.
         tellMissed()
+        try show(new)
         return events.position > before && events.position < events.written
     }
 
     /// Shows what had come until now, and the summary.
     ///
     /// - Parameter theWriterHasEnded: what an access has led to that was never over is shown, too.
-    mutating func finish(theWriterHasEnded: Bool) {
+    mutating func finish(theWriterHasEnded: Bool) throws {
         let end = events.written
-        while events.position < end, !isEnough, look() {}
-        if theWriterHasEnded { show(events.readUnfinished()) }
+        while events.position < end, !isEnough, try look() {}
+        if theWriterHasEnded { try show(events.readUnfinished()) }
         if command.summary { Output.print(paragraphs: summary.text()) }
         fflush(nil)
     }
 
-    private mutating func show(_ new: [Event]) {
-        for event in new where !isEnough && filter.matches(event, names) {
+    private mutating func show(_ new: [Event]) throws {
+        for event in new where !isEnough && event.time &+ events.clock >= start && filter.matches(event, names) {
             shown += 1
-            show(event)
+            try show(event)
         }
     }
 
-    private mutating func show(_ event: Event) {
-        if command.summary {
-            summary.add(event)
-        } else if command.json {
+    private mutating func show(_ event: Event) throws {
+        try files?.add(event, clock: events.clock)
+        if command.summary { summary.add(event) }
+        guard command.showsLines else { return }
+        if command.json {
             Output.print(json: text.json(event), onOneLine: true)
+        } else if isColored {
+            Output.print(text.pieces(event).map { ($0.text, $0.style.code) })
         } else {
             Output.print(text.line(event))
         }
@@ -87,10 +96,32 @@ struct TraceWatcher {
         guard new > 0 else { return }
         missed = events.missed
         summary.missed = missed
+        guard command.showsLines else {
+            if !command.summary {
+                StandardError.print("mediated: \(new) events were overwritten before they were read.")
+            }
+            return
+        }
         if command.json {
             Output.print(json: ["missed": JSON(new)], onOneLine: true)
-        } else if !command.summary {
+        } else {
             Output.print("… \(new) events were overwritten before they were read.")
+        }
+    }
+}
+
+extension EventText.Style {
+    /// What a terminal is told, by ECMA-48's Select Graphic Rendition; nil for its usual colour.
+    fileprivate var code: Int? {
+        switch self {
+        case .plain: nil
+        case .faint: 2
+        case .read: 36
+        case .write: 33
+        case .memory: 34
+        case .fault: 31
+        case .interrupt: 35
+        case .queue: 32
         }
     }
 }

@@ -1,12 +1,15 @@
 import Tap
 
-/// What many events say together: which registers are hot, how long accesses take, how much DMA and how many interrupts
-/// there are.
+/// What many events say together: which registers are hot, how long accesses and requests take, how much DMA and how
+/// many interrupts there are.
 public struct EventSummary: Sendable {
     private let names: RegisterNames
     private var kinds: [Event.Kind: UInt64] = [:]
     private var accesses: [Access: Times] = [:]
     private var transfers: [Event.Kind: [Int: UInt64]] = [:]
+    /// By the number of the vector.
+    private var interrupts: [UInt64: UInt64] = [:]
+    private var requests = RequestTimes()
     private var first: UInt64?
     private var last: UInt64 = 0
     /// How many were missed.
@@ -14,6 +17,7 @@ public struct EventSummary: Sendable {
 
     /// The most registers that are kept apart: a guest can touch any number of places.
     private static let maximumAccesses = 4096
+    private static let maximumVectors = 2048
 
     private struct Access: Hashable {
         let kind: Event.Kind
@@ -22,9 +26,14 @@ public struct EventSummary: Sendable {
     }
 
     /// How often, and how long by powers of two of nanoseconds.
-    private struct Times: Sendable {
+    struct Times: Sendable {
         var count: UInt64 = 0
         var byExponent = [UInt64](repeating: 0, count: 33)
+
+        mutating func add(_ nanoseconds: UInt64?) {
+            count += 1
+            if let nanoseconds { byExponent[EventSummary.exponent(nanoseconds)] += 1 }
+        }
 
         /// The time that so much of all accesses don't exceed, in nanoseconds.
         func percentile(_ part: Double) -> UInt64? {
@@ -50,6 +59,9 @@ public struct EventSummary: Sendable {
         kinds[event.kind, default: 0] += 1
         switch event.kind {
         case .read, .write: addAccess(event)
+        case .message where interrupts[event.offset] != nil || interrupts.count < Self.maximumVectors:
+            interrupts[event.offset, default: 0] += 1
+        case .request, .completion: requests.add(event, names)
         case .memoryRead, .memoryWrite:
             transfers[event.kind, default: [:]][Self.exponent(event.count), default: 0] += 1
         default: break
@@ -59,12 +71,11 @@ public struct EventSummary: Sendable {
     private mutating func addAccess(_ event: Event) {
         let access = Access(kind: event.kind, region: event.region, offset: event.offset)
         guard accesses[access] != nil || accesses.count < Self.maximumAccesses else { return }
-        accesses[access, default: Times()].count += 1
-        if let latency = event.latency { accesses[access]?.byExponent[Self.exponent(UInt64(latency))] += 1 }
+        accesses[access, default: Times()].add(event.latency.map(UInt64.init))
     }
 
     /// Of the least power of two that isn't less.
-    private static func exponent(_ number: UInt64) -> Int {
+    static func exponent(_ number: UInt64) -> Int {
         number <= 1 ? 0 : min(32, UInt64.bitWidth - (number - 1).leadingZeroBitCount)
     }
 
@@ -84,7 +95,7 @@ public struct EventSummary: Sendable {
             let rate = Self.decimal(Double(count) / seconds)
             head.append("  \(EventText.padded(kind.word, 14))\(EventText.padded("\(count)", 12))\(rate)/s")
         }
-        return [head, registers(limit), dma].filter { !$0.isEmpty }
+        return [head, registers(limit), requestRows, dma, interruptRows(seconds)].filter { !$0.isEmpty }
     }
 
     private func registers(_ limit: Int) -> [String] {
@@ -100,13 +111,29 @@ public struct EventSummary: Sendable {
                 var event = Event(access.kind)
                 (event.region, event.offset) = (access.region, access.offset)
                 let place = "\(access.kind.word) \(EventText(names, clock: 0).place(event))"
-                func time(_ part: Double) -> String { times.percentile(part).map(EventText.duration) ?? "" }
-                return row(place, "\(times.count)", time(0.5), time(0.99))
+                return row(place, times)
             }
     }
 
     private func row(_ place: String, _ count: String, _ half: String, _ most: String) -> String {
         "\(EventText.padded(place, 48))\(EventText.padded(count, 12))\(EventText.padded(half, 12))\(most)"
+    }
+
+    private var requestRows: [String] {
+        let rows = requests.sorted.map { name, times in row(name, times) }
+        return rows.isEmpty ? [] : [row("REQUEST", "COUNT", "HALF IN", "99 % IN")] + rows
+    }
+
+    private func row(_ place: String, _ times: Times) -> String {
+        func time(_ part: Double) -> String { times.percentile(part).map(EventText.duration) ?? "" }
+        return row(place, "\(times.count)", time(0.5), time(0.99))
+    }
+
+    private func interruptRows(_ seconds: Double) -> [String] {
+        let rows = interrupts.sorted { $0.key < $1.key }.map { vector, count in
+            row("vector \(vector)", "\(count)", "\(Self.decimal(Double(count) / seconds))/s", "")
+        }
+        return rows.isEmpty ? [] : [row("INTERRUPT", "COUNT", "RATE", "")] + rows
     }
 
     private var dma: [String] {

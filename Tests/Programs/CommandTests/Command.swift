@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Programs
 import Testing
 
@@ -39,6 +40,11 @@ final class RunningDevice {
     }
 
     func terminate() { process.terminate() }
+
+    func kill() { Glibc.kill(process.processIdentifier, SIGKILL) }
+
+    /// What is said on standard error until these words, which are waited for.
+    func said(until words: String) throws -> String { try errors.read(until: words) }
 
     /// Nobody reads what the process says any more.
     func stopListening() throws { try errors.fileHandleForReading.close() }

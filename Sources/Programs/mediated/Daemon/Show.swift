@@ -8,7 +8,8 @@ import Mediation
 /// `mediated show`
 struct Show: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Show all that is known of a vGPU, and the last lines of its log.")
+        abstract:
+            "Show all that is known of a vGPU, the last lines of its log, and what its process was about if it died.")
 
     @OptionGroup var vgpu: VGPUArgument
 
@@ -24,18 +25,22 @@ struct Show: ParsableCommand {
 
     func run() throws {
         let id = try vgpu.required()
-        let (vgpu, log, info) = try daemon.ask { client throws(DaemonClientError) in
+        let (vgpu, log, info, dead) = try daemon.ask { client throws(DaemonClientError) in
             let vgpu = try client.vgpu(id)
             let log = try client.get("/v1/vgpus/\(id)/log?lines=\(Self.lines)", as: LogLines.self)
             // A process that has just died, or hangs, tells nothing; that is in the state and the log.
             let info = vgpu.pid == nil ? nil : try? client.get("/v1/vgpus/\(id)/info", as: ControlInfo.self)
-            return (vgpu, log.lines, info)
+            // Most have none.
+            let dead = try? client.recording(of: id, .dead)
+            return (vgpu, log.lines, info, dead)
         }
+        let last = dead.flatMap { try? LastEvents($0, ofType: info?.type ?? vgpu.type) }
         if json {
             guard case .object(var members) = try vgpu.json else { return }
             members["log"] = .array(log.map(JSON.string))
             if let info { members["clientConnected"] = .bool(info.clientConnected) }
             if let info { members["uptimeSeconds"] = .number(info.uptimeSeconds) }
+            if let last { members["lastEvents"] = last.json }
             return Output.print(json: .object(members))
         }
         let attributes = vgpu.sortedAttributes.map(\.word).joined(separator: " ")
@@ -58,6 +63,10 @@ struct Show: ParsableCommand {
             rows.append(["uptime", "\(Int(info.uptimeSeconds)) s"])
         }
         Output.print(rows.columns())
+        if let last {
+            Output.print("last events of the process that died")
+            Output.print(last.lines.map { "  \($0)" })
+        }
         guard !log.isEmpty else { return }
         Output.print("log")
         Output.print(log.map { "  \($0.excerpt)" })
