@@ -131,3 +131,8 @@ extension Function {
         }
     }
 }
+
+extension EventRecorder {
+    /// The event that a device process notes last, when it ends in good order.
+    public static var orderlyEnd: String { "end of service" }
+}

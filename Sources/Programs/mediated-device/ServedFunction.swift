@@ -63,6 +63,8 @@ final class ServedFunction: ControlDelegate {
         }
         events.append(.started, "Serving '\(arguments.type)' at \(arguments.place).")
         try server.run()
+        // Whoever has the recorder's memory knows by it that the process has not died.
+        function.host.tap?.note(.event(EventRecorder.orderlyEnd))
     }
 
     // MARK: ControlDelegate

@@ -29,13 +29,12 @@ struct KeepEvents: ParsableCommand {
     func run() throws {
         // What ends the device process in order is for that one alone: this one ends with it.
         _ = try SignalFD([SIGINT, SIGTERM, SIGHUP])
-        let handle = try ProcessHandle(process)
-        guard getppid() == process else { return }
+        // It may have ended already.
+        guard let handle = try? ProcessHandle(process), getppid() == process else { return }
         let kept = controls.map { ask($0, while: handle) }
         while !hasEnded(handle, within: .seconds(3600)) {}
         for case let (control, kept?) in zip(controls, kept) {
-            // One that ends in order takes its sockets along.
-            guard access(control, F_OK) == 0, let bytes = try? kept.file.bytes() else { continue }
+            guard let bytes = try? kept.file.bytes() else { continue }
             tell(KeptEvents(bytes, ofType: kept.type), control)
         }
     }
@@ -58,13 +57,15 @@ struct KeepEvents: ParsableCommand {
     }
 
     private func tell(_ kept: KeptEvents, _ control: String) {
-        guard let last = try? LastEvents(kept.memory, ofType: kept.type) else { return }
+        guard let last = try? LastEvents(kept.memory, ofType: kept.type), !last.isInOrder else { return }
         StandardError.print("mediated: The process of the device '\(kept.type)' has died. Its last events were:")
         for line in last.lines { StandardError.print("mediated:   \(line)") }
         let path = KeptEvents.path(besides: control)
         do throws(Errno) { try kept.write(to: path) } catch {
             return StandardError.print("mediated: They can't be written to '\(path)': \(error).")
         }
-        StandardError.print("mediated: All of them: mediated trace --recorded --control \(control) SOCKET")
+        let suffix = ".control"
+        let socket = control.hasSuffix(suffix) ? "\(control.dropLast(suffix.count))" : "SOCKET --control \(control)"
+        StandardError.print("mediated: All of them: mediated trace --recorded \(socket)")
     }
 }

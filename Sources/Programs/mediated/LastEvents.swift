@@ -1,3 +1,4 @@
+import Control
 import DeviceCatalog
 import JSON
 import Linux
@@ -10,6 +11,8 @@ struct LastEvents {
     /// How many of them belong to an access that was never over.
     private let unfinished: Int
     private let text: EventText
+    /// Whether the process has ended in good order instead.
+    let isInOrder: Bool
 
     /// How many there are at most.
     private static let limit = 5
@@ -21,18 +24,25 @@ struct LastEvents {
     init(_ memory: [UInt8], ofType type: String) throws(Errno) {
         let reader = try EventReader(copyOf: memory)
         var events: [Event] = []
+        var last: Event?
         let end = reader.written
         while reader.position < end {
             let before = reader.position
-            events = (events + reader.read(upTo: 1024)).suffix(Self.limit)
+            let new = reader.read(upTo: 1024)
+            last = new.last ?? last
+            events = (events + new.filter(Self.isTelling)).suffix(Self.limit)
             guard reader.position > before else { break }
         }
         let inHand = reader.readUnfinished()
+        isInOrder = inHand.isEmpty && last?.kind == .event && last?.name == EventRecorder.orderlyEnd
         unfinished = min(inHand.count, Self.limit)
         self.events = (events + inHand).suffix(Self.limit)
         let registers = DeviceCatalog.types.first { $0.name == type }?.registers ?? []
         text = EventText(RegisterNames(registers, ofType: type), clock: reader.clock)
     }
+
+    /// The loop has an event for all that the process does, and most have to do with a clock.
+    private static func isTelling(_ event: Event) -> Bool { event.kind != .event && event.kind != .clock }
 
     /// A line for each, the last one last. Those of an access that was never over say so.
     var lines: [String] {

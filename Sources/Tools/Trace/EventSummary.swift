@@ -92,8 +92,8 @@ public struct EventSummary: Sendable {
         ]
         for kind in Event.Kind.allCases {
             guard let count = kinds[kind] else { continue }
-            let rate = Self.decimal(Double(count) / seconds)
-            head.append("  \(EventText.padded(kind.word, 14))\(EventText.padded("\(count)", 12))\(rate)/s")
+            let rate = last == first ? "" : "\(Self.decimal(Double(count) / seconds))/s"
+            head.append("  \(EventText.padded(kind.word, 14))\(EventText.padded("\(count)", 12))\(rate)")
         }
         return [head, registers(limit), requestRows, dma, interruptRows(seconds)].filter { !$0.isEmpty }
     }

@@ -41,7 +41,9 @@ final class RunningDevice {
 
     func terminate() { process.terminate() }
 
-    func kill() { Glibc.kill(process.processIdentifier, SIGKILL) }
+    var pid: Int32 { process.processIdentifier }
+
+    func kill() { Glibc.kill(pid, SIGKILL) }
 
     /// What is said on standard error until these words, which are waited for.
     func said(until words: String) throws -> String { try errors.read(until: words) }

@@ -86,10 +86,28 @@ import VFIOUserClient
 
     // MARK: Processes that died
 
+    /// Until the process beside the device's has the recorder's memory, which nobody tells.
+    private func waitForKeeper(of device: RunningDevice) throws {
+        let deadline = Date() + 60
+        while Date() < deadline {
+            let children = try? String(
+                contentsOfFile: "/proc/\(device.pid)/task/\(device.pid)/children", encoding: .utf8)
+            for child in (children ?? "").split(separator: " ") {
+                let folder = "/proc/\(child)/fd"
+                let files = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+                let targets = files.compactMap {
+                    try? FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/\($0)")
+                }
+                if targets.contains(where: { $0.contains("memfd:events") }) { return }
+            }
+        }
+        Issue.record("Nobody has the memory of the device's recorder.")
+    }
+
     @Test func aProcessThatDiesLeavesItsLastEvents() throws {
         let device = try device(0x5eed)
-        // What it was about is kept once somebody has asked for the memory, which nobody tells.
         let kept = device.socket + ".control.events"
+        try waitForKeeper(of: device)
         device.kill()
         let said = try device.said(until: "trace --recorded")
         #expect(said.contains("has died. Its last events were:"), "\(said)")
@@ -108,6 +126,7 @@ import VFIOUserClient
 
     @Test func aProcessThatEndsInOrderLeavesNone() throws {
         let device = try device(7)
+        try waitForKeeper(of: device)
         device.terminate()
         #expect(device.status() == 0)
         // Standard error ends with the last who has it.
@@ -151,7 +170,7 @@ import VFIOUserClient
         for (words, sentence) in [
             (["--since", "yesterday"], "'yesterday' is no time; it can be so long ago, as in 10s"),
             (["--since", "25:00"], "is no time"), (["--since", "2026-02-30T00:00:00Z"], "is no time"),
-            (["--since", "-5s"], "is no time"), (["--follow"], "--follow is for --recorded"),
+            (["--since=-5s"], "is no time"), (["--follow"], "--follow is for --recorded"),
             (["--recorded", "--seconds", "1"], "or give --follow, too"),
             (["--recorded", "--follow", "--seconds", "0"], "must be from 0.001"),
         ] {

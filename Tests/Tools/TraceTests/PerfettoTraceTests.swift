@@ -72,7 +72,8 @@ import Testing
             if phase == "b" {
                 #expect(open.updateValue(time, forKey: key) == nil)
             } else {
-                spans[key] = time - (try #require(open.removeValue(forKey: key)))
+                let begun = open.removeValue(forKey: key)
+                spans[key] = time - (try #require(begun))
             }
         }
         #expect(spans["renderer renderer 0"] == 1)
