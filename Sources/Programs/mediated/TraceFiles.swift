@@ -39,6 +39,12 @@ final class TraceFiles {
         if waiting.count >= Self.batch { try write() }
     }
 
+    /// So many events were missed before this one.
+    func miss(_ count: UInt64, before event: Event?, clock: UInt64) {
+        timeline.miss(count)
+        if file != nil, let event { waiting += perfetto.missed(count, before: event.time &+ clock).utf8 }
+    }
+
     private func write() throws(Failure) {
         do throws(Errno) { try file?.descriptor.writeAll(waiting.span.bytes) } catch { throw failure(error) }
         waiting.removeAll(keepingCapacity: true)

@@ -55,7 +55,7 @@ struct TraceWatcher {
         let before = events.position
         let new = events.read(upTo: Self.batch)
         // They were missed before these.
-        tellMissed()
+        tellMissed(before: new.first)
         try show(new)
         return events.position > before && events.position < events.written
     }
@@ -91,11 +91,12 @@ struct TraceWatcher {
         }
     }
 
-    private mutating func tellMissed() {
+    private mutating func tellMissed(before event: Event?) {
         let new = events.missed - missed
         guard new > 0 else { return }
         missed = events.missed
-        summary.missed = missed
+        summary.miss(new)
+        files?.miss(new, before: event, clock: events.clock)
         guard command.showsLines else {
             if !command.summary {
                 StandardError.print("mediated: \(new) events were overwritten before they were read.")

@@ -13,7 +13,7 @@ public struct EventSummary: Sendable {
     private var first: UInt64?
     private var last: UInt64 = 0
     /// How many were missed.
-    public var missed: UInt64 = 0
+    public private(set) var missed: UInt64 = 0
 
     /// The most registers that are kept apart: a guest can touch any number of places.
     private static let maximumAccesses = 4096
@@ -66,6 +66,12 @@ public struct EventSummary: Sendable {
             transfers[event.kind, default: [:]][Self.exponent(event.count), default: 0] += 1
         default: break
         }
+    }
+
+    /// So many events were missed here.
+    public mutating func miss(_ count: UInt64) {
+        missed &+= count
+        requests.miss()
     }
 
     private mutating func addAccess(_ event: Event) {

@@ -78,6 +78,17 @@ public struct PerfettoTrace: Sendable {
         return added + Self.line(.object(members))
     }
 
+    /// So many events were missed here: nobody knows which requests were answered.
+    public mutating func missed(_ count: UInt64, before time: UInt64) -> String {
+        for key in lanes.keys { lanes[key]?.ended = lanes[key]?.begun ?? 0 }
+        let start = first ?? time
+        first = start
+        return Self.line([
+            "ph": "i", "s": "g", "name": .string("\(count) events were missed"), "cat": "missed", "pid": 1, "tid": 0,
+            "ts": .number(Self.microseconds(time >= start ? time - start : 0)),
+        ])
+    }
+
     private func metadata(_ lane: TimelineItem.Lane) -> JSON {
         [
             "ph": "M", "name": "thread_name", "pid": 1, "tid": JSON(lanes[lane]?.number ?? 0),

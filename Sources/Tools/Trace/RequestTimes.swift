@@ -26,6 +26,9 @@ struct RequestTimes: Sendable {
         times[request.name, default: .init()].add(event.time >= request.time ? event.time - request.time : nil)
     }
 
+    /// Events were missed here, perhaps answers among them.
+    mutating func miss() { open = [:] }
+
     /// The most frequent first.
     var sorted: [(name: String, times: EventSummary.Times)] {
         times.sorted { ($1.value.count, $0.key) < ($0.value.count, $1.key) }.map { (name: $0.key, times: $0.value) }

@@ -30,7 +30,7 @@ extension Timeline {
             "<text class=\"title\" x=\"24\" y=\"34\">\(Self.escaped(title))</text>",
             """
             <text class="faint" x="24" y="54">from \(begin) UTC, \(EventText.duration(duration)); \
-            each bar: \(EventText.duration(stretch))</text>
+            each bar: \(EventText.duration(stretch))\(missed > 0 ? "; \(Self.grouped(missed)) events were missed" : "")</text>
             """,
         ]
         lines += grid(to: height - Size.bottom)

@@ -11,6 +11,8 @@ public struct Timeline: Sendable {
     /// The length of a stretch, in nanoseconds.
     private(set) var stretch: UInt64 = 1000
     private(set) var lanes: [TimelineItem.Lane: Lane] = [:]
+    /// How many events were missed.
+    private(set) var missed: UInt64 = 0
 
     /// How many stretches there are at most.
     static let stretches = 1024
@@ -61,6 +63,12 @@ public struct Timeline: Sendable {
         case .end: break
         }
         lanes[key] = lane
+    }
+
+    /// So many events were missed here: what was under way until now counts, and nobody knows of what came then.
+    public mutating func miss(_ count: UInt64) {
+        missed &+= count
+        finish()
     }
 
     /// Counts what is still under way until the end.

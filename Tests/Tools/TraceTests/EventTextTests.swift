@@ -93,7 +93,7 @@ import Testing
         }
         summary.add(event(.write) { ($0.offset, $0.count, $0.latency) = (0x38, 4, 5) })
         summary.add(event(.memoryRead) { $0.count = 4000 })
-        summary.missed = 3
+        summary.miss(3)
         let paragraphs = summary.text()
         #expect(paragraphs[0][0] == "102 events in 61.0 s, and 3 that were missed")
         #expect(paragraphs[0].contains { $0.contains("read") && $0.contains("100 ") })

@@ -82,6 +82,19 @@ import Testing
         #expect(spans["controlq controlq 2"] == 5)
     }
 
+    @Test func whatWasMissedIsMarkedAndAnswersNothing() throws {
+        var trace = PerfettoTrace(names, clock: 0)
+        var text = trace.lines(event(.request, at: 1_000))
+        text += trace.missed(7, before: 3_000)
+        for later in [event(.request, at: 3_000), event(.completion, at: 4_000), event(.completion, at: 5_000)] {
+            text += trace.lines(later)
+        }
+        let json = try JSON(parsing: PerfettoTrace.beginning("") + text + PerfettoTrace.end)
+        let entries = try #require(json["traceEvents"]?.array)
+        #expect(entries.filter { $0["ph"] == "e" }.map { $0["id"] } == ["controlq 1"])
+        #expect(entries.contains { $0["name"] == "7 events were missed" && $0["s"] == "g" && $0["ts"]?.double == 2 })
+    }
+
     /// A lane is one thread, on which nothing else may overlap.
     @Test func accessesAreSpansOfTheirLane() throws {
         let accesses = (0..<10 as Range<UInt64>).map { number in

@@ -47,6 +47,17 @@ import Testing
         #expect(queue.amounts.reduce(0, +) == 60_000)
     }
 
+    @Test func whatWasMissedEndsWhatIsUnderWay() throws {
+        var timeline = Timeline(names)
+        for event in [event(.request, at: 0), event(.message, at: 10_000)] { timeline.add(event) }
+        timeline.miss(1234)
+        // Its own answer was missed.
+        for event in [event(.message, at: 50_000), event(.completion, at: 60_000)] { timeline.add(event) }
+        timeline.finish()
+        #expect(try lane("controlq", timeline).amounts.reduce(0, +) == 10_000)
+        #expect(timeline.svg("device", clock: 0).contains("1\u{2009}234 events were missed"))
+    }
+
     @Test func timesThatGoBackOrAreAbsurdDoNoHarm() throws {
         let timeline = timeline([
             event(.read, at: .max) { $0.latency = .max }, event(.request, at: 0), event(.read, at: 5),
