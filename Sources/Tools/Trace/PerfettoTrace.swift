@@ -80,7 +80,11 @@ public struct PerfettoTrace: Sendable {
 
     /// So many events were missed here: nobody knows which requests were answered.
     public mutating func missed(_ count: UInt64, before time: UInt64) -> String {
-        for key in lanes.keys { lanes[key]?.ended = lanes[key]?.begun ?? 0 }
+        lanes = lanes.mapValues { lane in
+            var lane = lane
+            lane.ended = lane.begun
+            return lane
+        }
         let start = first ?? time
         first = start
         return Self.line([

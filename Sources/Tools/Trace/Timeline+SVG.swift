@@ -152,6 +152,7 @@ extension Timeline {
         <style>
         .ground { fill: #ffffff } .title { fill: #1c2430; font-size: 17px; font-weight: 600 }
         .name { fill: #1c2430 } .faint { fill: #64707f } .small { font-size: 11px }
+        path { shape-rendering: crispEdges }
         .grid { stroke: #e3e7ec } .line { stroke: #c9d0d8 }
         .read { fill: #2a78c8 } .write { fill: #d98412 } .memory { fill: #7a5bc4 } .fault { fill: #cc2f3c }
         .interrupt { fill: #c2418c } .queue { fill: #1f9a6d } .plain { fill: #64707f }
