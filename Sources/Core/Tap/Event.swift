@@ -15,6 +15,7 @@ public struct Event: Equatable, Sendable {
         case quota, monitor
         case connected, disconnected, received, sent
         case event, clock, random
+        case altered = 40
     }
 
     /// The running number, from 0.
@@ -26,7 +27,7 @@ public struct Event: Equatable, Sendable {
     public var way: Way?
     /// The region of an access, the BAR of a doorbell, or the head of a monitor; otherwise 0.
     public var region: UInt8 = 0
-    /// The offset in a region or in a memory, an address in guest memory, the number of a vector, a monitor's width in
+    /// The offset in a region or in a memory, an address in guest memory, the number of a vector or a rule, a monitor's width in
     /// pixels, a quota's bytes of video memory; otherwise 0.
     public var offset: UInt64 = 0
     /// How many bytes passed, or are mapped; how often a doorbell was signalled.
@@ -56,7 +57,7 @@ extension Event {
     /// - Parameters:
     ///   - passage: what passed.
     ///   - bytes: those that went with it.
-    init(_ passage: Passage, _ bytes: RawSpan) {
+    public init(_ passage: Passage, _ bytes: RawSpan) {
         switch passage {
         case .read(let region, let offset, let way): self.init(.read, region, offset, bytes, way)
         case .write(let region, let offset, let way): self.init(.write, region, offset, bytes, way)
@@ -99,6 +100,7 @@ extension Event {
         case .event(let name): self.init(.event, of: name, bytes)
         case .clock: self.init(.clock, 0, 0, bytes)
         case .random: self.init(.random, 0, 0, bytes)
+        case .altered(let rule): self.init(.altered, 0, UInt64(clamping: rule), bytes)
         }
     }
 

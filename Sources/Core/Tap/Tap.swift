@@ -101,4 +101,6 @@ public enum Passage: Hashable, Sendable {
     case clock
     /// The device has taken these random bytes.
     case random
+    /// Somebody's rule with this number alters the passage that comes next, or keeps it from coming.
+    case altered(rule: Int)
 }

@@ -28,6 +28,7 @@ extension Event.Kind {
         case .event: "event"
         case .clock: "clock"
         case .random: "random"
+        case .altered: "altered"
         }
     }
 }
@@ -46,7 +47,8 @@ extension Way {
 }
 
 extension Event {
-    var isAccess: Bool { kind == .read || kind == .write }
+    public var isAccess: Bool { kind == .read || kind == .write }
+    var isMemoryAccess: Bool { kind == .memoryRead || kind == .memoryWrite || kind == .memoryFault }
     var hasRegion: Bool { isAccess || kind == .doorbell }
 
     /// Whether ``offset`` is one, or an address.

@@ -41,7 +41,8 @@ public struct EventText: Sendable {
         return line
     }
 
-    func place(_ event: Event) -> String {
+    /// Where it was: the region with the register's name, an address, a vector, a name.
+    public func place(_ event: Event) -> String {
         switch event.kind {
         case .read, .write, .doorbell:
             let register = names[event].map { " \($0)" } ?? ""
@@ -49,6 +50,7 @@ public struct EventText: Sendable {
         case .memoryRead, .memoryWrite, .memoryFault: return "0x\(Self.hexadecimal(event.offset, digits: 12))"
         case .mapped, .unmapped: return "0x\(Self.hexadecimal(event.offset, digits: 12))"
         case .message: return "vector \(event.offset)"
+        case .altered: return "rule \(event.offset)"
         case .look: return "\(event.name)+0x\(String(event.offset, radix: 16))"
         case .monitor: return "head \(event.region)"
         default: return event.name
@@ -129,6 +131,7 @@ public struct EventText: Sendable {
         if event.hasOffset { members["offset"] = .string("0x" + String(event.offset, radix: 16)) }
         if let register = names[event] { members["register"] = .string(register) }
         if event.kind == .message { members["vector"] = JSON(event.offset) }
+        if event.kind == .altered { members["rule"] = JSON(event.offset) }
         if event.hasValue { members["value"] = .string("0x" + String(event.value, radix: 16)) }
         if event.count > 0 { members["count"] = JSON(event.count) }
         if event.kind == .monitor {

@@ -29,6 +29,9 @@ public struct RegisterNames: Sendable {
         table[Place(region: region, offset: offset, isRead: isRead)] = (name, UInt64(width))
     }
 
+    /// All of them, in the order of the alphabet.
+    public var all: [String] { Set(table.values.map(\.name)).sorted() }
+
     /// The longest register, in bytes.
     private static let longest: UInt64 = 8
 

@@ -50,6 +50,7 @@ import Testing
             .reset, .running(true), .restored, .mapped(address: 4096, size: 8192), .unmapped(address: 4096, size: 8192),
             .unmappedAll, .quota(videoMemory: 1, frameRate: nil), .monitor(head: 1, width: 640, height: 480),
             .connected("a"), .disconnected("a"), .received("a"), .sent("a"), .event("a"), .clock, .random,
+            .altered(rule: 3),
         ]
         for passage in passages { recorder.note(passage) }
         let events = try EventReader(recorder.file.descriptor, from: .oldest).read(upTo: 100)
