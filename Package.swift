@@ -132,7 +132,8 @@ package.targets = [
             .target(
                 name: "Control",
                 dependencies: [
-                    "Device", "GuestMemory", "Injection", "JSON", "Linux", "PCI", "SharedRing", "Tap", "Trace", "XenSlot",
+                    "Device", "GuestMemory", "Injection", "JSON", "Linux", "PCI", "SharedRing", "Tap", "Trace",
+                    "XenSlot",
                 ]),
             .target(name: "Mediation", dependencies: ["Device", "DeviceCatalog", "JSON", "Linux", "XenSlot"]),
             .target(name: "Supervision", dependencies: ["Control", "Device", "Linux", "Mediation", "PCI", "XenSlot"]),

@@ -41,7 +41,8 @@ extension Injector {
             },
             waiting: waitingRoom.guests.map {
                 .init(
-                    id: $0.id, rule: $0.rule, what: $0.what, milliseconds: ($0.due > now ? $0.due - now : 0) / 1_000_000)
+                    id: $0.id, rule: $0.rule, what: $0.what, milliseconds: ($0.due > now ? $0.due - now : 0) / 1_000_000
+                )
             })
     }
 }

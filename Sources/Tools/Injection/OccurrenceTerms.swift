@@ -29,7 +29,8 @@ struct OccurrenceTerms {
     private static func number(_ word: Words.Word, from least: UInt64) throws(EventFilter.Problem) -> UInt64 {
         let number = try EventFilter.number(word.text, at: word.position)
         guard number >= least else {
-            throw .init(position: word.position, description: "'\(word.text)' is too little: it is counted from \(least).")
+            throw .init(
+                position: word.position, description: "'\(word.text)' is too little: it is counted from \(least).")
         }
         return number
     }
