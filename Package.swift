@@ -11,8 +11,10 @@ let package = Package(
         .library(
             name: "Mediated",
             targets: [
-                "Linux", "JSON", "VFIO", "Tap", "GuestMemory", "PCI", "Device", "Virtio", "Exerciser", "DeviceCatalog",
-                "VFIOUserServer", "VFIOUserClient", "KVM", "Xen", "Trace", "Recording",
+                "Linux", "JSON", "VFIO", "Tap", "Alteration", "GuestMemory", "PCI", "Device", "Virtio", "Exerciser",
+                "DeviceCatalog",
+                "VFIOUserServer", "VFIOUserClient", "KVM", "Xen", "Trace",
+                "Injection", "Control", "Recording",
             ]),
         .library(name: "Renderer", targets: ["SharedRing", "Worker", "Renderer"]),
         .library(name: "FakeGuest", targets: ["FakeGuest", "FakeDriver", "EchoDevice"]),
@@ -60,10 +62,11 @@ package.targets = [
         [
             .target(name: "SharedRing", dependencies: ["Linux"]),
             .target(name: "Tap", dependencies: ["Linux", "SharedRing"]),
-            .target(name: "GuestMemory", dependencies: ["Linux", "Tap"]),
+            .target(name: "Alteration", dependencies: ["Linux", "Tap"]),
+            .target(name: "GuestMemory", dependencies: ["Alteration", "Linux", "Tap"]),
             .target(name: "PCI"),
             .target(name: "PCIInspection", dependencies: ["JSON", "PCI"]),
-            .target(name: "Device", dependencies: ["Linux", "GuestMemory", "PCI", "JSON", "Tap"]),
+            .target(name: "Device", dependencies: ["Alteration", "Linux", "GuestMemory", "PCI", "JSON", "Tap"]),
             .target(name: "Virtio", dependencies: ["Linux", "GuestMemory", "PCI", "Device", "JSON", "Tap"]),
             .target(name: "Display", dependencies: ["Device"]),
         ]),
@@ -99,7 +102,9 @@ package.targets = [
             .target(name: "VFIOUserWire", dependencies: ["Linux", "SharedRing", "VFIO"]),
             .target(
                 name: "VFIOUserServer",
-                dependencies: ["Linux", "SharedRing", "VFIO", "VFIOUserWire", "PCI", "GuestMemory", "Device", "Tap"]),
+                dependencies: [
+                    "Alteration", "Linux", "SharedRing", "VFIO", "VFIOUserWire", "PCI", "GuestMemory", "Device", "Tap",
+                ]),
             .target(name: "VFIOUserClient", dependencies: ["Linux", "PCI", "SharedRing", "VFIO", "VFIOUserWire"]),
             .target(
                 name: "KVM",
@@ -121,13 +126,17 @@ package.targets = [
                 resources: [.embedInCode("Dissector/vfio_user.lua")]),
             .target(
                 name: "Observer", dependencies: ["CLinux", "JSON", "Linux", "PCI", "VFIO", "VFIOUserWire"]),
+            .target(name: "Injection", dependencies: ["Alteration", "Device", "Linux", "Tap", "Trace"]),
         ]),
     room(
         "Sources/ControlPlane",
         [
             .target(
                 name: "Control",
-                dependencies: ["Device", "GuestMemory", "JSON", "Linux", "PCI", "SharedRing", "Tap", "XenSlot"]),
+                dependencies: [
+                    "Device", "GuestMemory", "Injection", "JSON", "Linux", "PCI", "SharedRing", "Tap", "Trace",
+                    "XenSlot",
+                ]),
             .target(name: "Mediation", dependencies: ["Device", "DeviceCatalog", "JSON", "Linux", "XenSlot"]),
             .target(name: "Supervision", dependencies: ["Control", "Device", "Linux", "Mediation", "PCI", "XenSlot"]),
             .target(name: "Database", dependencies: ["CSQLite", "Linux", "Mediation", "PCI", "XenSlot"]),
@@ -177,7 +186,8 @@ package.targets = [
                     "VFIOUserClient",
                     "Control",
                     "DaemonAPI",
-                    "DaemonClient", "Mediation", "Metrics", "Observer", "QMP", "PNG", "KVM", "Recording", "Tap", "Text",
+                    "DaemonClient", "Injection", "Mediation", "Metrics", "Observer", "Profiles", "QMP", "PNG", "KVM",
+                    "Recording", "Tap", "Text",
                     "Trace", "XenSlot",
                     .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 ]),
@@ -276,7 +286,8 @@ package.targets = [
             .testTarget(
                 name: "TutorialTests",
                 dependencies: [
-                    "bell", "Device", "Linux", "PCI", "Programs", "TutorialDevice", "VFIO", "VFIOUserClient", "Waiting",
+                    "bell", "Device", "Injection", "Linux", "PCI", "Programs", "Tap", "Trace", "TutorialDevice", "VFIO",
+                    "VFIOUserClient", "Waiting",
                 ]),
             .testTarget(
                 name: "SerialCardTests",
@@ -298,7 +309,7 @@ package.targets = [
                 dependencies: [
                     "SeededRandom", "CLinux", "FakeGuest", "LingeringSocket", "VFIOUserClient", "VFIOUserServer",
                     "VFIO", "Device", "PCI",
-                    "GuestMemory", "Linux", "Tap",
+                    "GuestMemory", "Injection", "Linux", "Tap", "Trace",
                 ]),
             .testTarget(
                 name: "VFIOUserClientTests",
@@ -333,6 +344,7 @@ package.targets = [
                     "Control", "Device", "FakeDriver", "FakeGuest", "JSON", "Linux", "Programs", "Replay", "Tap",
                     "VFIOUserClient",
                 ]),
+            .testTarget(name: "InjectionTests", dependencies: ["DeviceCatalog", "Injection", "Trace"]),
             .testTarget(name: "TraceTests", dependencies: ["Device", "DeviceCatalog", "JSON", "Tap", "Trace"]),
         ]),
     room(
@@ -341,7 +353,8 @@ package.targets = [
             .testTarget(
                 name: "ControlTests",
                 dependencies: [
-                    "Device", "JSON", "Linux", "Control", "LingeringSocket", "PCI", "Programs", "Tap", "XenSlot",
+                    "Device", "Injection", "JSON", "Linux", "Control", "LingeringSocket", "PCI", "Programs", "Tap",
+                    "XenSlot",
                 ]),
             .testTarget(name: "MetricsTests", dependencies: ["Metrics", "JSON"]),
             .testTarget(name: "MediationTests", dependencies: ["JSON", "Linux", "Mediation", "Programs"]),

@@ -16,6 +16,7 @@ enum Fuzzers {
             "renderer": RendererFuzzer.self,
             "events": EventsFuzzer.self,
             "recordings": RecordingsFuzzer.self,
+            "rules": RulesFuzzer.self,
             "xen": XenFuzzer.self,
         ])
     }

@@ -1,4 +1,5 @@
 import Device
+import Injection
 import JSON
 import Linux
 import Tap
@@ -174,6 +175,12 @@ public final class ControlClient {
     func isOver() throws(ControlClientError) -> Bool {
         let raw = socket.descriptor.raw
         return try connected { () throws(Errno) in try waitReadable([raw], within: .zero) }.first ?? false
+    }
+
+    /// Asks about the rules that alter what passes the device's doors, or changes them.
+    @discardableResult
+    public func inject(_ request: InjectionRequest) throws(ControlClientError) -> InjectionReport {
+        try decode(self.request(.inject(request)).result)
     }
 
     /// Waits until the process has closed the connection, or something else can be read, at most so long.

@@ -54,6 +54,7 @@ extension ControlDelegate {
         case .endRecording:
             tracing.finishRecording()
             return .reply(ControlReply([:]))
+        case .inject(let request): return .reply(try inject(request))
         case .save:
             let saving = StateSaving { [unowned self] in self.function }
             return .inPieces {

@@ -24,11 +24,13 @@ public struct ControlEvent: Codable, Equatable, Sendable {
         case device
         /// The device has another quota, or another monitor.
         case modified
+        /// A rule has altered what passes.
+        case altered
         /// A connection could not be taken for want of descriptors or memory.
         case connectionFailed = "connection-failed"
 
-        /// Whether others than the client can cause as many as they like.
-        var isAtWill: Bool { self == .clientDenied || self == .clientRefused }
+        /// Whether others can cause as many as they like, who are not known to be good for anything else.
+        var isAtWill: Bool { self == .clientDenied || self == .clientRefused || self == .altered }
     }
 }
 

@@ -26,6 +26,8 @@ public enum ControlRequest: Equatable, Sendable {
     case record(isLossless: Bool)
     /// Has the recording of the same connection end in good order. Answered at once; its last record is `end`.
     case endRecording
+    /// Rules that alter what passes the device's doors: an `InjectionReport`, also after a change.
+    case inject(InjectionRequest)
     /// The device's state, as a descriptor.
     case save
     /// The end of the process, in order. Answered before it ends.
@@ -76,6 +78,7 @@ public enum ControlRequest: Equatable, Sendable {
             }
             self = .record(isLossless: isLossless)
         case "end-recording": self = .endRecording
+        case "inject": self = .inject(try InjectionRequest(members))
         case "save": self = .save
         case "stop": self = .stop
         case let other:
@@ -83,7 +86,7 @@ public enum ControlRequest: Equatable, Sendable {
                 .unknownRequest,
                 "The request is \(other?.text ?? "missing"); "
                     + "it must be info, screenshot, statistics, events, modify, monitor, trace, recorder, record, "
-                    + "end-recording, save or stop."
+                    + "end-recording, inject, save or stop."
             )
         }
     }
@@ -143,6 +146,8 @@ public enum ControlRequest: Equatable, Sendable {
         case .record(let isLossless):
             ["version": version, "request": "record", "lossless": .bool(isLossless)]
         case .endRecording: ["version": version, "request": "end-recording"]
+        case .inject(let injection):
+            .object(JSON.Object([("version", version), ("request", "inject")] + injection.members))
         case .save: ["version": version, "request": "save"]
         case .stop: ["version": version, "request": "stop"]
         }
@@ -166,6 +171,8 @@ public struct ControlError: Error, Equatable, CustomStringConvertible {
         case quota
         /// The device can't have such a monitor there.
         case monitor
+        /// A rule can't be understood, or can't be followed there, or is not there.
+        case rule
         /// The process keeps no events.
         case notRecording = "not-recording"
         /// The process tried and couldn't.

@@ -12,12 +12,15 @@ public enum AccessError: Error, Equatable, Sendable, CustomStringConvertible {
     case asleep(Int)
     /// A write to a function that stands still, see ``Function/setRunning(_:)``.
     case standsStill(Int)
+    /// Somebody wants accesses to fail like that, see `Host.alterer`.
+    case altered(Int, Errno)
 
     public var errno: Errno {
         switch self {
         case .noSuchRegion, .outsideRegion, .readOnly: .invalidArgument
         case .asleep: .ioError
         case .standsStill: .resourceBusy
+        case .altered(_, let errno): errno
         }
     }
 
@@ -29,6 +32,7 @@ public enum AccessError: Error, Equatable, Sendable, CustomStringConvertible {
         case .readOnly(let index): "Region \(index) can't be written."
         case .asleep(let index): "Region \(index) can't be reached: the function is in D3hot."
         case .standsStill(let index): "Region \(index) can't be written while the function stands still."
+        case .altered(let index, let errno): "The access to region \(index) is made to fail: \(errno)."
         }
     }
 }

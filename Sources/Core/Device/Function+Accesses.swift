@@ -1,3 +1,4 @@
+import Alteration
 import GuestMemory
 import Linux
 import PCI
@@ -15,19 +16,26 @@ extension Function {
     public func read(
         region: Int, offset: UInt64, into target: inout MutableRawSpan, by way: Way = .call
     ) throws(AccessError) {
-        if let tap = host.tap { return try read(region, offset, &target, way, inSightOf: tap) }
+        if host.isWatched { return try readInSight(region, offset, &target, way) }
         try carryOut(readOf: region, offset, &target)
     }
 
     /// Apart, so that an access that nobody sees costs a comparison and no call.
     @inline(never)
-    private func read(
-        _ region: Int, _ offset: UInt64, _ target: inout MutableRawSpan, _ way: Way, inSightOf tap: any Tap
+    private func readInSight(
+        _ region: Int, _ offset: UInt64, _ target: inout MutableRawSpan, _ way: Way
     ) throws(AccessError) {
-        tap.accessBegins()
-        defer { tap.accessEnds() }
+        let tap = host.tap
+        tap?.accessBegins()
+        defer { tap?.accessEnds() }
         try carryOut(readOf: region, offset, &target)
-        tap.note(.read(region: region, offset: offset, by: way), target.bytes)
+        let passage = Passage.read(region: region, offset: offset, by: way)
+        switch host.alterer?.alteration(of: passage, target.bytes) {
+        case .refuse(let errno)?: throw .altered(region, errno)
+        case .change(let change)?: change.apply(to: &target)
+        case .drop?, .again?, nil: break
+        }
+        tap?.note(passage, target.bytes)
     }
 
     /// Writes `source` to a region.
@@ -36,18 +44,29 @@ extension Function {
     public func write(
         region: Int, offset: UInt64, from source: RawSpan, by way: Way = .call
     ) throws(AccessError) {
-        if let tap = host.tap { return try write(region, offset, source, way, inSightOf: tap) }
+        if host.isWatched { return try writeInSight(region, offset, source, way) }
         try carryOut(writeOf: region, offset, source, way)
     }
 
     /// Apart, as for reads.
     @inline(never)
-    private func write(
-        _ region: Int, _ offset: UInt64, _ source: RawSpan, _ way: Way, inSightOf tap: any Tap
+    private func writeInSight(
+        _ region: Int, _ offset: UInt64, _ source: RawSpan, _ way: Way
     ) throws(AccessError) {
-        tap.accessBegins()
-        defer { tap.accessEnds() }
-        try carryOut(writeOf: region, offset, source, way)
+        let tap = host.tap
+        tap?.accessBegins()
+        defer { tap?.accessEnds() }
+        // A write that is refused anyway isn't altered.
+        let alterer = isRunning ? host.alterer : nil
+        switch alterer?.alteration(of: .write(region: region, offset: offset, by: way), source) {
+        case .refuse(let errno)?: throw .altered(region, errno)
+        case .drop?: return
+        case .change(let change)?:
+            try carryOut(writeOf: region, offset, change.changed(source).span.bytes, way)
+        case .again(let times)?:
+            for _ in 0...times { try carryOut(writeOf: region, offset, source, way) }
+        case nil: try carryOut(writeOf: region, offset, source, way)
+        }
     }
 
     @inline(__always)
@@ -172,19 +191,6 @@ extension Function {
         }
     }
 
-    /// Rings a doorbell whose eventfd was signalled. Nothing happens in D3hot, nor while the function stands still:
-    /// whoever has the eventfd leaves it as it is until ``isRunning``.
-    ///
-    /// - Parameters:
-    ///   - bar: the index of the BAR that declares it.
-    ///   - times: how often it was signalled since it was last rung.
-    public func ring(_ doorbell: Doorbell, bar: Int, times: UInt64) {
-        guard isRunning, let slot = bar >= 0 && bar < awake.count ? awake[bar] : nil else { return }
-        let value = slot.value(of: doorbell)
-        host.tap?.note(doorbell, bar, times, value)
-        device.ring(doorbell, bar: bar, value: value)
-    }
-
     private func writeRegister(_ slot: BARSlot, _ offset: UInt64, _ width: AccessWidth, _ value: UInt64) {
         for doorbell in slot.bar.doorbells
         where doorbell.offset == offset && doorbell.width == width && doorbell.match ?? value == value {
@@ -205,10 +211,10 @@ extension Function {
     }
 
     /// The memory that holds what a read would give, byte for byte from the region's beginning; nil when some of it is
-    /// not from memory. It is nil for all while there is a tap that sees all: ``read(region:offset:into:by:)`` shows
-    /// the bytes to it.
+    /// not from memory. It is nil for all while there is a tap that sees all, or an alterer:
+    /// ``read(region:offset:into:by:)`` shows the bytes to it.
     public func memory(region: Int, offset: UInt64, count: Int) -> MappedBytes? {
-        if let tap = host.tap, tap.seesAll { return nil }
+        if host.isWatched, host.alterer != nil || host.tap?.seesAll == true { return nil }
         guard region >= 0, region < 6, let bar = awake[region]?.bar, count >= 0 else { return nil }
         let isMapped = bar.mapped.contains { range in
             range.contains(offset) && UInt64(count) <= range.upperBound - offset
@@ -259,13 +265,5 @@ extension Function {
         if changes.contains(.powerState), configuration.powerState == .d0 { return reset() }
         if !changes.isDisjoint(with: [.command, .msi, .msix, .powerState]) { openGates() }
         if !changes.isDisjoint(with: [.command, .bars, .powerState]) { placeRegions() }
-    }
-}
-
-extension Tap {
-    fileprivate func note(_ doorbell: Doorbell, _ bar: Int, _ times: UInt64, _ value: UInt64) {
-        let kept: InlineArray<1, UInt64> = [value]
-        let passage = Passage.doorbell(bar: bar, offset: doorbell.offset, times: times)
-        if doorbell.keepsValue { note(passage, kept.span.bytes) } else { note(passage) }
     }
 }

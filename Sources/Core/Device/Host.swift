@@ -1,3 +1,4 @@
+import Alteration
 import GuestMemory
 import Linux
 import Tap
@@ -25,9 +26,22 @@ public final class Host {
         didSet {
             memory.traffic.tap = tap
             interrupts.tap = tap
+            isWatched = tap != nil || alterer != nil
             loop.onEvent = tap.map { tap in { name, events in tap.note(name, events) } }
         }
     }
+    /// Alters what passes; nobody unless one is set.
+    @exclusivity(unchecked) public var alterer: (any Alterer)? {
+        didSet {
+            memory.traffic.alterer = alterer
+            interrupts.alterer = alterer
+            isWatched = tap != nil || alterer != nil
+        }
+    }
+    /// Whether there is a tap or an alterer: one comparison for both.
+    @exclusivity(unchecked) private(set) var isWatched = false
+    /// Where the transport's clients come in; nil where there are none, or they can't be kept waiting.
+    public weak var entrance: (any Entrance)?
     /// What ``nanoseconds()`` tells: the system's clock, unless somebody plays its part.
     public var clock: () -> UInt64 = { SystemClock.nanoseconds }
     /// Tells the administrator, in a sentence, what has happened to the device. Goes to nobody unless somebody listens.

@@ -1,3 +1,4 @@
+import Alteration
 import PCI
 import Tap
 
@@ -35,6 +36,8 @@ public final class Interrupts {
     @exclusivity(unchecked) var msixTable: MSIXTable?
     /// Sees what the device asks for.
     @exclusivity(unchecked) var tap: (any Tap)?
+    /// Alters what the device asks for.
+    @exclusivity(unchecked) var alterer: (any Alterer)?
     /// Whether the device holds its pin asserted: status register, bit 3.
     public private(set) var pinAsserted = false
     private var pinSent = false
@@ -72,6 +75,12 @@ public final class Interrupts {
     ///
     /// - Parameter vector: from 0; MSI has up to 32, MSI-X up to 2048. Others are ignored.
     public func raise(_ vector: Int) {
+        if let alterer { return raise(vector, alteredBy: alterer) }
+        raiseAsItIs(vector)
+    }
+
+    /// As ``raise(_:)``, but whoever alters isn't asked.
+    public func raiseAsItIs(_ vector: Int) {
         guard vector >= 0, vector < 2048, let kind = messageKind else { return }
         tap?.note(.message(vector: vector))
         if isMasked(kind, vector) || !deliver(kind, vector) {
@@ -82,8 +91,10 @@ public final class Interrupts {
 
     /// Asserts or deasserts the pin: a level, which stays until it is changed.
     public func setINTx(_ asserted: Bool) {
-        if asserted != pinAsserted { tap?.note(.pin(isAsserted: asserted)) }
+        let isChanged = asserted != pinAsserted
         pinAsserted = asserted
+        if isChanged, let alterer { return passPin(asserted, alteredBy: alterer) }
+        if isChanged { tap?.note(.pin(isAsserted: asserted)) }
         updatePin()
     }
 
@@ -190,7 +201,7 @@ public final class Interrupts {
         transport?.messageRouting == .byAddress && msixTable?[vector]?.masked != false
     }
 
-    private func updatePin() {
+    func updatePin() {
         let level = pinAsserted && !gates.pinDisabled
         guard level != pinSent else { return }
         pinSent = level

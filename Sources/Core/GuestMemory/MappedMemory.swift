@@ -1,3 +1,4 @@
+import Alteration
 import Linux
 import Tap
 
@@ -85,20 +86,64 @@ public class MappedMemory {
         try withUnsafeBytes(of: value) { bytes throws(DMAError) in try write(at: address, from: bytes) }
     }
 
-    /// Moves `count` bytes, at least 1, between guest memory and `local`, in sight of the tap.
+    /// Moves `count` bytes, at least 1, between guest memory and `local`.
     private final func move(
         _ direction: DMAAccess, _ address: UInt64, _ local: UnsafeMutableRawPointer, _ count: Int
     ) throws(DMAError) {
-        guard let tap = traffic.tap else { return try carry(direction, address, local, count) }
+        guard traffic.isWatched else { return try carry(direction, address, local, count) }
         do throws(DMAError) {
-            try carry(direction, address, local, count)
+            if let alterer = traffic.alterer {
+                try carry(direction, address, local, count, alteredBy: alterer)
+            } else {
+                try carry(direction, address, local, count)
+                note(direction, address, local, count)
+            }
         } catch {
-            tap.note(.memoryFault(address: error.address))
+            traffic.tap?.note(.memoryFault(address: error.address))
             throw error
         }
+    }
+
+    /// Shows the tap what was moved.
+    private final func note(
+        _ direction: DMAAccess, _ address: UInt64, _ local: UnsafeMutableRawPointer, _ count: Int
+    ) {
         // SAFETY: the caller's buffer, of `count` bytes, is valid until the access is done.
         let bytes = RawSpan(_unsafeBytes: UnsafeRawBufferPointer(start: local, count: count))
-        tap.note(direction == .read ? .memoryRead(address: address) : .memoryWrite(address: address), bytes)
+        traffic.tap?.note(direction == .read ? .memoryRead(address: address) : .memoryWrite(address: address), bytes)
+    }
+
+    private final func carry(
+        _ direction: DMAAccess, _ address: UInt64, _ local: UnsafeMutableRawPointer, _ count: Int,
+        alteredBy alterer: any Alterer
+    ) throws(DMAError) {
+        if direction == .read { try carry(direction, address, local, count) }
+        // SAFETY: as in note(_:_:_:_:).
+        let bytes = RawSpan(_unsafeBytes: UnsafeRawBufferPointer(start: local, count: count))
+        let passage = direction == .read ? Passage.memoryRead(address: address) : .memoryWrite(address: address)
+        var altered: [UInt8]?
+        switch alterer.alteration(of: passage, bytes) {
+        case .refuse(let errno)?: throw .remote(address: address, errno)
+        case .drop?: return
+        case .change(let change)?: altered = change.changed(bytes)
+        case .again?, nil: break
+        }
+        guard var altered else {
+            if direction == .write { try carry(direction, address, local, count) }
+            return note(direction, address, local, count)
+        }
+        var span = altered.mutableSpan
+        var raw = span.mutableBytes
+        try raw.withUnsafeMutableBytes { buffer throws(DMAError) in
+            guard let base = buffer.baseAddress else { return }
+            if direction == .read {
+                // SAFETY: the copy has as many bytes as the caller's buffer.
+                local.copyMemory(from: base, byteCount: count)
+            } else {
+                try carry(direction, address, base, count)
+            }
+            note(direction, address, base, count)
+        }
     }
 
     private final func carry(

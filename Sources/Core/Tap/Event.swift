@@ -17,6 +17,7 @@ public struct Event: Equatable, Sendable {
         case event, clock, random
         case client, command
         case request, completion
+        case altered = 40
 
         /// Whether more bytes than those of most kinds are kept: of messages and chains with fields of their own.
         var hasRest: Bool { self == .command || self == .request || self == .completion }
@@ -31,8 +32,8 @@ public struct Event: Equatable, Sendable {
     public var way: Way?
     /// The region of an access, the BAR of a doorbell, or the head of a monitor; otherwise 0.
     public var region: UInt8 = 0
-    /// The offset in a region or in a memory, an address in guest memory, the number of a vector, a monitor's width in
-    /// pixels, a quota's bytes of video memory, the number of a command or of a virtqueue; otherwise 0.
+    /// The offset in a region or in a memory, an address in guest memory, the number of a vector, a rule, a command or a
+    /// virtqueue, a monitor's width in pixels, a quota's bytes of video memory; otherwise 0.
     public var offset: UInt64 = 0
     /// How many bytes passed, or are mapped; how often a doorbell was signalled.
     public var count: UInt64 = 0
@@ -82,7 +83,7 @@ extension Event {
     /// - Parameters:
     ///   - passage: what passed.
     ///   - bytes: those that went with it.
-    init(_ passage: Passage, _ bytes: RawSpan) {
+    public init(_ passage: Passage, _ bytes: RawSpan) {
         switch passage {
         case .read(let region, let offset, let way): self.init(.read, region, offset, bytes, way)
         case .write(let region, let offset, let way): self.init(.write, region, offset, bytes, way)
@@ -133,6 +134,7 @@ extension Event {
             name = descriptors
         case .request(let queue): self.init(.request, 0, UInt64(clamping: queue), bytes)
         case .completion(let queue): self.init(.completion, 0, UInt64(clamping: queue), bytes)
+        case .altered(let rule): self.init(.altered, 0, UInt64(clamping: rule), bytes)
         }
     }
 

@@ -112,6 +112,8 @@ public enum Passage: Hashable, Sendable {
     /// The device gives a chain back to this virtqueue. The bytes are those that it has written to it, as of
     /// ``request(queue:)``.
     case completion(queue: Int)
+    /// Somebody's rule with this number alters the passage that comes next, or keeps it from coming.
+    case altered(rule: Int)
 
     /// How many bytes of a virtqueue's chain are shown at most.
     public static let virtqueueBytes = 1 << 20

@@ -107,7 +107,7 @@ struct Failure: Error {
         case .malformedReply: .protocol
         case .refused(let refusal):
             switch refusal.code {
-            case .noSuchHead, .quota, .monitor: .usage
+            case .noSuchHead, .quota, .monitor, .rule: .usage
             case .nothingShown, .notRecording: .unavailable
             case .malformed, .version, .unknownRequest: .protocol
             case .failed: .software

@@ -150,5 +150,5 @@ struct TraceCommand: ParsableCommand {
 
 extension String {
     /// As the user wrote it, on one line.
-    fileprivate var printableLine: String { String(map { $0.isNewline ? " " : $0 }) }
+    var printableLine: String { String(map { $0.isNewline ? " " : $0 }) }
 }

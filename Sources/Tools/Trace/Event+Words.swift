@@ -32,6 +32,7 @@ extension Event.Kind {
         case .command: "command"
         case .request: "request"
         case .completion: "completion"
+        case .altered: "altered"
         }
     }
 }
@@ -50,7 +51,8 @@ extension Way {
 }
 
 extension Event {
-    var isAccess: Bool { kind == .read || kind == .write }
+    public var isAccess: Bool { kind == .read || kind == .write }
+    var isMemoryAccess: Bool { kind == .memoryRead || kind == .memoryWrite || kind == .memoryFault }
     var hasRegion: Bool { isAccess || kind == .doorbell }
 
     var hasQueue: Bool { kind == .request || kind == .completion }

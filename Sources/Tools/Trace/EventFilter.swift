@@ -15,6 +15,8 @@ import Tap
 /// - `command=NAME`: a client's message, or one of a virtqueue's, by the specification's name, such as `DMA_MAP` or
 ///   `RESOURCE_FLUSH`.
 /// - `name=NAME`: the line, memory or event of the loop.
+/// - `vector=N` or `vector=N..N`: the message.
+/// - `address=N` or `address=N..N`: the address in guest memory.
 ///
 /// Numbers are decimal, or hexadecimal behind `0x`.
 public struct EventFilter: Sendable {
@@ -30,6 +32,8 @@ public struct EventFilter: Sendable {
         case queue(UInt64)
         case command(String)
         case name(String)
+        case vector(ClosedRange<UInt64>)
+        case address(ClosedRange<UInt64>)
     }
 
     /// Why a text is no filter.
@@ -38,16 +42,22 @@ public struct EventFilter: Sendable {
         public let position: Int
         /// A sentence, with what could stand there.
         public let description: String
+
+        public init(position: Int, description: String) {
+            self.position = position
+            self.description = description
+        }
     }
 
     /// All events.
     public init() {}
 
+    /// - Parameter others: the keys that can stand beside these terms in a text that this is a part of.
     /// - Throws: ``Problem``, for the first term that can't be understood.
-    public init(_ text: String) throws(Problem) {
+    public init(_ text: String, besides others: [String] = []) throws(Problem) {
         var position = 0
         for word in text.split(separator: " ", omittingEmptySubsequences: false) {
-            if !word.isEmpty { terms.append(try Self.term(word, at: position)) }
+            if !word.isEmpty { terms.append(try Self.term(word, at: position, besides: others)) }
             position += word.count + 1
         }
     }
@@ -65,16 +75,38 @@ public struct EventFilter: Sendable {
             case .queue(let number): event.hasQueue && event.offset == number
             case .command(let name): names.command(event) == name
             case .name(let name): event.name == name
+            case .vector(let range): event.kind == .message && range.contains(event.offset)
+            case .address(let range): event.isMemoryAccess && range.contains(event.offset)
             }
         }
     }
+
+    /// The kinds that it lets through; nil when no term is about these.
+    public var kinds: Set<Event.Kind>? {
+        terms.reduce(nil) { all, term in
+            guard case .kinds(let kinds) = term else { return all }
+            return all?.intersection(kinds) ?? kinds
+        }
+    }
+
+    /// The first register that a term is about and the device doesn't have, as the term has it; nil when there is none.
+    public func unknownRegister(of names: RegisterNames) -> String? {
+        let known = Set(names.all.map(Self.oneWord))
+        for case .register(let name) in terms where !known.contains(name) { return name }
+        return nil
+    }
+
+    /// Whether a term is about the value.
+    public var hasValue: Bool { terms.contains { if case .value = $0 { true } else { false } } }
 
     /// PCI's names have spaces, which end a term.
     private static func oneWord(_ name: String) -> String { String(name.map { $0 == " " ? "_" : $0 }) }
 
     // MARK: Reading
 
-    private static func term(_ word: Substring, at position: Int) throws(Problem) -> Term {
+    private static func term(
+        _ word: Substring, at position: Int, besides others: [String]
+    ) throws(Problem) -> Term {
         guard let equals = word.firstIndex(of: "=") else { return .kinds(try kinds(word, at: position)) }
         let (key, value) = (word[..<equals], word[word.index(after: equals)...])
         let place = position + key.count + 1
@@ -92,11 +124,13 @@ public struct EventFilter: Sendable {
         case "queue": return .queue(try number(value, at: place))
         case "command": return .command(try command(value, at: place))
         case "name": return .name(String(value))
+        case "vector": return .vector(try range(value, at: place))
+        case "address": return .address(try range(value, at: place))
         default:
+            let keys = ["bar", "offset", "register", "value", "way", "queue", "command", "name", "vector"] + others
             throw Problem(
                 position: position,
-                description: "'\(key)' is nothing to filter by; it can be bar, offset, register, value, way, queue, "
-                    + "command or name.")
+                description: "'\(key)' is nothing to filter by; it can be \(keys.joined(separator: ", ")) or address.")
         }
     }
 
@@ -151,7 +185,8 @@ public struct EventFilter: Sendable {
         return first...last
     }
 
-    private static func number(_ text: Substring, at position: Int) throws(Problem) -> UInt64 {
+    /// - Throws: ``Problem`` for what is none.
+    public static func number(_ text: Substring, at position: Int) throws(Problem) -> UInt64 {
         let number = text.hasPrefix("0x") ? UInt64(text.dropFirst(2), radix: 16) : UInt64(text)
         guard let number else {
             throw Problem(

@@ -16,6 +16,7 @@ extension EventText {
         if event.count > 0 { members["count"] = JSON(event.count) }
         switch event.kind {
         case .message: members["vector"] = JSON(event.offset)
+        case .altered: members["rule"] = JSON(event.offset)
         case .monitor:
             members["head"] = JSON(event.region)
             members["width"] = JSON(event.offset)

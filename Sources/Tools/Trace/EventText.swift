@@ -61,7 +61,8 @@ public struct EventText: Sendable {
 
     // MARK: Columns
 
-    func place(_ event: Event) -> String {
+    /// Where it was: the region with the register's name, an address, a vector, a name.
+    public func place(_ event: Event) -> String {
         switch event.kind {
         case .read, .write, .doorbell:
             let register = names[event].map { " \($0)" } ?? ""
@@ -69,6 +70,7 @@ public struct EventText: Sendable {
         case .memoryRead, .memoryWrite, .memoryFault: return "0x\(Self.hexadecimal(event.offset, digits: 12))"
         case .mapped, .unmapped: return "0x\(Self.hexadecimal(event.offset, digits: 12))"
         case .message: return "vector \(event.offset)"
+        case .altered: return "rule \(event.offset)"
         case .look: return "\(event.name)+0x\(String(event.offset, radix: 16))"
         case .monitor: return "head \(event.region)"
         case .command: return names.command(event) ?? ""

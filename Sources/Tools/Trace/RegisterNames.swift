@@ -73,6 +73,9 @@ public struct RegisterNames: Sendable {
         if table[place] == nil { table[place] = register }
     }
 
+    /// All of them, in the order of the alphabet.
+    public var all: [String] { Set(table.values.map(\.name)).sorted() }
+
     /// The longest register, in bytes.
     private static let longest: UInt64 = 8
 

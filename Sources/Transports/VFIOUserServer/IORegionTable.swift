@@ -1,5 +1,7 @@
+import Alteration
 import Device
 import Linux
+import Tap
 import VFIO
 
 /// The sockets over which a hypervisor sends accesses to ranges of registers, past the client. ioregionfd
@@ -10,6 +12,8 @@ final class IORegionTable {
         let theirEnd: UnixSocket
         let packet: PageBuffer
         var token: EventLoop.Token?
+        /// While a command waits before it is carried out.
+        var parking: Parking?
 
         /// - Parameter lane: where what comes from the client is closed.
         init(closedIn lane: ClosingLane) throws(Errno) {
@@ -50,7 +54,9 @@ final class IORegionTable {
     }
 
     private func close(_ bar: Int) {
-        if let token = connections.removeValue(forKey: bar)?.token { loop.unwatch(token) }
+        let connection = connections.removeValue(forKey: bar)
+        if let token = connection?.token { loop.unwatch(token) }
+        connection?.parking?.cancel()
     }
 
     private func serve(_ connection: Connection, _ bar: Int) {
@@ -63,19 +69,47 @@ final class IORegionTable {
                     if received == .endOfFile { close(bar) }
                     return
                 }
-                let start = session.counters.latency.begin()
-                defer { session.counters.latency.end(start) }
                 let command = try IORegionCommand(connection.packet.bytes(0..<count))
-                let response = IORegionResponse(data: carryOut(command, bar))
-                guard command.wantsResponse else { continue }
-                var bytes = connection.packet.mutableBytes(0..<IORegionResponse.size)
-                let size = response.write(into: &bytes)
-                // Whoever doesn't take its responses is no hypervisor.
-                try connection.socket.send(connection.packet.bytes(0..<size), within: .zero)
+                if session.function.host.alterer != nil, parks(command, connection, bar) { return }
+                try answer(command, connection, bar)
             }
         } catch {
             close(bar)
         }
+    }
+
+    private func answer(_ command: IORegionCommand, _ connection: Connection, _ bar: Int) throws {
+        let start = session.counters.latency.begin()
+        defer { session.counters.latency.end(start) }
+        let response = IORegionResponse(data: carryOut(command, bar))
+        guard command.wantsResponse else { return }
+        var bytes = connection.packet.mutableBytes(0..<IORegionResponse.size)
+        let size = response.write(into: &bytes)
+        // Whoever doesn't take its responses is no hypervisor.
+        try connection.socket.send(connection.packet.bytes(0..<size), within: .zero)
+    }
+
+    /// Whether a command is to wait, and those behind it with it.
+    private func parks(_ command: IORegionCommand, _ connection: Connection, _ bar: Int) -> Bool {
+        guard let alterer = session.function.host.alterer, let token = connection.token else { return false }
+        let (offset, data) = (command.userData &+ command.offset, [command.data])
+        let passage: Passage =
+            command.isWrite
+            ? .write(region: bar, offset: offset, by: .ioregion) : .read(region: bar, offset: offset, by: .ioregion)
+        let bytes = data.span.bytes.extracting(first: command.isWrite ? command.width : 0)
+        connection.parking = alterer.parking(of: passage, bytes, since: nil) { [weak self, weak connection] _ in
+            guard let self, let connection else { return }
+            connection.parking = nil
+            do {
+                try loop.change(token, to: .readable)
+                try answer(command, connection, bar)
+            } catch {
+                close(bar)
+            }
+        }
+        guard connection.parking != nil else { return false }
+        try? loop.change(token, to: [])
+        return true
     }
 
     /// - Returns: what was read; all ones from where no such range is, as on a bus.

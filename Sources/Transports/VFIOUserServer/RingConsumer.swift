@@ -30,15 +30,19 @@ final class RingConsumer {
 
     /// Carries out what waits, as many entries as the ring holds at most.
     ///
-    /// - Parameter carryOut: does what an entry says, and sets its status and data.
+    /// - Parameter carryOut: does what an entry says, and sets its status and data; false: this one and those behind
+    ///   it are to wait.
     /// - Returns: how many there were.
-    func drain(_ carryOut: (inout RingEntry) -> Void) throws(RingViolation) -> Int {
+    func drain(_ carryOut: (inout RingEntry) -> Bool) throws(RingViolation) -> Int {
         let waiting = try cursor.waiting()
         guard waiting > 0 else { return 0 }
-        for _ in 0..<waiting {
+        for done in 0..<waiting {
             let number = cursor.head
             var entry = memory.load(number)
-            carryOut(&entry)
+            guard carryOut(&entry) else {
+                if done > 0 { clientDoorbell.ring() }
+                return Int(done)
+            }
             memory.store(entry, number)
             cursor.take(1)
             if entry.kind == .read { clientDoorbell.ring() }

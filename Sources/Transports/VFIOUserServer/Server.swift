@@ -9,7 +9,7 @@ import VFIOUserWire
 ///
 /// A client that leaves takes its memory maps and interrupts with it; the device keeps its state for the next
 /// one. While a client is there, others are refused with EBUSY; whoever isn't allowed, with EACCES.
-public final class Server {
+public final class Server: Entrance {
     /// How the server behaves.
     public struct Configuration {
         /// Never sleep while a client is connected: faster answers for a whole processor.
@@ -51,6 +51,7 @@ public final class Server {
         loop = function.host.loop
         self.listener = listener
         self.configuration = configuration
+        function.host.entrance = self
     }
 
     /// What the server has done since it began.
@@ -125,6 +126,12 @@ public final class Server {
             endSession()
             configuration.onEvent(.clientLeft(reason: error.description))
         }
+    }
+
+    // MARK: Entrance
+
+    public func disconnect() {
+        session?.stream.socket.shutDown()
     }
 
     private func endSession() {

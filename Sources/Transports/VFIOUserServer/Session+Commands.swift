@@ -12,6 +12,8 @@ extension Session {
         case held
         /// The command is to be carried out further when all else has had its turn.
         case unfinished(writesDone: Int)
+        /// It waits before it is carried out, or goes on.
+        case parked
     }
 
     /// Carries out a command, by the function of its name.
@@ -31,8 +33,8 @@ extension Session {
         }
         let payload = stream.payload(of: message)
         switch command {
-        case .regionRead: return .reply(try readRegion(payload))
-        case .regionWrite: return .reply(try writeRegion(payload))
+        case .regionRead: return try readRegion(payload)
+        case .regionWrite: return try writeRegion(payload)
         case .regionWriteMulti: return try writeMultiple(payload, from: writesDone)
         default: return try carryOut(command, payload, message)
         }

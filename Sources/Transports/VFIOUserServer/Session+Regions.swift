@@ -8,37 +8,41 @@ extension Session {
     static let leastByMemory = 16 << 10
 
     /// VFIO_USER_REGION_READ
-    func readRegion(_ payload: RawSpan) throws -> Reply {
+    func readRegion(_ payload: RawSpan) throws -> Outcome {
         let access = try RegionAccess(read: payload)
         guard access.count <= UInt32(Self.maximumTransfer) else { throw Errno.invalidArgument }
+        let (region, count) = (Int(access.region), Int(access.count))
+        if parks(.read(region: region, offset: access.offset, by: .message), RawSpan()) { return .parked }
         var reply = replies.payloadBytes()
         access.write(into: &reply)
-        let (region, count) = (Int(access.region), Int(access.count))
         if count >= Self.leastByMemory,
             let memory = function.memory(region: region, offset: access.offset, count: count)
         {
             counters.reads[region] &+= 1
-            return Reply(
-                payload: RegionAccess.size, attachment: .memory(memory, offset: Int(access.offset), count: count))
+            return .reply(
+                Reply(payload: RegionAccess.size, attachment: .memory(memory, offset: Int(access.offset), count: count))
+            )
         }
         let end = RegionAccess.size + count
         var data = reply._mutatingExtracting(RegionAccess.size..<end)
         try read(region: region, offset: access.offset, into: &data)
-        return Reply(payload: end)
+        return .reply(Reply(payload: end))
     }
 
     /// VFIO_USER_REGION_WRITE
-    func writeRegion(_ payload: RawSpan) throws -> Reply {
+    func writeRegion(_ payload: RawSpan) throws -> Outcome {
         let access = try RegionAccess(withData: payload, taken: written)
         guard access.count <= UInt32(Self.maximumTransfer) else { throw Errno.invalidArgument }
         let rest = payload.extracting(droppingFirst: RegionAccess.size)
         if written == 0 || !rest.isEmpty {
+            let passage = Passage.write(region: Int(access.region), offset: access.offset, by: .message)
+            if written == 0, parks(passage, rest) { return .parked }
             try write(region: Int(access.region), offset: access.offset + UInt64(written), rest)
         } else {
             counters.writes[Int(access.region)] &+= 1
         }
         var reply = replies.payloadBytes()
-        return Reply(payload: access.write(into: &reply))
+        return .reply(Reply(payload: access.write(into: &reply)))
     }
 
     /// After how many writes of a message it is looked whether the turn is over.
@@ -57,8 +61,12 @@ extension Session {
             }
             let item = try SmallRegionWrite(number: number, of: payload)
             let start = SmallRegionWrite.dataOffset(number: number)
-            try write(
-                region: Int(item.region), offset: item.offset, payload.extracting(start..<start + Int(item.count)))
+            let data = payload.extracting(start..<start + Int(item.count))
+            if parks(.write(region: Int(item.region), offset: item.offset, by: .message), data) {
+                writesDone = number
+                return .parked
+            }
+            try write(region: Int(item.region), offset: item.offset, data)
         }
         var reply = replies.payloadBytes()
         reply.storeBytes(of: UInt64(count), toByteOffset: 0, as: UInt64.self)

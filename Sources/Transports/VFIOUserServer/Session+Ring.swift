@@ -34,7 +34,9 @@ extension Session {
     /// Carries out what is in the ring; with nothing there, waits for anything.
     func serve(_ ring: RingConsumer, isPolling: Bool) throws(End) {
         let count = try carryOutRing()
+        if isHeld { return }
         if count == 0 {
+            parked.forgetStart()
             let isThere = try keepingRules { () throws(RingViolation) in
                 try spin.wait { () throws(RingViolation) in try ring.hasEntries() }
             }
@@ -90,7 +92,9 @@ extension Session {
         }
     }
 
-    private func carryOut(_ entry: inout RingEntry) {
+    /// - Returns: whether it is carried out; false when it is to wait.
+    private func carryOut(_ entry: inout RingEntry) -> Bool {
+        if function.host.alterer != nil, parks(entry) { return false }
         counters.ringAccesses &+= 1
         let start = counters.latency.begin()
         defer { counters.latency.end(start) }
@@ -111,6 +115,20 @@ extension Session {
         } catch {
             counters.errors &+= 1
             entry.status = Self.errno(for: error).rawValue
+        }
+        return true
+    }
+
+    @inline(never)
+    private func parks(_ entry: RingEntry) -> Bool {
+        guard let kind = entry.kind, let range = entry.dataRange else { return false }
+        switch kind {
+        case .read: return parks(.read(region: entry.region, offset: entry.offset, by: .ring), RawSpan(), in: .entry)
+        case .write:
+            let words = entry.words
+            return parks(
+                .write(region: entry.region, offset: entry.offset, by: .ring),
+                words.span.bytes.extracting(range), in: .entry)
         }
     }
 }

@@ -50,13 +50,17 @@ final class Session {
     /// Called when the versions are agreed on.
     var onAgreement: () -> Void = {}
     /// Messages were left in the stream when the turn was over.
-    @exclusivity(unchecked) private var isBehind = false
+    @exclusivity(unchecked) private(set) var isBehind = false
     /// How many writes of the REGION_WRITE_MULTI in hand are carried out: it goes on in the next turn.
-    @exclusivity(unchecked) private var writesDone = 0
+    @exclusivity(unchecked) var writesDone = 0
     /// How many bytes of the REGION_WRITE that is arriving, or in hand, are in the region's memory already.
     @exclusivity(unchecked) var written = 0
     /// The header of a command whose reply waits until the device lets go of memory.
     @exclusivity(unchecked) private var held: MessageHeader?
+    /// The access in hand that is to wait before it is carried out, where somebody alters what passes.
+    let parked = ParkedAccess()
+    /// Whether there is any of these: no later command may overtake it.
+    @exclusivity(unchecked) var isHeld = false
     @exclusivity(unchecked) var counters = Statistics()
     /// Region accesses by shared memory, if the client asked for it.
     @exclusivity(unchecked) var ring: RingConsumer?
@@ -102,6 +106,7 @@ final class Session {
     func close() {
         loop.endReceiving()
         closeRing()
+        parked.cancel()
         function.transport = nil
         interrupts.reset()
         doorbells.reset()
@@ -132,13 +137,13 @@ final class Session {
     /// - Throws: the reason why the session is over.
     func serve(isPolling: Bool) throws(End) {
         dma.beginTurn()
-        // While a reply is held back no later command may overtake it: only the device's events go on.
-        if held != nil { return try dispatchOnly() }
+        // Only the device's events go on.
+        if isHeld { return try dispatchOnly() }
         if isBehind {
             do throws(Errno) { try loop.dispatch(within: .zero) } catch {
                 throw .stream(.system(error))
             }
-            return try answerAll()
+            return try goOn()
         }
         if let ring { return try serve(ring, isPolling: isPolling) }
         do throws(MessageStream.Failure) {
@@ -167,17 +172,17 @@ final class Session {
                 defer { loop.unwatch(token) }
                 try loop.dispatch(within: nil)
             }
-            if held != nil, try isAbandoned() { throw Errno.connectionReset }
+            if isHeld, try isAbandoned() { throw Errno.connectionReset }
         } catch {
             throw .stream(error == .connectionReset ? .endOfFile : .system(error))
         }
-        if held == nil { try answerAll() }
+        if !isHeld { try goOn() }
     }
 
     func answerAll() throws(End) {
         var end: Deadline?
         isBehind = false
-        while held == nil {
+        while !isHeld {
             if let end, end.hasPassed {
                 isBehind = true
                 return
@@ -188,9 +193,12 @@ final class Session {
             dma.beginTurn()
             // What the client put into its ring before it sent the message comes before the message, and what it puts
             // there while the message is carried out comes after it.
-            if ring != nil, writesDone == 0 { try carryOutRing() }
+            if ring != nil, writesDone == 0, parked.letGo != .message {
+                try carryOutRing()
+                if isHeld { return }
+            }
             guard try answer(message) else {
-                isBehind = true
+                isBehind = !isHeld
                 return
             }
             stream.consume(message)
@@ -223,10 +231,11 @@ final class Session {
             case .reply(let reply):
                 guard !header.flags.contains(.noReply) else { break }
                 try replies.send(reply, to: header, within: dma.timeLeft)
-            case .held: held = header
+            case .held: (held, isHeld) = (header, true)
             case .unfinished(let writesDone):
                 self.writesDone = writesDone
                 return false
+            case .parked: return false
             }
         } catch let end as End {
             throw end
@@ -252,7 +261,7 @@ final class Session {
     /// - Parameter makeReply: called when somebody waits for it.
     func release(_ makeReply: () -> Reply) {
         guard let header = held else { return }
-        held = nil
+        (held, isHeld) = (nil, false)
         let reply = makeReply()
         if !header.flags.contains(.noReply) {
             // A client that can't be reached is noticed at the next receive.

@@ -52,6 +52,7 @@ import Testing
             .connected("a"), .disconnected("a"), .received("a"), .sent("a"), .event("a"), .clock, .random,
             .client(isConnected: true), .command(number: 2, descriptors: "memfd"), .request(queue: 3),
             .completion(queue: 3),
+            .altered(rule: 3),
         ]
         for passage in passages { recorder.note(passage) }
         let events = try EventReader(recorder.file.descriptor, from: .oldest).read(upTo: 100)

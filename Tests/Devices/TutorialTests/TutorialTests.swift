@@ -4,7 +4,8 @@ import Testing
 
 /// The tutorial's code is the code that is compiled: all of it, and nothing else.
 @Suite struct TutorialTests {
-    /// Every Swift file of the two devices that the tutorial builds and of the program that serves one, by its path.
+    /// Every Swift file of the two devices that the tutorial builds, of the program that serves one, and of the test
+    /// that looks for its driver's fault, by its path.
     private static func sources() throws -> [String: String] {
         var sources: [String: String] = [:]
         for folder in ["Examples/TutorialDevice", "Examples/TutorialServer", "Sources/Devices/SerialCard"] {
@@ -14,6 +15,8 @@ import Testing
                 sources[path] = try String(contentsOf: Repository.file(path), encoding: .utf8)
             }
         }
+        let test = "Tests/Devices/TutorialTests/DebuggingTests.swift"
+        sources[test] = try String(contentsOf: Repository.file(test), encoding: .utf8)
         return sources
     }
 

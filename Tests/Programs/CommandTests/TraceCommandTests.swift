@@ -153,8 +153,8 @@ import VFIOUserClient
         #expect(filter.status == 64)
         #expect(
             filter.errors.contains(
-                "'bra' is nothing to filter by; it can be bar, offset, register, value, way, queue, "
-                    + "command or name."))
+                "'bra' is nothing to filter by; it can be bar, offset, register, value, way, queue, command, name, "
+                    + "vector or address."))
         #expect(filter.errors.contains("read bra=1\n       ^"), "\(filter.errors)")
         for wrong in [
             ["--count", "0"], ["--seconds", "0"], ["--json", "--summary"], ["--recorded", "--seconds", "1"],

@@ -67,7 +67,7 @@ extension MediationError {
             case .refused(let error):
                 switch error.code {
                 case .noSuchHead: .notFound
-                case .nothingShown, .quota, .monitor, .notRecording: .conflict
+                case .nothingShown, .quota, .monitor, .rule, .notRecording: .conflict
                 case .malformed, .version, .unknownRequest, .failed: .failed
                 }
             case .cannotConnect, .timedOut, .closed, .connection, .malformedReply: .failed

@@ -12,7 +12,7 @@ local kinds = {
     "read", "write", "doorbell", "dma-read", "dma-write", "dma-fault", "message", "pin", "look", "reset",
     "running", "restored", "map", "unmap", "unmap-all", "quota", "monitor", "connected", "disconnected", "received",
     "sent", "event", "clock", "random", "client", "command", "request", "completion",
-    [0x80] = "description", [0x81] = "state", [0x82] = "gap", [0x83] = "begin", [0x84] = "picture",
+    [40] = "altered", [0x80] = "description", [0x81] = "state", [0x82] = "gap", [0x83] = "begin", [0x84] = "picture",
     [0x85] = "memory", [0x86] = "end", [0x90] = "wire", [0x91] = "names",
 }
 local ways = { "call", "message", "ring", "ioregion", "request" }
@@ -541,6 +541,8 @@ local function place_and_value(record)
         local number = record.offset:tonumber()
         local with = record.name ~= "" and ", with " .. printable(record.name) or ""
         return "offset", commands[number] or tostring(number), tostring(record.count) .. " bytes" .. with
+    elseif kind == 40 then
+        return "offset", "rule " .. tostring(record.offset), printable(record.name)
     elseif kind == 27 or kind == 28 then
         return "offset", "queue " .. tostring(record.offset), tostring(record.count) .. " bytes"
     elseif kind == 0x81 then

@@ -56,6 +56,14 @@ import VFIOUserClient
         try daemon.expectFailure(69, "from 640x480", "monitor", vgpu.uuid, "0", "1280x100")
     }
 
+    @Test func rulesHoldForAVGPU() throws {
+        let vgpu = try daemon.started("exerciser")
+        #expect(try daemon.output("inject", vgpu.uuid, "--rule", "message : drop").contains("message : drop"))
+        #expect(try daemon.output("inject", vgpu.uuid, "--list").contains("message : drop"))
+        #expect(try daemon.output("inject", vgpu.uuid, "--clear").isEmpty)
+        try daemon.expectFailure(66, "There is no control socket", "inject", unknownUUID, "--list")
+    }
+
     @Test func inspectLooksAtItsSocket() throws {
         let vgpu = try daemon.started("bochs-display")
         #expect(try daemon.output("inspect", vgpu.uuid).hasPrefix("\(try #require(vgpu.socket)) Display controller"))

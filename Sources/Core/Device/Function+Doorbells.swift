@@ -1,0 +1,52 @@
+import Alteration
+import Tap
+
+/// How a doorbell that was rung by its eventfd gets to the device.
+extension Function {
+    /// Rings a doorbell whose eventfd was signalled. Nothing happens in D3hot, nor while the function stands still:
+    /// whoever has the eventfd leaves it as it is until ``isRunning``.
+    ///
+    /// - Parameters:
+    ///   - bar: the index of the BAR that declares it.
+    ///   - times: how often it was signalled since it was last rung.
+    public func ring(_ doorbell: Doorbell, bar: Int, times: UInt64) {
+        guard isRunning, let slot = bar >= 0 && bar < awake.count ? awake[bar] : nil else { return }
+        let value = slot.value(of: doorbell)
+        if let alterer = host.alterer { return ring(doorbell, bar, times, value, alteredBy: alterer) }
+        ring(doorbell, bar, times, value)
+    }
+
+    private func ring(_ doorbell: Doorbell, _ bar: Int, _ times: UInt64, _ value: UInt64) {
+        host.tap?.note(doorbell, bar, times, value)
+        device.ring(doorbell, bar: bar, value: value)
+    }
+
+    private func ring(
+        _ doorbell: Doorbell, _ bar: Int, _ times: UInt64, _ value: UInt64, alteredBy alterer: any Alterer
+    ) {
+        let values = [value]
+        let bytes = values.span.bytes.extracting(first: doorbell.keepsValue ? 8 : 0)
+        let passage = Passage.doorbell(bar: bar, offset: doorbell.offset, times: times)
+        let parking = alterer.parking(of: passage, bytes, since: nil) { [weak self] _ in
+            guard let self, isRunning, awake[bar] != nil else { return }
+            ring(doorbell, bar, times, value)
+        }
+        guard parking == nil else { return }
+        switch alterer.alteration(of: passage, bytes) {
+        case .drop?, .refuse?: return
+        case .change(let change)?:
+            let changed = change.changed(values.span.bytes).span.bytes.load(.qword, fromByteOffset: 0)
+            ring(doorbell, bar, times, doorbell.keepsValue ? changed : value)
+        case .again(let more)?: for _ in 0...more { ring(doorbell, bar, times, value) }
+        case nil: ring(doorbell, bar, times, value)
+        }
+    }
+}
+
+extension Tap {
+    fileprivate func note(_ doorbell: Doorbell, _ bar: Int, _ times: UInt64, _ value: UInt64) {
+        let kept: InlineArray<1, UInt64> = [value]
+        let passage = Passage.doorbell(bar: bar, offset: doorbell.offset, times: times)
+        if doorbell.keepsValue { note(passage, kept.span.bytes) } else { note(passage) }
+    }
+}
