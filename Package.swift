@@ -185,7 +185,7 @@ package.targets = [
                     "Control",
                     "DaemonAPI",
                     "DaemonClient", "Injection", "Mediation", "Metrics", "Observer", "Profiles", "QMP", "PNG", "KVM",
-                    "Recording", "Tap", "Text",
+                    "Recording", "Replay", "Tap", "Text",
                     "Trace", "XenSlot",
                     .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 ]),
@@ -339,9 +339,10 @@ package.targets = [
             .testTarget(
                 name: "ReplayTests",
                 dependencies: [
-                    "Control", "Device", "FakeDriver", "FakeGuest", "JSON", "Linux", "Programs", "Replay", "Tap",
-                    "VFIOUserClient",
-                ]),
+                    "Control", "Device", "FakeDriver", "FakeGuest", "JSON", "Linux", "Programs", "Recording", "Replay",
+                    "SeededRandom", "Tap", "VFIOUserClient",
+                ],
+                exclude: ["Recordings"]),
             .testTarget(name: "InjectionTests", dependencies: ["DeviceCatalog", "Injection", "Trace"]),
             .testTarget(name: "TraceTests", dependencies: ["Device", "DeviceCatalog", "JSON", "Tap", "Trace"]),
         ]),
@@ -401,7 +402,8 @@ package.targets = [
             .testTarget(
                 name: "GuestTests",
                 dependencies: [
-                    "Control", "Device", "JSON", "Lab", "Linux", "Programs", "QMP", "Waiting", "mediated",
+                    "Control", "Device", "JSON", "Lab", "Linux", "Programs", "QMP", "Recording", "Replay", "Tap", "Waiting",
+                    "mediated",
                     "mediated-daemon",
                     "mediated-device", "mediated-renderer",
                 ]),
