@@ -14,7 +14,7 @@ let package = Package(
                 "Linux", "JSON", "VFIO", "Tap", "Alteration", "GuestMemory", "PCI", "Device", "Virtio", "Exerciser",
                 "DeviceCatalog",
                 "VFIOUserServer", "VFIOUserClient", "KVM", "Xen", "Trace",
-                "Injection", "Control", "Recording",
+                "Injection", "Control", "Recording", "Replay",
             ]),
         .library(name: "Renderer", targets: ["SharedRing", "Worker", "Renderer"]),
         .library(name: "FakeGuest", targets: ["FakeGuest", "FakeDriver", "EchoDevice"]),
@@ -390,7 +390,8 @@ package.targets = [
                 dependencies: [
                     "Device", "CPNG", "Control", "DaemonAPI", "DaemonClient", "FakeDomains", "FakeGuest", "FakeQEMU",
                     "JSON", "KVM",
-                    "Lab", "Linux", "Metrics", "PCI", "Programs", "RunningDaemon", "SeededRandom", "VFIO",
+                    "Lab", "Linux", "Metrics", "PCI", "Programs", "Recording", "RunningDaemon", "SeededRandom", "Tap",
+                    "VFIO",
                     "VFIOUserClient", "Waiting",
                     "mediated",
                     "mediated-daemon", "mediated-device", "mediated-renderer",
@@ -402,7 +403,8 @@ package.targets = [
             .testTarget(
                 name: "GuestTests",
                 dependencies: [
-                    "Control", "Device", "JSON", "Lab", "Linux", "Programs", "QMP", "Recording", "Replay", "Tap", "Waiting",
+                    "Control", "Device", "JSON", "Lab", "Linux", "Programs", "QMP", "Recording", "Replay", "Tap",
+                    "Waiting",
                     "mediated",
                     "mediated-daemon",
                     "mediated-device", "mediated-renderer",

@@ -16,7 +16,8 @@ struct Mediated: ParsableCommand {
             AttachArgs.self,
             Attach.self, Detach.self,
             Screenshot.self,
-            MonitorCommand.self, ReplayCommand.self, Info.self, Statistics.self, Inspect.self, DaemonCommand.self, Run.self, Save.self,
+            MonitorCommand.self, ReplayCommand.self, Info.self, Statistics.self, Inspect.self, DaemonCommand.self,
+            Run.self, Save.self,
             KVMCommand.self,
         ])
 

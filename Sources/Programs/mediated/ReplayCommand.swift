@@ -67,6 +67,12 @@ struct ReplayCommand: ParsableCommand {
             throw Failure(.usage, error.description)
         } catch let error as StateError {
             throw Failure(.badState, "The state in '\(file)' can't be restored. \(error)")
+        } catch let error as QuotaError {
+            throw Failure(.badState, "The limits in '\(file)' don't fit the device. \(error)")
+        } catch let error as Failure {
+            throw error
+        } catch {
+            throw Failure(.badState, "The device of '\(file)' can't be made here: \(error)")
         }
     }
 
@@ -77,7 +83,11 @@ struct ReplayCommand: ParsableCommand {
 
     private func summary(_ outcome: ReplayOutcome, isCutOff: Bool) -> [String] {
         var parts = ["\(outcome.passages) events were the same."]
-        if outcome.pictures > 0 { parts.append("\(outcome.pictures) pictures were the same, pixel for pixel.") }
+        switch outcome.pictures {
+        case 0: break
+        case 1: parts.append("1 picture was the same, pixel for pixel.")
+        default: parts.append("\(outcome.pictures) pictures were the same, pixel for pixel.")
+        }
         if outcome.gaps > 0 { parts.append("\(outcome.gaps) times some were lost; it went on from a fresh state.") }
         if !outcome.isComplete, until == nil {
             parts.append(isCutOff ? "The recording is cut off." : "The recording was not ended in good order.")

@@ -17,11 +17,13 @@ extension Divergence: CustomStringConvertible {
     public var description: String {
         func text(_ record: Record?) -> String {
             guard let record else { return "nothing" }
-            return "\(record.kind.event.map { "\($0)" } ?? "\(record.kind.rawValue)") \(record.region)+\(record.offset) "
-                + "\(record.count) bytes, value \(record.value) \(record.name)"
+            let kind = record.kind.event.map { "\($0)" } ?? "\(record.kind.rawValue)"
+            return
+                "\(kind) \(record.region)+\(record.offset) \(record.count) bytes, value \(record.value) \(record.name)"
         }
-        return "\(expected?.number ?? 0): \(text(expected)) was recorded, \(text(actual)) came. \(reason ?? "") Before it: "
-            + before.map(text).joined(separator: "; ")
+        let number = expected?.number ?? 0
+        let difference = "\(number): \(text(expected)) was recorded, \(text(actual)) came. \(reason ?? "")"
+        return difference + " Before it: " + before.map(text).joined(separator: "; ")
     }
 }
 

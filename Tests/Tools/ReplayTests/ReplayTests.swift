@@ -121,6 +121,15 @@ import VFIOUserClient
         }
         let records = try recorded.finish()
         #expect(try expectSame(records).pictures == 1)
+        // A large one comes in parts, and others may pass between them.
+        var parts = records
+        let whole = try #require(parts.firstIndex { $0.kind == .picture })
+        var (front, back) = (parts[whole], parts[whole])
+        (front.hasMoreParts, back.partOffset) = (true, 5000)
+        front.bytes.removeLast(front.bytes.count - 5000)
+        back.bytes.removeFirst(5000)
+        parts.replaceSubrange(whole...whole, with: [front, Record(.init(.event)), back])
+        #expect(try expectSame(parts).pictures == 1)
         var others = records
         let place = try #require(others.firstIndex { $0.kind == .picture })
         others[place].bytes[1000] ^= 1
