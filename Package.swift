@@ -206,7 +206,7 @@ package.targets = [
             .target(
                 name: "FakeGuest",
                 dependencies: [
-                    "CCredentials", "Linux", "VFIO", "Device", "DeviceCatalog", "VFIOUserClient",
+                    "CCredentials", "Linux", "VFIO", "Device", "DeviceCatalog", "Observer", "VFIOUserClient",
                     "VFIOUserServer", "Tap",
                 ]),
             .target(

@@ -123,6 +123,12 @@ public final class MessageStream {
         @_lifetime(immortal) get { buffer.bytes(start..<end) }
     }
 
+    /// Forgets all that has arrived and isn't consumed, and the descriptors that came with it.
+    public func removeAll() {
+        (start, end, inHand) = (0, 0, 0)
+        batches = []
+    }
+
     /// Whether any descriptors are there, with whatever message, or were.
     @inlinable public var hasDescriptors: Bool { !batches.isEmpty }
 
@@ -138,6 +144,13 @@ public final class MessageStream {
         let batch = batches.remove(at: index)
         var taken = ReceivedDescriptors()
         swap(&taken, &batch.descriptors)
+        return taken
+    }
+
+    /// Hands over the descriptors of the first message that isn't consumed, whole or not.
+    public func takeDescriptors() -> ReceivedDescriptors {
+        var taken = ReceivedDescriptors()
+        if let first = batches.first, first.position == start { swap(&taken, &first.descriptors) }
         return taken
     }
 
