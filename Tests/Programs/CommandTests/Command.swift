@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Programs
 import Testing
 
@@ -39,6 +40,7 @@ final class RunningDevice {
     }
 
     func terminate() { process.terminate() }
+    func kill() { _ = Glibc.kill(process.processIdentifier, SIGKILL) }
 
     /// Nobody reads what the process says any more.
     func stopListening() throws { try errors.fileHandleForReading.close() }

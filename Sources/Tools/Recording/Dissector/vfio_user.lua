@@ -13,7 +13,8 @@ local kinds = {
     "running", "restored", "map", "unmap", "unmap-all", "quota", "monitor", "connected", "disconnected", "received",
     "sent", "event", "clock", "random",
     [0x80] = "description", [0x81] = "state", [0x82] = "gap", [0x83] = "begin", [0x84] = "picture",
-    [0x85] = "memory", [0x86] = "end", [0x90] = "wire", [0x91] = "names",
+    [0x85] = "memory", [0x86] = "end", [0x87] = "mapped", [0x88] = "interrupts", [0x89] = "limits",
+    [0x8a] = "connection", [0x90] = "wire", [0x91] = "names",
 }
 local ways = { "call", "message", "ring", "ioregion", "request" }
 local senders = { "client", "server" }
@@ -516,7 +517,7 @@ local function place_and_value(record)
     elseif kind == 3 then
         local times = record.count == UInt64(1) and "once" or tostring(record.count) .. " times"
         return "offset", region_name(record.region) .. "+" .. offset, times
-    elseif kind >= 4 and kind <= 6 or kind == 13 or kind == 14 then
+    elseif kind >= 4 and kind <= 6 or kind == 13 or kind == 14 or kind == 0x87 then
         return "address", "0x" .. record.offset:tohex():sub(-12), tostring(record.count) .. " bytes"
     elseif kind == 7 then
         return "vector", "vector " .. tostring(record.offset)
@@ -540,7 +541,7 @@ local function place_and_value(record)
     elseif kind == 0x82 then
         return nil, "", tostring(record.count) .. " passages were lost"
     elseif kind == 0x85 then
-        return "offset", region_name(record.region) .. "+" .. offset, record.bytes .. " bytes"
+        return "offset", region_name(record.region) .. "+" .. offset, (record.bytes > 0 and record.bytes or tostring(record.count)) .. " bytes"
     elseif kind < 0x80 and record.offset == UInt64(0) then
         return "offset", printable(record.name)
     end
