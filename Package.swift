@@ -333,6 +333,7 @@ package.targets = [
         "Tests/Tools",
         [
             .testTarget(name: "QMPTests", dependencies: ["FakeQEMU", "QMP", "JSON", "Linux", "Programs"]),
+            .testTarget(name: "ObserverTests", dependencies: ["FakeGuest", "Linux", "Observer", "VFIO"]),
             .testTarget(
                 name: "RecordingTests",
                 dependencies: ["CLinux", "Device", "DeviceCatalog", "Linux", "Programs", "Recording", "Tap"]),

@@ -97,7 +97,7 @@ import VFIOUserClient
         let disk = scratch.path("disk")
         try FileManager.default.createDirectory(atPath: disk, withIntermediateDirectories: false)
         try #require(mount("tmpfs", disk, "tmpfs", 0, "size=128k") == 0)
-        defer { umount2(disk, Int32(MNT_DETACH.rawValue)) }
+        defer { umount2(disk, Int32(MNT_DETACH)) }
         let observer = try observe(device, "--record", "\(disk)/recording", "--trap")
         do {
             let client = try Client(path: seen)

@@ -50,8 +50,8 @@ import VFIOUserClient
         let recorded = try records().records
         #expect(recorded.first?.kind == .description && recorded.last?.kind == .end)
         #expect(recorded.contains { $0.kind == .state } && recorded.contains { $0.kind == .picture })
-        let expected = try #require(statistics["regions"]?.object).reduce(0) { sum, region in
-            sum + (region.value["reads"]?.int ?? 0) + (region.value["writes"]?.int ?? 0)
+        let expected = try ["reads", "writes"].reduce(0) { sum, name in
+            try sum + #require(statistics[name]?.object).reduce(0) { $0 + ($1.value.int ?? 0) }
         }
         #expect(expected > 100)
         #expect(accesses(recorded).count == expected)
@@ -124,7 +124,7 @@ import VFIOUserClient
         let disk = scratch.path("disk")
         try FileManager.default.createDirectory(atPath: disk, withIntermediateDirectories: false)
         try #require(mount("tmpfs", disk, "tmpfs", 0, "size=128k") == 0)
-        defer { umount2(disk, Int32(MNT_DETACH.rawValue)) }
+        defer { umount2(disk, Int32(MNT_DETACH)) }
         let recorder = try record(device.socket, "\(disk)/recording")
         let client = try Client(path: device.socket)
         while recorder.isRunning { try client.write(UInt32(7), region: 0, offset: 4) }
