@@ -44,7 +44,8 @@ struct Relay: Sendable {
         let descriptors = source.takeDescriptors(of: message)
         if lacksSome {
             try passTooMany(message, descriptors.numbers)
-        } else if connection.traps, let altered = Trap.altered(message.header, source.bytes(of: message), from: sender) {
+        } else if connection.traps, let altered = Trap.altered(message.header, source.bytes(of: message), from: sender)
+        {
             // What could be mapped or rung stays here.
             try send(altered.bytes.span.bytes, altered.keepsDescriptors ? descriptors.numbers : [])
         } else if sender == .server, message.header.command == Command.version.rawValue {

@@ -60,7 +60,7 @@ import VFIOUserClient
         #expect(try Tshark.malformed(file).isEmpty)
         #expect(try Tshark.fields(file, ["device"], filter: "vfio_user.device") == [["bochs-display"]])
         #expect(
-            try Tshark.fields(file, ["value"], filter: "vfio_user.register == \"yres\" && vfio_user.kind == 2")
+            try Tshark.fields(file, ["value"], filter: "vfio_user.register == \"dispi.height\" && vfio_user.kind == 2")
                 == [["0x00000000000001e0"]])
     }
 

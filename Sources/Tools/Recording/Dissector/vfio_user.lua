@@ -11,7 +11,7 @@ local vfio_user = Proto("vfio_user", "vfio-user")
 local kinds = {
     "read", "write", "doorbell", "dma-read", "dma-write", "dma-fault", "message", "pin", "look", "reset",
     "running", "restored", "map", "unmap", "unmap-all", "quota", "monitor", "connected", "disconnected", "received",
-    "sent", "event", "clock", "random",
+    "sent", "event", "clock", "random", "client", "command", "request", "completion", [40] = "altered",
     [0x80] = "description", [0x81] = "state", [0x82] = "gap", [0x83] = "begin", [0x84] = "picture",
     [0x85] = "memory", [0x86] = "end", [0x87] = "mapped", [0x88] = "interrupts", [0x89] = "limits",
     [0x8a] = "connection", [0x90] = "wire", [0x91] = "names",
@@ -536,6 +536,13 @@ local function place_and_value(record)
         return nil, printable(record.name), tostring(record.count) .. " bytes"
     elseif kind == 23 or kind == 24 then
         return nil, "", value_text(record.value, record.count)
+    elseif kinds[kind] == "client" then
+        return nil, "", record.value == UInt64(0) and "has left" or "has come"
+    elseif kinds[kind] == "command" then
+        local number = record.offset:tonumber()
+        return "offset", commands[number] or "command " .. number, printable(record.name)
+    elseif kinds[kind] == "request" or kinds[kind] == "completion" then
+        return "queue", "queue " .. tostring(record.offset), tostring(record.count) .. " bytes"
     elseif kind == 0x81 then
         return "offset", offset, tostring(record.bytes) .. " of " .. tostring(record.count) .. " bytes"
     elseif kind == 0x82 then
