@@ -75,6 +75,10 @@ check-fresh: ## Run README's commands in a Debian that has nothing but the toolc
 	@Scripts/install-packages packages.txt packages-deb.txt
 	@SWIFT=$(SWIFT) Scripts/check-fresh
 
+recordings: lab ## Record anew what real drivers do in the lab's guests, for the tests that replay it
+	$(SWIFT) build --build-tests
+	MEDIATED_RECORDINGS=$(CURDIR)/Tests/Tools/ReplayTests/Recordings $(SWIFT) test --skip-build --disable-xctest --filter whatADriverDoesLivesAgain
+
 demo: lab build ## Boot a guest on a virtual GPU and take its picture: demo.png
 	@Scripts/demo
 

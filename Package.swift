@@ -14,7 +14,7 @@ let package = Package(
                 "Linux", "JSON", "VFIO", "Tap", "Alteration", "GuestMemory", "PCI", "Device", "Virtio", "Exerciser",
                 "DeviceCatalog",
                 "VFIOUserServer", "VFIOUserClient", "KVM", "Xen", "Trace",
-                "Injection", "Control", "Recording",
+                "Injection", "Control", "Recording", "Replay",
             ]),
         .library(name: "Renderer", targets: ["SharedRing", "Worker", "Renderer"]),
         .library(name: "FakeGuest", targets: ["FakeGuest", "FakeDriver", "EchoDevice"]),
@@ -187,7 +187,7 @@ package.targets = [
                     "Control",
                     "DaemonAPI",
                     "DaemonClient", "Injection", "Mediation", "Metrics", "Observer", "Profiles", "QMP", "PNG", "KVM",
-                    "Recording", "Tap", "Text",
+                    "Recording", "Replay", "Tap", "Text",
                     "Trace", "XenSlot",
                     .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 ]),
@@ -208,7 +208,7 @@ package.targets = [
             .target(
                 name: "FakeGuest",
                 dependencies: [
-                    "CCredentials", "Linux", "VFIO", "Device", "DeviceCatalog", "VFIOUserClient",
+                    "CCredentials", "Linux", "VFIO", "Device", "DeviceCatalog", "Observer", "VFIOUserClient",
                     "VFIOUserServer", "Tap",
                 ]),
             .target(
@@ -335,15 +335,17 @@ package.targets = [
         "Tests/Tools",
         [
             .testTarget(name: "QMPTests", dependencies: ["FakeQEMU", "QMP", "JSON", "Linux", "Programs"]),
+            .testTarget(name: "ObserverTests", dependencies: ["FakeGuest", "Linux", "Observer", "VFIO"]),
             .testTarget(
                 name: "RecordingTests",
                 dependencies: ["CLinux", "Device", "DeviceCatalog", "Linux", "Programs", "Recording", "Tap"]),
             .testTarget(
                 name: "ReplayTests",
                 dependencies: [
-                    "Control", "Device", "FakeDriver", "FakeGuest", "JSON", "Linux", "Programs", "Replay", "Tap",
-                    "VFIOUserClient",
-                ]),
+                    "Control", "Device", "FakeDriver", "FakeGuest", "JSON", "Linux", "Programs", "Recording", "Replay",
+                    "SeededRandom", "Tap", "VFIOUserClient",
+                ],
+                exclude: ["Recordings"]),
             .testTarget(name: "InjectionTests", dependencies: ["DeviceCatalog", "Injection", "Trace"]),
             .testTarget(name: "TraceTests", dependencies: ["Device", "DeviceCatalog", "JSON", "Tap", "Trace"]),
         ]),
@@ -391,7 +393,8 @@ package.targets = [
                 dependencies: [
                     "Device", "CPNG", "Control", "DaemonAPI", "DaemonClient", "FakeDomains", "FakeGuest", "FakeQEMU",
                     "JSON", "KVM",
-                    "Lab", "Linux", "Metrics", "PCI", "Programs", "RunningDaemon", "SeededRandom", "VFIO",
+                    "Lab", "Linux", "Metrics", "PCI", "Programs", "Recording", "RunningDaemon", "SeededRandom", "Tap",
+                    "VFIO",
                     "VFIOUserClient", "Waiting",
                     "mediated",
                     "mediated-daemon", "mediated-device", "mediated-renderer",
@@ -403,7 +406,9 @@ package.targets = [
             .testTarget(
                 name: "GuestTests",
                 dependencies: [
-                    "Control", "Device", "JSON", "Lab", "Linux", "Programs", "QMP", "Waiting", "mediated",
+                    "Control", "Device", "JSON", "Lab", "Linux", "Programs", "QMP", "Recording", "Replay", "Tap",
+                    "Waiting",
+                    "mediated",
                     "mediated-daemon",
                     "mediated-device", "mediated-renderer",
                 ]),

@@ -7,6 +7,8 @@ from .cache import LAB, run
 
 # Each version's suite.
 VERSIONS = {"4.17": "bookworm", "4.20": "trixie"}
+# The one of which there are tools.
+TOOLS = "4.20"
 PACKAGES = ("xenstore-utils", "qemu-system-xen", "seabios")
 # Beside xl: what keeps the store, the consoles of domains, what a started domain 0 tells the store, and what reads that
 # and waits for it.
@@ -35,30 +37,29 @@ def prepare(cache, debian):
 
 def has_tools(cache):
     """Whether somebody has asked for the tools before."""
-    return all((cache.root / f"xen/{version}-tools").is_dir() for version in VERSIONS)
+    return (cache.root / f"xen/{TOOLS}-tools").is_dir()
 
 
 def prepare_tools(cache, debian):
-    """The components `xen/VERSION-tools`: what a domain 0 needs to have Debian's own domains, as a tree of its files."""
-    paths = {}
-    for version, suite in VERSIONS.items():
-        def build(folder):
-            cache.say(f"fetching xl and QEMU for Xen {version} of {suite} (90 MB)")
-            with cache.scratch() as tree:
-                # All from that suite: the libraries of two Xens don't go together.
-                debian.unpack(tree, f"--target-release={suite}", f"xen-utils-{version}", *PACKAGES, dependencies=True)
-                _merge(tree)
-                own = f"usr/lib/xen-{version}"
-                programs.copy(tree, folder, [*(tree / own / "bin" / name for name in PROGRAMS), *(tree / path for path in OTHERS)],
-                              [tree / own / "boot/hvmloader", *(tree / path for path in FIRMWARE)])
+    """The component `xen/VERSION-tools`: what a domain 0 needs to have Debian's own domains, as a tree of its files."""
+    suite = VERSIONS[TOOLS]
 
-        folder, _ = cache.component(f"xen/{version}-tools", _recipe(version), build)
-        paths[_key(version) + "_TOOLS"] = folder
-    return paths
+    def build(folder):
+        cache.say(f"fetching xl and QEMU for Xen {TOOLS} of {suite} (90 MB)")
+        with cache.scratch() as tree:
+            # All from that suite: the libraries of two Xens don't go together.
+            debian.unpack(tree, f"--target-release={suite}", f"xen-utils-{TOOLS}", *PACKAGES, dependencies=True)
+            _merge(tree)
+            own = f"usr/lib/xen-{TOOLS}"
+            programs.copy(tree, folder, [*(tree / own / "bin" / name for name in PROGRAMS), *(tree / path for path in OTHERS)],
+                          [tree / own / "boot/hvmloader", *(tree / path for path in FIRMWARE)])
+
+    folder, _ = cache.component(f"xen/{TOOLS}-tools", _recipe(TOOLS), build)
+    return {_key(TOOLS) + "_TOOLS": folder}
 
 
 def _merge(tree):
-    """Puts what bookworm's packages have in /lib and /lib64 below /usr, where the others' is."""
+    """Puts what packages have in /lib and /lib64 below /usr, where the others' is."""
     for name in ("lib", "lib64"):
         if (tree / name).is_dir():
             (tree / "usr" / name).mkdir(exist_ok=True)

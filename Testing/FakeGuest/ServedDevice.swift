@@ -8,9 +8,10 @@ import VFIOUserServer
 /// A device behind a vfio-user server of its own: a thread of this process and a socket in the folder for
 /// temporary files.
 public final class ServedDevice: Sendable {
-    /// Where the server listens.
+    /// Where clients connect: to the server, or to what stands before it.
     public let path: String
     private let core: Core
+    private let observed: ObservedServer?
     private let thread: Thread
     private let isStopped = Atomic<Bool>(false)
 
@@ -39,13 +40,15 @@ public final class ServedDevice: Sendable {
         configuration: Server.Configuration = Server.Configuration(), make: (Host) throws -> any Device
     ) throws {
         let number = Self.made.add(1, ordering: .relaxed).newValue
-        path = "/tmp/fake-guest-\(getpid())-\(number).sock"
+        let path = "/tmp/fake-guest-\(getpid())-\(number).sock"
         let host = Host(loop: try EventLoop())
         let function = try Function(make(host), host: host)
         let listener = try UnixListener(path: path, mode: mode, takesDescriptors: takesDescriptors)
         let server = Server(function, listener: listener, configuration: configuration)
         core = try Core(server)
         thread = try Thread(name: "served device") { [core] in core.run() }
+        observed = ObservedServer.isWanted ? try ObservedServer(path) : nil
+        self.path = observed?.path ?? path
     }
 
     deinit {
@@ -57,6 +60,7 @@ public final class ServedDevice: Sendable {
         guard !isStopped.exchange(true, ordering: .relaxed) else { return }
         core.server.stop()
         thread.join()
+        observed?.stop()
     }
 
     /// Runs `body` on the device's thread, between two messages, and waits for what it returns.

@@ -17,6 +17,7 @@ enum Fuzzers {
             "events": EventsFuzzer.self,
             "recordings": RecordingsFuzzer.self,
             "rules": RulesFuzzer.self,
+            "replay": ReplayFuzzer.self,
             "xen": XenFuzzer.self,
         ])
     }

@@ -11,6 +11,10 @@ protocol RecordSource: AnyObject {
 /// What a function is at a moment: what it knows of the world, and its saved state. Registers and queues are of the
 /// moment at which it begins; when that can't be kept to it begins anew.
 final class StateRecords: RecordSource {
+    /// So often it begins anew; the last time it takes all at once. A guest that never leaves its memory alone holds
+    /// itself up.
+    private static let mostBeginnings = StateSaving.mostBeginnings
+
     private let function: () -> Function
     private let nextNumber: () -> UInt64
     private var number: UInt64 = 0
@@ -18,6 +22,9 @@ final class StateRecords: RecordSource {
     private var reader: StateReader?
     private var read: Function?
     private var position = 0
+    private var beginnings = 0
+    /// What was taken at once.
+    private var taken: ArraySlice<Record>?
 
     /// - Parameter nextNumber: gives the number of the passage that comes next.
     init(of function: @escaping () -> Function, _ nextNumber: @escaping () -> UInt64) {
@@ -39,6 +46,12 @@ final class StateRecords: RecordSource {
                 return record
             }[...]
         position = 0
+        beginnings += 1
+        if beginnings == Self.mostBeginnings {
+            var all: [Record] = []
+            while let record = piece() { all.append(record) }
+            taken = all[...]
+        }
         // A function that goes on from a state looks at everything anew. So does this one, or the two would differ.
         guard function.isRunning else { return }
         function.setRunning(false)
@@ -46,8 +59,13 @@ final class StateRecords: RecordSource {
     }
 
     func next() -> Record? {
-        if reader?.isCurrent == false || read !== function() { begin() }
+        if taken == nil, reader?.isCurrent == false || read !== function() { begin() }
         if let record = setting.popFirst() { return record }
+        return taken == nil ? piece() : taken?.popFirst()
+    }
+
+    /// The next piece of the state that isn't all zeros, or the last.
+    private func piece() -> Record? {
         guard let reader else { return nil }
         var bytes = [UInt8](repeating: 0, count: Record.maximumBytes)
         while true {

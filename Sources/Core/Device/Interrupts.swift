@@ -35,7 +35,11 @@ public final class Interrupts {
     /// What the guest has set up of MSI-X; nil without the capability.
     @exclusivity(unchecked) var msixTable: MSIXTable?
     /// Sees what the device asks for.
-    @exclusivity(unchecked) var tap: (any Tap)?
+    @exclusivity(unchecked) var tap: (any Tap)? {
+        didSet { routingTold = nil }
+    }
+    /// What the tap was told last of the way of messages.
+    private var routingTold: MessageRouting?
     /// Alters what the device asks for.
     @exclusivity(unchecked) var alterer: (any Alterer)?
     /// Whether the device holds its pin asserted: status register, bit 3.
@@ -66,7 +70,13 @@ public final class Interrupts {
     public var usesMessages: Bool { messageKind != nil }
 
     private var messageKind: InterruptKind? {
-        if case .byVector(let kind?)? = transport?.messageRouting { return kind }
+        let routing = transport?.messageRouting ?? .byVector(nil)
+        // What a device does depends on it, and nothing else tells when it changes.
+        if let tap, routing != routingTold {
+            routingTold = routing
+            tap.note(.event(routing.event))
+        }
+        if case .byVector(let kind?) = routing { return kind }
         return gates.messageKind
     }
 

@@ -42,6 +42,19 @@ public enum MessageRouting: Equatable, Sendable {
     /// By address and data: those in the function's MSI capability and MSI-X table, with their masks.
     case byAddress
 
+    /// What a tap is told when messages go this way from now on.
+    var event: String { Self.events[number] ?? "" }
+
+    /// - Parameter event: what a tap was told; nil for any other event's name.
+    public init?(event: String) {
+        guard let number = Self.events.first(where: { $0.value == event })?.key else { return nil }
+        self.init(number: number)
+    }
+
+    private static let events: [UInt64: String] = [
+        0: "interrupts: none", 1: "interrupts: MSI", 2: "interrupts: MSI-X", 255: "interrupts: by address",
+    ]
+
     /// As recordings have it: by vector 0 for none, 1 for MSI, 2 for MSI-X; 255 by address.
     public var number: UInt64 {
         switch self {

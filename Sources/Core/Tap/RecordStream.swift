@@ -147,11 +147,13 @@ public final class RecordStream: Tap {
             return nil
         }
         let place = cursor.tail &+ hidden
+        // It may be a part of a longer one itself.
+        let (start, isFollowed) = (Int(record.partOffset), record.hasMoreParts)
         var done = 0
         repeat {
             let count = min(bytes.byteCount - done, Record.maximumBytes)
-            record.partOffset = UInt32(clamping: done)
-            record.hasMoreParts = done + count < bytes.byteCount
+            record.partOffset = UInt32(clamping: start + done)
+            record.hasMoreParts = isFollowed || done + count < bytes.byteCount
             guard put(record, bytes.extracting(done..<done + count)) else {
                 lost = 1
                 return nil

@@ -12,11 +12,12 @@ struct Mediated: ParsableCommand {
         version: Version.current,
         subcommands: [
             Types.self, List.self, Define.self, Undefine.self, Modify.self, Start.self, Stop.self, Show.self, Logs.self,
-            Events.self, TraceCommand.self, InjectCommand.self, ObserveCommand.self, Top.self, MetricsCommand.self,
-            AttachArgs.self,
+            Events.self, TraceCommand.self, RecordCommand.self, InjectCommand.self, ObserveCommand.self, Top.self,
+            MetricsCommand.self, AttachArgs.self,
             Attach.self, Detach.self,
             Screenshot.self,
-            MonitorCommand.self, Info.self, Statistics.self, Inspect.self, DaemonCommand.self, Run.self, Save.self,
+            MonitorCommand.self, ReplayCommand.self, Info.self, Statistics.self, Inspect.self, DaemonCommand.self,
+            Run.self, Save.self,
             KVMCommand.self, KeepEvents.self,
         ])
 

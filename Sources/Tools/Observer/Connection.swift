@@ -17,8 +17,8 @@ final class Connection: Sendable {
         var hasTwin = false
     }
 
-    /// The longest message that is looked into, in bytes. Peers agree on transfers of 1 MiB.
-    static let maximumMessage = 4 << 20
+    /// The longest message that is kept until it is whole, in bytes: peers agree on transfers of 1 MiB.
+    static let maximumMessage = (1 << 20) + 4096
 
     /// - Parameter whenEnded: is called when both ends have gone, on a thread of the connection's.
     init(

@@ -19,31 +19,52 @@ struct Relay: Sendable {
 
     /// Runs until nothing more can come or go.
     func run() {
-        do throws(MessageStream.Failure) {
-            while true {
-                while let message = try source.next() {
-                    try pass(message)
-                    source.consume(message)
-                }
-                try source.fill()
+        while true {
+            do throws(MessageStream.Failure) { try passAll() } catch {
+                guard case .messageSize(let header, _) = error, passLong(header) else { return end(after: error) }
             }
-        } catch {
-            end(after: error)
+        }
+    }
+
+    /// - Throws: what ends it, or keeps it from going on so.
+    private func passAll() throws(MessageStream.Failure) -> Never {
+        while true {
+            while let message = try source.next() {
+                try pass(message)
+                source.consume(message)
+            }
+            try source.fill()
         }
     }
 
     // MARK: Messages
 
     private func pass(_ message: MessageStream.Message) throws(MessageStream.Failure) {
+        let lacksSome = source.lacksDescriptors(message)
         let descriptors = source.takeDescriptors(of: message)
-        if connection.traps, let altered = Trap.altered(message.header, source.bytes(of: message), from: sender) {
+        if lacksSome {
+            try passTooMany(message, descriptors.numbers)
+        } else if connection.traps, let altered = Trap.altered(message.header, source.bytes(of: message), from: sender)
+        {
             // What could be mapped or rung stays here.
-            return try send(altered.bytes.span.bytes, altered.keepsDescriptors ? descriptors.numbers : [])
+            try send(altered.bytes.span.bytes, altered.keepsDescriptors ? descriptors.numbers : [])
+        } else if sender == .server, message.header.command == Command.version.rawValue {
+            return try passVersion(message, descriptors)
+        } else {
+            try send(source.bytes(of: message), descriptors.numbers)
         }
-        guard sender == .server, message.header.command == Command.version.rawValue else {
-            return try send(source.bytes(of: message), descriptors.numbers)
-        }
-        try passVersion(message, descriptors)
+        // They were sent: now they may be closed here.
+        _ = consume descriptors
+    }
+
+    /// A message with more descriptors than anybody takes is refused by its receiver. The surplus is closed already:
+    /// others take its place.
+    private func passTooMany(
+        _ message: MessageStream.Message, _ descriptors: [Int32]
+    ) throws(MessageStream.Failure) {
+        guard let any = descriptors.first else { throw .overrun }
+        let surplus = [Int32](repeating: any, count: ReceivedDescriptors.capacity + 1 - descriptors.count)
+        try send(source.bytes(of: message), descriptors + surplus)
     }
 
     /// The server's version may bring the client a socket for the server's commands.
@@ -83,16 +104,11 @@ struct Relay: Sendable {
         case .endOfFile:
             // Bytes that are no whole message go, too: what they come to is for the other end to say.
             try? target.socket.send(source.unconsumed)
-        case .messageSize(let header, _):
-            connection.delegate.observe(
-                notice: "What the \(sender) of connection \(connection.number) sends can't be followed any more: a "
-                    + "message of \(header.messageSize) bytes. It is passed on as it is.")
-            passBytes()
         case .overrun, .timedOut:
             connection.delegate.observe(
                 notice: "Connection \(connection.number) is ended: its \(sender) has sent too many descriptors.")
             link.shutDown()
-        case .system: break
+        case .messageSize, .system: break
         }
         if case .system = failure {
             // The other end takes nothing any more. What it has sent before still goes its way.
@@ -104,24 +120,40 @@ struct Relay: Sendable {
         }
     }
 
-    /// Gives on what comes, message or not, until nothing comes any more.
-    private func passBytes() {
+    // MARK: Long messages
+
+    /// Gives on a message that is longer than what is kept, piece by piece.
+    ///
+    /// - Returns: false when nothing more can come or go.
+    private func passLong(_ header: MessageHeader) -> Bool {
+        // What is shorter than a header is no message. Where the next one begins is for the receiver to say.
+        var left = header.messageSize < UInt32(MessageHeader.size) ? Int.max : Int(header.messageSize)
+        let beginning = source.unconsumed
+        connection.delegate.observe(beginning, descriptors: [], from: sender, connection: connection.number)
         do throws(Errno) {
-            try target.socket.send(source.unconsumed)
+            let first = source.takeDescriptors()
+            try target.socket.send(beginning, descriptors: first.numbers)
+            _ = consume first
+            left -= beginning.byteCount
+            source.removeAll()
             let buffer = try PageBuffer(count: 64 << 10)
-            while true {
+            while left > 0 {
                 var descriptors = ReceivedDescriptors()
                 let received = try source.socket.receive(
-                    into: buffer, from: 0, descriptors: &descriptors, blocking: true)
+                    into: buffer, from: 0, limit: left, descriptors: &descriptors, blocking: true)
                 switch received {
-                case .endOfFile: return
+                case .endOfFile: return false
                 case .nothing: continue
                 case .bytes(let count, _, _):
                     try target.socket.send(buffer.bytes(0..<count), descriptors: descriptors.numbers)
+                    descriptors.removeAll()
+                    left -= count
                 }
             }
+            return true
         } catch {
             source.socket.endReceiving()
+            return false
         }
     }
 }

@@ -12,6 +12,21 @@ public struct Divergence: Sendable {
     public var reason: String?
 }
 
+extension Divergence: CustomStringConvertible {
+    /// For logs: bytes aren't shown.
+    public var description: String {
+        func text(_ record: Record?) -> String {
+            guard let record else { return "nothing" }
+            let kind = record.kind.event.map { "\($0)" } ?? "\(record.kind.rawValue)"
+            return
+                "\(kind) \(record.region)+\(record.offset) \(record.count) bytes, value \(record.value) \(record.name)"
+        }
+        let number = expected?.number ?? 0
+        let difference = "\(number): \(text(expected)) was recorded, \(text(actual)) came. \(reason ?? "")"
+        return difference + " Before it: " + before.map(text).joined(separator: "; ")
+    }
+}
+
 /// What a replay has come to.
 public struct ReplayOutcome: Sendable {
     /// How many passages were lived again.

@@ -40,6 +40,12 @@ final class Player {
         guard !isPreparing else { return nil }
         do {
             while let record = try queue.peek() {
+                if record.kind == .init(.event), let told = MessageRouting(event: record.name) {
+                    routing = told
+                    queue.drop()
+                    outcome.passages += 1
+                    continue
+                }
                 if record.isCompared { return record }
                 // Who wants them looks at them before.
                 guard record.isSkipped else { return record }
@@ -51,6 +57,9 @@ final class Player {
         return nil
     }
 
+    /// Takes in that messages go another way from now on.
+    func takeRouting() { _ = expected() }
+
     /// The next passage, if it is of a kind.
     private func next(_ kind: Event.Kind) -> Record? {
         guard let record = expected(), record.kind.event == kind else { return nil }
@@ -61,14 +70,14 @@ final class Player {
 extension Record {
     /// What neither goes into a device nor comes out of it.
     var isSkipped: Bool {
-        guard let event = kind.event else { return kind == .begin || !Self.known.contains(kind) }
+        guard let event = kind.event else { return !Self.known.contains(kind) }
         return !Self.compared.contains(event)
     }
 
     var isCompared: Bool { kind.event.map(Self.compared.contains) ?? false }
 
     /// What the player does something with.
-    private static let known: Set<Kind> = [.gap, .memory, .picture, .end]
+    private static let known: Set<Kind> = [.begin, .gap, .memory, .picture, .end]
 
     /// All others are annotations.
     private static let compared: Set<Event.Kind> = [
@@ -90,7 +99,7 @@ extension Player: Tap {
     func note(_ passage: Passage, _ bytes: RawSpan) {
         guard !isPreparing, !hasDiverged else { return }
         var actual = Record(passage, bytes)
-        guard actual.isCompared else { return }
+        guard actual.isCompared, MessageRouting(event: actual.name) == nil else { return }
         let expected = expected()
         actual.number = expected?.number ?? 0
         actual.time = expected?.time ?? 0
@@ -183,7 +192,10 @@ extension Player: RemoteMemory {
 // MARK: Transport
 
 extension Player: Transport {
-    var messageRouting: MessageRouting { routing }
+    var messageRouting: MessageRouting {
+        takeRouting()
+        return routing
+    }
 
     func send(_ kind: InterruptKind, vector: Int, _ message: MSIMessage?) -> Bool { true }
     func setINTx(_ asserted: Bool) {}

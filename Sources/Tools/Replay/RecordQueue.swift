@@ -17,6 +17,8 @@ final class RecordQueue {
     private var collecting = Snapshot()
     /// The last state that was complete, and that nobody has taken.
     private var complete: Snapshot?
+    /// The parts of a picture until now.
+    private var picture: Record?
     /// How many records there were until now.
     private(set) var count: UInt64 = 0
 
@@ -93,6 +95,13 @@ final class RecordQueue {
     private func whole() throws -> Record? {
         guard var record = try source() else { return nil }
         count += 1
+        // Others may pass between its parts.
+        while record.kind == .picture {
+            if let whole = try add(toPicture: record) { return whole }
+            guard let next = try source() else { return nil }
+            count += 1
+            record = next
+        }
         // A part whose beginning was lost stands before the gap that says so.
         guard record.partOffset == 0, record.kind != .state else { return record }
         while record.hasMoreParts {
@@ -107,6 +116,22 @@ final class RecordQueue {
             record.hasMoreParts = part.hasMoreParts
         }
         return record
+    }
+
+    /// - Returns: the picture, with its last part.
+    private func add(toPicture part: Record) throws -> Record? {
+        if part.partOffset == 0 {
+            picture = part
+        } else {
+            guard let known = picture, known.region == part.region, known.bytes.count == Int(part.partOffset),
+                known.bytes.count <= Self.mostBytes - part.bytes.count
+            else { return try lost(part) }
+            picture?.bytes += part.bytes
+        }
+        guard !part.hasMoreParts else { return nil }
+        defer { picture = nil }
+        picture?.hasMoreParts = false
+        return picture
     }
 
     private func lost(_ part: Record) throws -> Record {

@@ -71,7 +71,7 @@ public final class Replay {
         for map in snapshot.maps {
             try host.memory.map(address: map.address, size: map.size, access: map.access, backing: .remote(player))
         }
-        for name in snapshot.connected { host.loop.play("\(name): arrival") }
+        for name in snapshot.connected { _ = host.loop.play("\(name): arrival") }
         let writer = StateWriter(function)
         try writer.write(snapshot.state.span.bytes)
         try writer.finish()
@@ -116,6 +116,7 @@ public final class Replay {
             player.outcome.isComplete = true
         default:
             guard !record.isSkipped, let kind = record.kind.event else { return queue.drop() }
+            if kind == .event, MessageRouting(event: record.name) != nil { return player.takeRouting() }
             if kind == .restored { return try goOn(afterGap: false) }
             try live(kind, record)
         }

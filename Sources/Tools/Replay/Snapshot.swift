@@ -6,6 +6,7 @@ struct Snapshot {
     /// What a saved state may have at most, in bytes.
     private static let mostBytes: UInt64 = 1 << 30
     private static let mostMaps = 65_535
+    private static let mostLines = 64
 
     /// Of the passage that came next.
     private(set) var number: UInt64 = 0
@@ -31,7 +32,11 @@ struct Snapshot {
             number = record.number
             interrupts = record.value
         case .limits: limits = (record.offset, record.value)
-        case .connection: connected.append(record.name)
+        case .connection:
+            guard connected.count < Self.mostLines else {
+                throw ReplayError("A state has more than \(Self.mostLines) lines.")
+            }
+            connected.append(record.name)
         case .map:
             guard maps.count < Self.mostMaps else { throw ReplayError("A state has more than \(Self.mostMaps) maps.") }
             maps.append((record.offset, record.count, DMAAccess(rawValue: UInt8(truncatingIfNeeded: record.value))))

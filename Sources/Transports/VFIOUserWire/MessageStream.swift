@@ -123,6 +123,12 @@ public final class MessageStream {
         @_lifetime(immortal) get { buffer.bytes(start..<end) }
     }
 
+    /// Forgets all that has arrived and isn't consumed, and the descriptors that came with it.
+    public func removeAll() {
+        (start, end, inHand) = (0, 0, 0)
+        batches = []
+    }
+
     /// Whether any descriptors are there, with whatever message, or were.
     @inlinable public var hasDescriptors: Bool { !batches.isEmpty }
 
@@ -144,6 +150,13 @@ public final class MessageStream {
     /// Of which kinds the descriptors are that came with a message: see `ReceivedDescriptors.kinds()`.
     public func descriptorKinds(of message: Message) -> String {
         batches.first { $0.position == message.range.lowerBound }?.descriptors.kinds() ?? ""
+    }
+
+    /// Hands over the descriptors of the first message that isn't consumed, whole or not.
+    public func takeDescriptors() -> ReceivedDescriptors {
+        var taken = ReceivedDescriptors()
+        if let first = batches.first, first.position == start { swap(&taken, &first.descriptors) }
+        return taken
     }
 
     /// Whether descriptors of a message had to be dropped: it had too many, or this process has.

@@ -49,6 +49,13 @@ import Testing
         #expect(records.flatMap(\.bytes) == whole)
     }
 
+    @Test func aPartThatIsOfferedStaysWhatItIs() throws {
+        var part = Record(.picture)
+        (part.partOffset, part.hasMoreParts, part.bytes) = (65_536, true, bytes(100))
+        #expect(stream.offer(part))
+        #expect(try records() == [part])
+    }
+
     @Test func anAccessIsShownWithAllThatItLedToAndItsTime() throws {
         stream.accessBegins()
         stream.note(.write(region: 0, offset: 8, by: .ring), bytes(4).span.bytes)

@@ -40,6 +40,7 @@ final class RunningDevice {
     }
 
     func terminate() { process.terminate() }
+    func kill() { _ = Glibc.kill(process.processIdentifier, SIGKILL) }
 
     var pid: Int32 { process.processIdentifier }
 

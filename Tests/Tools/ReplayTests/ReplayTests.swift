@@ -4,6 +4,7 @@ import FakeGuest
 import Linux
 import Programs
 import Replay
+import SeededRandom
 import Tap
 import Testing
 import VFIOUserClient
@@ -120,6 +121,15 @@ import VFIOUserClient
         }
         let records = try recorded.finish()
         #expect(try expectSame(records).pictures == 1)
+        // A large one comes in parts, and others may pass between them.
+        var parts = records
+        let whole = try #require(parts.firstIndex { $0.kind == .picture })
+        var (front, back) = (parts[whole], parts[whole])
+        (front.hasMoreParts, back.partOffset) = (true, 5000)
+        front.bytes.removeLast(front.bytes.count - 5000)
+        back.bytes.removeFirst(5000)
+        parts.replaceSubrange(whole...whole, with: [front, Record(.init(.event)), back])
+        #expect(try expectSame(parts).pictures == 1)
         var others = records
         let place = try #require(others.firstIndex { $0.kind == .picture })
         others[place].bytes[1000] ^= 1
@@ -137,6 +147,31 @@ import VFIOUserClient
         let outcome = try replay(first[..<cut] + [gap] + second)
         #expect(outcome.divergence == nil, "\(String(describing: outcome.divergence))")
         #expect(outcome.gaps == 1 && outcome.isComplete)
+    }
+
+    /// Whatever is in it: at worst it is refused, or the device does something else.
+    @Test func aHostileRecordingDoesNoHarm() throws {
+        let records = try exercised()
+        var random = SplitMix(seed: 1)
+        var refused = 0
+        for _ in 0..<300 {
+            var hostile = records
+            for _ in 0..<Int.random(in: 1...4, using: &random) {
+                let place = Int.random(in: 1..<hostile.count, using: &random)
+                switch Int.random(in: 0..<8, using: &random) {
+                case 0: hostile[place].kind = .init(rawValue: .random(in: 0...0x90, using: &random))
+                case 1: hostile[place].offset = .random(in: 0 ... .max, using: &random)
+                case 2: hostile[place].count = .random(in: 0 ... .max, using: &random)
+                case 3: hostile[place].value ^= 1 << UInt64.random(in: 0..<64, using: &random)
+                case 4: hostile[place].region = .random(in: 0 ... .max, using: &random)
+                case 5: hostile[place].bytes = [UInt8](repeating: 1, count: .random(in: 0...70, using: &random))
+                case 6: hostile.remove(at: place)
+                default: hostile[place].hasMoreParts.toggle()
+                }
+            }
+            do { _ = try replay(hostile) } catch { refused += 1 }
+        }
+        #expect(refused < 300)
     }
 
     @Test func whatIsNoRecordingIsRefused() throws {

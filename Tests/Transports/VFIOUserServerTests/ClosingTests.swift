@@ -8,7 +8,7 @@ import VFIOUserClient
 
 /// Whoever sends a descriptor whose close hangs keeps nobody waiting but themselves. Each connection may carry some
 /// here, as on kernels that let a socket refuse none.
-@Suite struct ClosingTests {
+@Suite(.unobserved) struct ClosingTests {
     private let bench: Bench
 
     init() throws {

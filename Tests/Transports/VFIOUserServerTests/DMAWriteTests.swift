@@ -55,7 +55,7 @@ import VFIOUserServer
         try bench.expectAlive()
     }
 
-    @Test func aClientThatTakesOnlyAPartIsDisconnected() throws {
+    @Test(.unobserved) func aClientThatTakesOnlyAPartIsDisconnected() throws {
         var configuration = Server.Configuration()
         configuration.patience = .milliseconds(20)
         let bench = try Bench(configuration: configuration)

@@ -8,7 +8,7 @@ import VFIO
 import VFIOUserClient
 
 /// A large VFIO_USER_REGION_WRITE to memory behind a BAR, whose bytes go there as they arrive.
-@Suite struct LargeWriteTests {
+@Suite(.unobserved) struct LargeWriteTests {
     private static let count = 64 << 10
     private static let offset: UInt64 = 4096
 

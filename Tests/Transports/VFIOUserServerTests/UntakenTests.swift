@@ -5,7 +5,7 @@ import Testing
 import VFIO
 
 /// Replies that a client leaves in its socket, with the descriptors in them.
-@Suite struct UntakenTests {
+@Suite(.unobserved) struct UntakenTests {
     /// Asks for the mapped area of BAR 2: a reply with a descriptor.
     private static let info = wire(UInt32(4096), UInt32(0), UInt32(2), UInt32(0), UInt64(0), UInt64(0))
 

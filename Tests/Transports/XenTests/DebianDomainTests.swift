@@ -2,9 +2,12 @@ import Lab
 import Testing
 
 /// Domains that Xen's own tools make, with the drivers of Debian's kernels on devices of this project.
+///
+/// Of Xen 4.17 these domains stop before they have a console when QEMU emulates the machine, with devices of this
+/// project and without any, whichever kernel they have.
 @Suite(
     .serialized, .enabled(if: Lab.isThorough, "`make xen` runs it"),
-    .enabled(if: XenMachine.Release.allCases.allSatisfy(\.hasTools), "`Lab/setup --xen` brings Xen's tools"))
+    .enabled(if: XenMachine.Release.debian13.hasTools, "`Lab/setup --xen` brings Xen's tools"))
 struct DebianDomainTests {
     private static let programs = ["XenProbe", "mediated-device"]
     private static let kernelOptions = "quiet loglevel=0 panic=-1 iomem=relaxed 8250.nr_uarts=16"
@@ -16,9 +19,8 @@ struct DebianDomainTests {
 
     /// With nothing but devices of this project: no QEMU, and no firmware. No serial card either: its driver wants a
     /// pin, which such a domain has no controller for.
-    @Test(arguments: XenMachine.Release.allCases)
-    func aPVHDomainsStockDriversFindTheirDevices(release: XenMachine.Release) throws {
-        let machine = try XenMachine.withTools(release, programs: Self.programs)
+    @Test func aPVHDomainsStockDriversFindTheirDevices() throws {
+        let machine = try XenMachine.withTools(.debian13, programs: Self.programs)
         let domain = try machine.create("pvh", Self.pvh)
         // For the frames behind the display's BAR.
         try machine.tool("xl", "mem-max pvh 320")
@@ -39,9 +41,8 @@ struct DebianDomainTests {
     }
 
     /// Each of them waits for its own answer, and both ask at any time.
-    @Test(arguments: XenMachine.Release.allCases)
-    func processorsAskSideBySide(release: XenMachine.Release) throws {
-        let machine = try XenMachine.withTools(release, programs: Self.programs)
+    @Test func processorsAskSideBySide() throws {
+        let machine = try XenMachine.withTools(.debian13, programs: Self.programs)
         let domain = try machine.create("pair", processors: 2, Self.pvh)
         _ = try machine.serve("exerciser", slot: "00:04.0", of: domain)
         try machine.tool("xl", "unpause pair")
@@ -49,7 +50,7 @@ struct DebianDomainTests {
             try guest.awaitReady()
             #expect(try guest.run("grep -c ^processor /proc/cpuinfo").output == "2")
             // Each has a register of its own, and half of the other's would be seen in it.
-            let (rounds, reads) = (50, 100)
+            let (rounds, reads) = (4, 100)
             func hammer(_ processor: Int, _ register: String, _ value: String) -> String {
                 "(for round in $(seq \(rounds)); do taskset \(1 << processor) pcimem 00:04.0 0 w4 \(register) \(value) "
                     + String(repeating: "r4 \(register) ", count: reads) + "; done) | sort | uniq -c >/tmp/\(processor)"
@@ -70,10 +71,9 @@ struct DebianDomainTests {
     }
 
     /// By the daemon and xl, as an administrator does it.
-    @Test(arguments: XenMachine.Release.allCases)
-    func aVGPUOfTheDaemonsIsInADomainWhileThatIsThere(release: XenMachine.Release) throws {
+    @Test func aVGPUOfTheDaemonsIsInADomainWhileThatIsThere() throws {
         let programs = ["mediated", "mediated-daemon"] + Self.programs
-        let machine = try XenMachine.withTools(release, programs: programs)
+        let machine = try XenMachine.withTools(.debian13, programs: programs)
         try machine.addXL()
         let mediated = "MEDIATED_ROOT=/run/mediated \(try XenMachine.path("mediated"))"
         try machine.begin("\(XenMachine.path("mediated-daemon")) --root /run/mediated", until: "Serving at")
@@ -118,9 +118,8 @@ struct DebianDomainTests {
     }
 
     /// Beside Xen's QEMU, which has all the rest of a PC. Its firmware finds our functions and gives BARs their places.
-    @Test(arguments: XenMachine.Release.allCases)
-    func anHVMDomainsStockDriversFindTheirDevices(release: XenMachine.Release) throws {
-        let machine = try XenMachine.withTools(release, programs: Self.programs)
+    @Test func anHVMDomainsStockDriversFindTheirDevices() throws {
+        let machine = try XenMachine.withTools(.debian13, programs: Self.programs)
         let domain = try machine.create(
             "hvm",
             [

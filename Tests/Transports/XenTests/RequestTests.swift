@@ -35,6 +35,18 @@ struct RequestTests {
         #expect(access.space == .configuration(function: 0x28) && access.address == 0x3d)
     }
 
+    /// Xen's states: free, asked, in hand, answered. One that is in hand was in that of a process that was killed.
+    @Test(arguments: [(0, false), (1, true), (2, true), (3, false)] as [(UInt8, Bool)])
+    func aRequestIsTakenThatWaitsForAnAnswer(state: UInt8, isTaken: Bool) {
+        var slot = Self.raw(cxen_type_memory, flags: Int(state) | cxen_flag_read)
+        var copy = cxen_request()
+        #expect(cxen_take_request(&slot, &copy) == isTaken)
+        #expect(copy.address == (isTaken ? 0x1000 : 0))
+        #expect(Int(slot.flags) == (isTaken ? 2 : Int(state)) | cxen_flag_read)
+        if isTaken { cxen_answer_request(&slot, 0x77) }
+        #expect(!isTaken || slot.flags & 15 == 3 && slot.data == 0x77)
+    }
+
     @Test func anInvalidationIsNoAccess() throws {
         #expect(try Request(Self.raw(cxen_type_invalidate)) == .invalidation)
     }

@@ -11,9 +11,10 @@ local vfio_user = Proto("vfio_user", "vfio-user")
 local kinds = {
     "read", "write", "doorbell", "dma-read", "dma-write", "dma-fault", "message", "pin", "look", "reset",
     "running", "restored", "map", "unmap", "unmap-all", "quota", "monitor", "connected", "disconnected", "received",
-    "sent", "event", "clock", "random", "client", "command", "request", "completion",
-    [40] = "altered", [0x80] = "description", [0x81] = "state", [0x82] = "gap", [0x83] = "begin", [0x84] = "picture",
-    [0x85] = "memory", [0x86] = "end", [0x90] = "wire", [0x91] = "names",
+    "sent", "event", "clock", "random", "client", "command", "request", "completion", [40] = "altered",
+    [0x80] = "description", [0x81] = "state", [0x82] = "gap", [0x83] = "begin", [0x84] = "picture",
+    [0x85] = "memory", [0x86] = "end", [0x87] = "mapped", [0x88] = "interrupts", [0x89] = "limits",
+    [0x8a] = "connection", [0x90] = "wire", [0x91] = "names",
 }
 local ways = { "call", "message", "ring", "ioregion", "request" }
 local senders = { "client", "server" }
@@ -516,7 +517,7 @@ local function place_and_value(record)
     elseif kind == 3 then
         local times = record.count == UInt64(1) and "once" or tostring(record.count) .. " times"
         return "offset", region_name(record.region) .. "+" .. offset, times
-    elseif kind >= 4 and kind <= 6 or kind == 13 or kind == 14 then
+    elseif kind >= 4 and kind <= 6 or kind == 13 or kind == 14 or kind == 0x87 then
         return "address", "0x" .. record.offset:tohex():sub(-12), tostring(record.count) .. " bytes"
     elseif kind == 7 then
         return "vector", "vector " .. tostring(record.offset)
@@ -535,22 +536,19 @@ local function place_and_value(record)
         return nil, printable(record.name), tostring(record.count) .. " bytes"
     elseif kind == 23 or kind == 24 then
         return nil, "", value_text(record.value, record.count)
-    elseif kind == 25 then
+    elseif kinds[kind] == "client" then
         return nil, "", record.value == UInt64(0) and "has left" or "has come"
-    elseif kind == 26 then
+    elseif kinds[kind] == "command" then
         local number = record.offset:tonumber()
-        local with = record.name ~= "" and ", with " .. printable(record.name) or ""
-        return "offset", commands[number] or tostring(number), tostring(record.count) .. " bytes" .. with
-    elseif kind == 40 then
-        return "offset", "rule " .. tostring(record.offset), printable(record.name)
-    elseif kind == 27 or kind == 28 then
-        return "offset", "queue " .. tostring(record.offset), tostring(record.count) .. " bytes"
+        return "offset", commands[number] or "command " .. number, printable(record.name)
+    elseif kinds[kind] == "request" or kinds[kind] == "completion" then
+        return "queue", "queue " .. tostring(record.offset), tostring(record.count) .. " bytes"
     elseif kind == 0x81 then
         return "offset", offset, tostring(record.bytes) .. " of " .. tostring(record.count) .. " bytes"
     elseif kind == 0x82 then
         return nil, "", tostring(record.count) .. " passages were lost"
     elseif kind == 0x85 then
-        return "offset", region_name(record.region) .. "+" .. offset, record.bytes .. " bytes"
+        return "offset", region_name(record.region) .. "+" .. offset, (record.bytes > 0 and record.bytes or tostring(record.count)) .. " bytes"
     elseif kind < 0x80 and record.offset == UInt64(0) then
         return "offset", printable(record.name)
     end

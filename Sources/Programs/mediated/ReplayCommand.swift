@@ -1,0 +1,155 @@
+import ArgumentParser
+import Device
+import DeviceCatalog
+import Glibc
+import Linux
+import Recording
+import Replay
+import Tap
+import Trace
+
+/// `mediated replay`
+struct ReplayCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "replay",
+        abstract: "Live a recording again on a fresh device, and compare all that it does.",
+        discussion: """
+            The device is made as the recording says and put into the recorded state. Then it gets the recorded inputs in \
+            their order and at their recorded time, without a guest, and without waiting. Every byte that it answers, \
+            writes to guest memory or sends, every interrupt, and the picture at the end are compared with what was recorded. \
+            The first difference is shown with the ten events before it, and the exit status is 65.
+
+            Nothing of the recorded world is touched: a serial line's socket isn't made, guest memory isn't needed.
+            """)
+
+    @Argument(help: "What 'mediated record' has written.", completion: .file(extensions: ["pcapng"]))
+    var file: String
+
+    @Option(
+        name: [.short, .long],
+        help: ArgumentHelp(
+            "An option of the device, in the place of the recorded one; may be repeated.", valueName: "key=value"))
+    var option: [String] = []
+
+    @Option(help: ArgumentHelp("Stop before the event of this number.", valueName: "number"))
+    var until: UInt64?
+
+    @Option(
+        help: ArgumentHelp("Write the device's state at the end, for 'mediated run --state'.", valueName: "file"),
+        completion: .file())
+    var save: String?
+
+    func validate() throws {
+        for option in option where !option.contains("=") {
+            throw ValidationError("The option is '\(option)', but must be KEY=VALUE.")
+        }
+    }
+
+    func run() throws {
+        let reader: RecordingReader
+        do throws(RecordingError) { reader = try RecordingReader(path: file) } catch { throw failure(error) }
+        do {
+            let replay = try Replay(options: option) { try reader.next() }
+            let progress = Progress()
+            let outcome = try replay.run(until: until ?? .max, progress: progress.tell)
+            progress.end()
+            if let divergence = outcome.divergence {
+                try show(divergence, replay)
+                throw Failure(.badState, "The device did something else than the recorded one.")
+            }
+            Output.print(summary(outcome, isCutOff: reader.isCutOff))
+            if let save { try write(replay, to: save) }
+        } catch let error as RecordingError {
+            throw failure(error)
+        } catch let error as ReplayError {
+            throw Failure(.protocol, "'\(file)' can't be replayed: \(error)")
+        } catch let error as OptionError {
+            throw Failure(.usage, error.description)
+        } catch let error as StateError {
+            throw Failure(.badState, "The state in '\(file)' can't be restored. \(error)")
+        } catch let error as QuotaError {
+            throw Failure(.badState, "The limits in '\(file)' don't fit the device. \(error)")
+        } catch let error as Failure {
+            throw error
+        } catch {
+            throw Failure(.badState, "The device of '\(file)' can't be made here: \(error)")
+        }
+    }
+
+    private func failure(_ error: RecordingError) -> Failure {
+        if case .system(let errno) = error { return Failure(errno, cannot: "read", file, otherwise: .noInput) }
+        return Failure(.protocol, "'\(file)' can't be read: \(error)")
+    }
+
+    private func summary(_ outcome: ReplayOutcome, isCutOff: Bool) -> [String] {
+        var parts = ["\(outcome.passages) events were the same."]
+        switch outcome.pictures {
+        case 0: break
+        case 1: parts.append("1 picture was the same, pixel for pixel.")
+        default: parts.append("\(outcome.pictures) pictures were the same, pixel for pixel.")
+        }
+        if outcome.gaps > 0 { parts.append("\(outcome.gaps) times some were lost; it went on from a fresh state.") }
+        if !outcome.isComplete, until == nil {
+            parts.append(isCutOff ? "The recording is cut off." : "The recording was not ended in good order.")
+        }
+        return [parts.joined(separator: " ")]
+    }
+
+    private func show(_ divergence: Divergence, _ replay: Replay) throws {
+        let registers = DeviceCatalog.types.first { $0.name == replay.description.type }?.registers ?? []
+        let text = EventText(RegisterNames(registers), clock: 0)
+        func line(_ record: Record?) -> String { record?.event.map(text.line) ?? "nothing" }
+        if let reason = divergence.reason { Output.print(reason) }
+        guard let expected = divergence.expected else { return }
+        if expected.event != nil {
+            Output.print("Event \(expected.number) was recorded, and another came:")
+            Output.print("  recorded  \(line(expected))")
+            Output.print("  replayed  \(line(divergence.actual))")
+            if let place = divergence.place { Output.print("  They differ from byte \(place) on.") }
+        }
+        guard !divergence.before.isEmpty else { return }
+        Output.print("Before it:")
+        for record in divergence.before { Output.print("  \(line(record))") }
+    }
+
+    private func write(_ replay: Replay, to path: String) throws {
+        do {
+            let file = try FileReplacement(path: path)
+            try replay.state { try file.descriptor.writeAll($0) }
+            try file.commit()
+        } catch let error as Errno {
+            throw Failure(error, cannot: "write the state to", path, otherwise: .cannotCreate)
+        }
+    }
+}
+
+extension Divergence {
+    /// The first byte that is another, where both have bytes that are more than a line shows.
+    fileprivate var place: Int? {
+        guard let expected, let actual, expected.bytes.count > 8, expected.kind == actual.kind else { return nil }
+        return zip(0..., zip(expected.bytes, actual.bytes)).first { $0.1.0 != $0.1.1 }?.0
+    }
+}
+
+/// Tells a terminal now and then how far a long replay is.
+private final class Progress {
+    private var next = SystemClock.nanoseconds + 2_000_000_000
+    private let isShown = isatty(STDERR_FILENO) == 1
+    private var hasShown = false
+
+    func tell(_ number: UInt64) {
+        guard isShown, SystemClock.nanoseconds >= next else { return }
+        next = SystemClock.nanoseconds + 500_000_000
+        hasShown = true
+        say("\r\(number) events")
+    }
+
+    func end() {
+        if hasShown { say("\n") }
+    }
+
+    private func say(_ text: String) {
+        let bytes = Array(text.utf8)
+        _ = write(STDERR_FILENO, bytes, bytes.count)
+    }
+}
