@@ -58,6 +58,8 @@ final class Rendering {
     ///   - seconds: how long a renderer may go without an answer while one is due.
     /// - Throws: `OptionError` when there is none on this machine.
     init(host: Host, renderNode: String?, videoMemory: Int, seconds: Int) throws {
+        // What a renderer does in memory that it shares passes nobody: no recording has it.
+        guard host.world == nil else { throw OptionError("A device with 3D can't be lived again from a recording.") }
         let program: String
         do throws(CompanionProgram.Missing) {
             program = try CompanionProgram.path(of: "mediated-renderer")

@@ -149,6 +149,15 @@ import VFIOUserClient
         #expect(outcome.gaps == 1 && outcome.isComplete)
     }
 
+    /// Nor is any other program, whatever the recording says of its device.
+    @Test func noRendererIsStartedForARecording() throws {
+        var left = try RecordedDevice("virtio-gpu").finish()[...]
+        let refusal = #expect(throws: OptionError.self) {
+            try Replay(options: ["renderer=virgl"]) { left.popFirst() }
+        }
+        #expect(refusal?.description.contains("3D") == true)
+    }
+
     /// Whatever is in it: at worst it is refused, or the device does something else.
     @Test func aHostileRecordingDoesNoHarm() throws {
         let records = try exercised()
