@@ -103,7 +103,8 @@ struct DebianDomainTests {
         try drawsPattern(width: 640, height: 480)
 
         // The domain ends by itself; the vGPU doesn't.
-        try machine.command("mkfifo /run/journal; \(mediated) events \(vgpu) --follow >/run/journal & echo $! >/run/follower")
+        try machine.command(
+            "mkfifo /run/journal; \(mediated) events \(vgpu) --follow >/run/journal & echo $! >/run/follower")
         try machine.inside(domain, console: "console/tty") { try $0.start("reboot -f") }
         let told = try machine.command(
             "while read -r line; do case $line in *detached*) echo $line; break ;; esac; done </run/journal; "
