@@ -3,7 +3,7 @@ import Lab
 import Testing
 
 extension GuestTests {
-    /// What the drivers of stock kernels make of what hardware doesn't do on demand. Documentation/Observatory.md
+    /// What the drivers of stock kernels make of what hardware doesn't do on demand. Documentation/Altering.md
     @Suite(.serialized) struct InjectionTests {
         private func boot(_ device: VirtualDevice, _ kernel: String) throws -> Machine {
             let machine = try Machine(devices: [device.argument(",\"addr\":\"0x5\"")], boot: Lab.boot(kernel))
