@@ -24,7 +24,8 @@ struct InjectCommand: ParsableCommand {
             errno=NAME has an access fail; drop and repeat=N; delay=TIME, such as 20ms; hold, until '--continue' or the limit \
             lets it go; raise=VECTOR sends an interrupt besides; disconnect ends the client's connection.
 
-            The rules hold until they are cleared or the device process ends. What they do is among its events.
+            The rules hold until they are cleared or the device process ends. What they do is among its events, which \
+            'mediated events' prints.
             """)
 
     @OptionGroup var target: ControlOptions

@@ -21,7 +21,8 @@ struct ObserveCommand: ParsableCommand {
             """)
 
     @Option(
-        help: ArgumentHelp("Where clients connect: nothing is there yet.", valueName: "socket"), completion: .file())
+        help: ArgumentHelp("The socket to make for clients: nothing is there yet.", valueName: "socket"),
+        completion: .file())
     var listen: String
 
     @Option(help: ArgumentHelp("The socket of the server.", valueName: "socket"), completion: .file())

@@ -27,7 +27,7 @@ struct RecordCommand: ParsableCommand {
         completion: .file())
     var socket: String?
 
-    @Argument(help: ArgumentHelp("Where nothing is yet.", valueName: "file.pcapng"), completion: .file())
+    @Argument(help: ArgumentHelp("The file to write, which is new.", valueName: "file.pcapng"), completion: .file())
     var file: String?
 
     @Option(help: "The process's control socket. [default: SOCKET.control]", completion: .file())

@@ -16,10 +16,10 @@ struct ReplayCommand: ParsableCommand {
         discussion: """
             The device is made as the recording says and put into the recorded state. Then it gets the recorded inputs in \
             their order and at their recorded time, without a guest, and without waiting. Every byte that it answers, \
-            writes to guest memory or sends, every interrupt, and the picture at the end are compared with what was recorded. \
+            writes to guest memory or sends, every interrupt, and the pictures at the end are compared with what was recorded. \
             The first difference is shown with the ten events before it, and the exit status is 65.
 
-            Nothing of the recorded world is touched: a serial line's socket isn't made, guest memory isn't needed.
+            Nothing of the recorded world is touched: a serial line's socket isn't made, and guest memory isn't needed.
             """)
 
     @Argument(help: "What 'mediated record' has written.", completion: .file(extensions: ["pcapng"]))

@@ -47,7 +47,7 @@ struct TraceCommand: ParsableCommand {
         help: "Print at the end what all events say together: rates, hot registers, how long they took, sizes of DMA.")
     var summary = false
 
-    @Flag(help: "Show the events that were recorded until now, and those of a vGPU's process that died, and end.")
+    @Flag(help: "Show what the flight recorder has kept until now, also of a process that died, and end.")
     var recorded = false
 
     @Flag(help: "With --recorded: go on with what comes.")

@@ -9,7 +9,7 @@ import Mediation
 struct Show: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract:
-            "Show all that is known of a vGPU, the last lines of its log, and what its process was about if it died.")
+            "Show all that is known of a vGPU, the last lines of its log, and its process's last events if that died.")
 
     @OptionGroup var vgpu: VGPUArgument
 
