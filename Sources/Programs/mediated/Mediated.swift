@@ -12,13 +12,10 @@ struct Mediated: ParsableCommand {
         version: Version.current,
         subcommands: [
             Types.self, List.self, Define.self, Undefine.self, Modify.self, Start.self, Stop.self, Show.self, Logs.self,
-            Events.self, TraceCommand.self, RecordCommand.self, InjectCommand.self, ObserveCommand.self, Top.self,
-            MetricsCommand.self, AttachArgs.self,
-            Attach.self, Detach.self,
-            Screenshot.self,
-            MonitorCommand.self, ReplayCommand.self, Info.self, Statistics.self, Inspect.self, DaemonCommand.self,
-            Run.self, Save.self,
-            KVMCommand.self, KeepEvents.self,
+            Events.self, TraceCommand.self, RecordCommand.self, ReplayCommand.self, InjectCommand.self,
+            ObserveCommand.self, Top.self, MetricsCommand.self, AttachArgs.self, Attach.self, Detach.self,
+            Screenshot.self, MonitorCommand.self, Info.self, Statistics.self, Inspect.self, DaemonCommand.self,
+            Run.self, Save.self, KVMCommand.self, KeepEvents.self,
         ])
 
     static func main() {
