@@ -44,8 +44,6 @@ final class RunningDevice {
 
     var pid: Int32 { process.processIdentifier }
 
-    func kill() { Glibc.kill(pid, SIGKILL) }
-
     /// What is said on standard error until these words, which are waited for.
     func said(until words: String) throws -> String { try errors.read(until: words) }
 
