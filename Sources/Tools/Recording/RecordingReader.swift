@@ -72,7 +72,7 @@ public final class RecordingReader {
     private func nextBlock() throws(RecordingError) -> Int? {
         while true {
             guard try fill(12) else {
-                isCutOff = position < bytes.count
+                if position < bytes.count { isCutOff = true }
                 return nil
             }
             let place = base + position

@@ -4,8 +4,8 @@ import Tap
 
 extension Record.Kind {
     /// What a device's registers are called, for the dissector, which knows no types of devices: lines of text, each
-    /// with region, offset, width, access and name, as "0 16 4 rw reset". `mediated record` writes it; for a replay it says
-    /// nothing.
+    /// with region, offset, width, access and name, as "0 16 4 rw reset". `mediated record` writes it; for a replay it
+    /// says nothing.
     public static let names = Self(rawValue: 0x91)
 }
 

@@ -55,6 +55,25 @@ struct DissectorTests {
         #expect(try Tshark.malformed(file.path).isEmpty)
     }
 
+    @Test func anAlteredPassageNamesItsRule() throws {
+        var altered = record(.altered)
+        (altered.offset, altered.way, altered.name) = (12, nil, "")
+        let file = try Recorded([altered])
+        #expect(try Tshark.lines(file.path)[0].hasSuffix("altered  rule 12  3 bytes"))
+        #expect(try Tshark.fields(file.path, ["kind"], filter: "vfio_user.rule == 12") == [["40"]])
+    }
+
+    @Test func memoryOfZerosTellsHowManyThereAre() throws {
+        var memory = Record(.memory)
+        (memory.region, memory.offset, memory.count) = (1, 0x1000, 4096)
+        var written = memory
+        (written.count, written.bytes) = (2, [1, 2])
+        let file = try Recorded([memory, written])
+        let lines = try Tshark.lines(file.path)
+        #expect(lines[0].hasSuffix("memory  bar1+0x1000  4096 bytes, all 0"), "\(lines[0])")
+        #expect(lines[1].hasSuffix("memory  bar1+0x1000  2 bytes"), "\(lines[1])")
+    }
+
     @Test func textOfAGuestReachesNoTerminal() throws {
         var hostile = record(.received)
         hostile.name = "\u{1b}]0;owned\u{7}\u{9b}"

@@ -63,6 +63,15 @@ import Testing
         #expect(try file.read().isCutOff)
     }
 
+    /// Also in a block that is passed over, because no record is so long.
+    @Test func aFileThatEndsAmidALongBlockSaysSo() throws {
+        let file = try Recorded([record(.write)])
+        let custom = block(0xbad, [UInt8](repeating: 1, count: 3 << 20))
+        try file.replace(with: file.bytes + custom.dropLast(5))
+        let read = try file.read()
+        #expect(read.records.count == 1 && read.isCutOff)
+    }
+
     @Test func aFullDiskLeavesWholeRecords() throws {
         // Memory that doesn't grow is like a disk with so much left: write(2) takes a part, and then none.
         let full = clinux_memfd("full")

@@ -67,6 +67,7 @@ field("offset", "uint64", "Offset", base.HEX)
 field("address", "uint64", "Address", base.HEX)
 field("vector", "uint64", "Vector", base.DEC)
 field("queue", "uint64", "Queue", base.DEC)
+field("rule", "uint64", "Rule", base.DEC)
 field("count", "uint64", "Count", base.DEC)
 field("bytes", "uint32", "Bytes to move", base.DEC)
 field("value", "uint64", "Value", base.HEX)
@@ -543,12 +544,16 @@ local function place_and_value(record)
         return "offset", commands[number] or "command " .. number, printable(record.name)
     elseif kinds[kind] == "request" or kinds[kind] == "completion" then
         return "queue", "queue " .. tostring(record.offset), tostring(record.count) .. " bytes"
+    elseif kinds[kind] == "altered" then
+        return "rule", "rule " .. tostring(record.offset), tostring(record.count) .. " bytes"
     elseif kind == 0x81 then
         return "offset", offset, tostring(record.bytes) .. " of " .. tostring(record.count) .. " bytes"
     elseif kind == 0x82 then
         return nil, "", tostring(record.count) .. " passages were lost"
     elseif kind == 0x85 then
-        return "offset", region_name(record.region) .. "+" .. offset, (record.bytes > 0 and record.bytes or tostring(record.count)) .. " bytes"
+        -- Without bytes so many zeros are there.
+        local count = record.bytes > 0 and record.bytes .. " bytes" or tostring(record.count) .. " bytes, all 0"
+        return "offset", region_name(record.region) .. "+" .. offset, count
     elseif kind < 0x80 and record.offset == UInt64(0) then
         return "offset", printable(record.name)
     end
