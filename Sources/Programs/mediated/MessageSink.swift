@@ -1,3 +1,4 @@
+import ArgumentParser
 import Glibc
 import Linux
 import Observer
@@ -6,8 +7,13 @@ import Tap
 import Trace
 
 /// Prints and records messages, whatever thread they come by.
+///
+/// What is printed makes nobody wait: ``LineQueue``. Of what is recorded nothing is dropped: a slow disk makes clients
+/// and the server wait, and one that is full ends the recording.
 final class MessageSink: ObserverDelegate {
     private let state: Locked<State>
+    private let output: LineQueue
+    private let notices: LineQueue
     private let path: String?
     private let prints: Bool
 
@@ -19,8 +25,14 @@ final class MessageSink: ObserverDelegate {
         var failure: Errno?
     }
 
-    init(writer: sending RecordingWriter?, path: String?, prints: Bool) {
+    /// How long the last lines have to be written.
+    private static let patience = Duration.seconds(2)
+
+    /// - Throws: as `Thread`.
+    init(writer: sending RecordingWriter?, path: String?, prints: Bool) throws(Errno) {
         state = Locked(State(writer: writer))
+        output = try LineQueue(to: STDOUT_FILENO)
+        notices = try LineQueue(to: STDERR_FILENO)
         self.path = path
         self.prints = prints
     }
@@ -30,13 +42,10 @@ final class MessageSink: ObserverDelegate {
         let line =
             prints
             ? "\(EventText.timeOfDay(time))  \(MessageText.line(message, descriptors: descriptors, from: sender))" : nil
-        state.withLock { state in
-            if let line {
-                Output.print(line)
-                fflush(nil)
-            }
+        let failure = state.withLock { state -> Errno? in
+            if let line { output.add(line) }
             state.messages += 1
-            guard state.writer != nil else { return }
+            guard state.writer != nil else { return nil }
             var record = Record(.wire)
             record.way = Way(rawValue: sender.rawValue)
             record.region = UInt8(truncatingIfNeeded: connection)
@@ -45,22 +54,37 @@ final class MessageSink: ObserverDelegate {
             record.count = UInt64(message.byteCount)
             record.name = descriptors.joined(separator: ",")
             state.write(record, message)
+            return state.failure
         }
+        // The messages go on: a full disk is nothing to the two.
+        if let failure { tellEnd(failure) }
     }
 
     func observe(notice: String) {
-        StandardError.print("mediated: \(notice)")
+        notices.add("mediated: \(notice)")
     }
 
     /// Writes what is left, and says how much it was.
+    ///
+    /// - Throws: `Failure` when not all is recorded; an exit status alone where nobody takes the words.
     func finish() throws {
-        let (messages, recorded, failure) = state.withLock { state in
+        let (messages, recorded, earlier, failure) = state.withLock { state in
+            let earlier = state.failure
             state.flush()
-            return (state.messages, state.recorded, state.failure)
+            return (state.messages, state.recorded, earlier, state.failure)
         }
-        guard let path else { return }
-        StandardError.print("mediated: \(recorded) of \(messages) messages are recorded in '\(path)'.")
-        if let failure { throw Failure(failure, cannot: "write the recording to", path, otherwise: .io) }
+        if earlier == nil, let failure { tellEnd(failure) }
+        if let path { notices.add("mediated: \(recorded) of \(messages) messages are recorded in '\(path)'.") }
+        let end = Deadline(after: Self.patience)
+        _ = output.close(within: end.left)
+        let isTold = notices.close(within: max(end.left ?? .zero, .milliseconds(100)))
+        guard let path, let failure else { return }
+        guard isTold else { throw ExitCode(ExitStatus.io.rawValue) }
+        throw Failure(failure, cannot: "write the recording to", path, otherwise: .io)
+    }
+
+    private func tellEnd(_ failure: Errno) {
+        notices.add("mediated: The recording has ended: \(failure). The connection goes on.")
     }
 }
 
@@ -81,11 +105,9 @@ extension MessageSink.State {
         recorded += 1
     }
 
-    /// The messages go on: a full disk is nothing to the two.
     private mutating func stop(_ error: Errno) {
         failure = error
         writer = nil
-        StandardError.print("mediated: The recording has ended: \(error). The connection goes on.")
     }
 
     fileprivate mutating func flush() {

@@ -9,12 +9,16 @@ struct ObserveCommand: ParsableCommand {
         commandName: "observe",
         abstract: "Stand between any client and any vfio-user server, and show or record their messages.",
         discussion: """
-            Clients connect to the one socket, and for each of them the server at the other is connected to. Every message \
-            goes on as it is, with its descriptors: the two need not know. When one of them goes, the other is told so.
+            Clients connect to the one socket, and for each of them the server at the other is connected to. Every \
+            message goes on as it is, with its descriptors: the two need not know. When one of them goes, the other is \
+            told so.
 
-            What a client reads and writes in regions that it has mapped, and what it rings by eventfds, are no messages. \
-            --trap withholds the mapping of regions, doorbells and the access ring: every access is a message then, and \
-            takes longer.
+            What a client reads and writes in regions that it has mapped, and what it rings by eventfds, are no \
+            messages. --trap withholds the mapping of regions, doorbells and the access ring: every access is a \
+            message then, and takes longer.
+
+            Whoever reads the lines too slowly makes nobody wait: lines that find no room are dropped, and counted. A \
+            recording is whole: where its disk is slow, client and server wait.
 
             A recording holds what passes, such as what guests type and compute: only its owner may read it. Wireshark \
             shows it, see 'mediated record --dissector'.
@@ -51,18 +55,26 @@ struct ObserveCommand: ParsableCommand {
         do throws(Errno) { signals = try SignalFD([SIGINT, SIGTERM]) } catch {
             throw Failure(.io, "Signals can't be received: \(error).")
         }
-        let sink =
-            if let record {
-                try MessageSink(writer: openRecording(record, replaces: replace), path: record, prints: trace)
-            } else { MessageSink(writer: nil, path: nil, prints: true) }
+        let sink = try sink()
+        Observer.raiseDescriptorLimit()
+        let observer: Observer
         do throws(Errno) {
-            let observer = try Observer(
-                listeningAt: listen, server: connect, options: .init(traps: trap), delegate: sink)
-            StandardError.print("mediated: Clients of '\(connect)' can connect to '\(listen)'.")
-            try observer.run(until: signals.descriptor)
+            observer = try Observer(listeningAt: listen, server: connect, options: .init(traps: trap), delegate: sink)
         } catch {
             throw Failure(.cannotCreate, UnixListener.explanation(of: error, at: listen))
         }
+        StandardError.print("mediated: Clients of '\(connect)' can connect to '\(listen)'.")
+        do throws(Errno) { try observer.run(until: signals.descriptor) } catch {
+            throw Failure(.io, "Clients can't be waited for at '\(listen)': \(error).")
+        }
         try sink.finish()
+    }
+    private func sink() throws -> MessageSink {
+        let writer = try record.map { try openRecording($0, replaces: replace) }
+        do throws(Errno) {
+            return try MessageSink(writer: writer, path: record, prints: trace || record == nil)
+        } catch {
+            throw Failure(.io, "Nothing can be printed or recorded: \(error).")
+        }
     }
 }

@@ -11,15 +11,15 @@ struct RecordCommand: ParsableCommand {
         commandName: "record",
         abstract: "Record what passes between a guest and its device, until interrupted.",
         discussion: """
-            The file is pcapng: each access, DMA transfer, interrupt and event with all its bytes, and the device's state at \
-            the beginning, so that 'mediated replay' can live it again. Wireshark and tshark show it with the dissector that \
-            comes with this package, or that --dissector prints.
+            The file is pcapng: each access, DMA transfer, interrupt and event with all its bytes, and the device's \
+            state at the beginning, so that 'mediated replay' can live it again. Wireshark and tshark show it with the \
+            dissector that comes with this package, or that --dissector prints.
 
             A recording holds what the guest typed and computed: only its owner may read it. Whatever happens to this \
             program or the disk, what was written can be read, and the device goes on.
 
-            The device waits for a slow disk: at most 100 ms each time, and at most 1 s in all while nothing is written. \
-            With --no-lossless it never waits. What was lost is told at the end, and marked in the file.
+            The device waits for a slow disk: at most 100 ms each time, and at most 1 s in all while nothing is \
+            written. With --no-lossless it never waits. What was lost is told at the end, and marked in the file.
             """)
 
     @Argument(
@@ -78,8 +78,8 @@ struct RecordCommand: ParsableCommand {
             for part in recording.mapped {
                 StandardError.print(
                     "mediated: BAR \(part.bar) from 0x\(String(part.start, radix: 16)) to "
-                        + "0x\(String(part.end - 1, radix: 16)) may be mapped by the guest: of what it writes there, what "
-                        + "the device sees of it is recorded, and what is there in the end.")
+                        + "0x\(String(part.end - 1, radix: 16)) may be mapped by the guest: of what it writes there, "
+                        + "what the device sees of it is recorded, and what is there in the end.")
             }
             StandardError.print(
                 "mediated: What passes '\(recording.type)' is recorded in '\(file)', what its guest types and computes "

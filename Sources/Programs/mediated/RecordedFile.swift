@@ -121,7 +121,8 @@ struct RecordedFile {
     private func failure(_ error: Errno) -> Failure {
         Failure(
             .io,
-            "The recording in '\(path)' has ended: \(error). Its \(writer.byteCount) bytes can be read. The device goes on."
+            "The recording in '\(path)' has ended: \(error). Its \(writer.byteCount) bytes can be read. "
+                + "The device goes on."
         )
     }
 

@@ -4,10 +4,10 @@ import Synchronization
 import VFIOUserWire
 
 /// Stands between clients and a vfio-user server: gives on every message with its descriptors, as it is and in its
-/// order, and tells of it. Both sides may be hostile: memory and threads are bounded.
+/// order, and tells of it. Both sides may be hostile: memory, threads and descriptors are bounded.
 ///
-/// Each connection has a thread for each direction, so that neither waits for the other. When either end goes, the other
-/// is told so after the last byte.
+/// Each connection has a thread for each direction, so that neither waits for the other. When either end goes, the
+/// other is told so after the last byte.
 public final class Observer: Sendable {
     /// How clients are served.
     public struct Options: Sendable {
@@ -23,14 +23,15 @@ public final class Observer: Sendable {
     private let server: String
     private let options: Options
     private let delegate: any ObserverDelegate
+    private let budget = DescriptorBudget()
     /// Those that are open, by their numbers.
     private let connections = Locked<[Int: Connection]>([:])
     private let someHasEnded: EventFD
 
-    /// So many are observed at once; others wait to be accepted.
-    private static let maximumConnections = 64
-    /// How long the server has to take a connection.
-    private static let patience = Duration.seconds(10)
+    /// How long the listener isn't looked at after a connection could not be accepted.
+    private static let pause = Duration.seconds(1)
+    /// How long connections have to end: their sockets are shut down, so none takes long unless the delegate does.
+    private static let patience = Duration.seconds(5)
 
     /// - Parameters:
     ///   - path: where clients connect.
@@ -46,29 +47,44 @@ public final class Observer: Sendable {
         someHasEnded = try EventFD()
     }
 
-    /// Serves clients until a descriptor is readable. All connections have ended then.
+    /// Has this process be allowed as many descriptors as it may be, before there is an observer: the fewer there are,
+    /// the fewer clients are served at once.
+    public static func raiseDescriptorLimit() { DescriptorBudget.raiseLimit() }
+
+    /// Serves clients until a descriptor is readable. All connections have ended then, but for those whose delegate
+    /// still keeps them.
+    ///
+    /// - Throws: what `poll(2)` says. What goes wrong with a client is told to the delegate.
     public func run(until stop: borrowing Descriptor) throws(Errno) {
         defer { endAll() }
         var number = 0
+        var nextLook = Deadline(after: .zero)
         while true {
-            let isFull = connections.withLock { $0.count >= Self.maximumConnections }
+            let isFull = connections.withLock { $0.count >= budget.connections }
+            let looks = !isFull && nextLook.hasPassed
             let ready = try waitReadable(
-                [stop.raw, someHasEnded.descriptor.raw] + (isFull ? [] : [listener.descriptor.raw]), within: nil)
+                [stop.raw, someHasEnded.descriptor.raw] + (looks ? [listener.descriptor.raw] : []),
+                within: isFull || looks ? nil : nextLook.left)
             if ready[0] { return }
             if ready[1] { someHasEnded.consume() }
-            guard !isFull, ready[2] else { continue }
-            guard let client = try listener.accept(closedIn: .of(peer: listener.path)) else { continue }
-            start(client, number)
-            number += 1
+            guard looks, ready[2] else { continue }
+            do throws(Errno) {
+                guard let client = try listener.accept(closedIn: .of(peer: listener.path)) else { continue }
+                start(client, number)
+                number += 1
+            } catch {
+                // No descriptors or no memory. The listener stays readable: look away for a second.
+                delegate.observe(notice: "A client can't be accepted now, and waits: \(error).")
+                budget.endLongest()
+                nextLook = Deadline(after: Self.pause)
+            }
         }
     }
 
     private func start(_ client: consuming UnixSocket, _ number: Int) {
         do throws(Errno) {
-            let upstream = try UnixSocket(connectingTo: server, within: Self.patience)
-            upstream.setTakesDescriptors(true)
             let connection = try Connection(
-                number, client: client, server: upstream, traps: options.traps, delegate: delegate
+                number, client: client, server: server, traps: options.traps, budget: budget, delegate: delegate
             ) { [weak self] in
                 guard let self else { return }
                 connections.withLock { $0[number] = nil }
@@ -78,16 +94,16 @@ public final class Observer: Sendable {
             try connection.start()
         } catch {
             connections.withLock { $0[number] = nil }
-            delegate.observe(notice: "Client \(number) can't be connected to the server at '\(server)': \(error).")
+            delegate.observe(notice: "Client \(number) can't be served: \(error).")
         }
     }
 
     private func endAll() {
         for connection in connections.withLock({ Array($0.values) }) { connection.end() }
         // The last messages are told of.
-        while connections.withLock({ !$0.isEmpty }) {
+        let end = Deadline(after: Self.patience)
+        while connections.withLock({ !$0.isEmpty }), !end.hasPassed {
             _ = someHasEnded.wait(within: .milliseconds(100))
-            someHasEnded.consume()
         }
     }
 }

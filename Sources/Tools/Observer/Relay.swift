@@ -7,11 +7,23 @@ struct Relay: Sendable {
     private let link: Link
     private let sender: Sender
     private unowned let connection: Connection
+    private let budget: DescriptorBudget
 
-    init(_ link: Link, from sender: Sender, of connection: Connection) {
+    /// Why nothing more goes this way.
+    private enum Ending: Error {
+        /// Nothing more comes that could be given on.
+        case receiving(MessageStream.Failure)
+        /// The receiver takes nothing any more.
+        case sending(Errno)
+        /// Something is lacking here.
+        case lacking(Errno)
+    }
+
+    init(_ link: Link, from sender: Sender, of connection: Connection, _ budget: DescriptorBudget) {
         self.link = link
         self.sender = sender
         self.connection = connection
+        self.budget = budget
     }
 
     private var source: MessageStream { sender == .client ? link.client : link.server }
@@ -19,27 +31,46 @@ struct Relay: Sendable {
 
     /// Runs until nothing more can come or go.
     func run() {
+        do throws(Ending) { try passAll() } catch { end(after: error) }
+        budget.giveBack(link, sender)
+    }
+
+    private func passAll() throws(Ending) -> Never {
         while true {
-            do throws(MessageStream.Failure) { try passAll() } catch {
-                guard case .messageSize(let header, _) = error, passLong(header) else { return end(after: error) }
+            while let message = try next() {
+                try pass(message)
+                source.consume(message)
+            }
+            if !source.hasDescriptors { budget.giveBack(link, sender) }
+            do throws(MessageStream.Failure) { try source.fill() } catch { throw .receiving(error) }
+            if source.hasDescriptors { takeDescriptors() }
+        }
+    }
+
+    /// The next message that is there whole. Long ones are given on in pieces.
+    private func next() throws(Ending) -> MessageStream.Message? {
+        while true {
+            do throws(MessageStream.Failure) { return try source.next() } catch {
+                guard case .messageSize(let header, _) = error else { throw .receiving(error) }
+                try passLong(header)
             }
         }
     }
 
-    /// - Throws: what ends it, or keeps it from going on so.
-    private func passAll() throws(MessageStream.Failure) -> Never {
-        while true {
-            while let message = try source.next() {
-                try pass(message)
-                source.consume(message)
-            }
-            try source.fill()
+    /// Notes that there are descriptors in hand.
+    private func takeDescriptors() {
+        let (link, sender, connection) = (link, sender, connection)
+        budget.take(link, sender) {
+            connection.delegate.observe(
+                notice: "Connection \(connection.number) is ended: others need the descriptors that its \(sender) has "
+                    + "sent with a message that isn't whole, or isn't taken.")
+            link.shutDown()
         }
     }
 
     // MARK: Messages
 
-    private func pass(_ message: MessageStream.Message) throws(MessageStream.Failure) {
+    private func pass(_ message: MessageStream.Message) throws(Ending) {
         let lacksSome = source.lacksDescriptors(message)
         let descriptors = source.takeDescriptors(of: message)
         if lacksSome {
@@ -59,10 +90,8 @@ struct Relay: Sendable {
 
     /// A message with more descriptors than anybody takes is refused by its receiver. The surplus is closed already:
     /// others take its place.
-    private func passTooMany(
-        _ message: MessageStream.Message, _ descriptors: [Int32]
-    ) throws(MessageStream.Failure) {
-        guard let any = descriptors.first else { throw .overrun }
+    private func passTooMany(_ message: MessageStream.Message, _ descriptors: [Int32]) throws(Ending) {
+        guard let any = descriptors.first else { throw .receiving(.overrun) }
         let surplus = [Int32](repeating: any, count: ReceivedDescriptors.capacity + 1 - descriptors.count)
         try send(source.bytes(of: message), descriptors + surplus)
     }
@@ -70,7 +99,7 @@ struct Relay: Sendable {
     /// The server's version may bring the client a socket for the server's commands.
     private func passVersion(
         _ message: MessageStream.Message, _ received: consuming ReceivedDescriptors
-    ) throws(MessageStream.Failure) {
+    ) throws(Ending) {
         var numbers = received.numbers
         let capabilities = try? VFIO.Capabilities.Message(source.payload(of: message)).capabilities
         if case .descriptors = capabilities?.accessRing {
@@ -83,7 +112,7 @@ struct Relay: Sendable {
         else { return try send(source.bytes(of: message), numbers) }
         let twin: UnixSocket
         do throws(Errno) { twin = try connection.addTwin(UnixSocket(owning: descriptor)) } catch {
-            throw .system(error)
+            throw .lacking(error)
         }
         numbers[index] = twin.descriptor.raw
         try send(source.bytes(of: message), numbers)
@@ -91,69 +120,90 @@ struct Relay: Sendable {
         _ = consume twin
     }
 
-    private func send(_ message: RawSpan, _ descriptors: [Int32]) throws(MessageStream.Failure) {
+    private func send(_ message: RawSpan, _ descriptors: [Int32]) throws(Ending) {
+        observe(message, descriptors)
+        try give(message, descriptors)
+    }
+
+    private func observe(_ message: RawSpan, _ descriptors: [Int32]) {
         connection.delegate.observe(
             message, descriptors: descriptors.map(Descriptor.kind), from: sender, connection: connection.number)
-        do throws(Errno) { try target.socket.send(message, descriptors: descriptors) } catch { throw .system(error) }
+    }
+
+    private func give(_ bytes: RawSpan, _ descriptors: [Int32]) throws(Ending) {
+        do throws(Errno) { try target.socket.send(bytes, descriptors: descriptors) } catch { throw .sending(error) }
     }
 
     // MARK: The end
 
-    private func end(after failure: MessageStream.Failure) {
-        switch failure {
-        case .endOfFile:
+    private func end(after ending: Ending) {
+        switch ending {
+        case .receiving(.endOfFile):
             // Bytes that are no whole message go, too: what they come to is for the other end to say.
-            try? target.socket.send(source.unconsumed)
-        case .overrun, .timedOut:
-            connection.delegate.observe(
-                notice: "Connection \(connection.number) is ended: its \(sender) has sent too many descriptors.")
-            link.shutDown()
-        case .messageSize, .system: break
-        }
-        if case .system = failure {
-            // The other end takes nothing any more. What it has sent before still goes its way.
+            let descriptors = source.takeDescriptors()
+            try? give(source.unconsumed, descriptors.numbers)
+            _ = consume descriptors
+            if (try? source.socket.isHungUp()) ?? true {
+                target.socket.shutDown()
+            } else {
+                target.socket.endSending()
+            }
+        case .sending:
+            // What the receiver has sent before still goes its way.
             source.socket.endReceiving()
-        } else if (try? source.socket.isHungUp()) ?? true {
-            target.socket.shutDown()
-        } else {
-            target.socket.endSending()
+        case .receiving(.overrun), .receiving(.timedOut):
+            endBoth("its \(sender) has sent more descriptors than can be taken")
+        case .receiving(.messageSize): endBoth("its \(sender) has sent what is no message")
+        case .receiving(.system(let error)): endBoth("nothing can be received from its \(sender): \(error)")
+        case .lacking(let error): endBoth("what its \(sender) has sent can't be given on: \(error)")
         }
+    }
+
+    /// - Parameter reason: goes on after a colon.
+    private func endBoth(_ reason: String) {
+        connection.delegate.observe(notice: "Connection \(connection.number) is ended: \(reason).")
+        link.shutDown()
     }
 
     // MARK: Long messages
 
     /// Gives on a message that is longer than what is kept, piece by piece.
-    ///
-    /// - Returns: false when nothing more can come or go.
-    private func passLong(_ header: MessageHeader) -> Bool {
+    private func passLong(_ header: MessageHeader) throws(Ending) {
         // What is shorter than a header is no message. Where the next one begins is for the receiver to say.
         var left = header.messageSize < UInt32(MessageHeader.size) ? Int.max : Int(header.messageSize)
-        let beginning = source.unconsumed
-        connection.delegate.observe(beginning, descriptors: [], from: sender, connection: connection.number)
+        let first = source.takeDescriptors()
+        observe(source.unconsumed, first.numbers)
+        try give(source.unconsumed, first.numbers)
+        _ = consume first
+        left -= source.unconsumed.byteCount
+        source.removeAll()
+        budget.giveBack(link, sender)
+        let buffer: PageBuffer
+        do throws(Errno) { buffer = try PageBuffer(count: 64 << 10) } catch { throw .lacking(error) }
+        while left > 0 { left -= try passPiece(upTo: left, by: buffer) }
+    }
+
+    /// Gives on what comes next, and its descriptors.
+    ///
+    /// - Returns: how many bytes.
+    private func passPiece(upTo limit: Int, by buffer: PageBuffer) throws(Ending) -> Int {
+        var descriptors = ReceivedDescriptors()
+        let received: UnixSocket.Received
         do throws(Errno) {
-            let first = source.takeDescriptors()
-            try target.socket.send(beginning, descriptors: first.numbers)
-            _ = consume first
-            left -= beginning.byteCount
-            source.removeAll()
-            let buffer = try PageBuffer(count: 64 << 10)
-            while left > 0 {
-                var descriptors = ReceivedDescriptors()
-                let received = try source.socket.receive(
-                    into: buffer, from: 0, limit: left, descriptors: &descriptors, blocking: true)
-                switch received {
-                case .endOfFile: return false
-                case .nothing: continue
-                case .bytes(let count, _, _):
-                    try target.socket.send(buffer.bytes(0..<count), descriptors: descriptors.numbers)
-                    descriptors.removeAll()
-                    left -= count
-                }
-            }
-            return true
+            received = try source.socket.receive(
+                into: buffer, from: 0, limit: limit, descriptors: &descriptors, blocking: true)
         } catch {
-            source.socket.endReceiving()
-            return false
+            throw .lacking(error)
+        }
+        switch received {
+        case .endOfFile: throw .receiving(.endOfFile)
+        case .nothing: return 0
+        case .bytes(let count, let hasDescriptors, _):
+            if hasDescriptors { takeDescriptors() }
+            defer { budget.giveBack(link, sender) }
+            try give(buffer.bytes(0..<count), descriptors.numbers)
+            descriptors.removeAll()
+            return count
         }
     }
 }

@@ -1,5 +1,7 @@
+import FakeGuest
 import Foundation
 import Glibc
+import Linux
 import Programs
 import Recording
 import Tap
@@ -109,6 +111,59 @@ import VFIOUserClient
         #expect(outcome.status == 74, "\(outcome.errors)")
         #expect(outcome.errors.contains("The recording has ended: No space left"), "\(outcome.errors)")
         #expect(try messages("\(disk)/recording").count > 100)
+    }
+
+    /// Neither a client that keeps the observer's descriptors with messages that never end, nor many of them, harm
+    /// others.
+    @Test func whoTakesAllDescriptorsHarmsNobodyElse() throws {
+        let device = try RunningDevice("exerciser", in: scratch)
+        let observer = try Watching(
+            ["observe", "--listen", seen, "--connect", device.socket], descriptors: 256, until: "can connect to")
+        let client = try Client(path: seen)
+        let eventFD = try EventFD()
+        let head: [UInt8] = [1, 0, 8, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        var others: [RawClient] = []
+        for _ in 0..<12 {
+            let other = try RawClient(path: seen)
+            // It may be ended already.
+            try? other.send(head, descriptors: [Int32](repeating: eventFD.descriptor.raw, count: 60))
+            others.append(other)
+        }
+        for number in 0..<500 {
+            try client.write(UInt32(number), region: 0, offset: 4)
+            usleep(1000)
+        }
+        #expect(try client.read(region: 0, offset: 4, count: 4) == [0xf3, 1, 0, 0])
+        others = []
+        observer.interrupt()
+        let outcome = try observer.end()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(outcome.errors.contains("others need the descriptors"), "\(outcome.errors)")
+    }
+
+    @Test func whoTakesNoLinesStopsNobody() throws {
+        let device = try RunningDevice("exerciser", in: scratch)
+        let observer = try observe(device, "--trap")
+        let client = try Client(path: seen)
+        // More than a pipe and what may wait together hold.
+        for number in 0..<15_000 { try client.write(UInt32(number), region: 0, offset: 4) }
+        observer.interrupt()
+        #expect(try observer.endsUnread())
+        #expect(try observer.end().status == 0)
+    }
+
+    @Test func linesThatFoundNoRoomAreCounted() throws {
+        let device = try RunningDevice("exerciser", in: scratch)
+        let observer = try observe(device, "--trap")
+        do {
+            let client = try Client(path: seen)
+            for number in 0..<15_000 { try client.write(UInt32(number), region: 0, offset: 4) }
+        }
+        observer.interrupt()
+        let outcome = try observer.end()
+        let dropped = try #require(outcome.output.firstMatch(of: #/… (\d+) lines were dropped/#))
+        let count = try #require(Int(dropped.1))
+        #expect(outcome.output.split(separator: "\n").count - 1 + count > 30_000)
     }
 
     @Test func wrongWaysAreRefused() throws {

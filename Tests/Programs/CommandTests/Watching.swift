@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Linux
 import Programs
 
 /// A command that goes on until it is interrupted, or has seen enough.
@@ -10,9 +11,17 @@ final class Watching {
     private var said = ""
 
     /// Returns when it has said these words on standard error.
-    init(_ arguments: [String], until words: String) throws {
-        process.executableURL = try Program.folder.appendingPathComponent("mediated")
-        process.arguments = arguments
+    ///
+    /// - Parameter descriptors: how many it may have, unless as many as this process.
+    init(_ arguments: [String], descriptors: Int? = nil, until words: String) throws {
+        let program = try Program.folder.appendingPathComponent("mediated")
+        if let descriptors {
+            process.executableURL = URL(fileURLWithPath: "/bin/sh")
+            process.arguments = ["-c", "ulimit -n \(descriptors) && exec \"$0\" \"$@\"", program.path] + arguments
+        } else {
+            process.executableURL = program
+            process.arguments = arguments
+        }
         (process.standardOutput, process.standardError) = (output, errors)
         try process.run()
         said = try errors.read(until: words)
@@ -26,6 +35,16 @@ final class Watching {
 
     func interrupt() { process.interrupt() }
     func kill() { _ = Glibc.kill(process.processIdentifier, SIGKILL) }
+
+    /// Whether it ends, as it should soon, though nobody takes what it prints.
+    func endsUnread() throws -> Bool {
+        let deadline = Deadline(after: .seconds(60))
+        while process.isRunning {
+            guard !deadline.hasPassed else { return false }
+            usleep(10_000)
+        }
+        return true
+    }
 
     /// Waits for its end.
     ///

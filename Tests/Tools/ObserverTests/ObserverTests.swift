@@ -101,6 +101,19 @@ import VFIO
         #expect(bytes == [1, 2, 3, 4, 5])
     }
 
+    @Test func theLastBytesKeepTheirDescriptors() throws {
+        let bench = try Bench()
+        let eventFD = try EventFD()
+        try bench.client.send([1, 2, 3], descriptors: [eventFD.descriptor.raw])
+        bench.client.socket.shutDown()
+        let buffer = try PageBuffer(count: 4096)
+        var descriptors = ReceivedDescriptors()
+        let received = try bench.server.socket.receive(
+            into: buffer, from: 0, descriptors: &descriptors, blocking: true)
+        #expect(received == .bytes(3, descriptors: true, lost: false))
+        #expect(descriptors.count == 1)
+    }
+
     @Test func whoEndsSendingCanStillReceive() throws {
         let bench = try Bench()
         try bench.client.send(.deviceReset)
@@ -155,6 +168,38 @@ import VFIO
         try twin.send(reply(.dmaRead, [1]))
         #expect(try server.receive()?.payload == [1])
         #expect(bench.sink.all.map(\.sender) == [.server, .server, .client])
+    }
+
+    @Test func aSecondSocketForCommandsEndsBothSides() throws {
+        let bench = try Bench()
+        let offer = "{\"capabilities\":{\"twin_socket\":{\"supported\":true,\"fd_index\":0}}}"
+        var ends: [RawClient] = []
+        for _ in 0..<2 {
+            let pair = try UnixSocket.pair()
+            try bench.server.send(
+                reply(.version, RawClient.version(offer)), descriptors: [pair.second.descriptor.raw])
+            ends.append(try RawClient(pair.first))
+        }
+        #expect(try bench.client.receive() != nil)
+        #expect(try bench.client.receive() == nil)
+        #expect(try bench.server.receive() == nil)
+        #expect(ends.count == 2)
+    }
+
+    /// No client waits for another's server, and the end waits for none.
+    @Test func whileTheServerTakesNobodyTheEndIsHeard() throws {
+        let path = "/tmp/observed-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+        let listener = try UnixListener(path: path, backlog: 0)
+        let first = try RawClient(path: path)
+        let observed = try ObservedServer(path, delegate: Sink())
+        // Less than the server has to take a connection.
+        let clients = [
+            try RawClient(path: observed.path, patience: .seconds(5)),
+            try RawClient(path: observed.path, patience: .seconds(5)),
+        ]
+        observed.stop()
+        for client in clients { #expect(try client.receive() == nil) }
+        withExtendedLifetime((listener, first)) {}
     }
 
     // MARK: With --trap
