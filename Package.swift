@@ -307,8 +307,8 @@ package.targets = [
             .testTarget(
                 name: "VFIOUserServerTests",
                 dependencies: [
-                    "SeededRandom", "CLinux", "FakeGuest", "LingeringSocket", "VFIOUserClient", "VFIOUserServer",
-                    "VFIO", "Device", "PCI",
+                    "Alteration", "SeededRandom", "CLinux", "FakeGuest", "LingeringSocket", "VFIOUserClient",
+                    "VFIOUserServer", "VFIO", "Device", "PCI",
                     "GuestMemory", "Injection", "Linux", "Tap", "Trace",
                 ]),
             .testTarget(

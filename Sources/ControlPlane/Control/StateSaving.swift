@@ -27,6 +27,7 @@ final class StateSaving {
 
         init(of function: Function) throws {
             self.function = function
+            function.letGoOfWhatWaits()
             reader = try StateReader(function)
             file = try MemoryFile(name: "state", size: reader.size)
         }

@@ -45,7 +45,7 @@ extension Function {
         region: Int, offset: UInt64, from source: RawSpan, by way: Way = .call
     ) throws(AccessError) {
         if host.isWatched { return try writeInSight(region, offset, source, way) }
-        try carryOut(writeOf: region, offset, source, way)
+        try carryOut(writeOf: region, offset, source, way, seenBy: nil)
     }
 
     /// Apart, as for reads.
@@ -62,23 +62,23 @@ extension Function {
         case .refuse(let errno)?: throw .altered(region, errno)
         case .drop?: return
         case .change(let change)?:
-            try carryOut(writeOf: region, offset, change.changed(source).span.bytes, way)
+            try carryOut(writeOf: region, offset, change.changed(source).span.bytes, way, seenBy: tap)
         case .again(let times)?:
-            for _ in 0...times { try carryOut(writeOf: region, offset, source, way) }
-        case nil: try carryOut(writeOf: region, offset, source, way)
+            for _ in 0...times { try carryOut(writeOf: region, offset, source, way, seenBy: tap) }
+        case nil: try carryOut(writeOf: region, offset, source, way, seenBy: tap)
         }
     }
 
     @inline(__always)
     private func carryOut(
-        writeOf region: Int, _ offset: UInt64, _ source: RawSpan, _ way: Way
+        writeOf region: Int, _ offset: UInt64, _ source: RawSpan, _ way: Way, seenBy tap: (any Tap)?
     ) throws(AccessError) {
         // A write would change a device that was told to stand still, and configuration space with it.
         guard isRunning else { throw .standsStill(region) }
         if region >= 0, region < 6, let slot = awake[region] {
             try check(region, offset, source.byteCount, size: slot.bar.layout.size)
             guard !slot.bar.isReadOnly else { throw .readOnly(region) }
-            host.tap?.note(.write(region: region, offset: offset, by: way), source)
+            tap?.note(.write(region: region, offset: offset, by: way), source)
             if let width = slot.registerWidth(at: offset, count: source.byteCount) {
                 writeRegister(slot, offset, width, source.load(width, fromByteOffset: 0))
             } else {
@@ -89,7 +89,7 @@ extension Function {
         switch region {
         case RegionIndex.configuration:
             try check(region, offset, source.byteCount, size: UInt64(configuration.size))
-            host.tap?.note(.write(region: region, offset: offset, by: way), source)
+            tap?.note(.write(region: region, offset: offset, by: way), source)
             act(on: configuration.write(at: Int(offset), from: source))
             writeThroughWindow(Int(offset), source.byteCount)
         case RegionIndex.rom where !romImage.isEmpty: throw .readOnly(region)

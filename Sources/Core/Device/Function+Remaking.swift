@@ -10,6 +10,7 @@ extension Function {
     /// - Returns: the new one. Whoever has this one lets go of it.
     /// - Throws: what `make` throws, ``StateError`` when the new one can't go on from there; this one goes on then.
     public func remade(_ make: (Host) throws -> any Device) throws -> Function {
+        letGoOfWhatWaits()
         let ran = isRunning
         setRunning(false)
         let registers = state

@@ -1,3 +1,4 @@
+import Alteration
 import GuestMemory
 import Linux
 import PCI
@@ -27,6 +28,8 @@ public final class Function: Stateful {
     @exclusivity(unchecked) var slots: [BARSlot?]
     /// Those of them that answer accesses: all in D0, none in D3hot.
     @exclusivity(unchecked) var awake: [BARSlot?]
+    /// Rung by eventfd, they wait because whoever alters wants it so.
+    let waitingDoorbells = Parkings()
     let romImage: [UInt8]
     /// Whether the device may change: what a guest sends acts, and the device acts by itself.
     @exclusivity(unchecked) public private(set) var isRunning = true
@@ -186,9 +189,10 @@ public final class Function: Stateful {
     }
 
     /// Resets the function and the device: VFIO's DEVICE_RESET, a function-level reset of the guest's, and the end of
-    /// D3hot. The client's interrupt set-up and memory maps stay.
+    /// D3hot. The client's interrupt set-up and memory maps stay; doorbells and interrupts that wait are forgotten.
     public func reset() {
         host.tap?.note(.reset)
+        waitingDoorbells.cancel()
         device.reset()
         configuration.reset()
         host.interrupts.reset()
@@ -232,6 +236,7 @@ public final class Function: Stateful {
         }
         try Interrupts.check(pending: state.pending)
         host.tap?.note(.restored)
+        waitingDoorbells.cancel()
         self.configuration = configuration
         host.interrupts.msixTable = table
         restorations += 1

@@ -36,12 +36,21 @@ public final class Interrupts {
     @exclusivity(unchecked) var msixTable: MSIXTable?
     /// Sees what the device asks for.
     @exclusivity(unchecked) var tap: (any Tap)? {
-        didSet { routingTold = nil }
+        didSet {
+            routingTold = nil
+            isWatched = tap != nil || alterer != nil
+        }
     }
     /// What the tap was told last of the way of messages.
     private var routingTold: MessageRouting?
     /// Alters what the device asks for.
-    @exclusivity(unchecked) var alterer: (any Alterer)?
+    @exclusivity(unchecked) var alterer: (any Alterer)? {
+        didSet { isWatched = tap != nil || alterer != nil }
+    }
+    /// Whether there is any of these: one comparison for both.
+    @exclusivity(unchecked) private var isWatched = false
+    /// Those that wait because whoever alters wants it so.
+    let parkings = Parkings()
     /// Whether the device holds its pin asserted: status register, bit 3.
     public private(set) var pinAsserted = false
     private var pinSent = false
@@ -67,17 +76,23 @@ public final class Interrupts {
     // MARK: For devices
 
     /// Whether the guest has set up messages, MSI or MSI-X; by the pin alone otherwise.
-    public var usesMessages: Bool { messageKind != nil }
+    public var usesMessages: Bool {
+        if isWatched { tellRouting() }
+        return messageKind != nil
+    }
 
     private var messageKind: InterruptKind? {
-        let routing = transport?.messageRouting ?? .byVector(nil)
-        // What a device does depends on it, and nothing else tells when it changes.
-        if let tap, routing != routingTold {
-            routingTold = routing
-            tap.note(.event(routing.event))
-        }
-        if case .byVector(let kind?) = routing { return kind }
+        if case .byVector(let kind?) = transport?.messageRouting { return kind }
         return gates.messageKind
+    }
+
+    /// What a device does depends on it, and nothing else tells when it changes.
+    @inline(never)
+    private func tellRouting() {
+        let routing = transport?.messageRouting ?? .byVector(nil)
+        guard let tap, routing != routingTold else { return }
+        routingTold = routing
+        tap.note(.event(routing.event))
     }
 
     /// Sends the message of `vector`, once, or leaves it pending while it is masked or the function is no bus master.
@@ -85,14 +100,21 @@ public final class Interrupts {
     ///
     /// - Parameter vector: from 0; MSI has up to 32, MSI-X up to 2048. Others are ignored.
     public func raise(_ vector: Int) {
-        if let alterer { return raise(vector, alteredBy: alterer) }
-        raiseAsItIs(vector)
+        if isWatched { return raiseInSight(vector) }
+        guard vector >= 0, vector < 2048, let kind = messageKind else { return }
+        sendOrKeep(kind, vector)
     }
 
     /// As ``raise(_:)``, but whoever alters isn't asked.
-    public func raiseAsItIs(_ vector: Int) {
-        guard vector >= 0, vector < 2048, let kind = messageKind else { return }
+    func raiseAsItIs(_ vector: Int) {
+        guard vector >= 0, vector < 2048 else { return }
+        tellRouting()
+        guard let kind = messageKind else { return }
         tap?.note(.message(vector: vector))
+        sendOrKeep(kind, vector)
+    }
+
+    private func sendOrKeep(_ kind: InterruptKind, _ vector: Int) {
         if isMasked(kind, vector) || !deliver(kind, vector) {
             pending[vector / 64] |= 1 << UInt64(vector % 64)
             anythingPending = true
@@ -103,8 +125,7 @@ public final class Interrupts {
     public func setINTx(_ asserted: Bool) {
         let isChanged = asserted != pinAsserted
         pinAsserted = asserted
-        if isChanged, let alterer { return passPin(asserted, alteredBy: alterer) }
-        if isChanged { tap?.note(.pin(isAsserted: asserted)) }
+        if isWatched, isChanged { return passPinInSight(asserted) }
         updatePin()
     }
 
@@ -167,11 +188,14 @@ public final class Interrupts {
         deliverPending()
     }
 
-    /// Resets the MSI-X table, forgets what is pending and deasserts the pin.
+    /// Resets the MSI-X table, forgets what is pending and what waits, and deasserts the pin.
     func reset() {
         msixTable?.reset()
         clearPending()
         setINTx(false)
+        // The deasserted pin as well: nothing of before comes after a reset.
+        parkings.cancel()
+        updatePin()
     }
 
     /// Forgets what is pending: messages of a kind that was switched off don't go out later.
@@ -188,10 +212,12 @@ public final class Interrupts {
         }
     }
 
-    /// Takes over what a saved function had pending and asserted, and sends what has a way to the guest.
+    /// Takes over what a saved function had pending and asserted, and sends what has a way to the guest. What waits
+    /// was another's.
     ///
     /// - Parameter saved: such as ``check(pending:)`` admits.
     func restore(pinAsserted: Bool, pending saved: [UInt64]) {
+        parkings.cancel()
         clearPending()
         for (index, word) in saved.enumerated() { pending[index] = word }
         anythingPending = saved.contains { $0 != 0 }

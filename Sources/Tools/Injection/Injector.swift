@@ -42,7 +42,6 @@ public final class Injector: Alterer {
         self.names = names
         self.clock = clock
         waitingRoom = try WaitingRoom(host.loop, clock: clock)
-        waitingRoom.onRaise = { [unowned host] in host.interrupts.raiseAsItIs($0) }
     }
 
     // MARK: Rules
@@ -101,7 +100,7 @@ public final class Injector: Alterer {
         case .refuse(let errno): return .refuse(errno)
         case .drop: return .drop
         case .again(let times): return .again(times: times)
-        case .raise(let vector): waitingRoom.raise(vector)
+        case .raise(let vector): raise(vector, for: entries[index].id)
         case .disconnect: host.entrance?.disconnect()
         case .delay, .hold: break
         }
@@ -127,6 +126,17 @@ public final class Injector: Alterer {
             rule: entry.id, what: "\(event.kind.word) \(place)", until: due, latest: event.isAccess ? end : nil, goOn)
         if parking != nil { tell(event, index) }
         return parking
+    }
+
+    /// Sends the message of a vector when the device has done what it is about.
+    private func raise(_ vector: Int, for rule: Int) {
+        host.interrupts.raise(
+            vector,
+            afterWaiting: { goOn in
+                waitingRoom.enter(rule: rule, what: "message vector \(vector)", until: clock(), latest: nil) { _ in
+                    goOn()
+                }
+            })
     }
 
     /// The rule that acts on an event. All that it fits count it.

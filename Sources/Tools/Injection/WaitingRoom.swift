@@ -1,8 +1,7 @@
 import Alteration
 import Linux
 
-/// What waits until its time has come or somebody lets it go, and interrupts that are to go out when the device has
-/// done what it is about.
+/// What waits until its time has come or somebody lets it go.
 final class WaitingRoom {
     /// What comes while so many wait doesn't wait.
     static let mostWaiting = 256
@@ -22,12 +21,8 @@ final class WaitingRoom {
     /// How long after its limit an access is still answered, in nanoseconds: the thread may have been busy.
     private static let grace: UInt64 = 500_000_000
 
-    /// Sends the message of a vector.
-    var onRaise: (Int) -> Void = { _ in }
-
     private(set) var guests: [Guest] = []
     private var lastID = 0
-    private var vectors: [Int] = []
     private let timer: TimerFD
     private let loop: EventLoop
     private let clock: () -> UInt64
@@ -59,37 +54,30 @@ final class WaitingRoom {
         return Parking { [weak self] in self?.guests.removeAll { $0.id == id } }
     }
 
-    /// Has the message of a vector go out soon.
-    func raise(_ vector: Int) {
-        guard vectors.count < Self.mostWaiting else { return }
-        vectors.append(vector)
-        setTimer()
-    }
-
     /// Has some go on.
     ///
     /// - Returns: how many.
     @discardableResult
     func letGo(_ isMeant: (Guest) -> Bool) -> Int {
         let leaving = guests.filter(isMeant)
-        guests.removeAll(where: isMeant)
         let now = clock()
-        for guest in leaving { guest.goOn(guest.latest.map { now <= $0 &+ Self.grace } ?? true) }
+        for guest in leaving {
+            // It is gone when one before it has had it forgotten.
+            guard let index = guests.firstIndex(where: { $0.id == guest.id }) else { continue }
+            guests.remove(at: index)
+            guest.goOn(guest.latest.map { now <= $0 &+ Self.grace } ?? true)
+        }
         return leaving.count
     }
 
     private func turn() {
         timer.consume()
-        let raised = vectors
-        vectors = []
-        for vector in raised { onRaise(vector) }
         let now = clock()
         letGo { $0.due <= now }
         setTimer()
     }
 
     private func setTimer() {
-        if !vectors.isEmpty { return timer.set(.zero) }
         guard let due = guests.map(\.due).min() else { return timer.set(nil) }
         let now = clock()
         timer.set(due > now ? .nanoseconds(Int64(clamping: due - now)) : .zero)

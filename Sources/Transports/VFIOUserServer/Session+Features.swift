@@ -46,8 +46,11 @@ extension Session {
             guard room >= MigrationStateData.size else { throw Errno.invalidArgument }
             if request.operations.contains(.set) {
                 let state = try MigrationStateData(data).state
-                // A guest's last writes may still wait in their eventfds.
-                if function.isRunning { doorbells.ringAll() }
+                // A guest's last writes may still wait in their eventfds, or because somebody wants it so.
+                if function.isRunning {
+                    doorbells.ringAll()
+                    function.letGoOfWhatWaits()
+                }
                 try migration.go(to: state)
                 if function.isRunning { doorbells.goOn() }
             }

@@ -6,17 +6,11 @@ import VFIOUserWire
 
 /// Accesses that wait because somebody who alters what passes wants it so. The loop goes on with all else.
 extension Session {
-    /// Whether an access is to wait: it comes again when it has waited, and isn't asked about then.
-    @inline(__always)
+    /// Whether an access is to wait: it comes again when it has waited, and isn't asked about then. Asked only while
+    /// the function is watched.
+    @inline(never)
     func parks(_ passage: Passage, _ bytes: RawSpan, in place: ParkedAccess.Place = .message) -> Bool {
         guard let alterer = function.host.alterer else { return false }
-        return parks(passage, bytes, in: place, as: alterer)
-    }
-
-    @inline(never)
-    private func parks(
-        _ passage: Passage, _ bytes: RawSpan, in place: ParkedAccess.Place, as alterer: any Alterer
-    ) -> Bool {
         guard parked.letGo != place else {
             parked.take()
             return false

@@ -12,7 +12,9 @@ extension Session {
         let access = try RegionAccess(read: payload)
         guard access.count <= UInt32(Self.maximumTransfer) else { throw Errno.invalidArgument }
         let (region, count) = (Int(access.region), Int(access.count))
-        if parks(.read(region: region, offset: access.offset, by: .message), RawSpan()) { return .parked }
+        if function.host.isWatched, parks(.read(region: region, offset: access.offset, by: .message), RawSpan()) {
+            return .parked
+        }
         var reply = replies.payloadBytes()
         access.write(into: &reply)
         if count >= Self.leastByMemory,
@@ -35,8 +37,11 @@ extension Session {
         guard access.count <= UInt32(Self.maximumTransfer) else { throw Errno.invalidArgument }
         let rest = payload.extracting(droppingFirst: RegionAccess.size)
         if written == 0 || !rest.isEmpty {
-            let passage = Passage.write(region: Int(access.region), offset: access.offset, by: .message)
-            if written == 0, parks(passage, rest) { return .parked }
+            if function.host.isWatched, written == 0,
+                parks(.write(region: Int(access.region), offset: access.offset, by: .message), rest)
+            {
+                return .parked
+            }
             try write(region: Int(access.region), offset: access.offset + UInt64(written), rest)
         } else {
             counters.writes[Int(access.region)] &+= 1
@@ -62,7 +67,9 @@ extension Session {
             let item = try SmallRegionWrite(number: number, of: payload)
             let start = SmallRegionWrite.dataOffset(number: number)
             let data = payload.extracting(start..<start + Int(item.count))
-            if parks(.write(region: Int(item.region), offset: item.offset, by: .message), data) {
+            if function.host.isWatched,
+                parks(.write(region: Int(item.region), offset: item.offset, by: .message), data)
+            {
                 writesDone = number
                 return .parked
             }

@@ -94,7 +94,7 @@ extension Session {
 
     /// - Returns: whether it is carried out; false when it is to wait.
     private func carryOut(_ entry: inout RingEntry) -> Bool {
-        if function.host.alterer != nil, parks(entry) { return false }
+        if function.host.isWatched, parks(entry) { return false }
         counters.ringAccesses &+= 1
         let start = counters.latency.begin()
         defer { counters.latency.end(start) }

@@ -109,7 +109,7 @@ final class DeviceProcess: Sendable {
         try #require(ready.wait(within: .seconds(10)) > 0)
     }
 
-    /// A client connects, as far as the event log knows.
+    /// A client connects, as far as the event log knows, and the device wants an interrupt.
     func happen() {
         happening.signal()
     }
@@ -132,6 +132,7 @@ final class DeviceProcess: Sendable {
         let event = try loop.watch("happening", happening.descriptor, for: .readable) { [happening] _ in
             happening.consume()
             delegate.events.append(.clientConnected, "It happened.")
+            host.interrupts.setINTx(true)
         }
         ready.signal()
         while goesOn { try loop.dispatch(within: nil) }

@@ -25,6 +25,18 @@ import Testing
         }
     }
 
+    /// Nothing of what waits would be in the state.
+    @Test func whatWaitsGoesOnBeforeTheStateIsSaved() throws {
+        try withDeviceProcess { process in
+            let client = try ControlClient(connectingTo: process.path)
+            _ = try client.inject(.add(rule: "pin : hold", limit: nil))
+            process.happen()
+            while try client.inject(.list).waiting.isEmpty {}
+            _ = try client.save()
+            #expect(try client.inject(.list).waiting.isEmpty)
+        }
+    }
+
     @Test(
         arguments: [
             (InjectionRequest.add(rule: "read : burn", limit: nil), "At character 8 of the rule: 'burn' is nothing"),

@@ -1,3 +1,4 @@
+import Alteration
 import Device
 import DeviceCatalog
 import FakeGuest
@@ -325,6 +326,107 @@ import VFIOUserClient
         bell.signal()
         for _ in 0..<2 { bench.device.onThread { _, _ in } }
         #expect(try bench.read(UInt64.self, at: 0x90) == 12)
+    }
+
+    // MARK: What is over, and what stands still
+
+    /// What waits, once an interrupt and a doorbell do.
+    private func holdInterruptAndDoorbell() throws -> (EventFD, [EventFD]) {
+        let reply = try bench.call(.deviceGetRegionIOFDs, wire(UInt32(4096), UInt32(0), UInt32(0), UInt32(0)))
+        let bell = try EventFD(adopting: reply.files[0].descriptor.duplicate())
+        let events = try vectors()
+        try add("message vector=1 : hold", "doorbell : hold")
+        try bench.write(UInt32(1), at: 0x10)
+        bell.signal()
+        while report()?.waiting.count != 2 {}
+        return (bell, events)
+    }
+
+    /// What one driver is late with never meets the next.
+    @Test func whatWaitsDoesNotOutliveAReset() throws {
+        let (_, events) = try holdInterruptAndDoorbell()
+        try bench.call(.deviceReset, [])
+        #expect(report()?.waiting == [])
+        letGo()
+        #expect(events.map { $0.consume() } == [0, 0, 0, 0])
+        #expect(try bench.read(UInt64.self, at: 0x78) == 0)
+        // The pin that the reset deasserts isn't held back.
+        try add("pin : hold")
+        try bench.write(UInt32(1), at: 0x14)
+        #expect(report()?.waiting.count == 1)
+        try bench.call(.deviceReset, [])
+        #expect(report()?.waiting == [])
+    }
+
+    @Test func anInterruptWithoutCauseDoesNotOutliveAReset() throws {
+        let events = try vectors()
+        try add("write register=scratch : raise=3")
+        bench.device.onThread { function, _ in
+            let value: [UInt32] = [1]
+            try? function.write(region: 0, offset: 4, from: value.span.bytes)
+            function.reset()
+        }
+        for _ in 0..<3 { bench.device.onThread { _, _ in } }
+        #expect(report()?.rules.map(\.altered) == [1])
+        #expect(events[3].consume() == 0)
+    }
+
+    /// Neither does it meet another device's state.
+    @Test func whatWaitsDoesNotOutliveARestoredState() throws {
+        let (_, events) = try holdInterruptAndDoorbell()
+        let isRestored = bench.device.onThread { function, _ in
+            guard let reader = try? StateReader(function) else { return false }
+            var state = [UInt8](repeating: 0, count: reader.size)
+            var span = state.mutableSpan
+            var bytes = span.mutableBytes
+            guard reader.read(into: &bytes) == reader.size else { return false }
+            let writer = StateWriter(function)
+            return (try? (writer.write(state.span.bytes), writer.finish())) != nil
+        }
+        #expect(isRestored)
+        #expect(report()?.waiting == [])
+        #expect(events.map { $0.consume() } == [0, 0, 0, 0])
+        #expect(try bench.read(UInt64.self, at: 0x78) == 0)
+    }
+
+    /// A guest that is moved has lost nothing.
+    @Test func whatWaitsGoesOnBeforeTheFunctionStandsStill() throws {
+        let (bell, events) = try holdInterruptAndDoorbell()
+        // This one is still in its eventfd when the message comes, or waits by then.
+        bell.signal()
+        try bench.go(to: .stopCopy)
+        #expect(report()?.waiting == [])
+        #expect(events.map { $0.consume() } == [0, 1, 0, 0])
+        #expect(try bench.read(UInt64.self, at: 0x78) == 2)
+    }
+
+    @Test func whatWaitsGoesOnBeforeTheDeviceIsMadeAnew() throws {
+        let (_, events) = try holdInterruptAndDoorbell()
+        try bench.device.remake("exerciser")
+        #expect(report()?.waiting == [])
+        #expect(events.map { $0.consume() } == [0, 1, 0, 0])
+        #expect(try bench.read(UInt64.self, at: 0x78) == 1)
+    }
+
+    /// Of two that are due together, the first has the second forgotten.
+    @Test func whatIsForgottenMeanwhileDoesNotGoOn() throws {
+        let gone = bench.device.onThread { function, _ -> [Int]? in
+            guard let injector = try? Injector(function.host, Self.names),
+                (try? injector.add(Rule("pin : hold"), limit: 1)) != nil
+            else { return nil }
+            var gone: [Int] = []
+            let parkings = Parkings()
+            for number in 0..<3 {
+                let waits = parkings.park(.pin(isAsserted: true), RawSpan(), as: injector) {
+                    gone.append(number)
+                    parkings.cancel()
+                }
+                guard waits else { return nil }
+            }
+            _ = try? injector.letGo(nil)
+            return gone
+        }
+        #expect(gone == [0])
     }
 
     // MARK: Guest memory
