@@ -69,6 +69,7 @@ struct ObserveCommand: ParsableCommand {
         }
         try sink.finish()
     }
+
     private func sink() throws -> MessageSink {
         let writer = try record.map { try openRecording($0, replaces: replace) }
         do throws(Errno) {

@@ -50,21 +50,17 @@ final class Connection: Sendable {
     ///
     /// - Throws: as `Thread`.
     func start() throws(Errno) {
-        try run([
-            (
-                "observe connect",
-                { [self] in
-                    do throws(Errno) {
-                        if let server = try connect() { try start(Link(client: client, server: server)) }
-                    } catch {
-                        let reason = error == .timedOut ? "it takes no connection" : "\(error)"
-                        delegate.observe(
-                            notice: "Client \(number) can't be connected to the server at '\(server)': \(reason).")
-                        client.socket.shutDown()
-                    }
-                }
-            )
-        ])
+        try run([("observe connect", { [self] in connectAndStart() })])
+    }
+
+    private func connectAndStart() {
+        do throws(Errno) {
+            if let server = try connect() { try start(Link(client: client, server: server)) }
+        } catch {
+            let reason = error == .timedOut ? "it takes no connection" : "\(error)"
+            delegate.observe(notice: "Client \(number) can't be connected to the server at '\(server)': \(reason).")
+            client.socket.shutDown()
+        }
     }
 
     /// Ends both directions at once.
@@ -127,11 +123,8 @@ final class Connection: Sendable {
         }
         if hasEnded { link.shutDown() }
         do throws(Errno) {
-            try run(
-                [Sender.client, .server].map { sender in
-                    let relay = Relay(link, from: sender, of: self, budget)
-                    return ("observe \(sender)", { relay.run() })
-                })
+            let relays = [Sender.client, .server].map { Relay(link, from: $0, of: self, budget) }
+            try run(relays.map { relay in ("observe \(relay.sender)", { relay.run() }) })
         } catch {
             link.shutDown()
             throw error

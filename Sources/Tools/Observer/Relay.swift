@@ -4,8 +4,8 @@ import VFIOUserWire
 
 /// One direction of a link: takes messages from one end and gives them to the other.
 struct Relay: Sendable {
+    let sender: Sender
     private let link: Link
-    private let sender: Sender
     private unowned let connection: Connection
     private let budget: DescriptorBudget
 
