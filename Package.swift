@@ -342,8 +342,8 @@ package.targets = [
             .testTarget(
                 name: "ReplayTests",
                 dependencies: [
-                    "Control", "Device", "FakeDriver", "FakeGuest", "JSON", "Linux", "Programs", "Recording", "Replay",
-                    "SeededRandom", "Tap", "VFIOUserClient",
+                    "Control", "Device", "DeviceCatalog", "FakeDriver", "FakeGuest", "JSON", "Linux", "Programs",
+                    "Recording", "Replay", "SeededRandom", "Tap", "VFIOUserClient",
                 ],
                 exclude: ["Recordings"]),
             .testTarget(name: "InjectionTests", dependencies: ["DeviceCatalog", "Injection", "Trace"]),

@@ -29,7 +29,7 @@ public final class KeepingTap: Tap, Sendable {
     public func take() -> [Seen] {
         takeAll().filter {
             switch $0.passage {
-            case .event, .client, .command, .request, .completion: false
+            case .event, .client, .command, .request, .completion, .pending: false
             default: true
             }
         }

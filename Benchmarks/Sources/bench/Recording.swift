@@ -18,7 +18,7 @@ struct Recording {
         let bytes: [UInt32] = [7]
         let start = now()
         for number in 0..<times {
-            recorder.accessBegins()
+            recorder.accessBegins(isRead: false)
             recorder.note(.read(region: 0, offset: UInt64(number & 0xfc), by: .message), bytes.span.bytes)
             recorder.accessEnds()
         }

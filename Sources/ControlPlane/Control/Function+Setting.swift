@@ -21,6 +21,11 @@ extension Function {
             connection.name = name
             records.append(connection)
         }
+        for (name, bytes) in device.kept {
+            var kept = Record(.kept)
+            (kept.name, kept.bytes) = (name, bytes)
+            records.append(kept)
+        }
         host.memory.forEachMap { first, last, access in
             var map = Record(.map)
             (map.offset, map.count) = (first, last &- first &+ 1)

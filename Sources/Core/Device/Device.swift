@@ -27,6 +27,9 @@ public protocol Device: Stateful, AnyObject {
     var identity: PCIIdentity { get }
     /// The names of what somebody is at the other end of now, such as a serial line: as passages have them.
     var connected: [String] { get }
+    /// What it keeps for whoever comes to the other end of what has the name, such as the last that was sent over a serial
+    /// line with nobody there. Its state has nothing of it.
+    var kept: [String: [UInt8]] { get set }
     /// In the order of their index. What is mapped may grow and shrink at its end while the device runs, which the next
     /// client finds; nothing else changes.
     var bars: [BAR] { get }
@@ -81,6 +84,10 @@ extension Device {
     public var rom: [UInt8]? { nil }
     public var parts: [AnyObject] { [self] }
     public var connected: [String] { [] }
+    public var kept: [String: [UInt8]] {
+        get { [:] }
+        set {}
+    }
     public func ring(_ doorbell: Doorbell, bar: Int, value: UInt64) {}
     public func setRunning(_ running: Bool) {}
 }

@@ -26,7 +26,7 @@ extension Function {
         _ region: Int, _ offset: UInt64, _ target: inout MutableRawSpan, _ way: Way
     ) throws(AccessError) {
         let tap = host.tap
-        tap?.accessBegins()
+        tap?.accessBegins(isRead: true)
         defer { tap?.accessEnds() }
         try carryOut(readOf: region, offset, &target)
         let passage = Passage.read(region: region, offset: offset, by: way)
@@ -54,7 +54,7 @@ extension Function {
         _ region: Int, _ offset: UInt64, _ source: RawSpan, _ way: Way
     ) throws(AccessError) {
         let tap = host.tap
-        tap?.accessBegins()
+        tap?.accessBegins(isRead: false)
         defer { tap?.accessEnds() }
         // A write that is refused anyway isn't altered.
         let alterer = isRunning ? host.alterer : nil

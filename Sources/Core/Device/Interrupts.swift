@@ -118,6 +118,7 @@ public final class Interrupts {
         if isMasked(kind, vector) || !deliver(kind, vector) {
             pending[vector / 64] |= 1 << UInt64(vector % 64)
             anythingPending = true
+            tap?.note(.pending(vector: vector, true))
         }
     }
 
@@ -145,19 +146,26 @@ public final class Interrupts {
     public func deliverPending() {
         guard anythingPending, let kind = deliverableKind else { return }
         anythingPending = false
-        for word in pending.indices where pending[word] != 0 {
+        forEachPending { vector in
+            if !isMasked(kind, vector) && deliver(kind, vector) { forget(vector) } else { anythingPending = true }
+        }
+    }
+
+    private func forEachPending(_ body: (Int) -> Void) {
+        for word in pending.indices {
             var left = pending[word]
             while left != 0 {
-                let bit = left.trailingZeroBitCount
+                body(word * 64 + left.trailingZeroBitCount)
                 left &= left - 1
-                let vector = word * 64 + bit
-                if !isMasked(kind, vector) && deliver(kind, vector) {
-                    pending[word] &= ~(1 << UInt64(bit))
-                } else {
-                    anythingPending = true
-                }
             }
         }
+    }
+
+    /// A vector's message waits no more.
+    public func forget(_ vector: Int) {
+        guard vector >= 0, vector < 2048, pending[vector / 64] & 1 << UInt64(vector % 64) != 0 else { return }
+        pending[vector / 64] &= ~(1 << UInt64(vector % 64))
+        tap?.note(.pending(vector: vector, false))
     }
 
     /// The kind whose messages can find their way now.
@@ -200,7 +208,8 @@ public final class Interrupts {
 
     /// Forgets what is pending: messages of a kind that was switched off don't go out later.
     public func clearPending() {
-        pending = InlineArray(repeating: 0)
+        guard anythingPending else { return }
+        forEachPending(forget)
         anythingPending = false
     }
 

@@ -44,6 +44,12 @@ enum SavedState {
 }
 
 extension Function {
+    /// How long a saved state of this function can be at most, in bytes. Memory may be in extents of one page each.
+    public var largestState: Int {
+        let front = SavedState.headerSize + SavedState.maximumJSON + SavedState.extentHeaderSize
+        return savedMemory.values.reduce(front) { $0 + $1.size + ($1.size / 4096 + 1) * SavedState.extentHeaderSize }
+    }
+
     /// What is saved in extents, by number.
     var savedMemory: [Int: MappedBytes] {
         var memory: [Int: MappedBytes] = [:]

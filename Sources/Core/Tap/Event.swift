@@ -18,6 +18,7 @@ public struct Event: Equatable, Sendable {
         case client, command
         case request, completion
         case altered = 40
+        case pending
 
         /// Whether more bytes than those of most kinds are kept: of messages and chains with fields of their own.
         var hasRest: Bool { self == .command || self == .request || self == .completion }
@@ -38,7 +39,7 @@ public struct Event: Equatable, Sendable {
     /// How many bytes passed, or are mapped; how often a doorbell was signalled.
     public var count: UInt64 = 0
     /// The first eight of the bytes that passed, the first one lowest; the level of a pin, and whether the function
-    /// runs; whether a client is there; a monitor's height in pixels, a quota's pictures a second.
+    /// runs; whether a message waits; whether a client is there; a monitor's height in pixels, a quota's pictures a second.
     public var value: UInt64 = 0
     /// The sixteen bytes behind those of ``value``, as far as they have passed.
     public var more: SIMD2<UInt64> = .zero
@@ -134,6 +135,9 @@ extension Event {
             name = descriptors
         case .request(let queue): self.init(.request, 0, UInt64(clamping: queue), bytes)
         case .completion(let queue): self.init(.completion, 0, UInt64(clamping: queue), bytes)
+        case .pending(let vector, let isWaiting):
+            self.init(.pending)
+            (offset, value) = (UInt64(clamping: vector), isWaiting ? 1 : 0)
         case .altered(let rule): self.init(.altered, 0, UInt64(clamping: rule), bytes)
         }
     }

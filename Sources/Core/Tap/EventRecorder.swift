@@ -65,7 +65,7 @@ public final class EventRecorder: Tap {
         }
     }
 
-    public func accessBegins() {
+    public func accessBegins(isRead: Bool) {
         begun = SystemClock.nanoseconds
         access = nil
     }

@@ -12,8 +12,8 @@ public final class JoinedTaps: Tap {
         for tap in taps { tap.note(passage, bytes) }
     }
 
-    public func accessBegins() {
-        for tap in taps { tap.accessBegins() }
+    public func accessBegins(isRead: Bool) {
+        for tap in taps { tap.accessBegins(isRead: isRead) }
     }
 
     public func accessEnds() {

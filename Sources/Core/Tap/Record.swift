@@ -104,7 +104,7 @@ extension Record {
         public static let memory = Kind(rawValue: 0x85)
         /// The recording has ended in good order.
         public static let end = Kind(rawValue: 0x86)
-        /// As the next three: what held when the state of the same number was taken. Here `count` bytes of guest memory
+        /// As the next four: what held when the state of the same number was taken. Here `count` bytes of guest memory
         /// were mapped at `offset`; `value`: 1 for reading, 2 for writing, 3 for both.
         public static let map = Kind(rawValue: 0x87)
         /// `value`: by which kind of message the client takes interrupts: 0 none, 1 MSI, 2 MSI-X, 255 by address.
@@ -113,6 +113,8 @@ extension Record {
         public static let limits = Kind(rawValue: 0x89)
         /// There was somebody at the other end of what the device has under the name.
         public static let connection = Kind(rawValue: 0x8a)
+        /// These bytes the device keeps for whoever comes to the other end of what it has under the name.
+        public static let kept = Kind(rawValue: 0x8b)
         /// A message of vfio-user's that went by: way 1 from the client, 2 from the server.
         public static let wire = Kind(rawValue: 0x90)
     }

@@ -48,8 +48,8 @@ public final class RecordStream: Tap {
         /// Nothing is being carried out.
         case none
         /// One is that began at a time, and of which nothing is noted.
-        case begun(UInt64)
-        /// As before, and its beginning is noted.
+        case begun(UInt64, isRead: Bool)
+        /// As before, of a read, and its beginning is noted.
         case marked(UInt64)
         /// Its record is at a place in the ring; nil: it found no room.
         case noted(UInt64, at: UInt32?)
@@ -70,12 +70,13 @@ public final class RecordStream: Tap {
         var record = Record(passage, measuring: bytes)
         record.number = next
         switch (access, passage) {
-        case (.begun(let time), .read), (.marked(let time), .read), (.begun(let time), .write):
+        case (.begun(let time, isRead: true), .read), (.marked(let time), .read),
+            (.begun(let time, isRead: false), .write):
             record.time = time
             next &+= 1
             access = .noted(time, at: put(&record, bytes))
             return
-        case (.begun(let time), _):
+        case (.begun(let time, isRead: true), _):
             access = .marked(time)
             var beginning = Record(.begin)
             (beginning.number, beginning.time) = (next, time)
@@ -93,8 +94,8 @@ public final class RecordStream: Tap {
         if case .none = access { show() }
     }
 
-    public func accessBegins() {
-        access = .begun(SystemClock.nanosecondsSinceEpoch)
+    public func accessBegins(isRead: Bool) {
+        access = .begun(SystemClock.nanosecondsSinceEpoch, isRead: isRead)
     }
 
     public func accessEnds() {
@@ -104,6 +105,8 @@ public final class RecordStream: Tap {
             let bytes: InlineArray<1, UInt32> = [latency]
             ring.store(bytes.span.bytes, at: place &+ 48, of: Self.capacity)
         }
+        // A read that the device has lived and that was refused then is no passage. A fresh state follows.
+        if case .marked = access { lost &+= 1 }
         access = .none
         show()
     }

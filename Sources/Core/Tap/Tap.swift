@@ -17,7 +17,9 @@ public protocol Tap: AnyObject {
 
     /// An access begins, which a ``Passage/read(region:offset:by:)`` or a ``Passage/write(region:offset:by:)`` will
     /// tell of, unless it is refused. Nothing is done unless somebody wants to know how long accesses take.
-    func accessBegins()
+    ///
+    /// - Parameter isRead: it is a read, whose passage is noted behind all that it has led to.
+    func accessBegins(isRead: Bool)
     /// It is carried out, with all that the device has done for it.
     func accessEnds()
 
@@ -29,7 +31,7 @@ extension Tap {
     /// Notes what has no bytes.
     public func note(_ passage: Passage) { note(passage, RawSpan()) }
 
-    public func accessBegins() {}
+    public func accessBegins(isRead: Bool) {}
     public func accessEnds() {}
     public var seesAll: Bool { true }
 }
@@ -112,6 +114,9 @@ public enum Passage: Hashable, Sendable {
     /// The device gives a chain back to this virtqueue. The bytes are those that it has written to it, as of
     /// ``request(queue:)``.
     case completion(queue: Int)
+    /// The message of a vector waits behind a mask, or since it has no way to the guest now; or it waits no more: it has
+    /// gone out later, or is forgotten.
+    case pending(vector: Int, Bool)
     /// Somebody's rule with this number alters the passage that comes next, or keeps it from coming.
     case altered(rule: Int)
 

@@ -31,7 +31,7 @@ final class Line {
     static let keptBytes = 16 << 10
 
     /// What was sent with no peer, and not to one since; a little more than is kept of it.
-    private var kept: [UInt8] = []
+    var kept: [UInt8] = []
     private let end: End
     private let host: Host
     /// Nil while there is no peer.

@@ -34,6 +34,10 @@ public final class SerialCard: Device {
     }
 
     public var connected: [String] { line.isConnected ? [Line.name] : [] }
+    public var kept: [String: [UInt8]] {
+        get { line.kept.isEmpty ? [:] : [Line.name: line.kept] }
+        set { line.kept = newValue[Line.name] ?? [] }
+    }
 
     /// Where a peer finds the line: the path of the socket, or of the slave of the pseudo-terminal.
     public var linePath: String? { line.path }

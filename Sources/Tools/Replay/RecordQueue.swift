@@ -5,8 +5,8 @@ import Tap
 final class RecordQueue {
     /// What a passage, and what is looked ahead at, may have at most, in bytes: recordings are hostile.
     private static let mostBytes = 256 << 20
-    /// How many records are looked ahead at.
-    private static let mostRecords = 1 << 20
+    /// What a record takes in memory beside its name and its bytes, at most, in bytes.
+    private static let sizeOfRecord = 256
 
     private let source: () throws -> Record?
     private var ahead: [Record] = []
@@ -14,6 +14,8 @@ final class RecordQueue {
     private var position = 0
     private var bytesAhead = 0
     private var isAtEnd = false
+    /// How long a state of the device may be, in bytes.
+    var mostBytesOfState: UInt64 = 0
     private var collecting = Snapshot()
     /// The last state that was complete, and that nobody has taken.
     private var complete: Snapshot?
@@ -39,22 +41,34 @@ final class RecordQueue {
 
     func drop() {
         guard position < ahead.count else { return }
-        bytesAhead -= ahead[position].bytes.count
+        bytesAhead -= Self.size(of: ahead[position])
         position += 1
-        if position >= 1024 {
+        // Each is moved once at most for each that is dropped.
+        if position >= 1024, position >= ahead.count / 2 {
             ahead.removeFirst(position)
             position = 0
         }
     }
 
-    /// The first that fits; nil when none is in reach.
-    func first(where fits: (Record) -> Bool) throws -> Record? {
+    /// The read that has begun here, behind all that it has led to; nil when it is lost, with what comes up to the next
+    /// gap or to where the recording is cut off.
+    func begunRead() throws -> Record? {
         var distance = 0
         while let record = try peek(distance) {
-            if fits(record) { return record }
-            distance += 1
+            switch record.kind {
+            case .init(.read): return record
+            case .gap: return nil
+            case .begin, .end, .init(.write), .init(.doorbell):
+                throw ReplayError("A read begins before event \(record.number), and doesn't come to its end.")
+            default: distance += 1
+            }
         }
         return nil
+    }
+
+    /// Drops all up to the next gap, or to the end.
+    func dropToGap() throws {
+        while let record = try peek(), record.kind != .gap { drop() }
     }
 
     /// Drops all until a state is complete, and what the state has in it already.
@@ -79,17 +93,19 @@ final class RecordQueue {
             isAtEnd = true
             return false
         }
-        if try collecting.add(record) {
+        if try collecting.add(record, upTo: mostBytesOfState) {
             if collecting.isComplete { complete = collecting }
             return true
         }
-        guard bytesAhead <= Self.mostBytes - record.bytes.count, ahead.count - position < Self.mostRecords else {
-            throw ReplayError("The recording has more than can be looked ahead at: \(Self.mostRecords) records.")
+        guard bytesAhead <= Self.mostBytes - Self.size(of: record) else {
+            throw ReplayError("The recording has more than can be looked ahead at: \(Self.mostBytes) bytes.")
         }
-        bytesAhead += record.bytes.count
+        bytesAhead += Self.size(of: record)
         ahead.append(record)
         return true
     }
+
+    private static func size(of record: Record) -> Int { sizeOfRecord + record.name.utf8.count + record.bytes.count }
 
     /// The next record, with all its parts.
     private func whole() throws -> Record? {

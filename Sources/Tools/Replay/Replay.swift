@@ -44,23 +44,28 @@ public final class Replay {
         }
         self.options = all.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
         player = Player(queue)
+        // The description is what may be believed first; the device that it makes says how much a state can have.
+        let made = try Self.make(description.type, self.options, player)
+        queue.mostBytesOfState = UInt64(made.largestState)
         guard let snapshot = try queue.nextSnapshot() else {
             throw ReplayError("The recording has no complete state from which a device could go on.")
         }
-        function = try Self.function(from: snapshot, description.type, self.options, player)
+        function = made
+        try Self.put(made, into: snapshot, player)
         player.isPreparing = false
     }
 
-    /// A device in a recorded state.
-    private static func function(
-        from snapshot: Snapshot, _ type: String, _ options: [String], _ player: Player
-    ) throws -> Function {
-        player.isPreparing = true
-        player.routing = MessageRouting(number: snapshot.interrupts)
-        player.connected = snapshot.connected
+    private static func make(_ type: String, _ options: [String], _ player: Player) throws -> Function {
         let host = Host(loop: try EventLoop(closesAtOnce: true), world: player)
         host.clock = { [unowned player] in player.nanoseconds() }
-        let function = try Function(DeviceCatalog.make(type, options: options, host: host), host: host)
+        return try Function(DeviceCatalog.make(type, options: options, host: host), host: host)
+    }
+
+    /// Puts a fresh device into a recorded state.
+    private static func put(_ function: Function, into snapshot: Snapshot, _ player: Player) throws {
+        let host = function.host
+        player.routing = MessageRouting(number: snapshot.interrupts)
+        player.connected = snapshot.connected
         if let limits = snapshot.limits {
             let quota = Quota(
                 videoMemory: Int(clamping: limits.videoMemory), frameRate: Int(clamping: limits.frameRate))
@@ -71,12 +76,16 @@ public final class Replay {
         for map in snapshot.maps {
             try host.memory.map(address: map.address, size: map.size, access: map.access, backing: .remote(player))
         }
-        for name in snapshot.connected { _ = host.loop.play("\(name): arrival") }
+        function.device.kept = snapshot.kept
+        for name in snapshot.connected {
+            guard host.loop.play("\(name): arrival") else {
+                throw ReplayError("There was somebody at the other end of '\(name)', which this device doesn't have.")
+            }
+        }
         let writer = StateWriter(function)
-        try writer.write(snapshot.state.span.bytes)
+        try snapshot.forEachPiece { (bytes) throws(StateError) in try writer.write(bytes) }
         try writer.finish()
         host.tap = player
-        return function
     }
 
     // MARK: Running
@@ -103,7 +112,7 @@ public final class Replay {
         case .gap: try goOn(afterGap: true)
         case .begin:
             queue.drop()
-            guard let read = try queue.first(where: { $0.kind == .init(.read) }) else { return }
+            guard let read = try queue.begunRead() else { return try queue.dropToGap() }
             try live(.read, read)
         case .memory:
             queue.drop()
@@ -118,6 +127,7 @@ public final class Replay {
             guard !record.isSkipped, let kind = record.kind.event else { return queue.drop() }
             if kind == .event, MessageRouting(event: record.name) != nil { return player.takeRouting() }
             if kind == .restored { return try goOn(afterGap: false) }
+            if kind == .event { return play(record) }
             try live(kind, record)
         }
     }
@@ -131,7 +141,8 @@ public final class Replay {
             return
         }
         player.isPreparing = true
-        function = try Self.function(from: snapshot, description.type, options, player)
+        function = try Self.make(description.type, options, player)
+        try Self.put(function, into: snapshot, player)
         player.isPreparing = false
     }
 
@@ -171,19 +182,22 @@ public final class Replay {
         case .unmapped:
             _ = try function.host.memory.unmap(address: record.offset, size: record.count, onRelease: {})
         case .unmappedAll: function.host.memory.unmapAll()
+        case .pending where record.value == 0:
+            // The transport has found a way for it, or its client has switched it off.
+            function.host.interrupts.forget(Int(clamping: record.offset))
         case .quota: try function.apply(record.quota)
         case .monitor:
             let monitor = Monitor(width: Int(clamping: record.offset), height: Int(clamping: record.value))
             try function.connect(record.offset == 0 ? nil : monitor, to: region)
-        case .event:
-            // Those of the process, such as its sockets', are nothing to the device.
-            let events = EventLoop.Events(rawValue: UInt32(truncatingIfNeeded: record.value))
-            if !function.host.loop.play(record.name, events) {
-                queue.drop()
-                player.outcome.passages += 1
-            }
         default: break
         }
+    }
+
+    /// Those of the process, such as its sockets', are nothing to the device, and no part of what is compared. Where the
+    /// device doesn't wait for its own any more, what it led to is missing.
+    private func play(_ record: Record) {
+        let events = EventLoop.Events(rawValue: UInt32(truncatingIfNeeded: record.value))
+        if !function.host.loop.play(record.name, events) { queue.drop() }
     }
 
     /// What a guest has left by its own hand in memory that it has mapped is what is read there.

@@ -33,6 +33,7 @@ extension Event.Kind {
         case .request: "request"
         case .completion: "completion"
         case .altered: "altered"
+        case .pending: "pending"
         }
     }
 }
@@ -69,7 +70,7 @@ extension Event {
     var hasValue: Bool {
         switch kind {
         case .read, .write, .doorbell, .memoryRead, .memoryWrite, .look, .pin, .running, .received, .sent, .clock,
-            .random, .client, .command, .request, .completion:
+            .random, .client, .command, .request, .completion, .pending:
             true
         default: false
         }

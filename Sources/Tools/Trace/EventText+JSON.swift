@@ -15,7 +15,7 @@ extension EventText {
         if event.hasValue { members["value"] = .string("0x" + String(event.value, radix: 16)) }
         if event.count > 0 { members["count"] = JSON(event.count) }
         switch event.kind {
-        case .message: members["vector"] = JSON(event.offset)
+        case .message, .pending: members["vector"] = JSON(event.offset)
         case .altered: members["rule"] = JSON(event.offset)
         case .monitor:
             members["head"] = JSON(event.region)

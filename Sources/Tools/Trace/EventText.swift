@@ -69,7 +69,7 @@ public struct EventText: Sendable {
             return "\(Self.region(event.region))+0x\(String(event.offset, radix: 16))\(register)"
         case .memoryRead, .memoryWrite, .memoryFault: return "0x\(Self.hexadecimal(event.offset, digits: 12))"
         case .mapped, .unmapped: return "0x\(Self.hexadecimal(event.offset, digits: 12))"
-        case .message: return "vector \(event.offset)"
+        case .message, .pending: return "vector \(event.offset)"
         case .altered: return "rule \(event.offset)"
         case .look: return "\(event.name)+0x\(String(event.offset, radix: 16))"
         case .monitor: return "head \(event.region)"
@@ -90,6 +90,7 @@ public struct EventText: Sendable {
         case .request, .completion: return "\(event.count) bytes"
         case .client: return event.value == 0 ? "has left" : "has come"
         case .pin: return event.value == 0 ? "deasserted" : "asserted"
+        case .pending: return event.value == 0 ? "waits no more" : "waits"
         case .running: return event.value == 0 ? "stands still" : "goes on"
         case .monitor: return event.offset == 0 ? "none" : "\(event.offset)x\(event.value)"
         case .quota: return "\(event.offset) bytes, \(event.value) pictures/s"
@@ -164,7 +165,7 @@ extension Event.Kind {
         case .write, .doorbell: .write
         case .memoryRead, .memoryWrite, .look: .memory
         case .memoryFault: .fault
-        case .message, .pin: .interrupt
+        case .message, .pin, .pending: .interrupt
         case .request, .completion: .queue
         default: .plain
         }

@@ -52,7 +52,7 @@ import Testing
             .connected("a"), .disconnected("a"), .received("a"), .sent("a"), .event("a"), .clock, .random,
             .client(isConnected: true), .command(number: 2, descriptors: "memfd"), .request(queue: 3),
             .completion(queue: 3),
-            .altered(rule: 3),
+            .altered(rule: 3), .pending(vector: 3, true),
         ]
         for passage in passages { recorder.note(passage) }
         let events = try EventReader(recorder.file.descriptor, from: .oldest).read(upTo: 100)
@@ -96,7 +96,7 @@ import Testing
 
     @Test func aChainThatWasNeverOverHasItsBytes() throws {
         let bytes = [UInt8](1...100)
-        recorder.accessBegins()
+        recorder.accessBegins(isRead: false)
         recorder.note(.request(queue: 0), bytes.span.bytes)
         write(1, at: 0)
         let events = try reader().readUnfinished()
@@ -116,7 +116,7 @@ import Testing
 
     @Test func anAccessIsShownWithAllThatItHasLedToWhenItIsOver() throws {
         let reader = try reader()
-        recorder.accessBegins()
+        recorder.accessBegins(isRead: false)
         write(1, at: 0x38)
         recorder.note(.memoryWrite(address: 4096))
         #expect(reader.read(upTo: 100).isEmpty)
@@ -129,7 +129,7 @@ import Testing
     }
 
     @Test func anAccessThatIsRefusedLeavesNothing() throws {
-        recorder.accessBegins()
+        recorder.accessBegins(isRead: false)
         recorder.accessEnds()
         write(1, at: 0)
         let events = try reader().read(upTo: 100)
@@ -139,7 +139,7 @@ import Testing
 
     @Test func whatADeviceWasAboutWhenItEndedIsFound() throws {
         write(1, at: 0)
-        recorder.accessBegins()
+        recorder.accessBegins(isRead: false)
         write(2, at: 4)
         recorder.note(.memoryRead(address: 8))
         let reader = try reader()

@@ -57,7 +57,7 @@ import Testing
     }
 
     @Test func anAccessIsShownWithAllThatItLedToAndItsTime() throws {
-        stream.accessBegins()
+        stream.accessBegins(isRead: false)
         stream.note(.write(region: 0, offset: 8, by: .ring), bytes(4).span.bytes)
         stream.note(.message(vector: 2))
         #expect(try reader.next() == nil)
@@ -69,18 +69,40 @@ import Testing
     }
 
     @Test func whatAReadLeadsToStandsBehindItsBeginning() throws {
-        stream.accessBegins()
+        stream.accessBegins(isRead: true)
         stream.note(.clock, bytes(8).span.bytes)
         stream.note(.pin(isAsserted: false))
         stream.note(.read(region: 1, offset: 0, by: .message), bytes(1).span.bytes)
         stream.accessEnds()
-        stream.accessBegins()
+        stream.accessBegins(isRead: true)
         stream.note(.read(region: 1, offset: 0, by: .message), bytes(1).span.bytes)
         stream.accessEnds()
         let records = try records()
         #expect(records.map(\.kind) == [.begin, .init(.clock), .init(.pin), .init(.read), .init(.read)])
         #expect(records.map(\.number) == [0, 0, 1, 2, 3])
         #expect(records[0].time == records[3].time)
+    }
+
+    @Test func whatStandsBeforeAWriteIsNoPartOfARead() throws {
+        stream.accessBegins(isRead: false)
+        stream.note(.altered(rule: 1))
+        stream.note(.write(region: 0, offset: 8, by: .message), bytes(4).span.bytes)
+        stream.accessEnds()
+        stream.accessBegins(isRead: false)
+        stream.note(.altered(rule: 2))
+        stream.accessEnds()
+        let records = try records()
+        #expect(records.map(\.kind.event) == [.altered, .write, .altered])
+        #expect(records[1].latency ?? 0 > 0)
+    }
+
+    @Test func aReadThatIsRefusedWhenItIsLivedIsLost() throws {
+        stream.accessBegins(isRead: true)
+        stream.note(.altered(rule: 1))
+        stream.accessEnds()
+        stream.note(.reset)
+        #expect(try records().map(\.kind) == [.begin, .init(.altered), .gap, .init(.reset)])
+        #expect(stream.isStateDue)
     }
 
     @Test func theRingIsGoneRoundManyTimes() throws {
@@ -155,7 +177,7 @@ import Testing
     @Test func severalTapsSeeTheSame() throws {
         let recorder = try EventRecorder(capacity: 8)
         let joined = JoinedTaps([recorder, stream])
-        joined.accessBegins()
+        joined.accessBegins(isRead: false)
         joined.note(.write(region: 0, offset: 1, by: .call), bytes(2).span.bytes)
         joined.accessEnds()
         #expect(try records().map(\.kind.event) == [.write])

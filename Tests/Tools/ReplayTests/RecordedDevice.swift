@@ -11,6 +11,7 @@ import VFIOUserClient
 final class RecordedDevice {
     let device: ServedDevice
     let client: Client
+    private let path: String
     private let recording: LiveRecording
     private let control: Control
 
@@ -35,6 +36,7 @@ final class RecordedDevice {
         device = try ServedDevice(type, options: options)
         client = try Client(path: device.path)
         let path = temporaryPath()
+        self.path = path
         let info = ControlInfo(
             type: type, options: options, process: 1, socket: device.path, clientConnected: true, uptimeSeconds: 0)
         control = try device.onThread { function, _ in
@@ -47,6 +49,11 @@ final class RecordedDevice {
         }.get()
         try prepare(client)
         recording = try ControlClient(connectingTo: path).record(isLossless: true)
+    }
+
+    /// Has a rule alter what passes.
+    func add(rule: String) throws {
+        _ = try ControlClient(connectingTo: path).inject(.add(rule: rule, limit: nil))
     }
 
     /// Ends the recording, and gives all of it.

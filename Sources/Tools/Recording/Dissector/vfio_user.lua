@@ -11,10 +11,10 @@ local vfio_user = Proto("vfio_user", "vfio-user")
 local kinds = {
     "read", "write", "doorbell", "dma-read", "dma-write", "dma-fault", "message", "pin", "look", "reset",
     "running", "restored", "map", "unmap", "unmap-all", "quota", "monitor", "connected", "disconnected", "received",
-    "sent", "event", "clock", "random", "client", "command", "request", "completion", [40] = "altered",
+    "sent", "event", "clock", "random", "client", "command", "request", "completion", [40] = "altered", [41] = "pending",
     [0x80] = "description", [0x81] = "state", [0x82] = "gap", [0x83] = "begin", [0x84] = "picture",
     [0x85] = "memory", [0x86] = "end", [0x87] = "mapped", [0x88] = "interrupts", [0x89] = "limits",
-    [0x8a] = "connection", [0x90] = "wire", [0x91] = "names",
+    [0x8a] = "connection", [0x8b] = "kept", [0x90] = "wire", [0x91] = "names",
 }
 local ways = { "call", "message", "ring", "ioregion", "request" }
 local senders = { "client", "server" }
