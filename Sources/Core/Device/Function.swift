@@ -71,6 +71,10 @@ public final class Function: Stateful {
 
     // MARK: What there is
 
+    /// Whether somebody sees or alters what passes: what a transport does for them alone, it does then.
+    // Other modules ask here: of a stored property their exclusive access would be checked at run time.
+    public var isWatched: Bool { host.isWatched }
+
     /// The device's type.
     public var type: DeviceType { Swift.type(of: device).type }
 

@@ -39,7 +39,7 @@ public final class Host {
         }
     }
     /// Whether there is a tap or an alterer: one comparison for both.
-    @exclusivity(unchecked) public private(set) var isWatched = false
+    @exclusivity(unchecked) private(set) var isWatched = false
     /// Where the transport's clients come in; nil where there are none, or they can't be kept waiting.
     public weak var entrance: (any Entrance)?
     /// What ``nanoseconds()`` tells: the system's clock, unless somebody plays its part.

@@ -70,7 +70,7 @@ final class IORegionTable {
                     return
                 }
                 let command = try IORegionCommand(connection.packet.bytes(0..<count))
-                if session.function.host.isWatched, parks(command, connection, bar) { return }
+                if session.function.isWatched, parks(command, connection, bar) { return }
                 try answer(command, connection, bar)
             }
         } catch {

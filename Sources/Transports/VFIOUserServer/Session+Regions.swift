@@ -12,7 +12,7 @@ extension Session {
         let access = try RegionAccess(read: payload)
         guard access.count <= UInt32(Self.maximumTransfer) else { throw Errno.invalidArgument }
         let (region, count) = (Int(access.region), Int(access.count))
-        if function.host.isWatched, parks(.read(region: region, offset: access.offset, by: .message), RawSpan()) {
+        if function.isWatched, parks(.read(region: region, offset: access.offset, by: .message), RawSpan()) {
             return .parked
         }
         var reply = replies.payloadBytes()
@@ -37,7 +37,7 @@ extension Session {
         guard access.count <= UInt32(Self.maximumTransfer) else { throw Errno.invalidArgument }
         let rest = payload.extracting(droppingFirst: RegionAccess.size)
         if written == 0 || !rest.isEmpty {
-            if function.host.isWatched, written == 0,
+            if function.isWatched, written == 0,
                 parks(.write(region: Int(access.region), offset: access.offset, by: .message), rest)
             {
                 return .parked
@@ -67,7 +67,7 @@ extension Session {
             let item = try SmallRegionWrite(number: number, of: payload)
             let start = SmallRegionWrite.dataOffset(number: number)
             let data = payload.extracting(start..<start + Int(item.count))
-            if function.host.isWatched,
+            if function.isWatched,
                 parks(.write(region: Int(item.region), offset: item.offset, by: .message), data)
             {
                 writesDone = number

@@ -73,6 +73,16 @@ extension Session {
         try answerAll()
     }
 
+    /// What the client put into its ring before it sent the message in hand comes before the message, and what it puts
+    /// there while the message is carried out comes after it.
+    ///
+    /// - Returns: whether it is the message's turn.
+    @inline(never)
+    func carryOutRingFirst() throws(End) -> Bool {
+        if writesDone == 0, parked.letGo != .message { try carryOutRing() }
+        return !isHeld
+    }
+
     /// Carries out what is in the ring, if there is one.
     ///
     /// - Returns: how many accesses.
@@ -94,7 +104,7 @@ extension Session {
 
     /// - Returns: whether it is carried out; false when it is to wait.
     private func carryOut(_ entry: inout RingEntry) -> Bool {
-        if function.host.isWatched, parks(entry) { return false }
+        if function.isWatched, parks(entry) { return false }
         counters.ringAccesses &+= 1
         let start = counters.latency.begin()
         defer { counters.latency.end(start) }

@@ -191,12 +191,7 @@ final class Session {
             // The clock is read only where messages have come together.
             if end == nil, stream.hasMore(behind: message) { end = Deadline(after: Self.turn) }
             dma.beginTurn()
-            // What the client put into its ring before it sent the message comes before the message, and what it puts
-            // there while the message is carried out comes after it.
-            if ring != nil, writesDone == 0, parked.letGo != .message {
-                try carryOutRing()
-                if isHeld { return }
-            }
+            if ring != nil, try !carryOutRingFirst() { return }
             guard try answer(message) else {
                 isBehind = !isHeld
                 return
