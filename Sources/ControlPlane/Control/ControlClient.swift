@@ -146,10 +146,10 @@ public final class ControlClient {
     }
 
     /// All that passes the device's doors from now on, with all its bytes and what is needed to make the device anew, as
-    /// long as this client is there. It is of no other use from then on.
+    /// long as this client is there. It is of no other use until the recording has ended.
     ///
-    /// - Parameter isLossless: the device waits for whoever reads: at most 100 ms each time, and at most 1 s in all
-    ///   while nothing is read.
+    /// - Parameter isLossless: the device waits for whoever reads: at most 100 ms in an access, and at most 1 s in any
+    ///   5 s.
     public func record(isLossless: Bool) throws(ControlClientError) -> LiveRecording {
         var reply = try request(.record(isLossless: isLossless), takesFile: true)
         let beginning: Tracing.Beginning = try decode(reply.result)

@@ -20,7 +20,7 @@ final class ControlConnection {
         case listening
         /// It watches what passes, until it is closed.
         case tracing
-        /// It records all of it, until it is closed.
+        /// It records all of it, until it is closed or the recording has ended: never more than one connection.
         case recording
     }
 

@@ -64,6 +64,7 @@ public final class ControlServer {
         let working = try loop.watch("control: work", turn.descriptor, for: .readable) { [unowned self] _ in workOn() }
         watches = [accepting, retrying, pausing, working]
         events.onEvent = { [unowned self] in answerHeld() }
+        tracing.onRecordingEnd = { [unowned self] isOrderly in recordingEnded(isOrderly) }
     }
 
     deinit {
@@ -113,6 +114,14 @@ public final class ControlServer {
         work.removeAll { $0.connection === connection }
         if connection.kind == .tracing, !connections.contains(where: { $0.kind == .tracing }) { tracing.end(delegate) }
         if connection.kind == .recording { tracing.endRecording(delegate) }
+    }
+
+    /// The connection that recorded may ask again. One whose recording was taken away learns of it by the end.
+    private func recordingEnded(_ isOrderly: Bool) {
+        guard let connection = connections.first(where: { $0.kind == .recording }) else { return }
+        if isOrderly { makeRoom(for: .asking) }
+        connection.kind = .asking
+        if !isOrderly { drop(connection) }
     }
 
     // MARK: Requests
@@ -214,6 +223,9 @@ public final class ControlServer {
 
     /// Whoever watches is never sent away for another: it would take that for the end of the device.
     private func letWatch(_ connection: ControlConnection) throws -> ControlAnswer {
+        guard connection.kind == .asking || connection.kind == .tracing else {
+            throw ControlError(.failed, "Whoever watches needs a connection of their own for it.")
+        }
         let others = connections.count { $0.kind == .tracing && $0 !== connection }
         guard others < Self.connectionLimit else {
             throw ControlError(

@@ -21,13 +21,14 @@ final class Recording {
     private var held: Record?
     private var current: (any RecordSource)?
     private var isEnding = false
-    /// Called when the last record is there.
-    private let onEnd: () -> Void
+    /// Called when nothing more comes.
+    private let onEnd: (_ isOrderly: Bool) -> Void
 
     /// - Parameters:
     ///   - delegate: of the function, which outlives this.
-    ///   - onEnd: called in a turn of the loop when it has ended in good order.
-    init(of delegate: any ControlDelegate, isLossless: Bool, onEnd: @escaping () -> Void) throws {
+    ///   - onEnd: called in a turn of the loop when the last record is there, or none can be: the reader has broken the
+    ///     rules, or there is no memory for the end.
+    init(of delegate: any ControlDelegate, isLossless: Bool, onEnd: @escaping (_ isOrderly: Bool) -> Void) throws {
         stream = try RecordStream(isLossless: isLossless)
         work = try EventFD()
         function = { [unowned delegate] in delegate.function }
@@ -37,11 +38,12 @@ final class Recording {
         description.time = SystemClock.nanosecondsSinceEpoch
         description.bytes = Array(try JSON(encoding: RecordingDescription(of: delegate)).text.utf8)
         _ = stream.offer(description)
-        let turns = try loop.watch("control: recording", work.descriptor, for: .readable) { [unowned self] _ in turn() }
+        let turns = try loop.watch(RecordStream.ownEvent, work.descriptor, for: .readable) { [unowned self] _ in turn()
+        }
         watches = [turns]
         let room = stream.writerBell
         watches.append(
-            try loop.watch("control: recorder", room.event.descriptor, for: .readable) { [unowned self] _ in
+            try loop.watch(RecordStream.ownEvent, room.event.descriptor, for: .readable) { [unowned self] _ in
                 room.wakeUp()
                 turn()
             })
@@ -50,7 +52,7 @@ final class Recording {
 
     /// Begins with a state. The stream is one of the function's taps by now.
     func begin() {
-        beginState()
+        do { try beginState() } catch { stream.isStateDue = true }
         work.signal()
     }
 
@@ -64,43 +66,48 @@ final class Recording {
         work.signal()
     }
 
-    private func beginState() {
+    private func beginState() throws {
+        current = try StateRecords(of: function) { [stream] in stream.next }
         stream.isStateDue = false
-        current = StateRecords(of: function) { [stream] in stream.next }
     }
 
     // MARK: Turns of the loop
 
     private func turn() {
         work.consume()
-        guard !stream.isBroken else { return }
         var done = 0
         do {
             while done < Self.turnSize {
-                guard let record = try held ?? nextRecord() else { return stream.flush() }
-                held = record
+                guard !stream.isBroken else { return onEnd(false) }
+                if held == nil {
+                    guard let piece = try nextPiece() else { return stream.flush() }
+                    held = piece.record
+                    done += piece.cost
+                }
+                guard let record = held else { continue }
                 guard stream.offer(record) else { return waitForRoom() }
                 held = nil
-                done += record.bytes.count + Record.headerSize
                 if record.kind == .end {
                     stream.flush()
-                    return onEnd()
+                    return onEnd(true)
                 }
             }
         } catch {
-            // There is no memory for it. What passes is recorded all the same.
+            // There is no memory for it. What passes is recorded all the same, and a state is tried again some time.
             current = nil
+            stream.isStateDue = true
+            if isEnding { onEnd(false) }
             return
         }
         work.signal()
     }
 
-    private func nextRecord() throws -> Record? {
-        if stream.isStateDue, !isEnding { beginState() }
-        if let record = try current?.next() { return record }
+    private func nextPiece() throws -> RecordPiece? {
+        if stream.isStateDue, !isEnding { try beginState() }
+        if let piece = try current?.next() { return piece }
         current = nil
         guard isEnding else { return nil }
-        current = EndRecords(of: function(), from: stream.next)
+        current = try EndRecords(of: function(), from: stream.close())
         return try current?.next()
     }
 

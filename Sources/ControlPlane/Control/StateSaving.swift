@@ -16,36 +16,8 @@ final class StateSaving {
 
     /// Another one may be in the place of the first meanwhile.
     private let function: () -> Function
-    private var copy: Copy?
+    private var copy: StateCopy?
     private var beginnings = 0
-
-    private struct Copy {
-        let function: Function
-        let reader: StateReader
-        let file: MemoryFile
-        var done = 0
-
-        init(of function: Function) throws {
-            self.function = function
-            function.letGoOfWhatWaits()
-            reader = try StateReader(function)
-            file = try MemoryFile(name: "state", size: reader.size)
-        }
-
-        /// Copies so many bytes more, or all that are left.
-        mutating func add(_ count: Int) throws(Errno) {
-            var bytes = [UInt8](repeating: 0, count: 1 << 16)
-            let end = done + min(count, reader.size - done)
-            while done < end {
-                var span = bytes.mutableSpan
-                var raw = span.mutableBytes
-                let count = reader.read(into: &raw)
-                // Written and not mapped: pages that this process has never mapped are let go of faster.
-                try file.descriptor.writeAll(bytes.span.bytes.extracting(first: count))
-                done += count
-            }
-        }
-    }
 
     /// - Parameter function: gives the one that is there now.
     init(of function: @escaping () -> Function) {
@@ -63,12 +35,49 @@ final class StateSaving {
         return copy.done < copy.reader.size ? nil : (copy.file, copy.done)
     }
 
-    private func current() throws -> Copy {
+    private func current() throws -> StateCopy {
         let function = function()
         if let copy, copy.function === function, copy.reader.isCurrent { return copy }
         // Before there is another.
         copy = nil
         beginnings += 1
-        return try Copy(of: function)
+        function.letGoOfWhatWaits()
+        return try StateCopy(of: function)
+    }
+}
+
+/// A state that is copied in pieces into a file, which takes none of the memory that a process may have for itself.
+struct StateCopy {
+    let function: Function
+    let reader: StateReader
+    let file: MemoryFile
+    private(set) var done = 0
+
+    init(of function: Function) throws {
+        self.function = function
+        reader = try StateReader(function)
+        file = try MemoryFile(name: "state", size: reader.size)
+    }
+
+    /// Copies so many bytes more, or all that are left.
+    mutating func add(_ count: Int) throws(Errno) {
+        var bytes = [UInt8](repeating: 0, count: 1 << 16)
+        let end = done + min(count, reader.size - done)
+        while done < end {
+            var span = bytes.mutableSpan
+            var raw = span.mutableBytes
+            let count = reader.read(into: &raw)
+            // Written and not mapped: pages that this process has never mapped are let go of faster.
+            try file.descriptor.writeAll(bytes.span.bytes.extracting(first: count))
+            done += count
+        }
+    }
+
+    /// Copies bytes of the state back, those that are there and that there is room for.
+    ///
+    /// - Returns: how many there are.
+    func copy(from offset: Int, into target: inout MutableRawSpan) -> Int {
+        let count = min(done - offset, target.byteCount)
+        return file.copy(at: offset, count: count, into: &target) ? count : 0
     }
 }

@@ -18,6 +18,8 @@ final class Tracing {
     private var first: (any Tap)?
     private var recorder: EventRecorder?
     private var recording: Recording?
+    /// Called when a recording has ended by itself.
+    var onRecordingEnd: (_ isOrderly: Bool) -> Void = { _ in }
 
     private var isIdle: Bool { recorder == nil && recording == nil }
 
@@ -81,8 +83,10 @@ final class Tracing {
         }
         let host = delegate.function.host
         take(host)
-        let recording = try Recording(of: delegate, isLossless: isLossless) { [unowned self, unowned delegate] in
+        let recording = try Recording(of: delegate, isLossless: isLossless) {
+            [unowned self, unowned delegate] isOrderly in
             endRecording(delegate)
+            onRecordingEnd(isOrderly)
         }
         self.recording = recording
         join(host)

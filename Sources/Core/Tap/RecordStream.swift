@@ -3,19 +3,16 @@ import SharedRing
 
 /// A tap that puts all that passes, with all its bytes, into a ring that whoever records empties: ``RecordStreamReader``.
 ///
-/// What finds no room is lost, and a record of kind ``Record/Kind/gap`` says how much that was. A lossless stream waits
-/// for room before, at most ``longestWait`` each time, and at most ``patience`` in all in which nothing is taken out.
-/// Then it waits no more until something is.
+/// What finds no room is lost, and a record of kind ``Record/Kind/gap`` says how many passages that was. A lossless
+/// stream waits for room before, as long as its ``WaitBudget`` allows.
 ///
 /// The ring holds bytes, one record behind the other. What an access has led to is shown with it, when it is over. Who
 /// takes it out is woken when much waits, not for each record.
 public final class RecordStream: Tap {
     /// How many bytes wait at most.
     public static let capacity: UInt32 = 4 << 20
-    /// How long a lossless stream waits each time, in nanoseconds.
-    public static let longestWait: UInt64 = 100_000_000
-    /// How long it waits in all while nothing is taken out, in nanoseconds.
-    public static let patience: UInt64 = 1_000_000_000
+    /// The name of the loop's events by which a recording itself goes on. They aren't recorded: it would never end.
+    public static let ownEvent = "control: recording"
     /// How much is put in before the other side is woken, in bytes.
     private static let wakeUpAfter: UInt32 = capacity / 8
 
@@ -32,14 +29,21 @@ public final class RecordStream: Tap {
     private var sinceWakeUp: UInt32 = 0
     /// How many passages were lost since the last record.
     private var lost: UInt64 = 0
-    private var patience = RecordStream.patience
+    private var budget = WaitBudget()
+    /// The time in nanoseconds, from any moment on.
+    var clock: () -> UInt64 = { SystemClock.nanoseconds }
+    /// Returns when ``writerBell`` is rung, and after so long at the latest.
+    var sleep: (Duration) -> Void
     /// The number of the next passage.
     public private(set) var next: UInt64 = 0
     /// Whether the reader broke the ring's rules, so that nothing more is written.
     public private(set) var isBroken = false
-    /// Whether passages were lost, or another state was restored, since the last state that was recorded, so that nobody could make of it what comes next.
+    /// Whether no more passages are wanted.
+    private var isClosed = false
+    /// Whether passages were lost, or another state was restored, since the last state that was recorded, so that nobody
+    /// could make of it what comes next.
     public var isStateDue = false
-    /// Called when a state is due, and when somebody waited for room meanwhile.
+    /// Called when a state is due, when somebody waited for room meanwhile, and when the reader has broken the rules.
     public var onAttention: () -> Void = {}
 
     private var access = Access.none
@@ -62,30 +66,38 @@ public final class RecordStream: Tap {
         writerBell = RingDoorbell(.producerAsleep, of: ring, event: try EventFD())
         cursor = ProducerCursor(ring, capacity: Self.capacity)
         self.isLossless = isLossless
+        let event = writerBell.event
+        sleep = { limit in _ = try? waitReadable([event.descriptor.raw], within: limit) }
     }
 
     // MARK: Tap
 
     public func note(_ passage: Passage, _ bytes: RawSpan) {
+        if isClosed { return }
+        if case .event(Self.ownEvent) = passage { return }
+        if case .none = access { budget.accessBegins() }
         var record = Record(passage, measuring: bytes)
         record.number = next
         switch (access, passage) {
         case (.begun(let time, isRead: true), .read), (.marked(let time), .read),
             (.begun(let time, isRead: false), .write):
             record.time = time
-            next &+= 1
-            access = .noted(time, at: put(&record, bytes))
+            access = .noted(time, at: putPassage(&record, bytes))
             return
         case (.begun(let time, isRead: true), _):
             access = .marked(time)
             var beginning = Record(.begin)
             (beginning.number, beginning.time) = (next, time)
-            put(beginning)
             record.time = SystemClock.nanosecondsSinceEpoch
+            // Without it nobody could understand what follows.
+            guard put(&beginning, RawSpan()) != nil else {
+                next &+= 1
+                lost &+= 1
+                return
+            }
         default: record.time = SystemClock.nanosecondsSinceEpoch
         }
-        next &+= 1
-        put(&record, bytes)
+        putPassage(&record, bytes)
         if case .restored = passage {
             isStateDue = true
             onAttention()
@@ -95,6 +107,7 @@ public final class RecordStream: Tap {
     }
 
     public func accessBegins(isRead: Bool) {
+        budget.accessBegins()
         access = .begun(SystemClock.nanosecondsSinceEpoch, isRead: isRead)
     }
 
@@ -117,14 +130,24 @@ public final class RecordStream: Tap {
     ///
     /// - Returns: false when it doesn't; ``writerBell`` is how to wait for it.
     public func offer(_ record: Record) -> Bool {
-        guard !isBroken, let isFree = try? cursor.hasRoom(for: Self.capacity / 2 + hidden), isFree else { return false }
-        put(record)
+        guard isHalfFree else { return false }
+        var record = record
+        let bytes = record.bytes
+        guard put(&record, bytes.span.bytes) != nil else { return false }
         if case .none = access { show() }
         return true
     }
 
-    /// Whether ``offer(_:)`` would do it now.
-    public var takesOffers: Bool { (try? cursor.hasRoom(for: Self.capacity / 2 + hidden)) ?? true }
+    /// Whether ``offer(_:)`` would do it now, or never will.
+    public var takesOffers: Bool { isHalfFree || isBroken }
+
+    /// No more passages are recorded from now on, only what is offered.
+    ///
+    /// - Returns: the number of the passage that would come next.
+    public func close() -> UInt64 {
+        isClosed = true
+        return next
+    }
 
     /// Wakes the reader, however little waits for it.
     public func flush() {
@@ -134,21 +157,22 @@ public final class RecordStream: Tap {
 
     // MARK: The ring
 
-    private func put(_ record: Record) {
-        var record = record
-        let bytes = record.bytes
-        put(&record, bytes.span.bytes)
-    }
-
-    /// Puts a record in, in as many parts as it needs, or counts it as lost.
+    /// Puts the next passage in, or counts it as lost.
     ///
     /// - Returns: where it is.
     @discardableResult
+    private func putPassage(_ record: inout Record, _ bytes: RawSpan) -> UInt32? {
+        next &+= 1
+        let place = put(&record, bytes)
+        if place == nil { lost &+= 1 }
+        return place
+    }
+
+    /// Puts a record in, in as many parts as it needs.
+    ///
+    /// - Returns: where it is; nil when there is no room for all of it.
     private func put(_ record: inout Record, _ bytes: RawSpan) -> UInt32? {
-        guard !isBroken, tellOfGap() else {
-            lost &+= 1
-            return nil
-        }
+        guard !isBroken, tellOfGap() else { return nil }
         let place = cursor.tail &+ hidden
         // It may be a part of a longer one itself.
         let (start, isFollowed) = (Int(record.partOffset), record.hasMoreParts)
@@ -157,10 +181,7 @@ public final class RecordStream: Tap {
             let count = min(bytes.byteCount - done, Record.maximumBytes)
             record.partOffset = UInt32(clamping: start + done)
             record.hasMoreParts = isFollowed || done + count < bytes.byteCount
-            guard put(record, bytes.extracting(done..<done + count)) else {
-                lost = 1
-                return nil
-            }
+            guard put(record, bytes.extracting(done..<done + count)) else { return nil }
             done += count
         } while done < bytes.byteCount
         return place
@@ -169,7 +190,7 @@ public final class RecordStream: Tap {
     /// Whether nothing is lost of which no record tells.
     private func tellOfGap() -> Bool {
         guard lost > 0 else { return true }
-        guard let isFree = try? cursor.hasRoom(for: Self.capacity / 2 + hidden), isFree else { return false }
+        guard isHalfFree else { return false }
         var gap = Record(.gap)
         (gap.number, gap.time, gap.count) = (next, SystemClock.nanosecondsSinceEpoch, lost)
         guard put(gap, RawSpan()) else { return false }
@@ -212,47 +233,43 @@ public final class RecordStream: Tap {
         readerBell.ring()
     }
 
-    private func makeRoom(for count: UInt32) -> Bool {
+    private var isHalfFree: Bool { hasRoom(for: Self.capacity / 2 + hidden) }
+
+    /// Whether so many bytes are free. A reader that has broken the rules is found out here, and nowhere else.
+    private func hasRoom(for count: UInt32) -> Bool {
+        guard !isBroken else { return false }
         do throws(RingViolation) {
-            if try cursor.hasRoom(for: hidden &+ count) { return true }
-            // An access that leads to more than there is room for is shown before it is over.
-            show()
-            if try cursor.hasRoom(for: count) {
-                patience = Self.patience
-                return true
-            }
-            guard isLossless else { return false }
-            return try waitForRoom(count)
+            return try cursor.hasRoom(for: count)
         } catch {
             isBroken = true
+            onAttention()
             return false
         }
     }
 
-    private func waitForRoom(_ count: UInt32) throws(RingViolation) -> Bool {
+    private func makeRoom(for count: UInt32) -> Bool {
+        if hasRoom(for: hidden &+ count) { return true }
+        // An access that leads to more than there is room for is shown before it is over.
+        show()
+        if hasRoom(for: count) { return true }
+        return isLossless && waitForRoom(count)
+    }
+
+    private func waitForRoom(_ count: UInt32) -> Bool {
         readerBell.ring()
-        let start = SystemClock.nanoseconds
-        let before = ring.acquire(.head)
         defer { onAttention() }
-        while true {
-            let waited = SystemClock.nanoseconds &- start
-            guard waited < min(Self.longestWait, patience) else {
-                patience = ring.acquire(.head) == before ? patience - min(waited, patience) : Self.patience
-                return false
-            }
-            let left = Duration.nanoseconds(Int64(min(Self.longestWait, patience) - waited))
-            let event = writerBell.event.descriptor.raw
-            let mustSleep = try writerBell.prepareToSleep { () throws(RingViolation) -> Bool in
-                try cursor.hasRoom(for: count)
-            }
-            if mustSleep {
-                _ = try? waitReadable([event], within: left)
+        while !isBroken {
+            let start = clock()
+            let left = budget.left(at: start)
+            guard left > 0 else { return false }
+            if writerBell.prepareToSleep(unless: { hasRoom(for: count) || isBroken }) {
+                sleep(.nanoseconds(Int64(left)))
                 writerBell.wakeUp()
             }
-            if try cursor.hasRoom(for: count) {
-                patience = Self.patience
-                return true
-            }
+            let now = clock()
+            budget.spend(now &- start, at: now)
+            if hasRoom(for: count) { return true }
         }
+        return false
     }
 }

@@ -18,8 +18,8 @@ struct RecordCommand: ParsableCommand {
             A recording holds what the guest typed and computed: only its owner may read it. Whatever happens to this \
             program or the disk, what was written can be read, and the device goes on.
 
-            The device waits for a slow disk: at most 100 ms each time, and at most 1 s in all while nothing is \
-            written. With --no-lossless it never waits. What was lost is told at the end, and marked in the file.
+            The device waits for a slow disk: at most 100 ms in an access, and at most 1 s in any 5 s. \
+            With --no-lossless it never waits. What was lost is told at the end, and marked in the file.
             """)
 
     @Argument(

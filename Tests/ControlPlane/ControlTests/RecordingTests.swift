@@ -80,6 +80,57 @@ import Testing
         }
     }
 
+    @Test func whoHasEndedARecordingEndsNobodyElsesByLeaving() throws {
+        try withDeviceProcess { process in
+            let second: LiveRecording
+            do {
+                let first = try ControlClient(connectingTo: process.path).record(isLossless: true)
+                try first.end()
+                #expect(try records(of: first) { $0.kind == .end }.last?.kind == .end)
+                second = try ControlClient(connectingTo: process.path).record(isLossless: false)
+                // It has no recording any more that could be ended.
+                #expect(throws: ControlClientError.self) { try first.end() }
+            }
+            // An answer says that the process has seen the first one leave.
+            _ = try ControlClient(connectingTo: process.path).info()
+            #expect(throws: ControlClientError.self) {
+                try ControlClient(connectingTo: process.path).record(isLossless: false)
+            }
+            process.happen()
+            #expect(try records(of: second) { $0.name == "happening" }.last?.name == "happening")
+        }
+    }
+
+    @Test func manyRecordingsOverOneConnectionAreOneAfterTheOther() throws {
+        try withDeviceProcess { process in
+            let peers = try (0..<ControlServer.connectionLimit).map { _ in try ControlClient(connectingTo: process.path)
+            }
+            for peer in peers {
+                for _ in 0..<2 {
+                    let recording = try peer.record(isLossless: true)
+                    try recording.end()
+                    #expect(try records(of: recording) { $0.kind == .end }.last?.kind == .end)
+                    // The end is there before the process's turn is over.
+                    _ = try peer.info()
+                }
+            }
+        }
+    }
+
+    @Test func whoRecordsWatchesOverAnotherConnection() throws {
+        try withDeviceProcess { process in
+            do {
+                let peer = try RawPeer(process.path)
+                peer.socket.setTakesDescriptors(true)
+                for request in ["record", "trace"] { try peer.send("{\"version\":1,\"request\":\"\(request)\"}\n") }
+                let answers = try peer.lines(2)
+                #expect(answers.map { $0["error"]?["code"]?.string } == [nil, "failed"])
+            }
+            _ = try ControlClient(connectingTo: process.path).info()
+            _ = try ControlClient(connectingTo: process.path).record(isLossless: false)
+        }
+    }
+
     @Test func whoRecordsLearnsOfTheEndOfTheProcess() throws {
         try withDeviceProcess { process in
             let recording = try ControlClient(connectingTo: process.path).record(isLossless: false)

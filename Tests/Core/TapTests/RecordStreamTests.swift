@@ -1,4 +1,5 @@
 import Linux
+import Synchronization
 import Testing
 
 @testable import Tap
@@ -128,9 +129,43 @@ import Testing
         #expect(stream.isStateDue)
     }
 
+    @Test func whatTheRecordingItselfLeadsToIsNotRecorded() throws {
+        stream.note(.event(RecordStream.ownEvent))
+        stream.note(.event("another"))
+        let records = try records()
+        #expect(records.map(\.name) == ["another"] && records.map(\.number) == [0])
+    }
+
+    @Test func aGapCountsPassagesAlone() throws {
+        let passage = bytes(60_000)
+        // Each with a beginning that would be lost, too.
+        for number in 0..<100 as Range<UInt64> {
+            stream.accessBegins(isRead: true)
+            stream.note(.memoryRead(address: number), passage.span.bytes)
+            stream.note(.read(region: 0, offset: number, by: .message), bytes(4).span.bytes)
+            stream.accessEnds()
+        }
+        // Of the stream's own kinds, and refused.
+        #expect(!stream.offer(Record(.state)))
+        let kept = try records().filter { $0.kind.event != nil }
+        stream.note(.reset)
+        let after = try records()
+        #expect(after.map(\.kind) == [.gap, .init(.reset)])
+        #expect(UInt64(kept.count) + after[0].count == 200 && after[1].number == 200)
+    }
+
+    @Test func whatIsClosedTakesNoMorePassages() throws {
+        stream.note(.reset)
+        #expect(stream.close() == 1)
+        stream.note(.reset)
+        #expect(stream.offer(Record(.end)))
+        #expect(try records().map(\.kind) == [.init(.reset), .end])
+    }
+
     @Test func aLosslessStreamWaitsForItsReader() throws {
         let stream = try RecordStream(isLossless: true)
         let (ring, bells) = (stream.ring, [stream.readerBell.event, stream.writerBell.event])
+        let taken = Mutex(0)
         let thread = try Thread(name: "reader", stackSize: 1 << 20) {
             guard
                 let reader = try? RecordStreamReader(
@@ -139,23 +174,97 @@ import Testing
             else { return }
             var count = 0
             while count < 400, (try? reader.wait(within: .seconds(10))) == true {
-                while (try? reader.next()) != nil, count < 400 { count += 1 }
+                while let bytes = try? reader.next(), count < 400 {
+                    guard (try? Record(decoding: bytes.span.bytes).number) == UInt64(count) else { return }
+                    count += 1
+                }
+                taken.withLock { [count] in $0 = count }
             }
         }
+        // A reader on a slow machine has a hundred times as long.
+        stream.clock = { SystemClock.nanoseconds / 100 }
         let passage = bytes(60_000)
         for _ in 0..<400 { stream.note(.random, passage.span.bytes) }
+        stream.flush()
         thread.join()
+        #expect(taken.withLock { $0 } == 400)
         #expect(stream.next == 400)
         #expect(!stream.isStateDue)
     }
 
+    /// A stream whose time passes only while it waits, and so long each time; somebody may take something out meanwhile.
+    private func slow(
+        _ stream: RecordStream, by pause: UInt64, _ meanwhile: @escaping () -> Void = {}
+    ) -> () -> UInt64 {
+        var now: UInt64 = 1_000_000_000_000
+        stream.clock = { now }
+        stream.sleep = { limit in
+            now += min(pause, UInt64(limit / .nanoseconds(1)))
+            meanwhile()
+        }
+        return { now - 1_000_000_000_000 }
+    }
+
     @Test func aLosslessStreamGivesUpOnAReaderThatStandsStill() throws {
         let stream = try RecordStream(isLossless: true)
+        let reader = try Self.reader(of: stream)
+        let waited = slow(stream, by: .max)
         let passage = bytes(65_000)
-        let start = SystemClock.nanoseconds
-        for _ in 0..<200 { stream.note(.random, passage.span.bytes) }
-        // A second in all, and as much again for a slow machine.
-        #expect(SystemClock.nanoseconds - start < 2 * RecordStream.patience)
+        for _ in 0..<80 { stream.note(.random, passage.span.bytes) }
+        #expect(waited() == WaitBudget.mostOfAccess)
+        // Each time there is room again it has hope again, but not for ever.
+        for _ in 0..<12 {
+            while try reader.next() != nil {}
+            for _ in 0..<80 { stream.note(.random, passage.span.bytes) }
+        }
+        #expect(waited() == WaitBudget.mostInStretch)
+    }
+
+    /// Who takes a little each time holds nobody for longer than who takes nothing.
+    @Test func anAccessWaitsNoLongerThanItMayHoweverManyPartsItHas() throws {
+        let stream = try RecordStream(isLossless: true)
+        let reader = try Self.reader(of: stream)
+        var taken = 0
+        let waited = slow(stream, by: 90_000_000) { if (try? reader.next()) != nil { taken += 1 } }
+        let (passage, part, whole) = (bytes(60_000), bytes(1 << 16), bytes(1 << 20))
+        for _ in 0..<3 {
+            while try reader.next() != nil {}
+            for _ in 0..<60 { stream.note(.random, passage.span.bytes) }
+            let before = waited()
+            stream.accessBegins(isRead: false)
+            stream.note(.write(region: 0, offset: 0, by: .message), whole.span.bytes)
+            for _ in 0..<10 { stream.note(.memoryRead(address: 0), part.span.bytes) }
+            stream.accessEnds()
+            #expect(waited() - before == WaitBudget.mostOfAccess)
+        }
+        #expect(taken > 3)
+    }
+
+    @Test func whatWasWaitedComesBackWithTimeAlone() {
+        var budget = WaitBudget()
+        let start: UInt64 = 1 << 40
+        var now = start
+        for _ in 0..<10 {
+            budget.accessBegins()
+            #expect(budget.left(at: now) == WaitBudget.mostOfAccess)
+            now += WaitBudget.mostOfAccess
+            budget.spend(WaitBudget.mostOfAccess, at: now)
+            #expect(budget.left(at: now) == 0)
+        }
+        budget.accessBegins()
+        #expect(budget.left(at: now) == 0)
+        #expect(budget.left(at: start + WaitBudget.stretch) == 0)
+        #expect(budget.left(at: now + WaitBudget.stretch + 500_000_000) == WaitBudget.mostOfAccess)
+    }
+
+    /// Wherever it is found out.
+    @Test func aReaderThatBreaksTheRulesEndsWhatIsOffered() throws {
+        while stream.offer(Record(.state)) {}
+        var calls = 0
+        stream.onAttention = { calls += 1 }
+        stream.ring.release(.head, 1 << 31)
+        #expect(!stream.offer(Record(.state)))
+        #expect(stream.isBroken && calls == 1 && stream.takesOffers)
     }
 
     @Test func aReaderThatBreaksTheRulesEndsTheStreamAndNoMore() throws {

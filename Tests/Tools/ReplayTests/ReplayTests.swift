@@ -4,6 +4,7 @@ import FakeGuest
 import Linux
 import Programs
 import Replay
+import Synchronization
 import Tap
 import Testing
 import VFIOUserClient
@@ -107,6 +108,33 @@ import VFIOUserClient
         others[place].bytes[1000] ^= 1
         let divergence = try #require(try replay(others).divergence)
         #expect(divergence.reason?.contains("from pixel 58, 3 on") == true, "\(divergence.reason ?? "")")
+    }
+
+    /// Neither by its own hand nor by messages.
+    @Test func aGuestThatGoesOnDrawingChangesNoPictureOfTheEnd() throws {
+        let recorded = try RecordedDevice("bochs-display", ["vram=4M", "resolution=640x480"])
+        for (index, value) in [(4, 0), (1, 640), (2, 480), (3, 32), (4, 0x41)] as [(UInt64, UInt16)] {
+            try recorded.client.write(value, region: 2, offset: 0x500 + 2 * index)
+        }
+        let memory = try #require(recorded.device.onThread { function, _ in function.region(0)?.memory })
+        let isOver = Atomic(false)
+        let rounds = Atomic(0)
+        nonisolated(unsafe) let client = recorded.client
+        let guest = try Thread(name: "guest") {
+            var colour: UInt8 = 0
+            while !isOver.load(ordering: .relaxed) {
+                colour &+= 1
+                let line = [UInt8](repeating: colour, count: 2560)
+                for y in 0..<480 { memory.replace(at: y * 2560, with: line.span.bytes) }
+                try? client.write(region: 0, offset: UInt64(colour) * 4096, bytes: line.span.bytes)
+                rounds.add(1, ordering: .relaxed)
+            }
+        }
+        while rounds.load(ordering: .relaxed) < 10 { recorded.device.onThread { _, _ in } }
+        let records = try recorded.finish()
+        isOver.store(true, ordering: .relaxed)
+        guest.join()
+        #expect(try expectSame(records).pictures == 1)
     }
 
     @Test func afterAGapItGoesOnFromTheNextState() throws {
