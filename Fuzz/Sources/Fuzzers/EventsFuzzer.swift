@@ -47,7 +47,8 @@ final class EventsFuzzer: FuzzTarget {
         do throws(Errno) { reader = try EventReader(descriptor, from: start) } catch {
             return reach.note(.refused)
         }
-        let filter = try EventFilter("read|write|event|clock|random|look|monitor|command|request|completion offset=0..0xffff")
+        let filter = try EventFilter(
+            "read|write|event|clock|random|look|monitor|command|request|completion offset=0..0xffff")
         while !input.isEmpty {
             change(&input)
             for event in reader.read(upTo: 64) { show(event, filter, .read) }
