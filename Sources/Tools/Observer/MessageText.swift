@@ -25,26 +25,7 @@ public enum MessageText {
 
     /// The command's name as the specification has it, without VFIO_USER_.
     static func name(of header: MessageHeader) -> String {
-        switch Command(rawValue: header.command) {
-        case .version: "VERSION"
-        case .dmaMap: "DMA_MAP"
-        case .dmaUnmap: "DMA_UNMAP"
-        case .deviceGetInfo: "DEVICE_GET_INFO"
-        case .deviceGetRegionInfo: "DEVICE_GET_REGION_INFO"
-        case .deviceGetRegionIOFDs: "DEVICE_GET_REGION_IO_FDS"
-        case .deviceGetIRQInfo: "DEVICE_GET_IRQ_INFO"
-        case .deviceSetIRQs: "DEVICE_SET_IRQS"
-        case .regionRead: "REGION_READ"
-        case .regionWrite: "REGION_WRITE"
-        case .dmaRead: "DMA_READ"
-        case .dmaWrite: "DMA_WRITE"
-        case .deviceReset: "DEVICE_RESET"
-        case .regionWriteMulti: "REGION_WRITE_MULTI"
-        case .deviceFeature: "DEVICE_FEATURE"
-        case .migrationDataRead: "MIG_DATA_READ"
-        case .migrationDataWrite: "MIG_DATA_WRITE"
-        case nil: "command \(header.command)"
-        }
+        Command(rawValue: header.command)?.name ?? "command \(header.command)"
     }
 
     private static func detail(
