@@ -9,7 +9,7 @@ struct Verb {
     /// Of its options and flags, such as `--socket`.
     let longNames: [String]
 
-    /// All of them, but for `help`.
+    /// All of them, but for `help` and what users have no need of.
     static func all() throws -> [Verb] {
         let outcome = try Command.run("--experimental-dump-help")
         return try verbs(try #require(JSON(parsing: outcome.output)["command"]), behind: [])
@@ -17,7 +17,7 @@ struct Verb {
 
     private static func verbs(_ command: JSON, behind parents: [String]) throws -> [Verb] {
         let words = parents + [try #require(command["commandName"]?.string)]
-        if words.last == "help" { return [] }
+        if words.last == "help" || command["shouldDisplay"] == false { return [] }
         let names = (command["arguments"]?.array ?? []).flatMap { $0["names"]?.array ?? [] }
         let longNames = names.filter { $0["kind"] == "long" }.compactMap { $0["name"]?.string }.map { "--" + $0 }
         return try [Verb(words: words, longNames: longNames)]
