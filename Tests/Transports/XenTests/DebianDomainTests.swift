@@ -83,7 +83,7 @@ struct DebianDomainTests {
         let placed = try machine.command("\(mediated) attach \(vgpu) --xen pvh")
         #expect(placed.split(whereSeparator: \.isWhitespace).map(String.init).contains("\(domain)"), "\(placed)")
         try machine.tool("xl", "unpause pvh")
-        let control = "/run/mediated/control/\(vgpu).sock"
+        let control = "/run/mediated/run/control/\(vgpu).sock"
         func drawsPattern(width: Int, height: Int) throws {
             let outcome = try machine.inside(domain, console: "console/tty") { guest in
                 try guest.run("fbpattern --mode \(width)x\(height)")
