@@ -13,13 +13,13 @@ public enum StandIn {
 
     /// Does the launcher's part when this process was started for it, and nothing else that a fuzzer does at its end.
     static func runIfCalled() {
-        guard CommandLine.arguments.first?.hasSuffix("/" + name) == true, CommandLine.arguments.count == 2 else {
+        guard CommandLine.arguments.first?.hasSuffix("/" + name) == true, CommandLine.arguments.count == 3 else {
             return
         }
         let link = Descriptor(owning: ChildProcess.firstDescriptor)
         let byte: [UInt8] = [0]
         do throws(Errno) {
-            let socket = try UnixSocket(connectingTo: CommandLine.arguments[1])
+            let socket = try UnixSocket(connectingTo: CommandLine.arguments[2])
             try socket.send(byte.span.bytes, descriptors: [link.raw], within: .seconds(10))
             _exit(0)
         } catch {

@@ -5,6 +5,7 @@ extension RendererCommand: WorkerMessage {
         case capabilitySet = 1
         case createContext, destroyContext, createResource, destroyResource, attachBacking, detachBacking
         case attachResource, detachResource, submit, transferToHost, transferFromHost, readPixels, fence
+        case importSharedMemory, importDeviceMemory, contextFence
     }
 
     public func encode(into writer: inout PayloadWriter) -> UInt32 {
@@ -55,6 +56,13 @@ extension RendererCommand: WorkerMessage {
             writer.put(piece)
         case .fence:
             kind = .fence
+        case .importBlob(let resource, let blobKind, let piece):
+            kind = blobKind == .sharedMemory ? .importSharedMemory : .importDeviceMemory
+            writer.put(resource)
+            writer.put(piece)
+        case .contextFence(let context, let ring):
+            kind = .contextFence
+            writer.put([context, ring])
         }
         return kind.rawValue
     }
@@ -80,6 +88,11 @@ extension RendererCommand: WorkerMessage {
                 .readPixels(
                     resource: reader.uint32(), box: Box(&reader), stride: reader.uint32(), to: reader.piece())
             case .fence: .fence
+            case .importSharedMemory:
+                .importBlob(resource: reader.uint32(), kind: .sharedMemory, piece: reader.piece())
+            case .importDeviceMemory:
+                .importBlob(resource: reader.uint32(), kind: .deviceMemory, piece: reader.piece())
+            case .contextFence: .contextFence(context: reader.uint32(), ring: reader.uint32())
             }
     }
 }

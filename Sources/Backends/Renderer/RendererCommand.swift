@@ -12,6 +12,12 @@ public enum RendererCommand: Equatable, Sendable {
     case destroyContext(id: UInt32)
     /// VIRTIO_GPU_CMD_RESOURCE_CREATE_3D
     case createResource(ResourceParameters)
+    /// Makes a resource of memory that both processes see, which the renderer takes as a dma-buf and keeps until the
+    /// resource is destroyed. What is done with the pages in the file behind it then doesn't reach it any more.
+    /// VIRTIO_GPU_CMD_RESOURCE_CREATE_BLOB, VIRTIO_GPU_CMD_RESOURCE_MAP_BLOB
+    ///
+    /// The piece is whole pages of a window whose file is a memfd that can't shrink, from whole pages of that file on.
+    case importBlob(resource: UInt32, kind: BlobKind, piece: MemoryPiece)
     /// VIRTIO_GPU_CMD_RESOURCE_UNREF
     case destroyResource(id: UInt32)
     /// VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING: where the guest's copy of the resource is.
@@ -32,9 +38,20 @@ public enum RendererCommand: Equatable, Sendable {
     case readPixels(resource: UInt32, box: Box, stride: UInt32, to: MemoryPiece)
     /// Answered when everything that was asked before is done. VIRTIO_GPU_FLAG_FENCE
     case fence
+    /// Answered when everything that was submitted before to one ring of a context is done. It waits for no other ring.
+    /// VIRTIO_GPU_FLAG_INFO_RING_IDX
+    case contextFence(context: UInt32, ring: UInt32)
 
     /// The most pieces that the backing of one resource has.
     public static let pieceLimit: UInt32 = 16384
+
+    /// What a guest's driver wants a blob for.
+    public enum BlobKind: Sendable {
+        /// Memory for itself and the renderer: rings and replies of Venus, which have blob_id 0.
+        case sharedMemory
+        /// Memory that the host's driver is to import: blob_id is another number.
+        case deviceMemory
+    }
 
     /// struct virtio_gpu_resource_create_3d, without what is padding there.
     public struct ResourceParameters: Equatable, Sendable {

@@ -7,6 +7,10 @@ public struct VirglLibrary: WorkerLibrary {
     private let renderer: VirglRenderer
     /// Fence commands that wait for the library, in their order: its number, and the command's.
     private var fences: [(number: UInt32, sequence: UInt64)] = []
+    /// The same for fences of rings, by the library's number.
+    private var ringFences: [UInt64: (context: UInt32, sequence: UInt64)] = [:]
+    /// Such as are done because their context has gone.
+    private var released: [UInt64] = []
 
     /// Contexts that there are, and how many have gone since memory was given back.
     private var contexts: Set<UInt32> = []
@@ -26,7 +30,7 @@ public struct VirglLibrary: WorkerLibrary {
 
     public mutating func prepareToSleep() -> WorkerWait {
         giveBackMemory()
-        guard !fences.isEmpty else { return .commands }
+        guard isWaiting else { return .commands }
         return renderer.pollDescriptor.map { .descriptor($0) } ?? .period(Self.fencePeriod)
     }
 
@@ -39,15 +43,25 @@ public struct VirglLibrary: WorkerLibrary {
     }
 
     public mutating func nextAnswer() -> (sequence: UInt64, reply: RendererReply)? {
-        guard let first = fences.first else { return nil }
-        if !isDone(first.number) { renderer.poll() }
-        guard isDone(first.number) else { return nil }
-        fences.removeFirst()
-        return (first.sequence, RendererReply(.done))
+        nextDone().map { ($0, RendererReply(.done)) }
     }
 
+    private mutating func nextDone() -> UInt64? {
+        if let sequence = released.popLast() { return sequence }
+        guard isWaiting else { return nil }
+        renderer.poll()
+        if let first = fences.first, isDone(first.number) { return fences.removeFirst().sequence }
+        while let number = renderer.doneFences.takeNext() {
+            // Of a context that has gone it was answered before.
+            if let fence = ringFences.removeValue(forKey: number) { return fence.sequence }
+        }
+        return nil
+    }
+
+    private var isWaiting: Bool { !fences.isEmpty || !ringFences.isEmpty }
+
     private func isDone(_ fence: UInt32) -> Bool {
-        Int32(bitPattern: renderer.lastDoneFence &- fence) >= 0
+        Int32(bitPattern: renderer.doneFences.last &- fence) >= 0
     }
 
     // MARK: Commands
@@ -68,7 +82,9 @@ public struct VirglLibrary: WorkerLibrary {
         case .destroyContext(let id):
             renderer.destroyContext(id: id)
             if contexts.remove(id) != nil { goneContexts += 1 }
+            release(id)
         case .createResource(let parameters): return RendererReply(renderer.createResource(parameters))
+        case .importBlob: return RendererReply(.invalid)
         case .destroyResource(let id): renderer.destroyResource(id: id)
         case .attachBacking(let resource, let pieces):
             return RendererReply(attachBacking(to: resource, pieces, windows))
@@ -86,8 +102,20 @@ public struct VirglLibrary: WorkerLibrary {
                 fences.append((number, sequence))
                 return nil
             }
+        case .contextFence(let context, let ring):
+            guard let number = renderer.makeFence(of: ring, in: context) else { return RendererReply(.noSuchObject) }
+            ringFences[number] = (context, sequence)
+            return nil
         }
         return RendererReply(.done)
+    }
+
+    /// Nothing is done any more for a context: nobody need wait for it.
+    private mutating func release(_ context: UInt32) {
+        for (number, fence) in ringFences where fence.context == context {
+            released.append(fence.sequence)
+            ringFences[number] = nil
+        }
     }
 
     private func attachBacking(

@@ -1,5 +1,6 @@
 import CVirglrenderer
 import Glibc
+import Linux
 import Renderer
 
 /// virglrenderer, which turns a guest's Gallium commands into the host's OpenGL. There is one in a process at most, and
@@ -11,6 +12,16 @@ public final class VirglRenderer {
     /// The library can't start: no GL driver, or no such device.
     public struct StartError: Error, CustomStringConvertible {
         public let description: String
+
+        init(_ description: String) { self.description = description }
+
+        static func noDriver(for kinds: RendererKinds, renderNode: String?) -> StartError {
+            if !kinds.contains(.virgl) { return StartError("virglrenderer can't start Venus.") }
+            return StartError(
+                renderNode.map { "virglrenderer can't use '\($0)': is it a render node with an OpenGL driver?" }
+                    ?? "virglrenderer finds no OpenGL driver: is Mesa's software driver (libegl-mesa0, libgl1 and libgl1-mesa-dri) installed?"
+            )
+        }
     }
 
     /// Where the backing of a resource is, for as long as the library knows it.
@@ -22,48 +33,84 @@ public final class VirglRenderer {
     private var backings: [UInt32: Backing] = [:]
     /// The graphics device, open, which the library closes with itself; -1 for none.
     private let device: Int32
-    /// The number of the last fence that was asked for, and of the last that is done.
+    /// The render server's socket, which the library closes with itself; -1 for none.
+    private let server: Int32
+    private let kinds: RendererKinds
+    /// The number of the last fence that was asked for, of each sort.
     private var lastFence: UInt32 = 0
-    private(set) var lastDoneFence: UInt32 = 0
+    private var lastRingFence: UInt64 = 0
+    let doneFences: DoneFences
 
-    /// - Parameter renderNode: such as /dev/dri/renderD128; nil: a driver that needs no device, such as llvmpipe.
-    public init(renderNode: String?) throws(StartError) {
-        if let renderNode {
+    /// - Parameters:
+    ///   - renderNode: such as /dev/dri/renderD128; nil: a driver that needs no device, such as llvmpipe.
+    ///   - server: a socket that a render server has the other end of, which this takes over: for Venus, -1 without it.
+    public init(_ kinds: RendererKinds, renderNode: String?, server: Int32 = -1) throws(StartError) {
+        self.kinds = kinds
+        self.server = server
+        if kinds.contains(.virgl), let renderNode {
             // Without one the library would take any it finds, or none.
             device = open(renderNode, O_RDWR | O_CLOEXEC)
             guard device >= 0 else {
-                throw StartError(description: "'\(renderNode)' can't be opened: \(String(cString: strerror(errno))).")
+                throw StartError("'\(renderNode)' can't be opened: \(String(cString: strerror(errno))).")
             }
         } else {
             device = -1
-            setenv("LIBGL_ALWAYS_SOFTWARE", "1", 1)
+            if renderNode == nil { setenv("LIBGL_ALWAYS_SOFTWARE", "1", 1) }
         }
+        do throws(Errno) { doneFences = try DoneFences() } catch {
+            throw StartError("The renderer can't make an eventfd: \(error).")
+        }
+        try start(renderNode)
+        // Up to here it has said by itself what is wrong.
+        _ = virgl_set_debug_callback { format, arguments in LibraryLog.write(format, arguments) }
+    }
+
+    private func start(_ renderNode: String?) throws(StartError) {
         let callbacks = UnsafeMutablePointer<virgl_renderer_callbacks>.allocate(capacity: 1)
         callbacks.initialize(to: virgl_renderer_callbacks())
-        callbacks.pointee.version = 2
-        // SAFETY: the cookie is this object, which ends with the process: the library is never without it.
+        callbacks.pointee.version = 3
+        // SAFETY, of all of them: the cookie is this object, which ends with the process: the library is never without
+        // it. What threads of the library's touch of it is made for that.
         callbacks.pointee.write_fence = { cookie, fence in
             guard let cookie else { return }
-            Unmanaged<VirglRenderer>.fromOpaque(cookie).takeUnretainedValue().lastDoneFence = fence
+            Unmanaged<VirglRenderer>.fromOpaque(cookie).takeUnretainedValue().doneFences.note(fence)
         }
-        if renderNode != nil {
+        callbacks.pointee.write_context_fence = { cookie, _, _, fence in
+            guard let cookie else { return }
+            Unmanaged<VirglRenderer>.fromOpaque(cookie).takeUnretainedValue().doneFences.note(ofRing: fence)
+        }
+        if device >= 0 {
             callbacks.pointee.get_drm_fd = { cookie in
                 guard let cookie else { return -1 }
                 return Unmanaged<VirglRenderer>.fromOpaque(cookie).takeUnretainedValue().device
             }
         }
-        let cookie = Unmanaged.passRetained(self).toOpaque()
-        let flags = VIRGL_RENDERER_USE_EGL | Int32(VIRGL_RENDERER_USE_SURFACELESS) | VIRGL_RENDERER_THREAD_SYNC
-        guard virgl_renderer_init(cookie, flags, callbacks) == 0 else {
-            throw StartError(
-                description: renderNode.map {
-                    "virglrenderer can't use '\($0)': is it a render node with an OpenGL driver?"
-                }
-                    ?? "virglrenderer finds no OpenGL driver: is Mesa's software driver (libegl-mesa0, libgl1 and libgl1-mesa-dri) installed?"
-            )
+        if server >= 0 {
+            callbacks.pointee.get_server_fd = { cookie, _ in
+                guard let cookie else { return -1 }
+                return Unmanaged<VirglRenderer>.fromOpaque(cookie).takeUnretainedValue().server
+            }
         }
-        // Up to here it has said by itself what is wrong.
-        _ = virgl_set_debug_callback { format, arguments in LibraryLog.write(format, arguments) }
+        let cookie = Unmanaged.passRetained(self).toOpaque()
+        guard virgl_renderer_init(cookie, flags, callbacks) == 0 else {
+            throw .noDriver(for: kinds, renderNode: renderNode)
+        }
+    }
+
+    private var flags: Int32 {
+        var flags = VIRGL_RENDERER_THREAD_SYNC
+        if kinds.contains(.virgl) {
+            flags |= VIRGL_RENDERER_USE_EGL | Int32(VIRGL_RENDERER_USE_SURFACELESS)
+        } else {
+            flags |= Int32(VIRGL_RENDERER_NO_VIRGL)
+        }
+        if kinds.contains(.venus) {
+            for flag in [
+                VIRGL_RENDERER_VENUS, VIRGL_RENDERER_RENDER_SERVER, VIRGL_RENDERER_ASYNC_FENCE_CB,
+                VIRGL_RENDERER_USE_EXTERNAL_BLOB, VIRGL_RENDERER_USE_GUEST_VRAM,
+            ] { flags |= Int32(flag) }
+        }
+        return flags
     }
 
     // MARK: Commands
@@ -189,13 +236,25 @@ public final class VirglRenderer {
 
     // MARK: Fences
 
-    /// A fence behind everything that was asked for. It is done when ``lastDoneFence`` has its number, or a later one.
+    /// A fence behind everything that was asked for. It is done when ``DoneFences/last`` has its number, or a later
+    /// one.
     ///
     /// - Returns: nil when the library makes none: all is done.
     func makeFence() -> UInt32? {
         let number = lastFence &+ 1
         guard virgl_renderer_create_fence(Int32(bitPattern: number), 0) == 0 else { return nil }
         lastFence = number
+        return number
+    }
+
+    /// A fence behind everything that was submitted to one ring of a context. ``DoneFences/takeNext()`` tells when it
+    /// is done.
+    ///
+    /// - Returns: nil when there is no such context or ring.
+    func makeFence(of ring: UInt32, in context: UInt32) -> UInt64? {
+        let number = lastRingFence + 1
+        guard virgl_renderer_context_create_fence(context, 0, ring, number) == 0 else { return nil }
+        lastRingFence = number
         return number
     }
 
@@ -206,6 +265,8 @@ public final class VirglRenderer {
 
     /// Readable when a fence may be done; nil when the library has none.
     var pollDescriptor: Int32? {
+        // With Venus, it tells by itself.
+        if kinds.contains(.venus) { return doneFences.event.descriptor.raw }
         let descriptor = virgl_renderer_get_poll_fd()
         return descriptor >= 0 ? descriptor : nil
     }

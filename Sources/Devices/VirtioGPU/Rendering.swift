@@ -68,7 +68,7 @@ final class Rendering {
         }
         let patience = Duration.seconds(seconds)
         process = try RendererProcess(
-            program: program, renderNode: renderNode, loop: host.loop,
+            program: program, kinds: .virgl, renderNode: renderNode, loop: host.loop,
             memoryLimit: Self.spareMemory + UInt64(videoMemory), patience: patience)
         process.tap = { [weak host] in host?.tap }
         windows = try GuestWindows(host.memory, for: process, loop: host.loop)

@@ -9,24 +9,23 @@ struct Launcher {
     private static let launcher = WorkerLauncher("mediated-renderer")
 
     static func main() {
-        let arguments = CommandLine.arguments.dropFirst()
-        guard arguments.count <= 1, WorkerLauncher.isCalled else { launcher.refuse() }
-        launcher.run { session, memory in
-            work(try WorkerEndpoint(session), renderNode: arguments.first, memory: memory)
+        guard let order = RendererOrder(CommandLine.arguments.dropFirst()), WorkerLauncher.isCalled else {
+            launcher.refuse()
         }
+        launcher.run { session, memory in work(try WorkerEndpoint(session), order, memory: memory) }
     }
 
     /// Carries out commands until the device process closes its end.
     ///
     /// - Returns: the status to end with.
     private static func work(
-        _ endpoint: consuming WorkerEndpoint<RendererCommand, RendererReply>, renderNode: String?, memory: UInt64
+        _ endpoint: consuming WorkerEndpoint<RendererCommand, RendererReply>, _ order: RendererOrder, memory: UInt64
     ) -> Int32 {
         let renderer: VirglRenderer
         do {
-            renderer = try VirglRenderer(renderNode: renderNode)
+            renderer = try VirglRenderer(order.kinds, renderNode: order.renderNode)
             // The driver is loaded now, and what it needs is open.
-            try Sandbox.confineRenderer(usesDevice: renderNode != nil, memory: memory)
+            try Sandbox.confineRenderer(usesDevice: order.renderNode != nil, memory: memory)
         } catch {
             explain(error)
             return WorkerLauncher.software

@@ -12,6 +12,13 @@ struct virgl_box {
     uint32_t w, h, d;
 };
 
+/* Fences of rings, Venus and the import of memory, which 1.1 has made a part of the stable interface. */
+#define VIRGL_RENDERER_UNSTABLE_APIS
 #include <virgl/virglrenderer.h>
+
+/* 0.10 has no name for it. */
+#ifndef VIRGL_RENDERER_USE_GUEST_VRAM
+#define VIRGL_RENDERER_USE_GUEST_VRAM (1 << 14)
+#endif
 
 #endif

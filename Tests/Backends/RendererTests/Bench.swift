@@ -18,7 +18,7 @@ final class Bench {
     init(patience: Duration = .seconds(60), memory: UInt64 = 1 << 30) throws {
         loop = try EventLoop()
         renderer = try RendererProcess(
-            program: try CompanionProgram.path(of: "mediated-renderer"), renderNode: nil, loop: loop,
+            program: try CompanionProgram.path(of: "mediated-renderer"), kinds: .virgl, renderNode: nil, loop: loop,
             memoryLimit: memory, patience: patience)
         renderer.onEnd = { [unowned self] in if let reason = $0 { ends.append(reason) } }
         try renderer.start()

@@ -16,7 +16,7 @@ import Testing
     @Test func theLauncherTellsOfEachEndWhenNothingOfTheRendererIsLeft() throws {
         let link = try UnixSocket.pair(keepsPackets: true)
         let launcher = try ChildProcess.spawn(
-            try CompanionProgram.path(of: "mediated-renderer"), [], passing: [link.second.descriptor.raw])
+            try CompanionProgram.path(of: "mediated-renderer"), ["virgl"], passing: [link.second.descriptor.raw])
         defer { ChildProcess.end(launcher) }
         for signal in [SIGKILL, SIGTERM] {
             // Where no renderer is, there is nothing to tell.

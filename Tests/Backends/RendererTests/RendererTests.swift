@@ -64,6 +64,29 @@ import Worker
         #expect(bytes(memory, 512) == pattern)
     }
 
+    @Test func aFenceOfARingIsDoneWithWhatWasSubmittedThere() throws {
+        let bench = try Bench()
+        try bench.done(.createContext(id: 1, capabilitySet: 2, name: []))
+        try bench.done(.createResource(picture(7)))
+        try bench.done(.attachResource(context: 1, resource: 7))
+        let stream =
+            Stream.target(7, format: Self.bgra, surface: 3) + Stream.clear(red: 1, green: 0.5, blue: 0, alpha: 1)
+        try bench.done(.submit(context: 1, commands: stream.bytes))
+        try bench.done(.contextFence(context: 1, ring: 0))
+        #expect(try bench.call(.contextFence(context: 2, ring: 0))?.status == .noSuchObject)
+    }
+
+    @Test func nobodyWaitsForTheFenceOfAContextThatHasGone() throws {
+        let bench = try Bench()
+        for id in 1...20 as ClosedRange<UInt32> {
+            var answers = 0
+            bench.renderer.send(.createContext(id: id, capabilitySet: 2, name: []))
+            bench.renderer.send(.contextFence(context: id, ring: 0)) { if $0?.status == .done { answers += 1 } }
+            bench.renderer.send(.destroyContext(id: id))
+            try bench.wait { answers == 1 }
+        }
+    }
+
     @Test func bothCapabilitySetsHaveContents() throws {
         let bench = try Bench()
         #expect(try bench.done(.capabilitySet(id: 1, version: 1)).count > 100)

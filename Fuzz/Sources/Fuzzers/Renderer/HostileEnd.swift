@@ -39,7 +39,7 @@ extension RendererCommand {
         let box = Box(x: UInt32(input.byte()), y: other, z: 0, width: UInt32(input.byte()), height: id, depth: 1)
         let piece = MemoryPiece(window: other, offset: input.number(bytes: 2), size: input.number(bytes: 2))
         let transfer = Transfer(context: id, resource: other, box: box, offset: piece.offset)
-        switch kind % 15 {
+        switch kind % 17 {
         case 0: self = .capabilitySet(id: id, version: other)
         case 1: self = .createContext(id: id, capabilitySet: other, name: input.take(Int(kind >> 4)))
         case 2: self = .destroyContext(id: id)
@@ -55,6 +55,8 @@ extension RendererCommand {
         case 12: self = .readPixels(resource: id, box: box, stride: other, to: piece)
         // So long that a few of them fill the ring.
         case 13: self = .submit(context: id, commands: [UInt8](repeating: kind, count: 1 << 20))
+        case 14: self = .importBlob(resource: id, kind: kind & 0x80 == 0 ? .sharedMemory : .deviceMemory, piece: piece)
+        case 15: self = .contextFence(context: id, ring: other)
         default: self = .fence
         }
     }

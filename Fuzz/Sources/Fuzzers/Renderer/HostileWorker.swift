@@ -41,7 +41,8 @@ final class HostileWorker {
         loop = try EventLoop()
         listener = try StandInListener()
         process = try RendererProcess(
-            program: try StandIn.install(), renderNode: listener.path, loop: loop, memoryLimit: 1 << 30)
+            program: try StandIn.install(), kinds: .virgl, renderNode: listener.path, loop: loop,
+            memoryLimit: 1 << 30)
         launcher = try listener.accept()
         process.onEnd = { [unowned self] _ in react() }
         process.onRoom = { [unowned self] in react() }
