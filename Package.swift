@@ -42,6 +42,7 @@ package.targets = [
         [
             .systemLibrary(
                 name: "CVirglrenderer", pkgConfig: "virglrenderer", providers: [.apt(["libvirglrenderer-dev"])]),
+            .target(name: "CVulkan"),
             .target(name: "CKVM"),
             .target(name: "CXen"),
             .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
@@ -75,7 +76,7 @@ package.targets = [
         [
             .target(name: "Worker", dependencies: ["Linux", "SharedRing", "Tap", "Text"]),
             .target(name: "Renderer", dependencies: ["Linux", "Worker"]),
-            .target(name: "Virgl", dependencies: ["CVirglrenderer", "Linux", "Renderer", "Worker"]),
+            .target(name: "Virgl", dependencies: ["CVirglrenderer", "CVulkan", "Linux", "Renderer", "Worker"]),
         ]),
     room(
         "Sources/Devices",
@@ -267,7 +268,10 @@ package.targets = [
         [
             .testTarget(name: "WorkerTests", dependencies: ["FakeGuest", "Linux", "SharedRing", "Waiting", "Worker"]),
             .testTarget(
-                name: "RendererTests", dependencies: ["mediated-renderer", "Renderer", "Linux", "Waiting", "Worker"]),
+                name: "RendererTests",
+                dependencies: [
+                    "mediated-renderer", "Lab", "Programs", "Renderer", "Linux", "SharedRing", "Waiting", "Worker",
+                ]),
         ]),
     room(
         "Tests/Devices",

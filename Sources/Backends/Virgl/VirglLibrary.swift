@@ -5,6 +5,7 @@ import Worker
 /// virglrenderer as a library of a worker's: does what a device process asks of a renderer.
 public struct VirglLibrary: WorkerLibrary {
     private let renderer: VirglRenderer
+    private let udmabuf: Udmabuf?
     /// Fence commands that wait for the library, in their order: its number, and the command's.
     private var fences: [(number: UInt32, sequence: UInt64)] = []
     /// The same for fences of rings, by the library's number.
@@ -22,8 +23,11 @@ public struct VirglLibrary: WorkerLibrary {
     private static let fencePeriod = Duration.milliseconds(1)
 
     /// Gives virglrenderer, which is a process's one, what a device process asks.
-    public init(_ renderer: VirglRenderer) {
+    ///
+    /// - Parameter udmabuf: what makes dma-bufs; nil: none of the device process's memory is imported.
+    public init(_ renderer: VirglRenderer, udmabuf: Udmabuf? = nil) {
         self.renderer = renderer
+        self.udmabuf = udmabuf
     }
 
     // MARK: Waiting
@@ -84,14 +88,18 @@ public struct VirglLibrary: WorkerLibrary {
             if contexts.remove(id) != nil { goneContexts += 1 }
             release(id)
         case .createResource(let parameters): return RendererReply(renderer.createResource(parameters))
-        case .importBlob: return RendererReply(.invalid)
+        case .importBlob(let resource, let kind, let piece):
+            return RendererReply(importBlob(resource, kind, piece, windows))
         case .destroyResource(let id): renderer.destroyResource(id: id)
         case .attachBacking(let resource, let pieces):
             return RendererReply(attachBacking(to: resource, pieces, windows))
         case .detachBacking(let resource): renderer.detachBacking(of: resource)
         case .attachResource(let context, let resource): renderer.attach(resource, to: context)
         case .detachResource(let context, let resource): renderer.detach(resource, from: context)
-        case .submit(let context, let commands): return RendererReply(renderer.submit(commands, to: context))
+        case .submit(let context, let commands):
+            let status = renderer.submit(commands, to: context)
+            if status == .noSuchObject { release(context) }
+            return RendererReply(status)
         case .transferToHost(let transfer): return RendererReply(renderer.transferToHost(transfer))
         case .transferFromHost(let transfer): return RendererReply(renderer.transferFromHost(transfer))
         case .readPixels(let resource, let box, let stride, let piece):
@@ -103,7 +111,10 @@ public struct VirglLibrary: WorkerLibrary {
                 return nil
             }
         case .contextFence(let context, let ring):
-            guard let number = renderer.makeFence(of: ring, in: context) else { return RendererReply(.noSuchObject) }
+            guard let number = renderer.makeFence(of: ring, in: context) else {
+                release(context)
+                return RendererReply(.noSuchObject)
+            }
             ringFences[number] = (context, sequence)
             return nil
         }
@@ -116,6 +127,21 @@ public struct VirglLibrary: WorkerLibrary {
             released.append(fence.sequence)
             ringFences[number] = nil
         }
+    }
+
+    private func importBlob(
+        _ resource: UInt32, _ kind: RendererCommand.BlobKind, _ piece: MemoryPiece, _ windows: WorkerWindows
+    ) -> RendererReply.Status {
+        guard let udmabuf else { return .invalid }
+        let status = windows.withFile(of: piece) { file, offset -> RendererReply.Status in
+            do throws(Errno) {
+                let memory = try udmabuf.buffer(of: file, at: offset, size: piece.size)
+                return renderer.importBlob(resource, kind, memory, size: piece.size)
+            } catch {
+                return error == .invalidArgument ? .invalid : .outOfMemory
+            }
+        }
+        return status ?? .noSuchObject
     }
 
     private func attachBacking(

@@ -16,10 +16,16 @@ public final class VirglRenderer {
         init(_ description: String) { self.description = description }
 
         static func noDriver(for kinds: RendererKinds, renderNode: String?) -> StartError {
-            if !kinds.contains(.virgl) { return StartError("virglrenderer can't start Venus.") }
+            if !kinds.contains(.virgl) { return .noVenus }
             return StartError(
                 renderNode.map { "virglrenderer can't use '\($0)': is it a render node with an OpenGL driver?" }
                     ?? "virglrenderer finds no OpenGL driver: is Mesa's software driver (libegl-mesa0, libgl1 and libgl1-mesa-dri) installed?"
+            )
+        }
+
+        static var noVenus: StartError {
+            StartError(
+                "virglrenderer, libvirglrenderer.so.1, has no Venus that takes the guest's memory: it takes version 1.1, which Debian 13 has."
             )
         }
     }
@@ -36,6 +42,8 @@ public final class VirglRenderer {
     /// The render server's socket, which the library closes with itself; -1 for none.
     private let server: Int32
     private let kinds: RendererKinds
+    /// The contexts that have processes of their own.
+    private var processes: Set<UInt32> = []
     /// The number of the last fence that was asked for, of each sort.
     private var lastFence: UInt32 = 0
     private var lastRingFence: UInt64 = 0
@@ -95,6 +103,17 @@ public final class VirglRenderer {
         guard virgl_renderer_init(cookie, flags, callbacks) == 0 else {
             throw .noDriver(for: kinds, renderNode: renderNode)
         }
+        if kinds.contains(.venus), !takesGuestMemory { throw .noVenus }
+    }
+
+    /// VIRTIO_GPU_CAPSET_VENUS, and the word of its contents that is 1 where the driver is to have blobs imported.
+    private static let venusSet: UInt32 = 4
+    private static let guestMemoryWord = 39
+
+    private var takesGuestMemory: Bool {
+        guard let contents = capabilitySet(id: Self.venusSet, version: 0) else { return false }
+        let word = contents.dropFirst(4 * Self.guestMemoryWord).prefix(4)
+        return word.elementsEqual([1, 0, 0, 0])
     }
 
     private var flags: Int32 {
@@ -117,6 +136,8 @@ public final class VirglRenderer {
 
     /// A capability set's contents; nil when the library doesn't have it.
     func capabilitySet(id: UInt32, version: UInt32) -> [UInt8]? {
+        // Of what it wasn't started with it says nothing but the size.
+        guard kinds.contains(id == Self.venusSet ? .venus : .virgl) else { return nil }
         var newest: UInt32 = 0
         var size: UInt32 = 0
         virgl_renderer_get_cap_set(id, &newest, &size)
@@ -130,15 +151,31 @@ public final class VirglRenderer {
     func createContext(id: UInt32, capabilitySet: UInt32, name: [UInt8]) -> RendererReply.Status {
         let name = name.map { CChar(bitPattern: $0) }
         let flags = capabilitySet & UInt32(VIRGL_RENDERER_CONTEXT_FLAG_CAPSET_ID_MASK)
-        return status(
+        let status = status(
             flags == 0
                 ? virgl_renderer_context_create(id, UInt32(name.count), name)
                 : virgl_renderer_context_create_with_flags(id, flags, UInt32(name.count), name))
+        if status == .done, flags == Self.venusSet { processes.insert(id) }
+        return status
     }
 
     func destroyContext(id: UInt32) {
+        processes.remove(id)
         virgl_renderer_context_destroy(id)
     }
+
+    /// What the library says of something sent to a context.
+    ///
+    /// - Returns: nil when the context had a process of its own, and that has ended: there is no such context any more.
+    private func status(_ result: Int32, from context: UInt32) -> RendererReply.Status? {
+        guard result == Self.notSent, processes.contains(context) else { return status(result) }
+        LibraryLog.write("The process of context \(context) has ended: what it had is lost.")
+        destroyContext(id: context)
+        return nil
+    }
+
+    /// What the library returns where a context's process takes nothing.
+    private static let notSent: Int32 = -1
 
     func createResource(_ parameters: RendererCommand.ResourceParameters) -> RendererReply.Status {
         var arguments = virgl_renderer_resource_create_args(
@@ -152,6 +189,26 @@ public final class VirglRenderer {
     func destroyResource(id: UInt32) {
         detachBacking(of: id)
         virgl_renderer_resource_unref(id)
+    }
+
+    /// Makes a resource of memory, which Venus's contexts can use.
+    ///
+    /// - Parameters:
+    ///   - memory: what stands for it, which the library keeps.
+    ///   - size: in bytes.
+    func importBlob(
+        _ resource: UInt32, _ kind: RendererCommand.BlobKind, _ memory: borrowing Descriptor, size: UInt64
+    ) -> RendererReply.Status {
+        let raw = memory.raw
+        let copy = fcntl(raw, F_DUPFD_CLOEXEC, 0)
+        guard copy >= 0 else { return .outOfMemory }
+        let type = kind == .sharedMemory ? VIRGL_RENDERER_BLOB_FD_TYPE_SHM : VIRGL_RENDERER_BLOB_FD_TYPE_DMABUF
+        var arguments = virgl_renderer_resource_import_blob_args(
+            res_handle: resource, blob_mem: UInt32(VIRGL_RENDERER_BLOB_MEM_GUEST_VRAM), fd_type: UInt32(type), fd: copy,
+            size: size)
+        let result = status(virgl_renderer_resource_import_blob(&arguments))
+        if result != .done { close(copy) }
+        return result
     }
 
     /// - Parameters:
@@ -205,7 +262,8 @@ public final class VirglRenderer {
         words.withUnsafeMutableBytes { $0.copyBytes(from: commands) }
         let count = Int32(words.count)
         return words.withUnsafeMutableBytes { buffer in
-            status(virgl_renderer_submit_cmd(buffer.baseAddress, Int32(bitPattern: context), count))
+            status(virgl_renderer_submit_cmd(buffer.baseAddress, Int32(bitPattern: context), count), from: context)
+                ?? .noSuchObject
         }
     }
 
@@ -253,7 +311,8 @@ public final class VirglRenderer {
     /// - Returns: nil when there is no such context or ring.
     func makeFence(of ring: UInt32, in context: UInt32) -> UInt64? {
         let number = lastRingFence + 1
-        guard virgl_renderer_context_create_fence(context, 0, ring, number) == 0 else { return nil }
+        let result = virgl_renderer_context_create_fence(context, 0, ring, number)
+        guard status(result, from: context) == .done else { return nil }
         lastRingFence = number
         return number
     }

@@ -123,29 +123,3 @@ public struct WorkerEndpoint<Command: WorkerMessage, Reply: WorkerMessage>: ~Cop
         return entries[1].revents & Int16(POLLHUP) == 0
     }
 }
-
-/// The memory that a device process shares with its worker, in windows.
-public struct WorkerWindows {
-    private var mappings: [UInt32: Mapping] = [:]
-
-    /// - Throws: `.invalidArgument` when there is such a window, or `mmap(2)`'s error.
-    mutating func add(
-        _ window: UInt32, _ file: borrowing Descriptor, _ offset: UInt64, _ size: UInt64
-    ) throws(Errno) {
-        guard mappings[window] == nil, let size = Int(exactly: size) else { throw .invalidArgument }
-        mappings[window] = try Mapping(of: file, at: offset, size: size)
-    }
-
-    mutating func remove(_ window: UInt32) {
-        mappings[window] = nil
-    }
-
-    /// Where a piece is, until its window is forgotten; nil when it is in none, or not inside.
-    public func address(of piece: MemoryPiece) -> (base: UnsafeMutableRawPointer, size: Int)? {
-        guard let window = mappings[piece.window], piece.size > 0, piece.offset <= UInt64(window.size),
-            piece.size <= UInt64(window.size) - piece.offset
-        else { return nil }
-        // SAFETY: inside the window, which is unmapped after the library has forgotten it.
-        return (window.base + Int(piece.offset), Int(piece.size))
-    }
-}

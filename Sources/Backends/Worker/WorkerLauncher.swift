@@ -44,6 +44,7 @@ public struct WorkerLauncher: Sendable {
             exit(Self.software)
         }
         do throws(Errno) {
+            try ChildProcess.adoptOrphans()
             let socket = UnixSocket(owning: Descriptor(owning: ChildProcess.firstDescriptor))
             try launch(over: socket, work)
         } catch {
@@ -56,13 +57,13 @@ public struct WorkerLauncher: Sendable {
         over socket: borrowing UnixSocket, _ work: (consuming UnixSocket, UInt64) throws -> Int32
     ) throws(Errno) {
         var worker: (process: Int32, handle: ProcessHandle)?
-        defer { if let worker { ChildProcess.end(worker.process) } }
+        defer { if let worker { ChildProcess.endGroup(of: worker.process) } }
         while true {
             let sources = [socket.descriptor.raw] + (worker.map { [$0.handle.descriptor.raw] } ?? [])
             let ready = try waitReadable(sources, within: nil)
             if let ended = worker, ready[1] {
                 worker = nil
-                try tell(ChildProcess.awaitEnd(of: ended.process), over: socket)
+                try tell(ChildProcess.endGroup(of: ended.process), over: socket)
             }
             var descriptors = ReceivedDescriptors()
             guard ready[0], let packet = try WorkerLink.receive(from: socket, &descriptors, blocking: false) else {
@@ -71,7 +72,7 @@ public struct WorkerLauncher: Sendable {
             // Either request ends the worker that is there.
             if let old = worker {
                 worker = nil
-                try tell(ChildProcess.end(old.process), over: socket)
+                try tell(ChildProcess.endGroup(of: old.process), over: socket)
             }
             guard packet.kind == WorkerLink.start, let session = descriptors.take(0) else { continue }
             let launcher = getpid()
@@ -84,6 +85,7 @@ public struct WorkerLauncher: Sendable {
                 continue
             }
             if process == 0 { begin(session, memory: packet.number, launcher: launcher, work) }
+            ChildProcess.makeGroup(of: process)
             worker = (process, try ProcessHandle(process))
         }
     }
@@ -100,6 +102,8 @@ public struct WorkerLauncher: Sendable {
     ) -> Never {
         // The device process must see it when this process ends, and this one when the device process does.
         close(ChildProcess.firstDescriptor)
+        // What it may start ends with it.
+        ChildProcess.makeGroup(of: 0)
         do {
             try ChildProcess.dieWith(parent: launcher)
             exit(try work(UnixSocket(owning: session), memory))

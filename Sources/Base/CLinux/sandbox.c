@@ -2,6 +2,7 @@
 #include "sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/landlock.h>
@@ -38,18 +39,35 @@ int clinux_landlock_version(void) {
     return version < 0 ? -errno : (int)version;
 }
 
-int clinux_landlock_deny(uint64_t files, uint64_t network, uint64_t scopes, uint32_t flags) {
+int clinux_landlock_rules(uint64_t files, uint64_t network, uint64_t scopes) {
     /* struct landlock_ruleset_attr as of version 6. An earlier kernel takes the longer one when what it does not know
        is zero. */
     struct {
         uint64_t handled_access_fs, handled_access_net, scoped;
     } rights = {files, network, scopes};
-    long ruleset = syscall(SYS_landlock_create_ruleset, &rights, sizeof rights, 0);
-    if (ruleset < 0) return -errno;
-    int result = syscall(SYS_landlock_restrict_self, (int)ruleset, flags) < 0 ? -errno : 0;
-    close((int)ruleset);
+    long rules = syscall(SYS_landlock_create_ruleset, &rights, sizeof rights, 0);
+    return rules < 0 ? -errno : (int)rules;
+}
+
+int clinux_landlock_allow(int rules, const char *path, uint64_t files) {
+    /* EXECUTE, WRITE_FILE, READ_FILE, TRUNCATE, IOCTL_DEV. */
+    static const uint64_t of_files = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15;
+    int descriptor = open(path, O_PATH | O_CLOEXEC);
+    struct stat status;
+    if (descriptor < 0) return -errno;
+    int result = 0;
+    if (fstat(descriptor, &status) < 0) {
+        result = -errno;
+    } else {
+        struct landlock_path_beneath_attr rule = {
+            .allowed_access = S_ISDIR(status.st_mode) ? files : files & of_files, .parent_fd = descriptor};
+        if (syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0) result = -errno;
+    }
+    close(descriptor);
     return result;
 }
+
+int clinux_landlock_obey(int rules) { return syscall(SYS_landlock_restrict_self, rules, 0) < 0 ? -errno : 0; }
 
 int clinux_forbid_new_privileges(void) { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0; }
 

@@ -91,6 +91,48 @@ public enum ChildProcess {
         guard getppid() == parent else { throw .noSuchProcess }
     }
 
+    /// Becomes another program, with no input and one descriptor that is ``firstDescriptor`` there; others go along that
+    /// are not close-on-exec. `execve(2)`
+    ///
+    /// - Returns: only with what keeps the kernel from it.
+    public static func become(_ program: String, _ arguments: [String], passing descriptor: Int32) -> Errno {
+        let empty = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        guard empty >= 0, dup2(empty, STDIN_FILENO) >= 0 else { return .current }
+        guard descriptor != firstDescriptor else { return .invalidArgument }
+        guard dup2(descriptor, firstDescriptor) >= 0 else { return .current }
+        let words = ([program] + arguments).map { strdup($0) }
+        execv(program, words + [nil])
+        return .current
+    }
+
+    /// Has this process be the parent of all whose own parent has ended, of those that come from it: what it ends, it
+    /// can wait for. `PR_SET_CHILD_SUBREAPER`
+    public static func adoptOrphans() throws(Errno) {
+        try shim(clinux_adopt_orphans())
+    }
+
+    /// Gives a child, and all that it will start, a group of their own. To be called by both, so that it is done whoever
+    /// is first. `setpgid(2)`
+    ///
+    /// - Parameter process: 0: the calling process.
+    public static func makeGroup(of process: Int32) {
+        setpgid(process, process)
+    }
+
+    /// Ends a child that has a group of its own, and all that are in it, at once; waits until they have ended, and takes
+    /// the child's status. The calling process has to adopt orphans. `SIGKILL`
+    ///
+    /// - Returns: the signal that has ended the child, which may have been another one before; nil when it had ended by
+    ///   itself.
+    @discardableResult
+    public static func endGroup(of process: Int32) -> Int32? {
+        kill(process, SIGKILL)
+        kill(-process, SIGKILL)
+        let signal = awaitEnd(of: process)
+        while waitpid(-process, nil, 0) > 0 || errno == EINTR {}
+        return signal
+    }
+
     /// Ends a child at once and takes its status. `SIGKILL`
     ///
     /// - Returns: the signal that has ended it, which may have been another one before; nil when it had ended by

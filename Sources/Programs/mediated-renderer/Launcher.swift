@@ -21,23 +21,31 @@ struct Launcher {
     private static func work(
         _ endpoint: consuming WorkerEndpoint<RendererCommand, RendererReply>, _ order: RendererOrder, memory: UInt64
     ) -> Int32 {
-        let renderer: VirglRenderer
         do {
-            renderer = try VirglRenderer(order.kinds, renderNode: order.renderNode)
-            // The driver is loaded now, and what it needs is open.
-            try Sandbox.confineRenderer(usesDevice: order.renderNode != nil, memory: memory)
-        } catch {
-            explain(error)
-            return WorkerLauncher.software
-        }
-        var library = VirglLibrary(renderer)
-        do throws(WorkerEnd) {
+            var library = try start(order, memory)
             try library.serve(&endpoint)
             return 0
         } catch {
             explain(error)
             return WorkerLauncher.software
         }
+    }
+
+    /// Starts what an order is for, and confines this process: drivers are loaded then, and what they need is open.
+    private static func start(_ order: RendererOrder, _ memory: UInt64) throws -> VirglLibrary {
+        let usesDevice = order.renderNode != nil && order.kinds.contains(.virgl)
+        guard order.kinds.contains(.venus) else {
+            let renderer = try VirglRenderer(order.kinds, renderNode: order.renderNode)
+            try Sandbox.confineRenderer(usesDevice: usesDevice, memory: memory)
+            return VirglLibrary(renderer)
+        }
+        let venus = try Venus(order, memory: memory)
+        let renderer = try VirglRenderer(order.kinds, renderNode: order.renderNode, server: venus.server.socket)
+        try venus.server.watch()
+        // Each blob has one, for as long as it is there.
+        try Sandbox.confineRenderer(
+            usesDevice: usesDevice, commands: [Udmabuf.command], descriptors: 16_384, memory: memory)
+        return VirglLibrary(renderer, udmabuf: venus.udmabuf)
     }
 
     private static func explain(_ error: any Error) {

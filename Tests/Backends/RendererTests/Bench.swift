@@ -15,11 +15,17 @@ final class Bench {
     /// How long a test waits for anything.
     private static let limit = Duration.seconds(60)
 
-    init(patience: Duration = .seconds(60), memory: UInt64 = 1 << 30) throws {
+    /// - Parameters:
+    ///   - program: in the place of mediated-renderer, which it runs.
+    ///   - window: how much memory is imported at most.
+    init(
+        _ kinds: RendererKinds = .virgl, program: String? = nil, window: UInt64 = 0, patience: Duration = .seconds(60),
+        memory: UInt64 = 1 << 30
+    ) throws {
         loop = try EventLoop()
         renderer = try RendererProcess(
-            program: try CompanionProgram.path(of: "mediated-renderer"), kinds: .virgl, renderNode: nil, loop: loop,
-            memoryLimit: memory, patience: patience)
+            program: try program ?? CompanionProgram.path(of: "mediated-renderer"), kinds: kinds, renderNode: nil,
+            window: window, loop: loop, memoryLimit: memory, patience: patience)
         renderer.onEnd = { [unowned self] in if let reason = $0 { ends.append(reason) } }
         try renderer.start()
     }

@@ -161,6 +161,9 @@ int clinux_fork(void);
 /// Has the kernel kill this process when its parent ends (PR_SET_PDEATHSIG). Returns 0 or -errno.
 int clinux_die_with_parent(void);
 
+/// Has this process take the place of every process's parent that ends below it (PR_SET_CHILD_SUBREAPER). Returns 0 or -errno.
+int clinux_adopt_orphans(void);
+
 /// posix_spawn_file_actions_addclosefrom_np(3), declared for _GNU_SOURCE alone. Returns 0 or an error number.
 int clinux_spawn_closes_from(posix_spawn_file_actions_t *actions, int first);
 
@@ -170,6 +173,9 @@ void clinux_trim_memory(void);
 /// pipe2(2), close-on-exec, of two ends: that to read from and that to write to. Non-blocking unless told otherwise. Returns 0 or
 /// -errno.
 int clinux_pipe(int *ends, bool blocks);
+
+/// UDMABUF_CREATE of a device file: a dma-buf, close-on-exec, of whole pages of a memfd. Returns the descriptor or -errno.
+int clinux_udmabuf(int device, int file, uint64_t offset, uint64_t size);
 
 /// pidfd_open(2), close-on-exec. Returns the descriptor or -errno.
 int clinux_pidfd(pid_t process);

@@ -3,10 +3,12 @@
 #define CLINUX_SANDBOX_H
 
 #include <linux/audit.h>
+#include <linux/dma-buf.h>
 #include <linux/filter.h>
 #include <linux/memfd.h>
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
+#include <linux/udmabuf.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -43,6 +45,15 @@ static const int clinux_statx_open_file = 0x1000 | 0x4000;
 /// The flag of clone(2) that makes a thread, declared for _GNU_SOURCE alone (CLONE_THREAD).
 static const int clinux_clone_thread = 0x00010000;
 
+/// Those that give a process other views of the system (CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER,
+/// CLONE_NEWPID, CLONE_NEWNET).
+static const int clinux_clone_namespaces = 0x7e020000;
+
+/// Commands of ioctl(2) which are sums of macros that Swift doesn't see: making dma-bufs of memory, and what may be done with
+/// them.
+static const uint32_t clinux_udmabuf_create = (uint32_t)UDMABUF_CREATE;
+static const uint32_t clinux_dma_buf_sync = (uint32_t)DMA_BUF_IOCTL_SYNC;
+
 /// SECCOMP_SET_MODE_FILTER for every thread of the process (SECCOMP_FILTER_FLAG_TSYNC). Returns 0 or -errno; -ESRCH when a
 /// thread has a filter of its own.
 int clinux_filter_system_calls(const struct sock_filter *program, size_t count);
@@ -51,9 +62,16 @@ int clinux_filter_system_calls(const struct sock_filter *program, size_t count);
 /// -EOPNOTSUPP when it has none.
 int clinux_landlock_version(void);
 
-/// Denies the calling thread, and those that it starts, every one of these rights everywhere (landlock_create_ruleset(2)
-/// without a rule, landlock_restrict_self(2) with `flags`). Returns 0 or -errno.
-int clinux_landlock_deny(uint64_t files, uint64_t network, uint64_t scopes, uint32_t flags);
+/// A set of rules, which denies these rights everywhere but where clinux_landlock_allow says otherwise
+/// (landlock_create_ruleset(2)). Returns its descriptor, close-on-exec, or -errno.
+int clinux_landlock_rules(uint64_t files, uint64_t network, uint64_t scopes);
+
+/// Allows rights to a file, or to a folder and all below it; those that only folders have are left out of a file's
+/// (landlock_add_rule(2)). Returns 0 or -errno.
+int clinux_landlock_allow(int rules, const char *path, uint64_t files);
+
+/// Holds the calling thread, and those that it starts, to the rules (landlock_restrict_self(2)). Returns 0 or -errno.
+int clinux_landlock_obey(int rules);
 
 /// PR_SET_NO_NEW_PRIVS. Returns 0 or -errno.
 int clinux_forbid_new_privileges(void);

@@ -1,8 +1,8 @@
 import CLinux
 import Glibc
 
-/// The kernel's access control that a process puts on itself, used in the simplest way there is: everything that
-/// Landlock can deny is denied everywhere. `landlock(7)`
+/// The kernel's access control that a process puts on itself: everything that Landlock can deny is denied everywhere,
+/// but for the files that a process can't do without. `landlock(7)`
 ///
 /// The system call filter forbids the calls themselves; this holds if a call, or a way round one, was overlooked there.
 enum Landlock {
@@ -32,10 +32,11 @@ enum Landlock {
         Rights(version: 9, files: 1 << 16),
     ]
 
-    /// Denies all of it to the calling thread and those that it starts.
+    /// Denies all of it to the calling thread and those that it starts, but for what is said here.
     ///
+    /// - Parameter exceptions: files and folders, what is missing among them being left out.
     /// - Returns: the interface's version; nil when the kernel has no Landlock, or it is switched off.
-    static func denyEverything() throws(Errno) -> Int? {
+    static func denyEverything(but exceptions: [Exception] = []) throws(Errno) -> Int? {
         let version = Int(clinux_landlock_version())
         guard version > 0 else { return nil }
         var all = Rights(version: version)
@@ -44,7 +45,33 @@ enum Landlock {
             all.network |= rights.network
             all.scopes |= rights.scopes
         }
-        try shim(clinux_landlock_deny(all.files, all.network, all.scopes, 0))
+        let rules = Descriptor(owning: try shim(clinux_landlock_rules(all.files, all.network, all.scopes)))
+        for exception in exceptions {
+            let rights = exception.use.rights & all.files
+            do throws(Errno) { try shim(clinux_landlock_allow(rules.raw, exception.path, rights)) } catch {
+                guard error == .noSuchFileOrDirectory else { throw error }
+            }
+        }
+        try shim(clinux_landlock_obey(rules.raw))
         return version
+    }
+
+    /// A file, or a folder and all below it, and what may be done there.
+    struct Exception {
+        enum Use {
+            case list, readAndRun, readAndWrite
+
+            /// Of `LANDLOCK_ACCESS_FS_`: READ_DIR; EXECUTE, READ_FILE and READ_DIR; WRITE_FILE, READ_FILE and IOCTL_DEV.
+            fileprivate var rights: UInt64 {
+                switch self {
+                case .list: 1 << 3
+                case .readAndRun: 1 << 0 | 1 << 2 | 1 << 3
+                case .readAndWrite: 1 << 1 | 1 << 2 | 1 << 15
+                }
+            }
+        }
+
+        let path: String
+        let use: Use
     }
 }

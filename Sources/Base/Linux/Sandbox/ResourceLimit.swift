@@ -54,14 +54,30 @@ extension ResourceLimit {
     ///
     /// - Parameter memory: private memory that can be written, in bytes, besides what the process has already: a driver
     ///   takes stacks for each processor at its start. A software driver keeps textures there, too.
-    public static func ofRenderer(memory: UInt64) -> [ResourceLimit] {
+    public static func ofRenderer(memory: UInt64, descriptors: Int = 1024) -> [ResourceLimit] {
         let (data, overflow) = dataSize.addingReportingOverflow(memory)
         return [
-            ResourceLimit(.data, overflow ? .max : data), ResourceLimit(.descriptors, 1024), ResourceLimit(.core, 0),
+            ResourceLimit(.data, overflow ? .max : data), ResourceLimit(.descriptors, UInt64(descriptors)),
+            ResourceLimit(.core, 0),
             ResourceLimit(.messageQueues, 0),
             // Files are memory files, which a driver makes for its buffers.
             ResourceLimit(.fileSize, 512 << 20),
             // Threads, whoever else runs as the same user. A driver has a few for each processor.
+            ResourceLimit(.processes, 4096),
+        ]
+    }
+
+    /// What a render server may use, and each of its processes.
+    ///
+    /// - Parameter memory: for what a guest has its driver make, in bytes: once in private memory, and once in memory
+    ///   files, where a software driver keeps buffers and pictures.
+    static func ofRenderServer(memory: UInt64) -> [ResourceLimit] {
+        // A driver takes stacks of 8 MiB for each processor, and some for itself.
+        let own = UInt64(256 << 20) + UInt64(max(1, sysconf(Int32(_SC_NPROCESSORS_CONF)))) << 24
+        let (data, overflow) = memory.addingReportingOverflow(own)
+        return [
+            ResourceLimit(.data, overflow ? .max : data), ResourceLimit(.fileSize, max(memory, 512 << 20)),
+            ResourceLimit(.descriptors, 16_384), ResourceLimit(.core, 0), ResourceLimit(.messageQueues, 0),
             ResourceLimit(.processes, 4096),
         ]
     }

@@ -73,22 +73,26 @@ public enum Sandbox {
     ///
     /// - Parameters:
     ///   - usesDevice: whether the driver talks to a device that is open, which no filter can look into.
+    ///   - commands: of `ioctl(2)`, that it has a use for besides.
+    ///   - descriptors: how many it may have.
     ///   - memory: how many bytes of memory it may take from here on.
     /// - Throws: ``Failure``. The process may be confined in part then and had better end.
-    public static func confineRenderer(usesDevice: Bool, memory: UInt64) throws(Failure) {
+    public static func confineRenderer(
+        usesDevice: Bool, commands: [UInt32] = [], descriptors: Int = 1024, memory: UInt64
+    ) throws(Failure) {
         try step("forbid tracing") { () throws(Errno) in try shim(clinux_forbid_tracing()) }
         try giveUpPrivileges()
-        for limit in ResourceLimit.ofRenderer(memory: memory) {
+        for limit in ResourceLimit.ofRenderer(memory: memory, descriptors: descriptors) {
             try step("limit \(limit.resource) to \(limit.value)") { () throws(Errno) in try limit.apply() }
         }
         // A file that grows too long is an error for whoever writes it, not the end of the process.
         signal(SIGXFSZ, SIG_IGN)
         try step("filter system calls") { () throws(Errno) in
-            try SystemCallFilter.ofRenderer(usesDevice: usesDevice).install()
+            try SystemCallFilter.ofRenderer(usesDevice: usesDevice, commands: commands).install()
         }
     }
 
-    private static func step(_ name: String, _ body: () throws(Errno) -> Void) throws(Failure) {
+    static func step(_ name: String, _ body: () throws(Errno) -> Void) throws(Failure) {
         do throws(Errno) { try body() } catch { throw Failure(step: name, error: error) }
     }
 

@@ -62,8 +62,8 @@ extension SystemCallFilter {
                 1, isOneOf: F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, clinux_get_seals, clinux_add_seals)),
     ]
 
-    /// A hypervisor's commands, on devices that are open. Which there are, who speaks to it knows.
-    private static func ioctl(_ commands: [UInt32]) -> Rule {
+    /// Commands of a few devices that are open, such as a hypervisor's. Which there are, who speaks to them knows.
+    static func ioctl(_ commands: [UInt32]) -> Rule {
         Rule(__NR_ioctl, Condition(argument: 1, test: .isOneOf(commands)))
     }
 

@@ -5,23 +5,25 @@ extension SystemCallFilter {
     /// What a renderer needs while it draws: what a device process does, and what graphics drivers do besides. No call
     /// takes a path but `readlink(2)`, and none makes a process or a connection.
     ///
-    /// - Parameter usesDevice: whether the driver talks to a graphics device.
-    static func ofRenderer(usesDevice: Bool) -> SystemCallFilter {
+    /// - Parameters:
+    ///   - usesDevice: whether the driver talks to a graphics device.
+    ///   - commands: of `ioctl(2)`, that are made where it doesn't.
+    static func ofRenderer(usesDevice: Bool, commands: [UInt32] = []) -> SystemCallFilter {
         // Mesa compares descriptors by kcmp(2), and does without where it fails.
         let deadly = programs + otherProcesses.filter { $0 != __NR_kcmp } + kernel + fileSystems + wideInterfaces
         var allowed = messages + waiting + newDescriptors + descriptors + code + signals
         allowed += threads + newThreads + clocks + driver + end + older
-        if usesDevice { allowed += device }
+        if usesDevice { allowed += device } else if !commands.isEmpty { allowed.append(ioctl(commands)) }
         return SystemCallFilter(deadly: deadly, missing: newThreadsByStructure, allowed: allowed)
     }
 
     /// A driver compiles shaders, and its code must be made executable.
-    private static let code = [
+    static let code = [
         Rule(__NR_mmap), Rule(__NR_mprotect), Rule(__NR_munmap), Rule(__NR_mremap), Rule(__NR_madvise), Rule(__NR_brk),
     ]
 
     /// A filter sees no flags that lie in memory, so threads are made by the call that has them in a register.
-    private static let newThreadsByStructure = [__NR_clone3]
+    static let newThreadsByStructure = [__NR_clone3]
 
     private static let newThreads = [
         Rule(__NR_clone, .argument(0, has: clinux_clone_thread)), Rule(__NR_set_robust_list), Rule(__NR_rseq),
@@ -29,7 +31,7 @@ extension SystemCallFilter {
     ]
 
     /// How many processors there are, where a thread runs and what it is called, how long it sleeps.
-    private static let driver = [
+    static let driver = [
         Rule(__NR_sched_getaffinity), Rule(__NR_sched_setaffinity), Rule(__NR_sched_getparam),
         Rule(__NR_sched_getscheduler), Rule(__NR_getcpu), Rule(__NR_sysinfo), Rule(__NR_uname),
         Rule(__NR_clock_nanosleep), Rule(__NR_nanosleep), Rule(__NR_clock_getres), Rule(__NR_getppid),
@@ -37,5 +39,5 @@ extension SystemCallFilter {
     ]
 
     /// DRM is ioctl(2). Which of a driver's own commands there are, nobody else knows.
-    private static let device = [Rule(__NR_ioctl)]
+    static let device = [Rule(__NR_ioctl)]
 }

@@ -1,0 +1,86 @@
+import Foundation
+import Lab
+import Linux
+import Programs
+import Testing
+
+@testable import Renderer
+@testable import Worker
+
+/// What a renderer says that can't have Venus: what is missing, and the way out.
+@Suite(.enabled(if: Lab.hasVenus, "the lab has no Venus: run `make lab`"))
+struct VenusStartTests {
+    private static let oldLibrary = "/usr/lib/x86_64-linux-gnu/libvirglrenderer.so.1.7.7"
+
+    /// What a renderer says that is started and ends by itself.
+    private func words(window: UInt64 = 4 << 20, in environment: [String: String]) throws -> [String] {
+        let folder = try Scratch()
+        let program = try Lab.venusRenderer(in: folder, environment: environment)
+        let link = try UnixSocket.pair(keepsPackets: true)
+        let session = try UnixSocket.pair(keepsPackets: true)
+        let (commands, replies) = (
+            try MessageRing(capacity: WorkerLink.commandCapacity), try MessageRing(capacity: WorkerLink.replyCapacity)
+        )
+        let (commandBell, replyBell) = (try EventFD(), try EventFD())
+        try WorkerLink.send(
+            WorkerLink.hello,
+            descriptors: [
+                commands.memory.file.descriptor.raw, replies.memory.file.descriptor.raw, commandBell.descriptor.raw,
+                replyBell.descriptor.raw,
+            ], over: session.first)
+        let log = folder.path("log")
+        let output = try Descriptor(making: log, mode: 0o600)
+        let order = RendererOrder(kinds: .venus, renderNode: nil, window: window)
+        let launcher = try ChildProcess.spawn(
+            program, order.arguments, passing: [link.second.descriptor.raw], standardError: output.raw)
+        defer { ChildProcess.end(launcher) }
+        try WorkerLink.send(
+            WorkerLink.start, number: 1 << 30, descriptors: [session.second.descriptor.raw], over: link.first)
+        var descriptors = ReceivedDescriptors()
+        #expect(try waitReadable([link.first.descriptor.raw], within: .seconds(60)) == [true])
+        #expect(try WorkerLink.receive(from: link.first, &descriptors, blocking: false) == .init(WorkerLink.ended))
+        return try String(contentsOfFile: log, encoding: .utf8).split(separator: "\n").map(String.init)
+    }
+
+    @Test(arguments: [
+        (
+            ["RENDER_SERVER_EXEC_PATH": "/nowhere/server"],
+            "There is no render server at '/nowhere/server', which RENDER_SERVER_EXEC_PATH names."
+        ),
+        (
+            ["UDMABUF_LIMIT": "3"],
+            "One buffer of /dev/udmabuf has 3 MiB at most, and the window 4: write 4 to "
+                + "/sys/module/udmabuf/parameters/size_limit_mb."
+        ),
+        (
+            ["UDMABUF_LIMIT": "none"],
+            "The kernel has no /dev/udmabuf: load its module by 'modprobe udmabuf', or take a kernel with "
+                + "CONFIG_UDMABUF, such as Debian 13's."
+        ),
+        (
+            ["VK_DRIVER_FILES": "/nowhere/driver.json"],
+            "Vulkan's loader finds no software driver: install mesa-vulkan-drivers."
+        ),
+    ])
+    func whatIsMissingIsSaid(_ environment: [String: String], _ sentence: String) throws {
+        #expect(try words(in: environment) == ["mediated-renderer: \(sentence)"])
+    }
+
+    @Test func aRenderServerThatDoesNotRunIsNoReasonToWait() throws {
+        let lab = URL(fileURLWithPath: Lab.value("VENUS_RUN")).deletingLastPathComponent().path
+        // The driver's library lies where the server doesn't now.
+        let words = try words(in: [
+            "RENDER_SERVER_EXEC_PATH": "/bin/false",
+            "VK_DRIVER_FILES": "\(lab)/usr/share/vulkan/icd.d/lvp_icd.json:\(lab)/usr/lib/x86_64-linux-gnu",
+        ])
+        #expect(words.last?.contains("virglrenderer") == true, "\(words)")
+    }
+
+    @Test(.enabled(if: FileManager.default.fileExists(atPath: oldLibrary), "this host has another virglrenderer"))
+    func theLibraryOfDebian12HasNoVenus() throws {
+        let words = try words(in: ["LD_PRELOAD": Self.oldLibrary])
+        #expect(
+            words.last?.hasPrefix("mediated-renderer: virglrenderer, libvirglrenderer.so.1, has no Venus") == true,
+            "\(words)")
+    }
+}
