@@ -26,7 +26,8 @@ final class RulesFuzzer: FuzzTarget {
     private static let words = [
         "read", "write", "read|write", "message", "dma-read", "doorbell", "pin", "bar=0", "bar=config",
         "offset=0..0xff",
-        "register=scratch", "value=1", "way=call", "nth=2", "every=2", "chance=0.5", "seed=3", "times=2", ":", ":", ":",
+        "register=scratch", "value=1", "way=call", "queue=0", "nth=2", "every=2", "chance=0.5", "seed=3", "times=2",
+        ":", ":", ":",
         "value=0xffffffff", "xor=1", "ones", "corrupt", "errno=EIO", "drop", "repeat=2", "delay=1us", "hold", "raise=1",
         "disconnect",
     ]

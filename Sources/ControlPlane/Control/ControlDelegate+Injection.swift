@@ -49,7 +49,8 @@ extension ControlDelegate {
         guard function.host.alterer == nil else {
             throw ControlError(.failed, "Another than the control socket alters what passes.")
         }
-        let injector = try Injector(function.host, RegisterNames(function.type.registers))
+        let names = RegisterNames(function.type.registers, configuration: function.configurationBytes)
+        let injector = try Injector(function.host, names)
         injector.onAlteration = { [events] in events.append(.altered, $0) }
         return injector
     }

@@ -120,13 +120,19 @@ public struct MappedPart: Codable, Equatable, Sendable {
 }
 
 extension Function {
-    fileprivate var configurationText: String {
+    /// What configuration space shows now.
+    var configurationBytes: [UInt8] {
         var bytes = [UInt8](repeating: 0, count: configuration.size)
         var span = bytes.mutableSpan
         var raw = span.mutableBytes
         configuration.read(at: 0, into: &raw)
+        return bytes
+    }
+
+    fileprivate var configurationText: String {
         let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+        return String(
+            decoding: configurationBytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
     }
 
     fileprivate var mappedParts: [MappedPart] {

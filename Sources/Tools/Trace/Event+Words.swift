@@ -52,23 +52,35 @@ extension Way {
 }
 
 extension Event {
-    public var isAccess: Bool { kind == .read || kind == .write }
-    var isMemoryAccess: Bool { kind == .memoryRead || kind == .memoryWrite || kind == .memoryFault }
-    var hasRegion: Bool { isAccess || kind == .doorbell }
+    public var isAccess: Bool { kind.isAccess }
+}
 
-    var hasQueue: Bool { kind == .request || kind == .completion }
+/// What events of a kind have.
+extension Event.Kind {
+    var isAccess: Bool { self == .read || self == .write }
+    var isMemoryAccess: Bool { self == .memoryRead || self == .memoryWrite || self == .memoryFault }
+    var hasRegion: Bool { isAccess || self == .doorbell }
+    var hasQueue: Bool { self == .request || self == .completion }
+    var hasCommand: Bool { hasQueue || self == .command }
 
-    /// Whether ``offset`` is one, or an address.
+    var hasName: Bool {
+        switch self {
+        case .look, .connected, .disconnected, .received, .sent, .event, .command: true
+        default: false
+        }
+    }
+
+    /// Whether ``Event/offset`` is one, or an address.
     var hasOffset: Bool {
-        switch kind {
+        switch self {
         case .read, .write, .doorbell, .memoryRead, .memoryWrite, .memoryFault, .mapped, .unmapped, .look: true
         default: false
         }
     }
 
-    /// Whether ``value`` is what passed.
+    /// Whether ``Event/value`` is what passed.
     var hasValue: Bool {
-        switch kind {
+        switch self {
         case .read, .write, .doorbell, .memoryRead, .memoryWrite, .look, .pin, .running, .received, .sent, .clock,
             .random, .client, .command, .request, .completion, .pending:
             true

@@ -18,7 +18,7 @@ import Tap
 /// - `vector=N` or `vector=N..N`: the message.
 /// - `address=N` or `address=N..N`: the address in guest memory.
 ///
-/// Numbers are decimal, or hexadecimal behind `0x`.
+/// Numbers are decimal, or hexadecimal behind `0x`. A term that events of these kinds never have is refused.
 public struct EventFilter: Sendable {
     private var terms: [Term] = []
 
@@ -56,10 +56,39 @@ public struct EventFilter: Sendable {
     /// - Throws: ``Problem``, for the first term that can't be understood.
     public init(_ text: String, besides others: [String] = []) throws(Problem) {
         var position = 0
+        var places: [(word: Substring, position: Int)] = []
         for word in text.split(separator: " ", omittingEmptySubsequences: false) {
-            if !word.isEmpty { terms.append(try Self.term(word, at: position, besides: others)) }
+            if !word.isEmpty {
+                terms.append(try Self.term(word, at: position, besides: others))
+                places.append((word, position))
+            }
             position += word.count + 1
         }
+        var left = kinds ?? Set(Event.Kind.allCases)
+        for place in places where !left.isEmpty {
+            guard let key = Self.keys.first(where: { place.word.hasPrefix("\($0.word)=") }) else { continue }
+            let fitting = left.filter(key.isHad)
+            if fitting.isEmpty { throw Self.neverFits(place.word, place.position, left) }
+            left = fitting
+        }
+    }
+
+    /// What stands before a term's `=`, and which events have it.
+    private static let keys: [(word: String, isHad: @Sendable (Event.Kind) -> Bool)] = [
+        ("bar", { $0.hasRegion }), ("offset", { $0.hasOffset }), ("register", { $0.isAccess }),
+        ("value", { $0.hasValue }), ("way", { $0.isAccess }), ("queue", { $0.hasQueue }),
+        ("command", { $0.hasCommand }), ("name", { $0.hasName }), ("vector", { $0 == .message }),
+        ("address", { $0.isMemoryAccess }),
+    ]
+
+    private static func neverFits(_ word: Substring, _ position: Int, _ kinds: Set<Event.Kind>) -> Problem {
+        let words = Event.Kind.allCases.filter(kinds.contains).map(\.word).joined(separator: ", ")
+        let possible = keys.filter { kinds.contains(where: $0.isHad) }.map(\.word)
+        return Problem(
+            position: position,
+            description: "'\(word)' never fits \(words); "
+                + (possible.isEmpty
+                    ? "no other term does." : "what can stand there is \(possible.joined(separator: ", "))."))
     }
 
     /// - Parameter names: of the device's registers.
@@ -67,16 +96,16 @@ public struct EventFilter: Sendable {
         terms.allSatisfy { term in
             switch term {
             case .kinds(let kinds): kinds.contains(event.kind)
-            case .region(let region): event.hasRegion && event.region == region
-            case .offset(let range): event.hasOffset && range.contains(event.offset)
+            case .region(let region): event.kind.hasRegion && event.region == region
+            case .offset(let range): event.kind.hasOffset && range.contains(event.offset)
             case .register(let name): names[event].map(Self.oneWord) == name
-            case .value(let range): event.hasValue && range.contains(event.value)
+            case .value(let range): event.kind.hasValue && range.contains(event.value)
             case .way(let way): event.way == way
-            case .queue(let number): event.hasQueue && event.offset == number
+            case .queue(let number): event.kind.hasQueue && event.offset == number
             case .command(let name): names.command(event) == name
             case .name(let name): event.name == name
             case .vector(let range): event.kind == .message && range.contains(event.offset)
-            case .address(let range): event.isMemoryAccess && range.contains(event.offset)
+            case .address(let range): event.kind.isMemoryAccess && range.contains(event.offset)
             }
         }
     }
@@ -127,10 +156,8 @@ public struct EventFilter: Sendable {
         case "vector": return .vector(try range(value, at: place))
         case "address": return .address(try range(value, at: place))
         default:
-            let keys = ["bar", "offset", "register", "value", "way", "queue", "command", "name", "vector"] + others
-            throw Problem(
-                position: position,
-                description: "'\(key)' is nothing to filter by; it can be \(keys.joined(separator: ", ")) or address.")
+            let all = (keys.map(\.word) + others).joined(separator: ", ")
+            throw Problem(position: position, description: "'\(key)' is nothing to filter by; it can be \(all).")
         }
     }
 

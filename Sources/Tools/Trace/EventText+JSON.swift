@@ -9,10 +9,10 @@ extension EventText {
             "number": JSON(event.number), "time": .number(Double(event.time &+ clock) / 1e9),
             "event": .string(event.kind.word),
         ]
-        if event.hasRegion { members["region"] = .string(Self.region(event.region)) }
-        if event.hasOffset { members["offset"] = .string("0x" + String(event.offset, radix: 16)) }
+        if event.kind.hasRegion { members["region"] = .string(Self.region(event.region)) }
+        if event.kind.hasOffset { members["offset"] = .string("0x" + String(event.offset, radix: 16)) }
         if let register = names[event] { members["register"] = .string(register) }
-        if event.hasValue { members["value"] = .string("0x" + String(event.value, radix: 16)) }
+        if event.kind.hasValue { members["value"] = .string("0x" + String(event.value, radix: 16)) }
         if event.count > 0 { members["count"] = JSON(event.count) }
         switch event.kind {
         case .message, .pending: members["vector"] = JSON(event.offset)

@@ -47,6 +47,18 @@ import VFIOUserClient
         #expect(try rules(device) == [])
     }
 
+    /// Capabilities lie where the device has them: its configuration space is asked.
+    @Test func theRegistersOfCapabilitiesHaveTheirNames() throws {
+        let device = try RunningDevice("exerciser", in: scratch)
+        let client = try Client(path: device.socket)
+        let next = try client.read(region: 7, offset: 0x41, count: 1)
+        #expect(try inject(device, "--rule", "read register=Power_Management_Next : xor=0xff").status == 0)
+        #expect(try client.read(region: 7, offset: 0x41, count: 1) == next.map(~))
+        let outcome = try inject(device, "--rule", "read register=Power_Management_Nix : ones")
+        #expect(outcome.status == 64)
+        #expect(outcome.errors.contains(", Power Management Next, "), "\(outcome.errors)")
+    }
+
     @Test func whatIsHeldGoesOn() throws {
         let device = try RunningDevice("exerciser", in: scratch)
         #expect(try inject(device, "--rule", "write register=scratch : hold", "--hold-limit", "60").status == 0)

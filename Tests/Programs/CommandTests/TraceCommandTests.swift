@@ -154,8 +154,12 @@ import VFIOUserClient
         #expect(
             filter.errors.contains(
                 "'bra' is nothing to filter by; it can be bar, offset, register, value, way, queue, command, name, "
-                    + "vector or address."))
+                    + "vector, address."))
         #expect(filter.errors.contains("read bra=1\n       ^"), "\(filter.errors)")
+        let never = try Command.run("trace", nobody, "--only", "read queue=0")
+        #expect(never.status == 64)
+        #expect(
+            never.errors.contains("'queue=0' never fits read; what can stand there is bar, offset"), "\(never.errors)")
         for wrong in [
             ["--count", "0"], ["--seconds", "0"], ["--json", "--summary"], ["--recorded", "--seconds", "1"],
         ] {

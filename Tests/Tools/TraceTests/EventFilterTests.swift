@@ -74,6 +74,14 @@ import Testing
             ("value=99999999999999999999", 6, "is no number"), ("way=mail", 4, "the ways are call, message"),
             ("=1", 0, "'' is nothing to filter by"), ("queue=x", 6, "'x' is no number"),
             ("read command=FLUSH", 13, "'FLUSH' is no command. The commands are VERSION, DMA_MAP"),
+            (
+                "read queue=0", 5,
+                "'queue=0' never fits read; what can stand there is bar, offset, register, value, way."
+            ),
+            ("bar=0 message", 0, "'bar=0' never fits message; what can stand there is vector."),
+            ("read|dma-read bar=0 address=1", 20, "'address=1' never fits read;"),
+            ("queue=0 vector=1", 8, "never fits request, completion; what can stand there is value, queue, command."),
+            ("reset value=1", 6, "'value=1' never fits reset; no other term does."),
             ("command=", 8, "'' is no command"), ("command=0x", 8, "'0x' is no command"),
         ])
     func aWrongTermIsAnsweredWithItsPlaceAndWhatCanStandThere(text: String, position: Int, words: String) {
