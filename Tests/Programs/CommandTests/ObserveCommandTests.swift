@@ -4,6 +4,7 @@ import Glibc
 import Linux
 import Programs
 import Recording
+import Synchronization
 import Tap
 import Testing
 import VFIOUserClient
@@ -20,6 +21,12 @@ import VFIOUserClient
 
     private func observe(_ device: RunningDevice, _ arguments: String...) throws -> Watching {
         try Watching(["observe", "--listen", seen, "--connect", device.socket] + arguments, until: "can connect to")
+    }
+
+    private final class Flag: Sendable {
+        private let value = Atomic<Bool>(false)
+        var isSet: Bool { value.load(ordering: .acquiring) }
+        func set() { value.store(true, ordering: .releasing) }
     }
 
     private func messages(_ path: String? = nil) throws -> [Record] {
@@ -129,11 +136,21 @@ import VFIOUserClient
             try? other.send(head, descriptors: [Int32](repeating: eventFD.descriptor.raw, count: 60))
             others.append(other)
         }
-        for number in 0..<500 {
-            try client.write(UInt32(number), region: 0, offset: 4)
-            usleep(1000)
+        // Until somebody's turn has come to be ended.
+        let isOver = Flag()
+        // SAFETY: nobody else uses it until the thread has ended.
+        nonisolated(unsafe) let errors = observer
+        let listener = try Linux.Thread(name: "listener") {
+            try? errors.wait(for: "others need the descriptors")
+            isOver.set()
         }
-        #expect(try client.read(region: 0, offset: 4, count: 4) == [0xf3, 1, 0, 0])
+        var number: UInt32 = 0
+        while !isOver.isSet {
+            number += 1
+            try client.write(number, region: 0, offset: 4)
+            try #require(try client.read(region: 0, offset: 4, count: 4) == wire(number))
+        }
+        listener.join()
         others = []
         observer.interrupt()
         let outcome = try observer.end()

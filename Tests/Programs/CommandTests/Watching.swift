@@ -43,6 +43,9 @@ final class Watching {
         return try waitReadable([handle.descriptor.raw], within: .seconds(60)).contains(true)
     }
 
+    /// Waits until it has said these words on standard error.
+    func wait(for words: String) throws { said += try errors.read(until: words) }
+
     /// Waits for its end.
     ///
     /// - Returns: its status, and what it has said.
