@@ -189,7 +189,7 @@ package.targets = [
                     "DaemonAPI",
                     "DaemonClient", "Injection", "Mediation", "Metrics", "Observer", "Profiles", "QMP", "PNG", "KVM",
                     "Recording", "Replay", "Tap", "Text",
-                    "Trace", "XenSlot",
+                    "Trace", "VFIOUserServer", "XenSlot",
                     .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 ]),
         ]),

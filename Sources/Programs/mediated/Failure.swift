@@ -18,7 +18,8 @@ enum ExitStatus: Int32, CaseIterable {
     var meaning: String {
         switch self {
         case .usage: "the command line is wrong: an unknown type, parent, option or head, or a bad value"
-        case .badState: "a saved state does not fit the device, or a device does something else than its recording"
+        case .badState:
+            "a saved state does not fit the device, or a device or client does something else than its recording"
         case .noInput: "a vGPU, domain, socket or file that was named does not exist"
         case .unavailable:
             "nobody listens or answers, the socket is taken, a head shows nothing, a parent has not enough left, or a vGPU or "

@@ -20,6 +20,9 @@ struct ReplayCommand: ParsableCommand {
             The first difference is shown with the ten events before it, and the exit status is 65.
 
             Nothing of the recorded world is touched: a serial line's socket isn't made, and guest memory isn't needed.
+
+            With --as-device there is no device, but a real client: what it asks must be what was asked, and it gets the \
+            recorded answers, interrupts, and DMA.
             """)
 
     @Argument(help: "What 'mediated record' has written.", completion: .file(extensions: ["pcapng"]))
@@ -39,7 +42,17 @@ struct ReplayCommand: ParsableCommand {
         completion: .file())
     var save: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Play the device's part at this socket, to one client that does what the recorded one did.",
+            valueName: "socket"), completion: .file())
+    var asDevice: String?
+
     func validate() throws {
+        guard asDevice == nil || until == nil && save == nil else {
+            throw ValidationError(
+                "--as-device makes no device that could be stopped or saved: leave --until and --save out.")
+        }
         for option in option where !option.contains("=") {
             throw ValidationError("The option is '\(option)', but must be KEY=VALUE.")
         }
@@ -49,12 +62,13 @@ struct ReplayCommand: ParsableCommand {
         let reader: RecordingReader
         do throws(RecordingError) { reader = try RecordingReader(path: file) } catch { throw failure(error) }
         do {
+            if let asDevice { return try playDevice(at: asDevice, reader) }
             let replay = try Replay(options: option) { try reader.next() }
             let progress = Progress()
             let outcome = try replay.run(until: until ?? .max, progress: progress.tell)
             progress.end()
             if let divergence = outcome.divergence {
-                try show(divergence, replay)
+                show(divergence, ofType: replay.description.type, came: "replayed")
                 throw Failure(.badState, "The device did something else than the recorded one.")
             }
             Output.print(summary(outcome, isCutOff: reader.isCutOff))
@@ -95,21 +109,27 @@ struct ReplayCommand: ParsableCommand {
         return [parts.joined(separator: " ")]
     }
 
-    private func show(_ divergence: Divergence, _ replay: Replay) throws {
-        let registers = DeviceCatalog.types.first { $0.name == replay.description.type }?.registers ?? []
-        let text = EventText(RegisterNames(registers), clock: 0)
-        func line(_ record: Record?) -> String { record?.event.map(text.line) ?? "nothing" }
+    /// - Parameter word: what is said of what came, as wide as "recorded".
+    func show(_ divergence: Divergence, ofType type: String, came word: String) {
+        func line(_ record: Record?) -> String { record.flatMap { self.line($0, ofType: type) } ?? "nothing" }
         if let reason = divergence.reason { Output.print(reason) }
-        guard let expected = divergence.expected else { return }
-        if expected.event != nil {
+        if let expected = divergence.expected, expected.event != nil {
             Output.print("Event \(expected.number) was recorded, and another came:")
             Output.print("  recorded  \(line(expected))")
-            Output.print("  replayed  \(line(divergence.actual))")
-            if let place = divergence.place { Output.print("  They differ from byte \(place) on.") }
         }
+        if divergence.expected?.event != nil || divergence.actual != nil {
+            Output.print("  \(word)  \(line(divergence.actual))")
+        }
+        if let place = divergence.place { Output.print("  They differ from byte \(place) on.") }
         guard !divergence.before.isEmpty else { return }
         Output.print("Before it:")
         for record in divergence.before { Output.print("  \(line(record))") }
+    }
+
+    /// nil for what is no passage.
+    func line(_ record: Record, ofType type: String) -> String? {
+        let registers = DeviceCatalog.types.first { $0.name == type }?.registers ?? []
+        return record.event.map(EventText(RegisterNames(registers), clock: 0).line)
     }
 
     private func write(_ replay: Replay, to path: String) throws {

@@ -163,4 +163,6 @@ public struct ReplayError: Error, CustomStringConvertible {
     init(_ description: String) {
         self.description = description
     }
+
+    static let noState = ReplayError("The recording has no complete state from which a device could go on.")
 }

@@ -1,7 +1,6 @@
 import Device
 import DeviceCatalog
 import GuestMemory
-import JSON
 import Linux
 import PCI
 import Tap
@@ -24,38 +23,19 @@ public final class Replay {
     ///   device does.
     public init(options: [String] = [], _ source: @escaping () throws -> Record?) throws {
         queue = RecordQueue(source)
-        guard let first = try queue.peek(), first.kind == .description else {
-            throw ReplayError("The recording doesn't begin with a description of its device.")
-        }
-        do throws(JSONError) {
-            description = try JSON(parsing: first.bytes, valueLimit: 1000).decode()
-        } catch {
-            throw ReplayError("The recording's description can't be read: \(error)")
-        }
-        guard description.format == RecordingDescription.format else {
-            throw ReplayError(
-                "The recording has format \(description.format); this program replays \(RecordingDescription.format).")
-        }
-        queue.drop()
-        var all = description.options
-        for option in options {
-            let words = option.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-            all[words[0]] = words.count > 1 ? words[1] : ""
-        }
-        self.options = all.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+        description = try queue.takeDescription()
+        self.options = description.options(with: options)
         player = Player(queue)
         // The description is what may be believed first; the device that it makes says how much a state can have.
         let made = try Self.make(description.type, self.options, player)
         queue.mostBytesOfState = UInt64(made.largestState)
-        guard let snapshot = try queue.nextSnapshot() else {
-            throw ReplayError("The recording has no complete state from which a device could go on.")
-        }
+        guard let snapshot = try queue.nextSnapshot() else { throw ReplayError.noState }
         function = made
         try Self.put(made, into: snapshot, player)
         player.isPreparing = false
     }
 
-    private static func make(_ type: String, _ options: [String], _ player: Player) throws -> Function {
+    static func make(_ type: String, _ options: [String], _ player: Player) throws -> Function {
         let host = Host(loop: try EventLoop(closesAtOnce: true), world: player)
         host.clock = { [unowned player] in player.nanoseconds() }
         return try Function(DeviceCatalog.make(type, options: options, host: host), host: host)
