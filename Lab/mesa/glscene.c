@@ -16,25 +16,16 @@
 #include <EGL/egl.h>
 #include <EGL/eglext.h>
 #include <GLES2/gl2.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <gbm.h>
-#include <libdrm/drm.h>
-#include <libdrm/drm_mode.h>
-#include <math.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
-static void __attribute__((noreturn)) fail(const char *what) {
-    fprintf(stderr, "glscene: %s: %s (EGL 0x%x)\n", what, strerror(errno), eglGetError());
-    exit(1);
-}
+#include "display.h"
 
 static const char vertex_source[] =
     "attribute vec2 place;\n"
@@ -91,47 +82,9 @@ static void offscreen(int width, int height) {
     draw();
     uint8_t *pixels = calloc((size_t)width * height, 4);
     glReadPixels(0, 0, width, height, GL_RGBA, GL_UNSIGNED_BYTE, pixels);
-    int differing = 0;
-    for (int y = 0; y < height; y++)
-        for (int x = 0; x < width; x++) {
-            const uint8_t *pixel = pixels + 4 * ((size_t)y * width + x);
-            double middle = hypot(x + 0.5 - width / 2.0, y + 0.5 - height / 2.0) - height / 4.0;
-            int blue = middle < 0 ? 255 : 0;
-            int near = fabs(middle) < 1;
-            differing += fabs(pixel[0] - 255 * (x + 0.5) / width) > 2 || fabs(pixel[1] - 255 * (y + 0.5) / height) > 2 ||
-                         (!near && pixel[2] != blue) || pixel[3] != 255;
-        }
+    int differing = compare(pixels, width, height, 0);
     printf("offscreen %dx%d: %d pixels differ by more than 2\n", width, height, differing);
     exit(differing ? 1 : 0);
-}
-
-// The first connected connector, one of its modes, and a CRTC for it.
-static void find(int card, int width, int height, uint32_t *connector_id, uint32_t *crtc, struct drm_mode_modeinfo *mode) {
-    static struct drm_mode_modeinfo modes[128];
-    uint32_t crtcs[16], connectors[16], encoders[32];
-    struct drm_mode_card_res resources = {
-        .crtc_id_ptr = (uintptr_t)crtcs, .count_crtcs = 16, .connector_id_ptr = (uintptr_t)connectors, .count_connectors = 16,
-    };
-    if (ioctl(card, DRM_IOCTL_MODE_GETRESOURCES, &resources)) fail("GETRESOURCES");
-    for (uint32_t i = 0; i < resources.count_connectors && i < 16; i++) {
-        struct drm_mode_get_connector probe = {.connector_id = connectors[i]};
-        ioctl(card, DRM_IOCTL_MODE_GETCONNECTOR, &probe);
-        struct drm_mode_get_connector connector = {
-            .connector_id = connectors[i], .modes_ptr = (uintptr_t)modes, .count_modes = 128,
-            .encoders_ptr = (uintptr_t)encoders, .count_encoders = 32,
-        };
-        if (ioctl(card, DRM_IOCTL_MODE_GETCONNECTOR, &connector)) fail("GETCONNECTOR");
-        if (connector.connection != 1) continue;
-        for (uint32_t m = 0; m < connector.count_modes && m < 128; m++)
-            if (modes[m].hdisplay == width && modes[m].vdisplay == height) {
-                *connector_id = connectors[i];
-                *crtc = crtcs[0];
-                *mode = modes[m];
-                return;
-            }
-    }
-    fprintf(stderr, "glscene: no display has a mode %dx%d\n", width, height);
-    exit(1);
 }
 
 static uint32_t frame(int card, struct gbm_bo *buffer) {
@@ -148,12 +101,6 @@ static void flip(int card, uint32_t crtc, uint32_t frame) {
     char events[256];
     if (ioctl(card, DRM_IOCTL_MODE_PAGE_FLIP, &flip)) fail("PAGE_FLIP");
     if (read(card, events, sizeof events) < 0) fail("the flip's event");
-}
-
-static long milliseconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 int main(int count, char **words) {
@@ -214,14 +161,7 @@ int main(int count, char **words) {
         if (shown) gbm_surface_release_buffer(buffers, shown);
         shown = next;
     }
-    // The display keeps the picture while somebody has the card open.
-    int keeper = fork();
-    if (keeper < 0) fail("fork");
-    if (keeper == 0) {
-        setsid();
-        for (int stream = 0; stream < 3; stream++) close(stream);
-        for (;;) pause();
-    }
+    int keeper = keep();
     printf("screen %dx%d: %d frames in %ld ms, kept by %d\n", width, height, frames, milliseconds() - start, keeper);
     fflush(stdout);
     _exit(0);
