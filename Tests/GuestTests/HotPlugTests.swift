@@ -6,7 +6,7 @@ extension GuestTests {
     /// `mediated attach` and `mediated detach` with a real QEMU.
     @Suite(.serialized) struct HotPlugTests {
         /// A port with room for a display.
-        private static let port = "pcie-root-port,id=rp,pref32-reserve=32M"
+        static let port = "pcie-root-port,id=rp,pref32-reserve=32M"
 
         private func mediated(
             _ verb: String, _ target: String, _ machine: Machine, _ more: String...

@@ -18,6 +18,8 @@ extension GuestTests {
             var options: [String] = []
             var boot: [String]
             var properties = ""
+            /// The machine runs before the device comes.
+            var isPlugged = false
             let play: @Sendable (Machine, VirtualDevice) throws -> Void
             var testDescription: String { name }
         }
@@ -38,7 +40,28 @@ extension GuestTests {
                 Scene(
                     name: "ovmf-virtio-gpu", type: "virtio-gpu", options: ["resolution=640x480"], boot: Lab.uefi
                 ) { machine, _ in _ = try machine.agent.waitFor("Shell> ") },
+                // What QEMU itself does: it makes the device's other side, resets it, and takes it away.
+                Scene(
+                    name: "qemu-plug-reset-unplug", type: "bochs-display", options: ["resolution=640x480"],
+                    boot: Lab.boot("6.12"), isPlugged: true
+                ) { machine, display in
+                    try machine.awaitReady()
+                    try Self.mediated("attach", display, machine)
+                    #expect(try machine.run("timeout 60 sh -c 'until fbpattern; do sleep 0.1; done'").status == 0)
+                    try machine.execute("system_reset")
+                    try machine.awaitReady()
+                    #expect(try machine.run("fbpattern").status == 0)
+                    try Self.mediated("detach", display, machine)
+                    try display.awaitClientLeft()
+                },
             ] + ["6.1", "6.12"].flatMap(Self.linux)
+
+        private static func mediated(_ verb: String, _ device: VirtualDevice, _ machine: Machine) throws {
+            let outcome = try Program.run(
+                Program.folder.appendingPathComponent("mediated"),
+                [verb, device.socket, "--qmp", machine.secondMonitor])
+            #expect(outcome.status == 0, "\(outcome.errors)")
+        }
 
         private static func linux(_ kernel: String) -> [Scene] {
             [
@@ -87,7 +110,8 @@ extension GuestTests {
             let device = try VirtualDevice(scene.type, options: scene.options)
             let path = device.path("recording.pcapng")
             let recorder = try Recorder(ControlClient.path(besides: device.socket), to: path)
-            let machine = try Machine(devices: [device.argument(scene.properties)], boot: scene.boot)
+            let machine = try Machine(
+                devices: [scene.isPlugged ? HotPlugTests.port : device.argument(scene.properties)], boot: scene.boot)
             try scene.play(machine, device)
             try recorder.end()
             let reader = try RecordingReader(path: path)

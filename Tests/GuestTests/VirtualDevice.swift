@@ -15,12 +15,14 @@ final class VirtualDevice {
 
     /// Starts a device and waits until it serves.
     ///
-    /// - Parameter state: a saved state to begin with.
-    init(_ type: String, options: [String] = [], state: [UInt8]? = nil) throws {
+    /// - Parameters:
+    ///   - arguments: further ones of its program.
+    ///   - state: a saved state to begin with.
+    init(_ type: String, options: [String] = [], arguments: [String] = [], state: [UInt8]? = nil) throws {
         folder = try Scratch()
         process.executableURL = try Program.folder.appendingPathComponent("mediated-device")
         process.arguments =
-            [type, "--socket", socket, "--sandbox"]
+            [type, "--socket", socket, "--sandbox"] + arguments
             + options.flatMap { ["--option", $0.replacingOccurrences(of: "@", with: folder.path(""))] }
         if let state {
             try Data(state).write(to: URL(fileURLWithPath: folder.path("state")))
