@@ -48,6 +48,7 @@ struct Bench {
         add(try LookUps.compare())
         add(try Counting(program: program).compare())
         add(try Recording().measure())
+        add(try Watched(program: program, rounds: isQuick ? 1 : 6).compare())
         add(try Copies.compare())
         try measureCrowds()
         try draw()
