@@ -67,13 +67,41 @@ struct VenusStartTests {
     }
 
     @Test func aRenderServerThatDoesNotRunIsNoReasonToWait() throws {
-        let lab = URL(fileURLWithPath: Lab.value("VENUS_RUN")).deletingLastPathComponent().path
-        // The driver's library lies where the server doesn't now.
-        let words = try words(in: [
-            "RENDER_SERVER_EXEC_PATH": "/bin/false",
-            "VK_DRIVER_FILES": "\(lab)/usr/share/vulkan/icd.d/lvp_icd.json:\(lab)/usr/lib/x86_64-linux-gnu",
-        ])
+        let words = try words(in: Self.environment(server: "/bin/false"))
         #expect(words.last?.contains("virglrenderer") == true, "\(words)")
+    }
+
+    /// - Parameter server: in the place of the lab's, beside which the driver's library lies.
+    private static func environment(server: String) -> [String: String] {
+        let lab = URL(fileURLWithPath: Lab.value("VENUS_RUN")).deletingLastPathComponent().path
+        return [
+            "RENDER_SERVER_EXEC_PATH": server,
+            "VK_DRIVER_FILES": "\(lab)/usr/share/vulkan/icd.d/lvp_icd.json:\(lab)/usr/lib/x86_64-linux-gnu",
+        ]
+    }
+
+    @Test func aRenderServerReadsWritesAndReachesNothingThatADriverHasNoUseFor() throws {
+        let folder = try Scratch()
+        let secret = try folder.write("secret", to: "secret")
+        // Beside the server is what it may read.
+        try FileManager.default.createDirectory(atPath: folder.path("server"), withIntermediateDirectories: false)
+        let server = try folder.write(
+            """
+            #!/bin/bash
+            echo begun >&2
+            { read -r word </etc/hostname && echo reads; read -r word <'\(secret)' && echo reads a secret; } >&2
+            { echo word >'\(folder.path("server/made"))' && echo makes; echo word >>'\(secret)' && echo writes; } >&2
+            { exec 9<>/dev/tcp/127.0.0.1/22 && echo connects; } >&2
+            { /usr/bin/unshare --user true && echo has a namespace; /usr/bin/setsid true && echo leaves; } >&2
+            echo ended >&2
+            """, to: "server/server")
+        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: server)
+        let words = try words(in: Self.environment(server: server))
+        let own = words.filter { !$0.contains(":") }
+        #expect(own == ["begun", "ended"], "\(words)")
+        for refusal in ["hostname: Permission denied", "made: Operation not permitted", "socket: Operation not permitted"] {
+            #expect(words.contains { $0.contains(refusal) }, "\(words)")
+        }
     }
 
     @Test(.enabled(if: FileManager.default.fileExists(atPath: oldLibrary), "this host has another virglrenderer"))
