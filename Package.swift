@@ -166,7 +166,8 @@ package.targets = [
     room(
         "Sources/Programs",
         [
-            .executableTarget(name: "mediated-renderer", dependencies: ["Linux", "Renderer", "Virgl", "Worker"]),
+            .executableTarget(
+                name: "mediated-renderer", dependencies: ["JSON", "Linux", "Renderer", "Virgl", "Worker"]),
             .executableTarget(
                 name: "mediated-daemon",
                 dependencies: [
@@ -270,7 +271,8 @@ package.targets = [
             .testTarget(
                 name: "RendererTests",
                 dependencies: [
-                    "mediated-renderer", "Lab", "Programs", "Renderer", "Linux", "SharedRing", "Waiting", "Worker",
+                    "mediated-renderer", "JSON", "Lab", "Programs", "Renderer", "Linux", "SharedRing", "Waiting",
+                    "Worker",
                 ]),
         ]),
     room(
