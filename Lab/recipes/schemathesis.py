@@ -5,7 +5,7 @@ import sys
 
 from .cache import run
 
-VERSION = "4.32.5"
+REQUIREMENTS = pathlib.Path(__file__).with_suffix(".txt")
 
 
 def prepare(cache):
@@ -14,9 +14,9 @@ def prepare(cache):
         cache.say("fetching schemathesis")
         # The Python itself: the environment needs it when `python3` has become another version, too.
         run(os.path.realpath(sys.executable), "-m", "venv", folder, way_out="install python3-venv")
-        run(folder / "bin/pip", "install", "--quiet", "--disable-pip-version-check", f"schemathesis=={VERSION}",
+        run(folder / "bin/pip", "install", "--quiet", "--disable-pip-version-check", "-r", REQUIREMENTS,
             way_out="is PyPI within reach?")
 
-    folder, _ = cache.component("schemathesis", [pathlib.Path(__file__)], build)
+    folder, _ = cache.component("schemathesis", [pathlib.Path(__file__), REQUIREMENTS], build)
     # Not by its own script, whose first line names the folder it was made in.
     return {"SCHEMATHESIS_PYTHON": folder / "bin/python"}
