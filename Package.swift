@@ -282,7 +282,8 @@ package.targets = [
                 name: "VirtioGPUTests",
                 dependencies: [
                     "CLinux", "Control", "Device", "Display", "FakeDriver", "FakeGuest", "GuestMemory", "JSON", "Linux",
-                    "Programs", "Renderer", "SeededRandom", "VFIOUserClient", "Virtio", "VirtioGPU",
+                    "Programs", "Renderer", "SeededRandom", "VFIOUserClient", "Virtio", "VirtioGPU", "Waiting",
+                    "Worker",
                     "mediated-device",
                     "mediated-renderer",
                 ]),

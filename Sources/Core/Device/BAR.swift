@@ -19,6 +19,9 @@ public struct BAR: Sendable {
     public var ioregions: [Range<UInt64>] = []
     /// Nothing in it can be written: a page of *shared* registers, which guests read with no trap.
     public var isReadOnly = false
+    /// What is in the memory is part of no state: while there is any, the device refuses to be saved.
+    /// ``Device/requireSavable()``
+    public var isTransient = false
 
     /// A BAR in memory space.
     ///

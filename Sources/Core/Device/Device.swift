@@ -66,6 +66,11 @@ public protocol Device: Stateful, AnyObject {
     /// on a function-level reset.
     func reset()
 
+    /// Refuses while the device has something that no state can hold. Nothing does unless it says so.
+    ///
+    /// - Throws: ``StateError`` with a sentence that says what, and what to do.
+    func requireSavable() throws(StateError)
+
     /// The state now.
     var state: State { get }
 
@@ -90,6 +95,7 @@ extension Device {
     }
     public func ring(_ doorbell: Doorbell, bar: Int, value: UInt64) {}
     public func setRunning(_ running: Bool) {}
+    public func requireSavable() throws(StateError) {}
 }
 
 /// How many bytes one register access moves.

@@ -137,7 +137,7 @@ public struct DeviceOptions: Sendable {
         return overflow ? nil : product
     }
 
-    /// The value of an integer option that has a default. 0 for any other name.
+    /// The value of an integer option; 0 when none was given and there is no default, and for any other name.
     public func integer(_ name: String) -> Int { integers[name] ?? 0 }
     /// The value of a boolean option that has a default. False for any other name.
     public func boolean(_ name: String) -> Bool { integers[name] == 1 }

@@ -83,6 +83,8 @@ public final class Function: Stateful {
         /// In bytes; 0 when the function has no such region.
         public var size: UInt64 = 0
         public var isWritable = false
+        /// ``BAR/isTransient``
+        public var isTransient = false
         /// What may be mapped, byte for byte from the region's beginning.
         public var memory: MappedBytes?
         public var mapped: [Range<UInt64>] = []
@@ -98,8 +100,8 @@ public final class Function: Stateful {
         case 0..<6:
             guard let bar = slots[index]?.bar else { return Region() }
             return Region(
-                size: bar.layout.size, isWritable: !bar.isReadOnly, memory: bar.memory, mapped: bar.mapped,
-                doorbells: bar.doorbells, shadow: bar.shadow, ioregions: bar.ioregions, isPorts: bar.layout.space == .io
+                size: bar.layout.size, isWritable: !bar.isReadOnly, isTransient: bar.isTransient, memory: bar.memory,
+                mapped: bar.mapped, doorbells: bar.doorbells, shadow: bar.shadow, ioregions: bar.ioregions, isPorts: bar.layout.space == .io
             )
         case RegionIndex.rom: return Region(size: UInt64(romImage.count))
         case RegionIndex.configuration: return Region(size: UInt64(configuration.size), isWritable: true)

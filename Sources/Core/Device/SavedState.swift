@@ -55,7 +55,9 @@ extension Function {
         var memory: [Int: MappedBytes] = [:]
         for index in 0..<6 {
             // Shared registers follow from the device's own state.
-            guard let region = region(index), region.isWritable, !region.mapped.isEmpty else { continue }
+            guard let region = region(index), region.isWritable, !region.isTransient, !region.mapped.isEmpty else {
+                continue
+            }
             memory[index] = region.memory
         }
         for (index, file) in ownMemory.enumerated() { memory[SavedState.firstOwnMemory + index] = file }

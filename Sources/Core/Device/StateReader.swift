@@ -23,8 +23,10 @@ public final class StateReader {
 
     /// Takes the registers' state now; memory is read as it is given out.
     ///
-    /// - Throws: `JSONError` when the device's state can't be encoded, `Errno` for its memory.
+    /// - Throws: ``StateError`` when the device has what no state can hold, `JSONError` when its state can't be
+    ///   encoded, `Errno` for its memory.
     public init(_ function: Function) throws {
+        try function.device.requireSavable()
         function.clearBeyondMappedParts()
         self.function = function
         memory = function.savedMemory

@@ -30,6 +30,8 @@ public protocol VirtioDevice: Stateful, AnyObject {
     var features: UInt64 { get }
     /// The maximum size of each queue, by its index: a power of two from 1 to 1024. Always the same.
     var queueSizes: [Int] { get }
+    /// Memory that the guest maps; none unless declared. Always the same.
+    var sharedMemory: VirtioSharedMemory? { get }
     /// The device configuration structure as it reads now, little-endian; always of the same length, at most 4096
     /// bytes. ``VirtioPort/configurationChanged()`` tells the guest of a change.
     var configuration: [UInt8] { get }
@@ -56,6 +58,9 @@ public protocol VirtioDevice: Stateful, AnyObject {
     /// gives no chain back.
     func setRunning(_ running: Bool)
 
+    /// As `Device.requireSavable()`.
+    func requireSavable() throws(StateError)
+
     var state: State { get }
 
     /// Goes on from a state that a device of this type, with the same options, had. The transport's own state,
@@ -73,4 +78,6 @@ extension VirtioDevice {
     public func writeConfiguration(_ bytes: RawSpan, at offset: Int) {}
     public func resetQueue(_ queue: Int) {}
     public func setRunning(_ running: Bool) {}
+    public func requireSavable() throws(StateError) {}
+    public var sharedMemory: VirtioSharedMemory? { nil }
 }

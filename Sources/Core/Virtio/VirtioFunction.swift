@@ -6,13 +6,15 @@ import PCI
 /// Modern only, as VIRTIO 1.2 has it; section 4.1.
 ///
 /// All structures lie in BAR 4, each in a page of its own, and the MSI-X table in BAR 1. Nothing is mapped, so that a
-/// client may post its writes, and there is no memory BAR 2, by which firmware knows a VGA-compatible device.
+/// client may post its writes, and there is no memory BAR 2, by which firmware knows a VGA-compatible device. A device
+/// with shared memory has that in BAR 0, and the table in BAR 3.
 public final class VirtioFunction<Driver: VirtioDevice>: Device {
     /// The driver's type, with the transport's options added.
     public static var type: DeviceType {
         DeviceType(
             name: Driver.type.name, summary: Driver.type.summary, options: Driver.type.options + VirtioPCI.options,
-            registers: VirtioPCI.registerNames + Driver.type.registers.map(VirtioPCI.inDeviceConfiguration))
+            registers: VirtioPCI.registerNames + Driver.type.registers.map(VirtioPCI.inDeviceConfiguration),
+            mappedMemory: Driver.type.mappedMemory)
     }
 
     public let identity: PCIIdentity
@@ -33,14 +35,20 @@ public final class VirtioFunction<Driver: VirtioDevice>: Device {
         var queue: UInt16 = 0
     }
 
-    public init(options: DeviceOptions, host: Host) throws {
+    public convenience init(options: DeviceOptions, host: Host) throws {
+        try self.init(options: options, host: host) { try Driver(options: options, port: $0) }
+    }
+
+    /// - Parameter make: makes the device behind the transport.
+    public init(options: DeviceOptions, host: Host, _ make: (VirtioPort) throws -> Driver) throws {
         port = try VirtioPort(host: host)
-        driver = try Driver(options: options, port: port)
+        driver = try make(port)
         port.connect(driver, features: VirtioPCI.features(options))
         vectors = VirtioPCI.vectors(queues: driver.queueSizes.count)
         identity = VirtioPCI.identity(Driver.id)
-        bars = VirtioPCI.bars(queues: driver.queueSizes.count)
-        capabilities = VirtioPCI.capabilities(vectors: vectors, configuration: driver.configuration.count)
+        bars = VirtioPCI.bars(queues: driver.queueSizes.count, driver.sharedMemory)
+        capabilities = VirtioPCI.capabilities(
+            vectors: vectors, configuration: driver.configuration.count, driver.sharedMemory)
     }
 
     deinit {
@@ -172,6 +180,10 @@ public final class VirtioFunction<Driver: VirtioDevice>: Device {
     }
 
     // MARK: Life
+
+    public func requireSavable() throws(StateError) {
+        try driver.requireSavable()
+    }
 
     public func setRunning(_ running: Bool) {
         port.setRunning(running)

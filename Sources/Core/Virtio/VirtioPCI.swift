@@ -33,8 +33,12 @@ enum VirtioPCI {
 
     /// The BAR with all structures.
     static let bar = 4
-    private static let tableBAR = 1
+    /// The BAR with shared memory. It takes the next one's place as well.
+    private static let sharedMemoryBAR = 0
     private static let pageSize: UInt64 = 4096
+
+    /// The BAR with the MSI-X table. Firmware takes a memory BAR 2 for VGA.
+    private static func tableBAR(_ sharedMemory: VirtioSharedMemory?) -> Int { sharedMemory == nil ? 1 : 3 }
 
     /// A page of the BAR.
     enum Structure: UInt64, CaseIterable {
@@ -56,9 +60,16 @@ enum VirtioPCI {
     static func queue(notifiedAt place: UInt64) -> Int { Int(place / notifyMultiplier) }
 
     /// - Parameter queues: at most 1024.
-    static func bars(queues: Int) -> [BAR] {
-        [
-            .memory(tableBAR, size: pageSize),
+    static func bars(queues: Int, _ sharedMemory: VirtioSharedMemory?) -> [BAR] {
+        let shared = sharedMemory.map { region in
+            var bar = BAR.memory(
+                sharedMemoryBAR, size: UInt64(region.memory.size), prefetchable: true, is64Bit: true,
+                memory: region.memory)
+            bar.isTransient = true
+            return [bar]
+        }
+        return (shared ?? []) + [
+            .memory(tableBAR(sharedMemory), size: pageSize),
             .memory(
                 bar, size: pageSize * UInt64(Structure.allCases.count), is64Bit: true,
                 doorbells: (0..<queues).map {
@@ -73,7 +84,10 @@ enum VirtioPCI {
     // MARK: Capabilities
 
     /// - Parameter configuration: the length of the device configuration structure, in bytes.
-    static func capabilities(vectors: Int, configuration: Int) -> [Capability] {
+    static func capabilities(
+        vectors: Int, configuration: Int, _ sharedMemory: VirtioSharedMemory?
+    ) -> [Capability] {
+        let tableBAR = tableBAR(sharedMemory)
         // The registers up to queue_reset: those that follow belong to features that are not offered.
         let commonLength = 0x3c
         var list: [Capability] = [
@@ -87,6 +101,7 @@ enum VirtioPCI {
             .vendor([5] + [UInt8](repeating: 0, count: 16), window: BARWindow(bar: 4, offset: 8, length: 12, data: 16)),
         ]
         if configuration > 0 { list.append(.vendor(structure(.device, length: configuration))) }
+        if let sharedMemory { list.append(.vendor(structure(sharedMemory))) }
         return list
     }
 
@@ -100,6 +115,14 @@ enum VirtioPCI {
             case .device: 4
             }
         return [type, UInt8(bar), 0, 0, 0] + bytes(UInt32(structure.offset)) + bytes(UInt32(length))
+    }
+
+    /// `virtio_pci_cap64`: VIRTIO_PCI_CAP_SHARED_MEMORY_CFG with an offset of 0, and a length in two halves. Section
+    /// 4.1.4.7.
+    private static func structure(_ region: VirtioSharedMemory) -> [UInt8] {
+        let length = UInt64(region.memory.size)
+        return [8, UInt8(sharedMemoryBAR), region.id, 0, 0] + bytes(0) + bytes(UInt32(truncatingIfNeeded: length))
+            + bytes(0) + bytes(UInt32(length >> 32))
     }
 
     private static func bytes(_ number: UInt32) -> [UInt8] {

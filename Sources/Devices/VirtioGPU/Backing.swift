@@ -107,6 +107,27 @@ struct Backing: Equatable, Sendable {
         /// The same in the other memory.
         var place: Int
         var placeStride: Int
+
+        private var line: Int { width * Resource.bytesPerPixel }
+
+        /// Whether so many bytes have them all.
+        func fit(into size: UInt64) -> Bool {
+            let count = UInt64(height - 1) * stride + UInt64(line)
+            return offset <= size && count <= size - offset
+        }
+
+        /// Copies them from other memory of the device's own; ``offset`` counts from the beginning of `range`.
+        ///
+        /// - Throws: before anything is copied when the range doesn't have them all.
+        func copy(from memory: MappedBytes, within range: Range<Int>, to target: MappedBytes) throws(Refusal) {
+            guard width > 0, height > 0 else { return }
+            guard fit(into: UInt64(range.count)) else { throw .invalidParameter }
+            for y in 0..<height {
+                target.replace(
+                    at: place + y * placeStride, with: memory,
+                    at: range.lowerBound + Int(offset) + y * Int(stride), count: line)
+            }
+        }
     }
 
     /// Copies lines of pixels from guest memory; all that follow each other on both sides in one piece.

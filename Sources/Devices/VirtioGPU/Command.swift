@@ -9,6 +9,9 @@ enum Command: Equatable {
     case getEDID(head: UInt32)
     case createImage(UInt32, format: UInt32, width: UInt32, height: UInt32)
     case createBlob(UInt32, memory: UInt32, size: UInt64, backing: Backing)
+    case createHostBlob(UInt32, HostBlob.Request)
+    case mapBlob(UInt32, offset: UInt64)
+    case unmapBlob(UInt32)
     case unref(UInt32)
     case assignUUID(UInt32)
     case attachBacking(UInt32, Backing)
@@ -68,7 +71,14 @@ enum Command: Equatable {
             let wire = try request.load(virtio_gpu_resource_create_blob.self)
             let entries = request.extracting(droppingFirst: MemoryLayout.size(ofValue: wire))
             let backing = try Backing(entries, count: wire.nr_entries)
-            self = .createBlob(wire.resource_id, memory: wire.blob_mem, size: wire.size, backing: backing)
+            guard wire.blob_mem == VIRTIO_GPU_BLOB_MEM_HOST3D else {
+                self = .createBlob(wire.resource_id, memory: wire.blob_mem, size: wire.size, backing: backing)
+                return
+            }
+            let blob = HostBlob.Request(
+                context: wire.hdr.ctx_id, flags: wire.blob_flags, blob: wire.blob_id, size: wire.size,
+                hasBacking: wire.nr_entries > 0)
+            self = .createHostBlob(wire.resource_id, blob)
         case VIRTIO_GPU_CMD_RESOURCE_UNREF:
             self = .unref(try request.load(virtio_gpu_resource_unref.self).resource_id)
         case VIRTIO_GPU_CMD_RESOURCE_ASSIGN_UUID:
@@ -135,7 +145,11 @@ enum Command: Equatable {
             guard wire.size <= stream.byteCount else { throw .unspecified }
             guard wire.size.isMultiple(of: 4) else { throw .invalidParameter }
             self = .submit(context: wire.hdr.ctx_id, stream.extracting(first: Int(wire.size)).copy())
-        // Blobs in the host's memory among them, for which there is no memory that the guest sees.
+        case VIRTIO_GPU_CMD_RESOURCE_MAP_BLOB:
+            let wire = try request.load(virtio_gpu_resource_map_blob.self)
+            self = .mapBlob(wire.resource_id, offset: wire.offset)
+        case VIRTIO_GPU_CMD_RESOURCE_UNMAP_BLOB:
+            self = .unmapBlob(try request.load(virtio_gpu_resource_unmap_blob.self).resource_id)
         default: throw .unspecified
         }
     }
@@ -161,6 +175,7 @@ enum Command: Equatable {
         case .getDisplayInfo: Response.payloadSize(virtio_gpu_resp_display_info.self)
         case .getEDID: Response.payloadSize(virtio_gpu_resp_edid.self)
         case .assignUUID: Response.payloadSize(virtio_gpu_resp_resource_uuid.self)
+        case .mapBlob: Response.payloadSize(virtio_gpu_resp_map_info.self)
         default: 0
         }
     }

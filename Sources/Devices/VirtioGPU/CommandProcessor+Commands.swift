@@ -17,6 +17,11 @@ extension CommandProcessor {
         case .createBlob(let id, let memory, let size, let backing):
             try require(.resourceBlob)
             try resources.createBlob(id, memory: memory, size: size, backing)
+        case .createHostBlob(let id, let request):
+            try require(.resourceBlob)
+            try createHostBlob(id, request)
+        case .mapBlob(let id, let offset): return try map(id, at: offset)
+        case .unmapBlob(let id): return try unmap(id)
         case .unref(let id): return try unref(id)
         case .assignUUID(let id): return .done(.uuid(try uuid(of: id)))
         case .attachBacking(let id, let backing): return try attach(backing, to: id)
@@ -44,13 +49,16 @@ extension CommandProcessor {
             return try createContext(id, initialization, name)
         case .destroyContext(let id):
             try rendererObjects().destroyContext(id)
+            detachBlobs(from: id)
             return .asked([.destroyContext(id: id)], .nothing)
         case .attachResource(let id, let context):
+            try noteBlob(id, in: context, isAttached: true)
             return try withResource(id, in: context, .attachResource(context: context, resource: id))
         case .detachResource(let id, let context):
+            try noteBlob(id, in: context, isAttached: false)
             return try withResource(id, in: context, .detachResource(context: context, resource: id))
         case .createHostResource(let parameters):
-            _ = try rendererObjects()
+            guard try rendererObjects().draws(.virgl) else { throw .unspecified }
             let serial = try resources.createHostResource(parameters)
             return .asked([.createResource(parameters)], .resourceMade(parameters.id, serial: serial))
         case .transferToHost(let transfer): return try carryOut(transfer, by: .transferToHost(transfer))
@@ -68,6 +76,7 @@ extension CommandProcessor {
 
     private func unref(_ id: UInt32) throws(Refusal) -> Progress {
         let resource = try resources.resource(id)
+        if let blob = resource.hostBlob { return unref(blob, id) }
         forget(id)
         guard let host = resource.host, !host.isLost else { return .complete }
         return .asked([.destroyResource(id: id)], .nothing)
@@ -150,7 +159,7 @@ extension CommandProcessor {
 
     // MARK: 3D
 
-    private func rendererObjects() throws(Refusal) -> RendererObjects {
+    func rendererObjects() throws(Refusal) -> RendererObjects {
         try require(.virgl)
         guard let objects else { throw .unspecified }
         return objects
@@ -182,7 +191,10 @@ extension CommandProcessor {
         _ id: UInt32, in context: UInt32, _ command: RendererCommand
     ) throws(Refusal) -> Progress {
         try rendererObjects().requireContext(context)
-        guard let host = try resources.resource(id).host else { return .complete }
+        let resource = try resources.resource(id)
+        // What is mapped later is attached then.
+        if let blob = resource.hostBlob { return blob.range == nil ? .complete : .asked([command], .nothing) }
+        guard let host = resource.host else { return .complete }
         guard !host.isLost else { throw .invalidResource }
         return .asked([command], .nothing)
     }

@@ -26,19 +26,22 @@ final class CommandProcessor {
     let rendering: Rendering?
     /// What the guest has in the renderer.
     let objects: RendererObjects?
+    /// What the guest's programs share with the host's drivers; nil: the renderer has no use for it.
+    let window: Window?
     private(set) var pacing: FramePacing
     private var timelines = FenceTimelines()
 
     /// - Parameter limit: how many bytes pictures may take, each in whole pages; at most ``VideoMemory/size``.
     init(
         host: Host, heads: Int, resolution: Resolution, limit: Int, frameRate: Int = 0,
-        rendering: Rendering? = nil
+        rendering: Rendering? = nil, window: Window? = nil
     ) throws(DeviceMemoryError) {
         let memory = try VideoMemory(reserved: heads * CursorImage.size, limit: limit, of: host.deviceMemory)
         self.host = host
         self.memory = memory
-        self.heads = Heads(heads, resolution: resolution, memory: memory, guest: host.memory)
+        self.heads = Heads(heads, resolution: resolution, memory: memory, guest: host.memory, window: window)
         self.rendering = rendering
+        self.window = window
         resources = ResourceTable(in: memory)
         objects = rendering.map { RendererObjects(in: $0, memory: memory) }
         pacing = FramePacing(rate: frameRate, heads: heads)
@@ -46,6 +49,7 @@ final class CommandProcessor {
         rendering?.onLoss = { [unowned self] in
             objects?.removeAll()
             resources.loseHostResources()
+            window?.reset()
         }
     }
 
@@ -56,6 +60,8 @@ final class CommandProcessor {
         case done(Response.Outcome)
         /// It is the renderer's now.
         case asked([RendererCommand], RendererWork.Sequel)
+        /// Done when a piece of the window, which the renderer was told to let go of, is nobody's.
+        case leaving(UInt64)
         /// What these heads are to show is shown at a later moment.
         case postponed(HeadSet, until: UInt64)
 
@@ -92,6 +98,8 @@ final class CommandProcessor {
                 guard room >= outcome.payload.count + Response.headerSize || !takesResponse else { throw .unspecified }
                 finish(due, .success(outcome))
             case .asked(let commands, let sequel): ask(commands, sequel, due)
+            case .leaving(let number):
+                if window?.wait(due, for: number) != true { finish(due, .success(.done)) }
             case .postponed(let heads, let moment): postpone(heads, until: moment, due)
             }
         } catch {
@@ -109,22 +117,49 @@ final class CommandProcessor {
     private func ask(_ commands: [RendererCommand], _ sequel: RendererWork.Sequel, _ due: Due) {
         let work = RendererWork(sequel: sequel, due: due)
         // There are commands only where there is a renderer.
-        rendering?.send(commands, isFenced: due.place != nil, for: work)
+        rendering?.send(commands + fence(of: due, behind: commands), for: work)
+    }
+
+    /// What the renderer answers when it has drawn what it was asked for, too: commands of Vulkan by the ring that the
+    /// driver names, all else in one order.
+    private func fence(of due: Due, behind commands: [RendererCommand]) -> [RendererCommand] {
+        guard due.place != nil, let rendering, let objects else { return [] }
+        if case .submit(let context, _) = commands.last, objects.speaksVenus(context) {
+            return [.contextFence(context: context, ring: UInt32(due.ticket?.fence?.ring ?? 0))]
+        }
+        // Without OpenGL, all else is done when it is answered.
+        return rendering.kinds.contains(.virgl) ? [.fence] : []
     }
 
     /// The renderer has answered, or has ended: nil.
     private func take(_ status: RendererReply.Status?, for work: RendererWork) {
-        let refusal = Refusal(status)
+        var refusal = Refusal(status)
+        var outcome = Response.Outcome.done
         switch work.sequel {
         case .nothing: break
         case .contextMade(let id, let serial):
-            if refusal != nil { objects?.forgetContext(id, serial: serial) }
+            if refusal != nil, objects?.forgetContext(id, serial: serial) == true { detachBlobs(from: id) }
         case .resourceMade(let id, let serial):
             if refusal != nil, let host = resources[id]?.host, !host.isLost, host.serial == serial { forget(id) }
+        case .blobMapped(let id, let offset):
+            if refusal != nil { takeBack(id, at: offset) }
+            outcome = .mapInfo
+        case .blobReleased(let id, let number):
+            finishLeaving(id, number)
+            // Whatever the renderer says of it, it has it no more.
+            refusal = nil
         case .pixelsCopied(let copies): heads.finish(copies)
         case .cursorRead(let read): heads.finish(read, isDone: refusal == nil)
         }
-        finish(work.due, refusal.map { .failure($0) } ?? .success(.done))
+        finish(work.due, refusal.map { .failure($0) } ?? .success(outcome))
+    }
+
+    /// A piece of the window is nobody's.
+    private func finishLeaving(_ id: UInt32, _ number: UInt64) {
+        for due in window?.finishLeaving(number) ?? [] { finish(due, .success(.done)) }
+        guard var blob = resources[id]?.hostBlob, blob.place == .leaving(number) else { return }
+        blob.place = .nowhere
+        resources.update(id, blob)
     }
 
     /// Some work is done: what is due for it is given, or when it is its turn.
@@ -218,5 +253,6 @@ final class CommandProcessor {
         // What it has not answered comes to nothing then.
         rendering?.reset()
         objects?.removeAll()
+        window?.reset()
     }
 }

@@ -57,7 +57,7 @@ extension Heads {
                 blob.pixels.count >= area.width * area.height * Resource.bytesPerPixel
             else { throw problem }
             return picture(of: area, blob)
-        case (.blob(let size), let blob?):
+        case (.blob, let blob?), (.hostBlob, let blob?):
             let edge = Resource.maximumEdge
             guard area.fits(width: edge, height: edge), blob.format.isVirtio, blob.stride <= UInt32.max,
                 blob.offset <= UInt32.max, blob.pixels.lowerBound >= 0,
@@ -66,7 +66,7 @@ extension Heads {
             else { throw problem }
             let lines = UInt64(area.y + area.height - 1)
             let end = blob.offset + lines * blob.stride + UInt64((area.x + area.width) * Resource.bytesPerPixel)
-            guard end <= size else { throw problem }
+            guard let size = resources[source.resource]?.blobSize, end <= size else { throw problem }
             return picture(of: area, blob)
         default: throw problem
         }

@@ -10,10 +10,13 @@ final class Heads {
     /// Where pictures are, and heads have their copies of others.
     let memory: VideoMemory
     private let guest: MappedMemory
+    /// Where the host's blobs are.
+    private let window: Window?
 
-    init(_ count: Int, resolution: Resolution, memory: VideoMemory, guest: MappedMemory) {
+    init(_ count: Int, resolution: Resolution, memory: VideoMemory, guest: MappedMemory, window: Window?) {
         self.memory = memory
         self.guest = guest
+        self.window = window
         all = (0..<count).map { Head($0, resolution: resolution, memory: memory.bytes) }
     }
 
@@ -42,7 +45,7 @@ final class Heads {
             try Self.require(area, in: (host.width, host.height))
             let blob = Head.Blob(format: format, offset: 0, stride: 0, pixels: try pixels(for: area, at: head))
             show(Head.Source(resource: id, area: area, blob: blob), picture(of: area, blob), at: head)
-        case .blob: throw .invalidResource
+        case .blob, .hostBlob: throw .invalidResource
         }
     }
 
@@ -50,7 +53,9 @@ final class Heads {
     func show(
         _ area: Rectangle, ofBlob resource: Resource, _ id: UInt32, _ layout: Command.BlobLayout, at head: Head
     ) throws(Refusal) {
-        guard case .blob(let size) = resource.content else { throw .invalidResource }
+        guard let size = resource.blobSize else { throw .invalidResource }
+        // One that is mapped nowhere has no pixels.
+        if let blob = resource.hostBlob, blob.range == nil { throw .invalidResource }
         let (width, height) = (Int(layout.width), Int(layout.height))
         guard let format = PixelFormat(virtio: layout.format), width <= Resource.maximumEdge,
             height <= Resource.maximumEdge
@@ -153,9 +158,9 @@ final class Heads {
                 guard let rendering, !host.isLost else { continue }
                 commands.append(try command(for: part, of: source, blob, rendering))
                 copies.append(Copy(head: head.number, part: part, pixels: blob.pixels))
-            } else {
+            } else if resource.hostBlob?.place != .lost {
                 head.damage.add(part)
-                try copy(part, of: source, blob, resource.backing)
+                try copy(part, of: source, blob, resource)
             }
         }
         for copy in copies { memory.beginWriting(to: copy.pixels) }
@@ -172,16 +177,21 @@ final class Heads {
 
     /// Brings a part of the head's copy of a blob up to date.
     private func copy(
-        _ part: Rectangle, of source: Head.Source, _ blob: Head.Blob, _ backing: Backing?
+        _ part: Rectangle, of source: Head.Source, _ blob: Head.Blob, _ resource: Resource
     ) throws(Refusal) {
-        guard let backing else { throw .unspecified }
         let (x, y) = (UInt64(source.area.x + part.x), UInt64(source.area.y + part.y))
         let stride = source.area.width * Resource.bytesPerPixel
         let lines = Backing.Lines(
             offset: blob.offset + y * blob.stride + x * UInt64(Resource.bytesPerPixel), stride: blob.stride,
             width: part.width, height: part.height,
             place: blob.pixels.lowerBound + part.y * stride + part.x * Resource.bytesPerPixel, placeStride: stride)
-        try backing.copy(lines, from: guest, to: memory.bytes)
+        if let host = resource.hostBlob {
+            guard let window, let range = host.range else { throw .unspecified }
+            try lines.copy(from: window.bytes, within: range, to: memory.bytes)
+        } else {
+            guard let backing = resource.backing else { throw .unspecified }
+            try backing.copy(lines, from: guest, to: memory.bytes)
+        }
     }
 
     /// What brings a head's copy of what the renderer has up to date: whole lines, as those lie without gaps.
@@ -210,6 +220,14 @@ final class Heads {
             guard let backing = resource?.backing else { throw .unspecified }
             guard size >= CursorImage.size else { throw .invalidParameter }
             try copyCursor(of: head, from: backing)
+        case .hostBlob(let blob):
+            guard let window, let range = blob.range else { throw .unspecified }
+            guard range.count >= CursorImage.size else { throw .invalidParameter }
+            var image = [UInt8](repeating: 0, count: CursorImage.size)
+            var span = image.mutableSpan
+            var bytes = span.mutableBytes
+            window.bytes.copy(at: range.lowerBound, count: CursorImage.size, into: &bytes)
+            head.cursorImage.set(image)
         case .host: throw .invalidResource
         case nil: break
         }

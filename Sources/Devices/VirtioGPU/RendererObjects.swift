@@ -11,8 +11,14 @@ final class RendererObjects {
 
     private let rendering: Rendering
     private let memory: VideoMemory
-    /// With what tells one that was made later from another of the same number.
-    private var contexts: [UInt32: UInt64] = [:]
+    private struct Context {
+        /// Tells it from one of the same number that was made later.
+        let serial: UInt64
+        /// Whether it speaks Vulkan; else it speaks OpenGL.
+        let speaksVenus: Bool
+    }
+
+    private var contexts: [UInt32: Context] = [:]
     private var serial: UInt64 = 0
     /// Of each resource whose backing the renderer was told, the windows that this lies in.
     private var backings: [UInt32: Set<UInt32>] = [:]
@@ -31,6 +37,9 @@ final class RendererObjects {
         backings = [:]
     }
 
+    /// Whether the renderer draws what speaks this.
+    func draws(_ kind: RendererKinds) -> Bool { rendering.kinds.contains(kind) }
+
     // MARK: Contexts
 
     /// The numbers of all contexts, in ascending order.
@@ -39,6 +48,12 @@ final class RendererObjects {
     func requireContext(_ id: UInt32) throws(Refusal) {
         guard contexts[id] != nil else { throw .invalidContext }
     }
+
+    /// Whether there is such a context, which speaks Vulkan.
+    func speaksVenus(_ id: UInt32) -> Bool { contexts[id]?.speaksVenus == true }
+
+    /// How many contexts speak Vulkan.
+    var venusCount: Int { contexts.values.count(where: \.speaksVenus) }
 
     /// CTX_CREATE
     ///
@@ -52,10 +67,12 @@ final class RendererObjects {
             guard initialization == set, rendering.capabilitySets.contains(where: { $0.id == set }) else {
                 throw .invalidParameter
             }
+        } else {
+            guard rendering.kinds.contains(.virgl) else { throw .invalidParameter }
         }
         guard memory.reserve(Self.contextSize) else { throw .outOfMemory }
         serial &+= 1
-        contexts[id] = serial
+        contexts[id] = Context(serial: serial, speaksVenus: set == Rendering.venusSet)
         return serial
     }
 
@@ -66,8 +83,12 @@ final class RendererObjects {
     }
 
     /// The renderer hasn't made a context.
-    func forgetContext(_ id: UInt32, serial: UInt64) {
-        if contexts[id] == serial { forgetContext(id) }
+    ///
+    /// - Returns: whether it was forgotten; there may be another of its number.
+    func forgetContext(_ id: UInt32, serial: UInt64) -> Bool {
+        guard contexts[id]?.serial == serial else { return false }
+        forgetContext(id)
+        return true
     }
 
     private func forgetContext(_ id: UInt32) {

@@ -10,6 +10,10 @@ struct RendererWork: Codable, Equatable {
         case contextMade(UInt32, serial: UInt64)
         /// A resource that the renderer has not made is none.
         case resourceMade(UInt32, serial: UInt64)
+        /// A blob that the renderer has not taken isn't mapped.
+        case blobMapped(UInt32, at: Int)
+        /// A piece of the window is nobody's: ``Window/finishLeaving(_:)``
+        case blobReleased(UInt32, UInt64)
         /// Heads have their copies.
         case pixelsCopied([Heads.Copy])
         /// A head has its cursor's image.

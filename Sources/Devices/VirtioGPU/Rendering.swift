@@ -16,12 +16,17 @@ final class Rendering {
     }
 
     /// VIRTIO_GPU_CAPSET_VIRGL, VIRTIO_GPU_CAPSET_VIRGL2, and their versions.
-    private static let known: [(id: UInt32, version: UInt32)] = [(1, 1), (2, 2)]
+    private static let virglSets: [(id: UInt32, version: UInt32)] = [(1, 1), (2, 2)]
+    /// VIRTIO_GPU_CAPSET_VENUS
+    static let venusSet: UInt32 = 4
+    private static let venusSets: [(id: UInt32, version: UInt32)] = [(venusSet, 0)]
 
     /// What a renderer may take besides the video memory, in bytes: shaders and whatever else a guest has a driver
     /// make, of which the device knows nothing.
     private static let spareMemory: UInt64 = 256 << 20
 
+    /// What it draws.
+    let kinds: RendererKinds
     let capabilitySets: [CapabilitySet]
     let windows: GuestWindows
     /// What the renderer was asked for and has not answered, by number.
@@ -45,19 +50,23 @@ final class Rendering {
     private let timer: TimerFD
     private var timerWatch: EventLoop.Token?
     private var backOff: BackOff
-    /// The window of the video memory, once there is one.
-    private var pixels: UInt32?
+    /// What the renderer calls memory of the device's own that it has been given.
+    private var shared: [ObjectIdentifier: UInt32] = [:]
     /// Whether the renderer was asked for anything.
     private var isUsed = false
 
     /// Starts a renderer, and waits until it has told what it can do.
     ///
     /// - Parameters:
+    ///   - kinds: what it is to draw.
     ///   - renderNode: such as /dev/dri/renderD128; nil: a software renderer.
     ///   - videoMemory: its limit, in bytes.
+    ///   - window: how many bytes of memory it is to import parts of; 0: none.
     ///   - seconds: how long a renderer may go without an answer while one is due.
     /// - Throws: `OptionError` when there is none on this machine.
-    init(host: Host, renderNode: String?, videoMemory: Int, seconds: Int) throws {
+    convenience init(
+        host: Host, kinds: RendererKinds, renderNode: String?, videoMemory: Int, window: Int, seconds: Int
+    ) throws {
         // What a renderer does in memory that it shares passes nobody: no recording has it.
         guard host.world == nil else { throw OptionError("A device with 3D can't be lived again from a recording.") }
         let program: String
@@ -67,15 +76,26 @@ final class Rendering {
             throw OptionError("There is no 3D on this machine. \(error)")
         }
         let patience = Duration.seconds(seconds)
-        process = try RendererProcess(
-            program: program, kinds: .virgl, renderNode: renderNode, loop: host.loop,
+        let process = try RendererProcess(
+            program: program, kinds: kinds, renderNode: renderNode, window: UInt64(window), loop: host.loop,
             memoryLimit: Self.spareMemory + UInt64(videoMemory), patience: patience)
+        try self.init(host: host, process, kinds: kinds, renderNode: renderNode, within: patience)
+    }
+
+    /// Starts a renderer of a launcher that is there.
+    ///
+    /// - Parameter patience: how long the renderer may take until it has told what it can do.
+    init(
+        host: Host, _ process: RendererProcess, kinds: RendererKinds, renderNode: String?, within patience: Duration
+    ) throws {
+        self.process = process
+        self.kinds = kinds
         process.tap = { [weak host] in host?.tap }
         windows = try GuestWindows(host.memory, for: process, loop: host.loop)
         self.loop = host.loop
         backOff = BackOff(clock: host.nanoseconds)
         timer = try TimerFD()
-        capabilitySets = try Self.capabilitySets(of: process, renderNode, within: patience)
+        capabilitySets = try Self.capabilitySets(of: process, kinds, renderNode, within: patience)
         process.onEnd = { [unowned self] in hasEnded($0) }
         timerWatch = try loop.watch("renderer: next start", timer.descriptor, for: .readable) { [unowned self] _ in
             timer.consume()
@@ -88,36 +108,45 @@ final class Rendering {
     }
 
     private static func capabilitySets(
-        of process: RendererProcess, _ renderNode: String?, within limit: Duration
+        of process: RendererProcess, _ kinds: RendererKinds, _ renderNode: String?, within limit: Duration
     ) throws -> [CapabilitySet] {
         try process.start()
         var sets: [CapabilitySet] = []
-        for (id, version) in known {
+        let wanted = (kinds.contains(.virgl) ? virglSets : []) + (kinds.contains(.venus) ? venusSets : [])
+        for (id, version) in wanted {
             process.send(.capabilitySet(id: id, version: version)) { reply in
                 guard let reply, reply.status == .done else { return }
                 sets.append(CapabilitySet(id: id, version: version, contents: reply.data))
             }
         }
         let isInTime = process.waitForAnswers(within: limit)
-        guard isInTime, process.isRunning, !sets.isEmpty else {
+        let hasAll =
+            (!kinds.contains(.virgl) || sets.contains { $0.id != venusSet })
+            && (!kinds.contains(.venus) || sets.contains { $0.id == venusSet })
+        guard isInTime, process.isRunning, hasAll else {
             let place = renderNode.map { "at '\($0)'" } ?? "in software"
             throw OptionError(
                 "There is no 3D \(place) on this machine: "
-                    + reason(of: process, isInTime: isInTime, renderNode, within: limit))
+                    + reason(of: process, kinds, isInTime: isInTime, renderNode, within: limit))
         }
         return sets
     }
 
     /// Why a renderer could not tell what it can do. Where virglrenderer finds no driver, some of its versions crash.
     private static func reason(
-        of process: RendererProcess, isInTime: Bool, _ renderNode: String?, within limit: Duration
+        of process: RendererProcess, _ kinds: RendererKinds, isInTime: Bool, _ renderNode: String?,
+        within limit: Duration
     ) -> String {
         guard isInTime else { return "the renderer has not started within \(limit.components.seconds) s." }
+        if process.isRunning { return "virglrenderer doesn't offer what '\(kinds)' needs." }
         guard process.crashSignal != 0 else { return "the renderer can't start, for the reason in the line above." }
+        let (node, packages) =
+            kinds.contains(.virgl)
+            ? ("an OpenGL", "libegl-mesa0, libgl1 and libgl1-mesa-dri") : ("a Vulkan", "mesa-vulkan-drivers")
         let question =
-            renderNode.map { "is '\($0)' a render node with an OpenGL driver?" }
-            ?? "is Mesa's software driver (libegl-mesa0, libgl1 and libgl1-mesa-dri) installed?"
-        return "virglrenderer crashed (signal \(process.crashSignal)) while it looked for an OpenGL driver: \(question)"
+            renderNode.map { "is '\($0)' a render node with \(node) driver?" }
+            ?? "is Mesa's software driver (\(packages)) installed?"
+        return "virglrenderer crashed (signal \(process.crashSignal)) while it looked for \(node) driver: \(question)"
     }
 
     /// The video memory has another limit, in bytes. A renderer that was used keeps what it may take; the next one has
@@ -143,16 +172,13 @@ final class Rendering {
     /// Has the renderer carry out commands, one after the other, whether they succeed or not. ``onAnswer`` follows, at
     /// once when there is no renderer.
     ///
-    /// - Parameters:
-    ///   - commands: at least one.
-    ///   - isFenced: whether that is done when they were drawn, too.
-    func send(_ commands: [RendererCommand], isFenced: Bool, for work: RendererWork) {
+    /// - Parameter commands: at least one.
+    func send(_ commands: [RendererCommand], for work: RendererWork) {
         isUsed = true
         count += 1
         let number = count
-        inFlight[number] = InFlight(work: work, left: commands.count + (isFenced ? 1 : 0))
+        inFlight[number] = InFlight(work: work, left: commands.count)
         for command in commands { send(command, of: number) }
-        if isFenced { send(.fence, of: number) }
     }
 
     private func send(_ command: RendererCommand, of number: UInt64) {
@@ -177,17 +203,22 @@ final class Rendering {
         process.send(command)
     }
 
-    /// Where bytes of the video memory are for the renderer.
+    /// Where bytes of memory of the device's own are for the renderer.
+    ///
+    /// - Parameter memory: lives as long as this.
     func place(in memory: MappedBytes, at offset: Int, size: Int) throws(Refusal) -> MemoryPiece {
-        if pixels == nil {
-            guard let file = memory.file else { throw .invalidContext }
-            do throws(Errno) {
-                pixels = try process.share(file.descriptor, offset: 0, size: UInt64(memory.size))
-            } catch {
-                throw .invalidContext
-            }
+        if let window = shared[ObjectIdentifier(memory)] {
+            return .init(window: window, offset: UInt64(offset), size: UInt64(size))
         }
-        return .init(window: pixels ?? 0, offset: UInt64(offset), size: UInt64(size))
+        guard let file = memory.file else { throw .invalidContext }
+        let window: UInt32
+        do throws(Errno) {
+            window = try process.share(file.descriptor, offset: 0, size: UInt64(memory.size))
+        } catch {
+            throw .invalidContext
+        }
+        shared[ObjectIdentifier(memory)] = window
+        return .init(window: window, offset: UInt64(offset), size: UInt64(size))
     }
 
     // MARK: Life
@@ -204,7 +235,7 @@ final class Rendering {
     }
 
     private func hasEnded(_ reason: String?) {
-        pixels = nil
+        shared = [:]
         isUsed = false
         windows.removeAll()
         onLoss()

@@ -3,8 +3,8 @@ import Device
 import GuestMemory
 import Linux
 
-/// Something that the driver draws in and heads show: a picture in the device's memory, a blob in the guest's, or what
-/// the renderer has.
+/// Something that the driver draws in and heads show: a picture in the device's memory, a blob in the guest's or in the
+/// window, or what the renderer has.
 struct Resource: Codable, Equatable, Sendable {
     /// The most there are at a time.
     static let maximumCount = 4096
@@ -15,6 +15,7 @@ struct Resource: Codable, Equatable, Sendable {
         /// So many bytes of the backing, which may be shorter for the time being.
         case blob(size: UInt64)
         case host(HostResource)
+        case hostBlob(HostBlob)
     }
 
     var content: Content
@@ -30,6 +31,21 @@ struct Resource: Codable, Equatable, Sendable {
     var host: HostResource? {
         guard case .host(let host) = content else { return nil }
         return host
+    }
+
+    /// What is known of a blob in the window.
+    var hostBlob: HostBlob? {
+        guard case .hostBlob(let blob) = content else { return nil }
+        return blob
+    }
+
+    /// In bytes; nil for what is no blob.
+    var blobSize: UInt64? {
+        switch content {
+        case .blob(let size): size
+        case .hostBlob(let blob): UInt64(blob.size)
+        case .image, .host: nil
+        }
     }
 
     /// TRANSFER_TO_HOST_2D of what the renderer doesn't have: brings an area of a picture up to date from its backing.

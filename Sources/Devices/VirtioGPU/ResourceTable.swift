@@ -49,7 +49,18 @@ struct ResourceTable {
         resources[id] = Resource(content: .image(format, width: width, height: height, pixels: pixels))
     }
 
-    /// RESOURCE_CREATE_BLOB in the guest's memory. Those in the host's memory are a renderer's.
+    /// RESOURCE_CREATE_BLOB in the host's memory.
+    mutating func createHostBlob(_ id: UInt32, _ request: HostBlob.Request, in window: Window) throws(Refusal) {
+        try requireNew(id)
+        resources[id] = Resource(content: .hostBlob(try HostBlob(request, in: window)))
+    }
+
+    /// A blob in the host's memory has changed.
+    mutating func update(_ id: UInt32, _ blob: HostBlob) {
+        resources[id]?.content = .hostBlob(blob)
+    }
+
+    /// RESOURCE_CREATE_BLOB in the guest's memory.
     mutating func createBlob(_ id: UInt32, memory: UInt32, size: UInt64, _ backing: Backing) throws(Refusal) {
         try requireNew(id)
         guard memory == VIRTIO_GPU_BLOB_MEM_GUEST, size > 0 else { throw .invalidParameter }
@@ -77,13 +88,17 @@ struct ResourceTable {
         switch resource.content {
         case .image(_, _, _, let pixels): memory.release(pixels)
         case .host(let host): memory.giveBack(host.size)
-        case .blob: break
+        case .blob, .hostBlob: break
         }
     }
 
     /// The renderer has ended, and with it all that it had.
     mutating func loseHostResources() {
         for (id, resource) in resources {
+            if var blob = resource.hostBlob {
+                blob.lose()
+                resources[id]?.content = .hostBlob(blob)
+            }
             guard var host = resource.host, !host.isLost else { continue }
             memory.giveBack(host.size)
             host.lose()
@@ -147,6 +162,10 @@ struct ResourceTable {
                 host.lose()
                 resource.content = .host(host)
             }
+            if var blob = resource.hostBlob {
+                blob.lose()
+                resource.content = .hostBlob(blob)
+            }
             guard saved.id != 0, resources.updateValue(resource, forKey: saved.id) == nil else {
                 throw StateError("Resource \(saved.id) is there twice, or is none.")
             }
@@ -181,6 +200,11 @@ extension Resource {
             guard edges.contains(host.width), edges.contains(host.height), host.format?.isVirtio != false else {
                 throw StateError(
                     "Resource \(id) is a picture of \(host.width) by \(host.height) pixels that can't be.")
+            }
+        }
+        if let hostBlob {
+            guard Window.sizes.upperBound >= hostBlob.size, hostBlob.size > 0 else {
+                throw StateError("Resource \(id) is a blob of \(hostBlob.size) bytes that can't be.")
             }
         }
         guard uuid == nil || uuid?.count == 16 else { throw StateError("Resource \(id) has a UUID of another length.") }

@@ -94,6 +94,13 @@ extension Response.Outcome {
         Response.Outcome(type: VIRTIO_GPU_RESP_OK_CAPSET, payload: set.contents)
     }
 
+    /// `struct virtio_gpu_resp_map_info`: the guest may have it in its caches, as it is the host's ordinary memory.
+    static var mapInfo: Response.Outcome {
+        var payload: [UInt8] = []
+        for number in [UInt32(VIRTIO_GPU_MAP_CACHE_CACHED), 0] { payload.append(number) }
+        return Response.Outcome(type: VIRTIO_GPU_RESP_OK_MAP_INFO, payload: payload)
+    }
+
     /// `struct virtio_gpu_resp_resource_uuid`
     static func uuid(_ uuid: [UInt8]) -> Response.Outcome {
         Response.Outcome(type: VIRTIO_GPU_RESP_OK_RESOURCE_UUID, payload: uuid)

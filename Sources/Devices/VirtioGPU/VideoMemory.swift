@@ -81,7 +81,7 @@ final class VideoMemory {
     /// Takes back what ``allocate(_:)`` gave.
     func release(_ range: Range<Int>) {
         guard writers[range.lowerBound] == nil else { return leaving.append(range) }
-        erase(range)
+        bytes.erase(range)
         let index = free.firstIndex { $0.lowerBound >= range.upperBound } ?? free.count
         free.insert(range, at: index)
         merge(index)
@@ -101,7 +101,7 @@ final class VideoMemory {
         elsewhere = 0
         writers = [:]
         leaving = []
-        erase(0..<bytes.size)
+        bytes.erase(0..<bytes.size)
     }
 
     /// Holds these ranges as handed out, and nothing else. What is in the memory stays.
@@ -124,17 +124,5 @@ final class VideoMemory {
         writers = [:]
         leaving = []
         return true
-    }
-
-    private func erase(_ range: Range<Int>) {
-        do throws(Errno) {
-            try bytes.clear(range)
-        } catch {
-            // The system has no memory for making a hole: the pages stay, but nothing on them.
-            for extent in (try? bytes.dataExtents()) ?? [] {
-                let part = extent.clamped(to: range)
-                bytes.clear(at: part.lowerBound, count: part.count)
-            }
-        }
     }
 }

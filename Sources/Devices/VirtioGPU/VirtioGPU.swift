@@ -3,6 +3,7 @@ import Device
 import Display
 import Linux
 import PCI
+import Renderer
 import Virtio
 
 /// A display that Linux drives as `virtio-gpu`: the guest draws in its own memory, and says what to copy and what to
@@ -25,15 +26,18 @@ public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, Memory
                 "blob", .boolean, default: "off",
                 help: "Whether the guest may show its own memory without a copy of the whole picture first"),
             .init(
-                "renderer", .choice(["none", "virgl"]), default: "none",
-                help: "What draws 3D: 'virgl' is virglrenderer, with the host's OpenGL"),
+                "renderer", .choice(["none"] + RendererKinds.words), default: "none",
+                help: "What draws 3D: 'virgl' with the host's OpenGL, 'venus' with its Vulkan, both by virglrenderer"),
+            .init(
+                "window", .integer(Window.sizes),
+                help: "The memory that the guest's Vulkan programs share with the host, a power of two; for 'venus'"),
             .init(
                 "render-node", .text,
                 help: "The graphics device that draws, such as /dev/dri/renderD128; software unless given"),
             .init(
                 "renderer-timeout", .integer(1...600), default: "10",
                 help: "After how many seconds without an answer a renderer is ended and replaced"),
-        ], registers: configurationRegisters)
+        ], registers: configurationRegisters, mappedMemory: { $0.integer("window") })
 
     /// `virtio_gpu_config`, section 5.7.4
     private static let configurationRegisters = [
@@ -80,7 +84,14 @@ public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, Memory
     private var requestCount: UInt64 = 0
 
     /// - Throws: `OptionError` when the heads' pictures don't fit into `vram` together, or nothing can draw 3D.
-    public init(options: DeviceOptions, port: VirtioPort) throws {
+    public convenience init(options: DeviceOptions, port: VirtioPort) throws {
+        try self.init(options: options, port: port, rendering: Self.rendering)
+    }
+
+    /// - Parameter rendering: makes what draws 3D; nil: there is none.
+    init(
+        options: DeviceOptions, port: VirtioPort, rendering: (DeviceOptions, Host) throws -> Rendering?
+    ) throws {
         let heads = options.integer("heads")
         let resolution = try Resolution(options.text("resolution") ?? "")
         let limit = options.integer("vram")
@@ -92,12 +103,13 @@ public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, Memory
         }
         self.port = port
         timer = try TimerFD()
-        let rendering = try Self.rendering(options, port.host)
+        let window = try Self.window(options, port.host)
+        let rendering = try rendering(options, port.host)
         processor = try CommandProcessor(
             host: port.host, heads: heads, resolution: resolution, limit: limit,
-            frameRate: options.integer("frame-rate"), rendering: rendering)
+            frameRate: options.integer("frame-rate"), rendering: rendering, window: window)
         var features: Feature = [.edid, .resourceUUID]
-        if options.boolean("blob") { features.insert(.resourceBlob) }
+        if options.boolean("blob") || window != nil { features.insert(.resourceBlob) }
         if rendering != nil { features.formUnion([.virgl, .contextInit]) }
         self.features = features.rawValue
         // Neither queue was looked into meanwhile, and a driver that has said so once doesn't say it again.
@@ -116,21 +128,11 @@ public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, Memory
         if let timerWatch { port.host.loop.unwatch(timerWatch) }
     }
 
-    private static func rendering(_ options: DeviceOptions, _ host: Host) throws -> Rendering? {
-        let renderNode = options.text("render-node")
-        guard options.text("renderer") == "virgl" else {
-            guard renderNode == nil else { throw OptionError("'render-node' needs 'renderer=virgl'.") }
-            return nil
+    public var sharedMemory: VirtioSharedMemory? {
+        processor.window.map {
+            VirtioSharedMemory(id: UInt8(VIRTIO_GPU_SHM_ID_HOST_VISIBLE.rawValue), memory: $0.bytes)
         }
-        guard host.hasGuestFiles else {
-            throw OptionError(
-                "3D can't be had here: a renderer maps the guest's memory, and it is no files. Choose 'renderer=none'.")
-        }
-        return try Rendering(
-            host: host, renderNode: renderNode, videoMemory: options.integer("vram"),
-            seconds: options.integer("renderer-timeout"))
     }
-
     public var memory: [MappedBytes] { [processor.memory.bytes] }
     public var heads: [any DisplayHead] { processor.heads.all }
 
@@ -191,6 +193,16 @@ public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, Memory
     }
 
     // MARK: Reset and state
+
+    /// What Vulkan has is the host's driver's: no state can hold it.
+    public func requireSavable() throws(StateError) {
+        let count = processor.objects?.venusCount ?? 0
+        guard count == 0, processor.window?.isEmpty != false else {
+            throw StateError(
+                "Programs of the guest use Vulkan (\(count) \(count == 1 ? "context" : "contexts")): what they have is "
+                    + "the host's driver's, and can't be saved. End them first.")
+        }
+    }
 
     /// Monitors stay as they are.
     public func reset() {

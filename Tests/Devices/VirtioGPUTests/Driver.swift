@@ -3,6 +3,7 @@ import Device
 import Display
 import GuestMemory
 import Linux
+import Renderer
 import Testing
 
 @testable import VirtioGPU
@@ -11,9 +12,14 @@ import Testing
 final class Driver {
     static let memorySize = 1 << 20
     static let features: VirtioGPU.Feature = [.edid, .resourceUUID, .resourceBlob]
+    static let windowSize = 64 << 20
 
     let processor: CommandProcessor
     let memory: MemoryFile
+    /// What draws, when there is 3D.
+    let renderer: FakeRenderer?
+    /// What the device has told the administrator.
+    private(set) var reports: [String] = []
     /// The guest's memory begins here; nothing else is mapped.
     let base: UInt64 = 0x10_0000
     private var lastNumber: UInt64 = 0
@@ -23,17 +29,27 @@ final class Driver {
     var onReply: (Response?) -> Void = { _ in }
 
     init(
-        heads: Int = 2, vram: Int = 1 << 20, frameRate: Int = 0, features: VirtioGPU.Feature = Driver.features
+        heads: Int = 2, vram: Int = 1 << 20, frameRate: Int = 0, features: VirtioGPU.Feature = Driver.features,
+        drawing kinds: RendererKinds? = nil
     ) throws {
         let host = Host(loop: try EventLoop())
+        var (renderer, rendering, window): (FakeRenderer?, Rendering?, Window?)
+        if let kinds {
+            let (fake, process) = try FakeRenderer.start(host.loop)
+            renderer = fake
+            rendering = try Rendering(host: host, process, kinds: kinds, renderNode: nil, within: .seconds(60))
+            window = Window(try host.deviceMemory.take("window", size: Self.windowSize, isBehindBAR: true))
+        }
+        self.renderer = renderer
         memory = try MemoryFile(name: "guest", size: Self.memorySize)
         try host.memory.map(
             address: base, size: UInt64(Self.memorySize), access: [.read, .write],
             backing: .file(memory.descriptor.duplicate(), offset: 0))
         processor = try CommandProcessor(
             host: host, heads: heads, resolution: Resolution("1024x768"), limit: vram,
-            frameRate: frameRate)
+            frameRate: frameRate, rendering: rendering, window: window)
         processor.features = features
+        rendering?.report = { [unowned self] in reports.append($0) }
         processor.onReply = { [unowned self] in
             #expect(replies.updateValue($1, forKey: $0) == nil, "a request is replied to once")
             onReply($1)
@@ -86,7 +102,11 @@ final class Driver {
     ///
     /// - Returns: nil when there was no response.
     func send(_ bytes: [UInt8], from queue: Queue = .control, room: Int = 2048) -> Answer? {
-        let number = start(bytes, from: queue, room: room)
+        take(start(bytes, from: queue, room: room))
+    }
+
+    /// The response to a request.
+    func take(_ number: UInt64) -> Answer? {
         guard let response = replies.removeValue(forKey: number)??.bytes else { return nil }
         return Answer(response)
     }
@@ -201,9 +221,11 @@ enum Answered {
     static let displayInfo: UInt32 = 0x1101
     static let edid: UInt32 = 0x1104
     static let uuid: UInt32 = 0x1105
+    static let mapInfo: UInt32 = 0x1106
     static let unspecified: UInt32 = 0x1200
     static let outOfMemory: UInt32 = 0x1201
     static let invalidScanout: UInt32 = 0x1202
     static let invalidResource: UInt32 = 0x1203
+    static let invalidContext: UInt32 = 0x1204
     static let invalidParameter: UInt32 = 0x1205
 }
