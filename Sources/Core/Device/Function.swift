@@ -101,7 +101,8 @@ public final class Function: Stateful {
             guard let bar = slots[index]?.bar else { return Region() }
             return Region(
                 size: bar.layout.size, isWritable: !bar.isReadOnly, isTransient: bar.isTransient, memory: bar.memory,
-                mapped: bar.mapped, doorbells: bar.doorbells, shadow: bar.shadow, ioregions: bar.ioregions, isPorts: bar.layout.space == .io
+                mapped: bar.mapped, doorbells: bar.doorbells, shadow: bar.shadow, ioregions: bar.ioregions,
+                isPorts: bar.layout.space == .io
             )
         case RegionIndex.rom: return Region(size: UInt64(romImage.count))
         case RegionIndex.configuration: return Region(size: UInt64(configuration.size), isWritable: true)

@@ -3,9 +3,9 @@ import Linux
 /// The memory that the guest's programs share with the host's drivers: the guest's driver says where in it each blob
 /// lies. What is in nobody's hands is zero and takes no memory. `VIRTIO_GPU_SHM_ID_HOST_VISIBLE`
 ///
-/// The renderer takes pieces of it for as long as it likes, by descriptors that pin their pages. So a piece that is given
-/// back is a hole in the file before anybody else gets its place: whoever still has the old pages shares nothing with
-/// the next owner.
+/// The renderer takes pieces of it for as long as it likes, by descriptors that pin their pages. So a piece that is
+/// given back is a hole in the file before anybody else gets its place: whoever still has the old pages shares nothing
+/// with the next owner.
 final class Window {
     let bytes: MappedBytes
     /// All that is not to be had: sorted, none overlapping.
@@ -43,8 +43,8 @@ final class Window {
         return range
     }
 
-    /// Takes back a piece that no renderer has. One that can't be made a hole of, for want of the kernel's own memory, is
-    /// not to be had until ``reset()``.
+    /// Takes back a piece that no renderer has. One that can't be made a hole of, for want of the kernel's own memory,
+    /// is not to be had until ``reset()``.
     func release(_ range: Range<Int>) {
         guard let index = taken.firstIndex(of: range), (try? bytes.clear(range)) != nil else { return }
         taken.remove(at: index)
