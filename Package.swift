@@ -271,7 +271,8 @@ package.targets = [
             .testTarget(
                 name: "RendererTests",
                 dependencies: [
-                    "mediated-renderer", "JSON", "Lab", "Programs", "Renderer", "Linux", "SharedRing", "Waiting",
+                    "mediated-renderer", "CLinux", "JSON", "Lab", "Programs", "Renderer", "Linux", "SharedRing",
+                    "Waiting",
                     "Worker",
                 ]),
         ]),

@@ -1,5 +1,7 @@
+import CLinux
 import Foundation
 import Glibc
+import Lab
 import Linux
 import Renderer
 import Testing
@@ -11,6 +13,10 @@ final class Bench {
     let renderer: RendererProcess
     /// What was said when a renderer ended.
     private(set) var ends: [String] = []
+
+    /// Whether a renderer can have Venus here: by the lab, and since this kernel has Landlock. With a sanitizer's runtime
+    /// the stand-in for udmabuf can't be preloaded.
+    static let canHaveVenus = Lab.hasVenus && clinux_landlock_version() > 0 && !ResourceLimit.isSanitized
 
     /// How long a test waits for anything.
     private static let limit = Duration.seconds(60)

@@ -9,7 +9,9 @@ import Worker
 
 /// A real virglrenderer with its render server and Mesa's software Vulkan, in the lab's stand-in for a host that has
 /// them.
-@Suite(.serialized, .enabled(if: Lab.hasVenus, "the lab has no Venus: run `make lab`"))
+@Suite(
+    .serialized, .enabled(if: Bench.canHaveVenus, "no Venus in the lab (run `make lab`), or no Landlock in this kernel")
+)
 struct VenusRendererTests {
     private static let set: UInt32 = 4
     private static let windowSize = 4 << 20

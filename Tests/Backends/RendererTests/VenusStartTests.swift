@@ -9,7 +9,7 @@ import Testing
 @testable import Worker
 
 /// What a renderer says that can't have Venus: what is missing, and the way out.
-@Suite(.enabled(if: Lab.hasVenus, "the lab has no Venus: run `make lab`"))
+@Suite(.enabled(if: Bench.canHaveVenus, "no Venus in the lab (run `make lab`), or no Landlock in this kernel"))
 struct VenusStartTests {
     private static let oldLibrary = "/usr/lib/x86_64-linux-gnu/libvirglrenderer.so.1.7.7"
 
