@@ -3,7 +3,10 @@ import FuzzSupport
 /// Every fuzzer is this program, by another name: `Fuzz/run` makes the links.
 @main
 enum Fuzzers {
-    static func main() {
+    static func main() throws {
+        if CommandLine.arguments.first?.hasSuffix("/seeds") == true {
+            return try Seeds.write(Array(CommandLine.arguments.dropFirst()))
+        }
         runFuzzer([
             "messages": MessagesFuzzer.self,
             "access-ring": AccessRingFuzzer.self,

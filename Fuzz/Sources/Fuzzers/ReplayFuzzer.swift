@@ -7,14 +7,14 @@ import Replay
 import Tap
 
 /// A recording from anywhere, such as a device of this program could have made, with records that the input says: it is
-/// replayed, or refused, or the device does something else.
+/// replayed, or refused, or the device does something else. Or the device's part of it is played to a client.
 final class ReplayFuzzer: FuzzTarget {
     /// What stands before the passages: a description, and a state.
     private let beginnings: [[Record]]
     private(set) var reach = Reach(Feature.allCases)
 
     enum Feature: CaseIterable {
-        case refused, different, same, ended, gap, stateChanged
+        case refused, different, same, ended, gap, stateChanged, played, otherClient
     }
 
     private static let types = [
@@ -44,6 +44,7 @@ final class ReplayFuzzer: FuzzTarget {
             records[2].bytes[place] = input.byte()
             reach.note(.stateChanged)
         }
+        let isPlayed = input.byte() & 3 == 0
         let beginning = records[1...]
         // Inputs are short.
         while !input.isEmpty, records.count < 200 {
@@ -53,6 +54,7 @@ final class ReplayFuzzer: FuzzTarget {
         }
         var left = records[...]
         do {
+            if isPlayed { return try play(records) }
             let outcome = try Replay { left.popFirst() }.run()
             reach.note(outcome.divergence == nil ? .same : .different)
             if outcome.gaps > 0 { reach.note(.gap) }
@@ -61,6 +63,28 @@ final class ReplayFuzzer: FuzzTarget {
             guard !"\(error)".isEmpty else { fuzzFailed("An error without words.") }
             reach.note(.refused)
         }
+    }
+
+    /// The client does what was recorded, as far as it is a client's to do.
+    private func play(_ records: [Record]) throws {
+        var left = records[...]
+        let part = try DevicePart(EventLoop(closesAtOnce: true)) { left.popFirst() }
+        defer { part.close() }
+        var last: UInt64?
+        while let next = part.next, part.passages != last {
+            last = part.passages
+            let region = Int(next.region)
+            var bytes = next.bytes
+            var span = bytes.mutableSpan
+            var raw = span.mutableBytes
+            switch next.kind.event {
+            case .read: try? part.function.read(region: region, offset: next.offset, into: &raw)
+            case .write: try? part.function.write(region: region, offset: next.offset, from: raw.bytes)
+            case .reset: part.function.reset()
+            default: break
+            }
+        }
+        reach.note(part.divergence == nil ? .played : .otherClient)
     }
 
     private func record(_ input: inout Input) -> Record {

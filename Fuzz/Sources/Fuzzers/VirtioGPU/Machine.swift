@@ -150,7 +150,8 @@ final class Machine {
             // Most requests are whole, and most on the right queue: all that come at once on the first one's.
             let shape = input.byte()
             let flaw = Flaw(rawValue: shape & 0x1f)
-            var (command, bytes) = request(isRaw: flaw == .rawNumbers, &input)
+            var (command, bytes) =
+                shape == Self.recorded ? recordedRequest(&input) : request(isRaw: flaw == .rawNumbers, &input)
             if slot == 0 { queue = flaw == .wrongQueue ? 1 - command.queue : command.queue }
             if flaw == .cutOff { bytes = Array(bytes.prefix(max(1, Int(input.byte())))) }
             let room = flaw == .littleRoom ? Int(input.byte()) : Self.room
@@ -208,6 +209,16 @@ final class Machine {
         let command = GPUCommand.allCases[Int(input.byte()) % GPUCommand.allCases.count]
         let numbers = (0..<Int(input.byte() & 0x1f)).flatMap { _ in wire(UInt32(input.byte())) }
         return (command, command.header(context: UInt32(input.byte() & 3)) + numbers)
+    }
+
+    /// The shape of a request that stands in the input as a real driver has sent it.
+    static let recorded: UInt8 = 0x1f
+
+    private func recordedRequest(_ input: inout Input) -> (command: GPUCommand, bytes: [UInt8]) {
+        let command = GPUCommand.allCases[Int(input.byte()) % GPUCommand.allCases.count]
+        let fence = input.byte()
+        let header = command.header(fence: fence == 0 ? nil : UInt64(fence))
+        return (command, header + input.take(Int(input.byte())))
     }
 
     private func add(
