@@ -5,7 +5,7 @@ SHELL := bash
 
 SWIFT ?= swift
 PREFIX ?= /usr/local
-PROGRAMS := mediated mediated-daemon mediated-device mediated-renderer
+PROGRAMS := mediated mediated-daemon mediated-device mediated-renderer mediated-bridge
 FUZZ_SECONDS ?= 180
 NEIGHBOUR_SECONDS ?= 60
 SOURCES := Sources Tests Testing Examples Fuzz/Sources Benchmarks/Sources Package.swift

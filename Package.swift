@@ -8,6 +8,7 @@ let package = Package(
         .executable(name: "mediated-daemon", targets: ["mediated-daemon"]),
         .executable(name: "mediated-device", targets: ["mediated-device"]),
         .executable(name: "mediated-renderer", targets: ["mediated-renderer"]),
+        .executable(name: "mediated-bridge", targets: ["mediated-bridge"]),
         .library(
             name: "Mediated",
             targets: [
@@ -16,8 +17,9 @@ let package = Package(
                 "VFIOUserServer", "VFIOUserClient", "KVM", "Xen", "Trace",
                 "Injection", "Control", "Recording", "Replay",
             ]),
+        .library(name: "Drivers", targets: ["VirtioGPUDriver", "VTest"]),
         .library(name: "Renderer", targets: ["SharedRing", "Worker", "Renderer"]),
-        .library(name: "FakeGuest", targets: ["FakeGuest", "FakeDriver", "EchoDevice"]),
+        .library(name: "FakeGuest", targets: ["FakeGuest", "FakeDriver", "EchoDevice", "ScriptedGPU"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
@@ -114,6 +116,12 @@ package.targets = [
             .target(name: "XenSlot", dependencies: ["PCI"]),
         ]),
     room(
+        "Sources/Drivers",
+        [
+            .target(name: "VirtioGPUDriver", dependencies: ["CLinux", "Linux", "PCI", "VFIO", "VFIOUserClient"]),
+            .target(name: "VTest", dependencies: ["CLinux", "Linux", "Text", "VirtioGPUDriver"]),
+        ]),
+    room(
         "Sources/Tools",
         [
             .target(name: "QMP", dependencies: ["Linux", "JSON"]),
@@ -169,6 +177,8 @@ package.targets = [
             .executableTarget(
                 name: "mediated-renderer", dependencies: ["JSON", "Linux", "Renderer", "Virgl", "Worker"]),
             .executableTarget(
+                name: "mediated-bridge", dependencies: ["Linux", "VFIOUserClient", "VTest", "VirtioGPUDriver"]),
+            .executableTarget(
                 name: "mediated-daemon",
                 dependencies: [
                     "Control", "Daemon", "Linux", "Mediation",
@@ -215,6 +225,10 @@ package.targets = [
                 ]),
             .target(
                 name: "FakeDriver", dependencies: ["Device", "FakeGuest", "Linux", "VFIOUserClient"]),
+            .target(name: "ScriptedGPU", dependencies: ["CLinux", "Linux", "VTest", "VFIOUserClient", "VirtioGPUDriver"]),
+            .executableTarget(
+                name: "GLProgram",
+                linkerSettings: [.linkedLibrary("EGL"), .linkedLibrary("GLESv2"), .linkedLibrary("m")]),
             .target(name: "EchoDevice", dependencies: ["Virtio", "Device", "Linux"]),
             .target(name: "FakeDomains", dependencies: ["Linux", "Programs"]),
             .target(name: "FakeQEMU", dependencies: ["JSON", "Linux", "Waiting"]),
@@ -340,6 +354,9 @@ package.targets = [
                 ]),
         ]),
     room(
+        "Tests/Drivers",
+        [.testTarget(name: "VTestTests", dependencies: ["CLinux", "Linux", "ScriptedGPU", "VTest", "VirtioGPUDriver"])]),
+    room(
         "Tests/Tools",
         [
             .testTarget(name: "QMPTests", dependencies: ["FakeQEMU", "QMP", "JSON", "Linux", "Programs"]),
@@ -403,8 +420,8 @@ package.targets = [
                     "JSON", "KVM",
                     "Lab", "Linux", "Metrics", "PCI", "Programs", "Recording", "RunningDaemon", "SeededRandom", "Tap",
                     "VFIO",
-                    "VFIOUserClient", "Waiting",
-                    "mediated",
+                    "VFIOUserClient", "Waiting", "GLProgram",
+                    "mediated", "mediated-bridge",
                     "mediated-daemon", "mediated-device", "mediated-renderer",
                 ])
         ]),

@@ -22,6 +22,7 @@ enum Fuzzers {
             "rules": RulesFuzzer.self,
             "replay": ReplayFuzzer.self,
             "xen": XenFuzzer.self,
+            "vtest": VTestFuzzer.self,
         ])
     }
 }

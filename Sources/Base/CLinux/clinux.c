@@ -7,6 +7,7 @@
 #include <linux/udmabuf.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -488,4 +490,62 @@ void clinux_lock_is_released(void *lock) {
 #ifdef HAS_THREAD_SANITIZER
     __tsan_release(lock);
 #endif
+}
+
+static int write_text(const char *path, const char *text)
+{
+    int file = open(path, O_WRONLY | O_CLOEXEC);
+    if (file < 0)
+        return -errno;
+    ssize_t written = write(file, text, strlen(text));
+    int result = written < 0 ? -errno : 0;
+    close(file);
+    return result;
+}
+
+static int own_user_namespace(void)
+{
+    unsigned user = geteuid(), group = getegid();
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+        return -errno;
+    char map[64];
+    snprintf(map, sizeof map, "%u %u 1", user, user);
+    int result = write_text("/proc/self/uid_map", map);
+    if (result == 0)
+        result = write_text("/proc/self/setgroups", "deny");
+    snprintf(map, sizeof map, "%u %u 1", group, group);
+    return result < 0 ? result : write_text("/proc/self/gid_map", map);
+}
+
+int clinux_private_mounts(void)
+{
+    if (unshare(CLONE_NEWNS) < 0) {
+        if (errno != EPERM)
+            return -errno;
+        int result = own_user_namespace();
+        if (result < 0)
+            return result;
+    }
+    return mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ? -errno : 0;
+}
+
+int clinux_cover(const char *path, const char *source)
+{
+    int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (file >= 0)
+        close(file);
+    else if (errno != EEXIST)
+        return -errno;
+    // By descriptor: whoever may change the folder could put something else there.
+    int place = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (place < 0)
+        return -errno;
+    struct stat status;
+    char name[64];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", place);
+    int result = fstat(place, &status) < 0 ? -errno
+        : !S_ISREG(status.st_mode) && !S_ISSOCK(status.st_mode) ? -EINVAL
+        : mount(source, name, NULL, MS_BIND, NULL) < 0 ? -errno : 0;
+    close(place);
+    return result;
 }

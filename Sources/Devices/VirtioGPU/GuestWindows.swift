@@ -9,8 +9,9 @@ import Worker
 /// each is pinned: an unmap has the renderer told to let go, and is done when it has, or when it has ended. One that
 /// takes too long is ended: a client waits.
 final class GuestWindows {
-    /// The most there are at a time.
-    static let maximumCount = 256
+    /// The most there are at a time. A virtual machine has a handful; programs without one have a map for each
+    /// resource.
+    static let maximumCount = Resource.maximumCount
 
     private final class Window {
         let id: UInt32

@@ -79,7 +79,7 @@ struct AttachArgs: ParsableCommand {
             "-m \(memory)",
             "-object memory-backend-memfd,id=mem,size=\(memory),share=on",
             "-machine memory-backend=mem",
-            "-device \(Self.shellQuoted(device.text))",
+            "-device \(device.text.shellQuoted)",
         ]
         return arguments.dropLast().map { $0 + " \\" } + arguments.suffix(1)
     }
@@ -99,11 +99,6 @@ struct AttachArgs: ParsableCommand {
             </domain>
             """
         return elements.split(separator: "\n").map(String.init)
-    }
-
-    /// A POSIX shell reads it back as one word.
-    private static func shellQuoted(_ text: String) -> String {
-        "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
     }
 
     /// The text as an attribute's value. XML 1.0, section 2.4

@@ -15,7 +15,7 @@ struct Mediated: ParsableCommand {
             Events.self, TraceCommand.self, RecordCommand.self, ReplayCommand.self, InjectCommand.self,
             ObserveCommand.self, Top.self, MetricsCommand.self, AttachArgs.self, Attach.self, Detach.self,
             Screenshot.self, MonitorCommand.self, Info.self, Statistics.self, Inspect.self, DaemonCommand.self,
-            Run.self, Save.self, KVMCommand.self, KeepEvents.self,
+            Run.self, Save.self, KVMCommand.self, ExecCommand.self, EnvCommand.self, KeepEvents.self,
         ])
 
     static func main() {

@@ -57,4 +57,9 @@ extension String {
         guard scalars.count > limit else { return printable }
         return String(scalars.prefix(limit / 2)).printable + " … " + String(scalars.suffix(limit / 2)).printable
     }
+
+    /// A POSIX shell reads it back as one word.
+    var shellQuoted: String {
+        "'" + split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+    }
 }

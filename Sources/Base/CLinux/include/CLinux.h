@@ -183,6 +183,14 @@ int clinux_pidfd(pid_t process);
 /// pidfd_send_signal(2). Returns 0 or -errno.
 int clinux_pidfd_send(int process, int signal);
 
+/// Gives this process, which has one thread, mounts of its own: others' come here as before, and its own go nowhere. It gets a
+/// user namespace for them, with its user and group alone, where it may have no mounts otherwise. unshare(2). Returns 0 or -errno.
+int clinux_private_mounts(void);
+
+/// Has `path` show what is at `source` (MS_BIND). An empty file is made where nothing is. Returns 0 or -errno: -EINVAL for what is
+/// neither a file nor a socket.
+int clinux_cover(const char *path, const char *source);
+
 /// Random numbers, as many bytes as there is room for up to 256, else perhaps fewer. getrandom(2)
 ssize_t clinux_random(void *buffer, size_t size);
 

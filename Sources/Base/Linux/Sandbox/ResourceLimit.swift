@@ -117,6 +117,14 @@ extension ResourceLimit {
         return all / functions
     }
 
+    /// What a bridge may use while it serves programs: messages of 1 MiB of each, and memory files that it shares, with
+    /// programs and a vGPU.
+    public static let ofBridge = [
+        ResourceLimit(.data, defaultMemory), ResourceLimit(.fileSize, 2 << 30), ResourceLimit(.descriptors, 4096),
+        ResourceLimit(.processes, 0), ResourceLimit(.core, 0), ResourceLimit(.lockedMemory, 0),
+        ResourceLimit(.messageQueues, 0),
+    ]
+
     /// What a process may use that copies files of at most so many bytes, a piece at a time.
     static func ofCopying(upTo size: Int) -> [ResourceLimit] {
         [

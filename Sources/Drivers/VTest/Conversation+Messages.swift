@@ -1,0 +1,155 @@
+import Linux
+import VirtioGPUDriver
+
+/// What each message means on the vGPU.
+extension Conversation {
+    func carryOut(_ message: VTestMessage) throws(DriverError) {
+        guard name != nil else {
+            guard case .createRenderer(let name) = message else { return end("it has not said its name first") }
+            self.name = name
+            return
+        }
+        switch message {
+        case .createRenderer: end("it has said its name twice")
+        case .getCapabilities: give(capabilities: 1)
+        case .getCapabilities2: give(capabilities: 2)
+        case .ping: output.add(.ping)
+        case .version(let wanted):
+            // 1 was taken back; who knows no better speaks 0.
+            version = wanted == 1 ? 0 : min(wanted, VTestMessage.newestVersion)
+            output.add(.version, version)
+        // None is known to whoever speaks these versions.
+        case .parameter: output.add(.parameter, 0, 0)
+        case .capabilitySet(let id, let version): give(set: id, version)
+        case .initializeContext(let set):
+            guard board.device.capabilitySets.contains(where: { $0.id == set }) else {
+                return end("it wants capability set \(set)")
+            }
+            _ = needContext()
+        case .createResource(let handle, let parameters, let size): try create(handle, parameters, size)
+        case .unreference(let handle): unreference(handle)
+        case .get(let transfer, let size): try get(transfer, size)
+        case .put(let transfer, let size): try put(transfer, size)
+        case .submit(let stream): send(.submit(context: needContext(), stream: stream), .asked)
+        case .busyWait(let waits):
+            guard waits, countInFlight > 0 else { return output.add(.busyWait, countInFlight > 0 ? 1 : 0) }
+            attention = .waiting
+        case .stay(let stays):
+            board.stays = stays
+            output.add(.stay)
+        }
+    }
+
+    func send(_ command: GPUCommand, _ work: Switchboard.Work) {
+        countInFlight += 1
+        board.send(command, work, of: number)
+    }
+
+    private func needContext() -> UInt32 {
+        if let context { return context }
+        let id = board.takeContext()
+        context = id
+        send(.createContext(id: id, name: name ?? []), .asked)
+        return id
+    }
+
+    // MARK: Capabilities
+
+    /// The header says how many bytes there are and one more, and which set it is.
+    private func give(capabilities id: UInt32) {
+        guard let set = board.device.capabilitySets.first(where: { $0.id == id }) else {
+            return end("it wants capability set \(id), which the vGPU doesn't have")
+        }
+        output.add(.bytes([UInt32(set.contents.count + 1), id].littleEndian + set.contents))
+    }
+
+    private func give(set id: UInt32, _ version: UInt32) {
+        let set = board.device.capabilitySets.first { $0.id == id && version <= $0.version }
+        guard let set, set.contents.count.isMultiple(of: 4) else { return output.add(.capabilitySet, 0) }
+        let header = [UInt32(1 + set.contents.count / 4), VTestMessage.Number.capabilitySet.rawValue, 1]
+        output.add(.bytes(header.littleEndian + set.contents))
+    }
+
+    // MARK: Resources
+
+    private func create(
+        _ handle: UInt32, _ parameters: GPUCommand.ResourceParameters, _ size: UInt32
+    ) throws(DriverError) {
+        guard resources[handle] == nil else { return end("it has made resource \(handle) twice") }
+        guard resources.count < Self.maximumResources else {
+            return end("it wants more than \(Self.maximumResources) resources")
+        }
+        let context = needContext()
+        guard size > 0 else {
+            let id = board.takeResource()
+            resources[handle] = Resource(id: id, memory: nil)
+            send(.createResource(id: id, parameters), .asked)
+            return send(.attachResource(context: context, resource: id), .asked)
+        }
+        guard UInt64(size) <= Self.maximumShared - sharedSize, let memory = try board.share(size) else {
+            return output.add(.descriptor(nil))
+        }
+        sharedSize += memory.size
+        let id = board.takeResource()
+        resources[handle] = Resource(id: id, memory: memory)
+        attention = .making(handle, stepsLeft: 3, hasFailed: false)
+        send(.createResource(id: id, parameters), .making)
+        send(.attachBacking(resource: id, address: memory.address, size: size), .making)
+        send(.attachResource(context: context, resource: id), .making)
+    }
+
+    private func unreference(_ handle: UInt32) {
+        guard let resource = resources.removeValue(forKey: handle) else { return }
+        sharedSize -= resource.memory?.size ?? 0
+        board.send(.destroyResource(id: resource.id), .resourceGone(resource.id, resource.memory), of: number)
+    }
+
+    // MARK: Transfers
+
+    private func command(_ transfer: VTestMessage.Transfer) -> GPUCommand.Transfer? {
+        guard let resource = resources[transfer.handle] else {
+            end("it has no resource \(transfer.handle)")
+            return nil
+        }
+        return GPUCommand.Transfer(
+            context: needContext(), resource: resource.id, level: transfer.level, stride: transfer.stride,
+            layerStride: transfer.layerStride, box: transfer.box, offset: UInt64(transfer.offset))
+    }
+
+    /// Memory for one transfer by socket; nil when the program ends for it.
+    private func staging(_ size: UInt32) throws(DriverError) -> SharedMemory? {
+        guard size > 0, size <= Self.maximumTransfer, let memory = try board.share(size) else {
+            end("a transfer of \(size) bytes finds no room")
+            return nil
+        }
+        return memory
+    }
+
+    private func get(_ transfer: VTestMessage.Transfer, _ size: UInt32?) throws(DriverError) {
+        guard let command = command(transfer) else { return }
+        guard let size else { return send(.transferFromHost(command), .transfer) }
+        guard let memory = try staging(size) else { return }
+        attention = .fetching
+        send(.attachBacking(resource: command.resource, address: memory.address, size: size), .transfer)
+        send(.transferFromHost(command), .transfer)
+        send(.detachBacking(resource: command.resource), .fetched(memory, count: Int(size)))
+    }
+
+    private func put(_ transfer: VTestMessage.Transfer, _ size: UInt32?) throws(DriverError) {
+        guard let size else {
+            guard let command = command(transfer) else { return }
+            return send(.transferToHost(command), .transfer)
+        }
+        guard resources[transfer.handle] != nil else { return end("it has no resource \(transfer.handle)") }
+        guard let memory = try staging(size) else { return }
+        attention = .filling(memory, transfer, place: 0, count: Int(size))
+    }
+
+    /// All bytes of a transfer have come.
+    func put(_ transfer: VTestMessage.Transfer, from memory: SharedMemory, count: Int) {
+        guard let command = command(transfer) else { return board.discard(memory) }
+        send(.attachBacking(resource: command.resource, address: memory.address, size: UInt32(count)), .transfer)
+        send(.transferToHost(command), .transfer)
+        send(.detachBacking(resource: command.resource), .returned(memory))
+    }
+}
