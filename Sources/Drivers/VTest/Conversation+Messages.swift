@@ -30,7 +30,7 @@ extension Conversation {
         case .unreference(let handle): unreference(handle)
         case .get(let transfer, let size): try get(transfer, size)
         case .put(let transfer, let size): try put(transfer, size)
-        case .submit(let stream): send(.submit(context: needContext(), stream: stream), .asked)
+        case .submit(let stream): submit(stream)
         case .busyWait(let waits):
             guard waits, countInFlight > 0 else { return output.add(.busyWait, countInFlight > 0 ? 1 : 0) }
             attention = .waiting
@@ -51,6 +51,13 @@ extension Conversation {
         context = id
         send(.createContext(id: id, name: name ?? []), .asked)
         return id
+    }
+
+    /// What the program doesn't have, nobody has.
+    private func submit(_ stream: [UInt8]) {
+        var stream = stream
+        VirglStream.renumber(&stream) { resources[$0]?.id ?? .max }
+        send(.submit(context: needContext(), stream: stream), .asked)
     }
 
     // MARK: Capabilities

@@ -165,6 +165,32 @@ import VirtioGPUDriver
         #expect(device.violations.isEmpty)
     }
 
+    /// Streams name resources by the program's numbers, and the vGPU knows others.
+    @Test func streamsNameTheProgramsOwnResources() throws {
+        let other = try #require(board.begin())
+        try say(VTestWords.hello() + VTestWords.picture(1) + VTestWords.picture(2), to: other)
+        device.answer(to: board)
+        try say(VTestWords.hello() + VTestWords.picture(1) + VTestWords.picture(2))
+        device.answer(to: board)
+        let surface: [UInt32] = [5 << 16 | 8 << 8 | 1, 7, 2, 1, 0, 0]
+        let shader: [UInt32] = [2 << 16 | 4 << 8 | 1, 2, 1]
+        let buffers: [UInt32] = [6 << 16 | 6, 1, 1, 1, 2, 2, 2]
+        let images: [UInt32] = [12 << 16 | 35, 1, 1, 1, 1, 1, 1, 0, 2, 2, 2, 2, 99]
+        let copy: [UInt32] = [13 << 16 | 17, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2]
+        // Its length is more than there is.
+        let cut: [UInt32] = [9 << 16 | 47, 1]
+        try say(VTestWords.submit(surface + shader + buffers + images + copy + cut))
+        guard case .submit(_, let stream) = device.commands.last else {
+            Issue.record("\(device.commands)")
+            return
+        }
+        var expected = surface + shader + buffers + images + copy + cut
+        for (place, number) in [(2, 4), (12, 3), (15, 4), (28, .max), (30, 3), (35, 4)] as [(Int, UInt32)] {
+            expected[place] = number
+        }
+        #expect(stream == VTestWords.bytes(expected))
+    }
+
     @Test func aLostContextEndsTheProgram() throws {
         try say(VTestWords.hello() + VTestWords.submit([1]))
         device.refusal = { _ in VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID.rawValue }
