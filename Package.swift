@@ -225,7 +225,8 @@ package.targets = [
                 ]),
             .target(
                 name: "FakeDriver", dependencies: ["Device", "FakeGuest", "Linux", "VFIOUserClient"]),
-            .target(name: "ScriptedGPU", dependencies: ["CLinux", "Linux", "VTest", "VFIOUserClient", "VirtioGPUDriver"]),
+            .target(
+                name: "ScriptedGPU", dependencies: ["CLinux", "Linux", "VTest", "VFIOUserClient", "VirtioGPUDriver"]),
             .executableTarget(
                 name: "GLProgram",
                 linkerSettings: [.linkedLibrary("EGL"), .linkedLibrary("GLESv2"), .linkedLibrary("m")]),

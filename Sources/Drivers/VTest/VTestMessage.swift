@@ -75,7 +75,9 @@ enum VTestMessage: Equatable {
             guard length <= maximumName else { throw Malformed(description: "a name of \(length) bytes") }
             return Int(length)
         case .submit:
-            guard length <= GPUCommand.maximumStream / 4 else { throw Malformed(description: "\(length) words to draw") }
+            guard length <= GPUCommand.maximumStream / 4 else {
+                throw Malformed(description: "\(length) words to draw")
+            }
             return 4 * Int(length)
         case .getCapabilities, .getCapabilities2, .ping: return 0
         case .version, .unreference, .parameter, .initializeContext, .stay: return 4

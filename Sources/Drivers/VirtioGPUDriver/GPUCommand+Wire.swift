@@ -7,7 +7,8 @@ extension GPUCommand {
         switch self {
         case .capabilitySetInfo(let index):
             Self.bytes(
-                of: virtio_gpu_get_capset_info(hdr: Self.header(VIRTIO_GPU_CMD_GET_CAPSET_INFO), capset_index: index, padding: 0))
+                of: virtio_gpu_get_capset_info(
+                    hdr: Self.header(VIRTIO_GPU_CMD_GET_CAPSET_INFO), capset_index: index, padding: 0))
         case .capabilitySet(let id, let version):
             Self.bytes(
                 of: virtio_gpu_get_capset(

@@ -125,7 +125,9 @@ import VirtioGPUDriver
         let pixels = (0..<1024).map { UInt8(truncatingIfNeeded: $0) }
         // In pieces, as it may come.
         let put = VTestWords.transfer(5, 5, size: 1024) + pixels
-        for start in stride(from: 0, to: put.count, by: 100) { try say(Array(put[start..<min(start + 100, put.count)])) }
+        for start in stride(from: 0, to: put.count, by: 100) {
+            try say(Array(put[start..<min(start + 100, put.count)]))
+        }
         let kinds = device.commands.suffix(3)
         guard case .attachBacking = kinds.first, case .detachBacking = kinds.last else {
             Issue.record("\(kinds)")
@@ -203,7 +205,8 @@ import VirtioGPUDriver
         VTestWords.message(6, length: 1 << 20), VTestWords.message(6, length: .max), VTestWords.transfer2(14, 77),
         VTestWords.transfer(5, 77, size: 64), VTestWords.message(17, 9), VTestWords.message(17, 0),
         VTestWords.picture(1) + VTestWords.picture(1),
-        VTestWords.picture(1) + VTestWords.transfer(4, 1, size: 0), VTestWords.picture(1)
+        VTestWords.picture(1) + VTestWords.transfer(4, 1, size: 0),
+        VTestWords.picture(1)
             + VTestWords.transfer(5, 1, size: .max),
     ])
     func whatCantBeEndsTheProgramAlone(message: [UInt8]) throws {

@@ -25,7 +25,8 @@ struct BridgeFolder {
             status.st_mode & 0o077 == 0
         else {
             throw Failure(
-                .noPermission, "'\(path)' must be a folder of your own that nobody else may use: remove it, or its rights.")
+                .noPermission,
+                "'\(path)' must be a folder of your own that nobody else may use: remove it, or its rights.")
         }
         self.path = path
     }

@@ -33,7 +33,8 @@ import VFIOUserClient
 
     @Test func theProgramIsWhatWasStarted() throws {
         let device = try vGPU()
-        let said = try programs.run(device.socket, "sh", "-c", "echo \"$0 $1\"; echo wrong >&2; exit 7", "one", "two words")
+        let said = try programs.run(
+            device.socket, "sh", "-c", "echo \"$0 $1\"; echo wrong >&2; exit 7", "one", "two words")
         #expect(said.status == 7)
         #expect(said.output == "one two words\n")
         #expect(said.errors == "wrong\n")
