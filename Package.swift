@@ -356,7 +356,11 @@ package.targets = [
         ]),
     room(
         "Tests/Drivers",
-        [.testTarget(name: "VTestTests", dependencies: ["CLinux", "Linux", "ScriptedGPU", "VTest", "VirtioGPUDriver"])]),
+        [
+            .testTarget(
+                name: "VTestTests",
+                dependencies: ["CLinux", "Linux", "ScriptedGPU", "SeededRandom", "VTest", "VirtioGPUDriver"])
+        ]),
     room(
         "Tests/Tools",
         [
