@@ -44,7 +44,7 @@ public final class HostilePrograms {
         case 0: device.answer(pick(16, &lots), to: board)
         case 1:
             let refused = Self.refusals[pick(Self.refusals.count, &lots)]
-            device.refusal = { _ in refused }
+            device.refusal = { $0.takesAway ? nil : refused }
             device.answer(1, to: board)
             device.refusal = { _ in nil }
             note(.refused)
@@ -54,7 +54,7 @@ public final class HostilePrograms {
             programs.remove(at: number)
             greet()
             note(.left)
-        case 4: program.receive((0..<pick(64, &lots)).map { _ in UInt8(pick(256, &lots)) }.span.bytes)
+        case 4: program.receive(bytes(&lots).span.bytes)
         default: program.receive(message(&lots).span.bytes)
         }
         for program in programs {
@@ -87,6 +87,12 @@ public final class HostilePrograms {
         Int(truncatingIfNeeded: lots.next() % UInt64(max(1, count)))
     }
 
+    private func bytes(_ lots: inout some RandomNumberGenerator) -> [UInt8] {
+        var bytes: [UInt8] = []
+        for _ in 0..<pick(64, &lots) { bytes.append(UInt8(pick(256, &lots))) }
+        return bytes
+    }
+
     /// One that means something, of small numbers.
     private func message(_ lots: inout some RandomNumberGenerator) -> [UInt8] {
         let handle = UInt32(pick(4, &lots))
@@ -105,7 +111,8 @@ public final class HostilePrograms {
         case 11:
             // A command of a stream, with resources in it, whole or cut off.
             let length = UInt32(pick(24, &lots))
-            let words = (0..<length).map { _ in UInt32(pick(5, &lots)) }
+            var words: [UInt32] = []
+            for _ in 0..<length { words.append(UInt32(pick(5, &lots))) }
             let header =
                 (length + UInt32(pick(2, &lots))) << 16 | UInt32(pick(12, &lots)) << 8 | UInt32(pick(64, &lots))
             return VTestWords.submit([header] + words)
@@ -132,6 +139,16 @@ public final class HostilePrograms {
         case .transferToHost, .transferFromHost: note(.transfer)
         case .detachBacking: note(.bySocket)
         default: break
+        }
+    }
+}
+
+extension GPUCommand {
+    /// Whether it takes something away: no device refuses that for what is there.
+    fileprivate var takesAway: Bool {
+        switch self {
+        case .destroyContext, .destroyResource, .detachBacking: true
+        default: false
         }
     }
 }

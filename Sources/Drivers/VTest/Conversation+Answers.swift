@@ -7,7 +7,7 @@ extension Conversation {
     /// One of the program's commands is answered.
     func take(_ response: GPUResponse, _ work: Switchboard.Work) {
         switch work {
-        case .resourceGone, .contextGone: return
+        case .resourceGone, .contextGone, .contextMadeCurrent: return
         case .making:
             if case .making(let handle, let left, let hasFailed) = attention {
                 let failed = hasFailed || !response.isDone
@@ -45,7 +45,7 @@ extension Conversation {
         resources[handle] = nil
         sharedSize -= resource.memory?.size ?? 0
         // It may be there, without its memory.
-        board.sayFarewell(.destroyResource(id: resource.id), .resourceGone(resource.id, resource.memory))
+        board.sayFarewell(.resource(resource.id, resource.memory, context: context ?? 0))
         output.add(.descriptor(nil))
     }
 
@@ -59,12 +59,12 @@ extension Conversation {
     /// Whether something waits to be sent.
     public var hasOutput: Bool { output.count > 0 }
 
-    /// Takes all that is the program's from the vGPU: its context first, so that nothing of it is drawn any more.
+    /// Takes all that is the program's from the vGPU, its context last.
     func leave() {
-        if let context { board.sayFarewell(.destroyContext(id: context), .contextGone(context)) }
         for resource in resources.values {
-            board.sayFarewell(.destroyResource(id: resource.id), .resourceGone(resource.id, resource.memory))
+            board.sayFarewell(.resource(resource.id, resource.memory, context: context ?? 0))
         }
+        if let context { board.sayFarewell(.context(context)) }
         if case .filling(let memory, _, _, _) = attention { board.discard(memory) }
         for case .contents(let memory, _) in output.pieces { board.discard(memory) }
         resources = [:]

@@ -108,7 +108,7 @@ extension Conversation {
     private func unreference(_ handle: UInt32) {
         guard let resource = resources.removeValue(forKey: handle) else { return }
         sharedSize -= resource.memory?.size ?? 0
-        board.send(.destroyResource(id: resource.id), .resourceGone(resource.id, resource.memory), of: number)
+        board.destroyResource(resource.id, resource.memory, of: needContext())
     }
 
     // MARK: Transfers

@@ -25,6 +25,7 @@ public final class Switchboard {
         /// Memory has what a program asked for.
         case fetched(SharedMemory, count: Int)
         /// Nobody waits for it.
+        case contextMadeCurrent
         case resourceGone(UInt32, SharedMemory?)
         case contextGone(UInt32)
     }
@@ -48,7 +49,7 @@ public final class Switchboard {
     private var contexts = Numbers()
     private var resources = Numbers()
     /// What is to be taken away when there is room in the queue.
-    private var farewells: [(GPUCommand, Work)] = []
+    private var farewells: [Farewell] = []
     /// What the device doesn't use any more.
     private var unused: [SharedMemory] = []
     private var shared: UInt64 = 0
@@ -96,21 +97,26 @@ public final class Switchboard {
         case .contextGone(let id): contexts.giveBack(id)
         case .returned(let memory): unused.append(memory)
         case .fetched(let memory, _) where conversations[answered.conversation] == nil: unused.append(memory)
-        case .making, .asked, .transfer, .fetched: break
+        case .making, .asked, .transfer, .fetched, .contextMadeCurrent: break
         }
         conversations[answered.conversation]?.take(response, answered.work)
     }
 
     /// Whether something is still to be taken away that needs no answer first.
-    public var isUntidy: Bool { !unused.isEmpty || !farewells.isEmpty && device.hasRoom(for: 1, stream: 0) }
+    public var isUntidy: Bool { !unused.isEmpty || !farewells.isEmpty && hasRoomForFarewell }
+
+    private var hasRoomForFarewell: Bool { device.hasRoom(for: 2, stream: Self.noOperation.count) }
 
     /// Takes away some of what programs have left.
     ///
     /// - Throws: what ends the driver.
     public func tidy() throws(DriverError) {
         var count = 0
-        while count < farewells.count, device.hasRoom(for: 1, stream: 0) {
-            send(farewells[count].0, farewells[count].1, of: 0)
+        while count < farewells.count, hasRoomForFarewell {
+            switch farewells[count] {
+            case .resource(let id, let memory, let context): destroyResource(id, memory, of: context)
+            case .context(let id): send(.destroyContext(id: id), .contextGone(id), of: 0)
+            }
             count += 1
         }
         farewells.removeFirst(count)
@@ -121,8 +127,24 @@ public final class Switchboard {
         }
     }
 
+    /// What is taken away.
+    enum Farewell {
+        case resource(UInt32, SharedMemory?, context: UInt32)
+        case context(UInt32)
+    }
+
     /// Has something taken away later, behind all that was sent.
-    func sayFarewell(_ command: GPUCommand, _ work: Work) { farewells.append((command, work)) }
+    func sayFarewell(_ farewell: Farewell) { farewells.append(farewell) }
+
+    /// VIRGL_CCMD_NOP
+    private static let noOperation: [UInt8] = [0, 0, 0, 0]
+
+    /// Takes a resource from the device, with its own context being the current one: virglrenderer deletes framebuffers
+    /// of the resource's there, whose numbers mean another program's in another context.
+    func destroyResource(_ id: UInt32, _ memory: SharedMemory?, of context: UInt32) {
+        send(.submit(context: context, stream: Self.noOperation), .contextMadeCurrent, of: 0)
+        send(.destroyResource(id: id), .resourceGone(id, memory), of: 0)
+    }
 
     // MARK: Numbers and memory
 
