@@ -50,6 +50,8 @@ extension Conversation {
         let id = board.takeContext()
         context = id
         send(.createContext(id: id, name: name ?? []), .asked)
+        // virglrenderer has the new context current without knowing, and would draw in it for whoever comes next.
+        send(.submit(context: id, stream: Switchboard.noOperation), .asked)
         return id
     }
 

@@ -53,7 +53,7 @@ public final class Conversation {
     /// The most answers that a program leaves unread.
     private static let maximumOutput = 64
     /// How many commands one message needs at most.
-    private static let commandsOfAMessage = 4
+    private static let commandsOfAMessage = 6
 
     init(_ number: UInt64, _ board: Switchboard) {
         self.number = number

@@ -137,7 +137,7 @@ public final class Switchboard {
     func sayFarewell(_ farewell: Farewell) { farewells.append(farewell) }
 
     /// VIRGL_CCMD_NOP
-    private static let noOperation: [UInt8] = [0, 0, 0, 0]
+    static let noOperation: [UInt8] = [0, 0, 0, 0]
 
     /// Takes a resource from the device, with its own context being the current one: virglrenderer deletes framebuffers
     /// of the resource's there, whose numbers mean another program's in another context.

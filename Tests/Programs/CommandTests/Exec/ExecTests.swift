@@ -46,6 +46,24 @@ import VFIOUserClient
         #expect(children.output.split(separator: " ").count <= 1, "\(children.output)")
     }
 
+    @Test func severalProgramsShareAVGPUAndOnesDeathHarmsNone() throws {
+        let device = try vGPU()
+        let first = try ProgramRun.Endless(programs, device.socket)
+        let second = try ProgramRun.Endless(programs, device.socket)
+        let bridge = try #require(try ProgramRun.bridge(of: device.socket))
+        for _ in 0..<3 {
+            try first.draw()
+            try second.draw()
+        }
+        first.kill()
+        #expect(try !first.hasSucceeded())
+        for _ in 0..<20 { try second.draw() }
+        let third = try programs.draw(device.socket, "scene", "64x64", "2")
+        #expect(third.status == 0, "\(third.errors)")
+        #expect(try ProgramRun.bridge(of: device.socket) == bridge)
+        second.kill()
+    }
+
     /// More programs than one vGPU's memory has contexts for, one after the other.
     @Test func whatAProgramHadIsFree() throws {
         let device = try vGPU(vram: "24M")
