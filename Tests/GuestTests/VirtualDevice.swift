@@ -18,9 +18,21 @@ final class VirtualDevice {
     /// - Parameters:
     ///   - arguments: further ones of its program.
     ///   - state: a saved state to begin with.
-    init(_ type: String, options: [String] = [], arguments: [String] = [], state: [UInt8]? = nil) throws {
+    ///   - makeRenderer: makes the program that it takes for mediated-renderer, in a folder; nil: that of this build.
+    init(
+        _ type: String, options: [String] = [], arguments: [String] = [], state: [UInt8]? = nil,
+        makeRenderer: ((Scratch) throws -> Void)? = nil
+    ) throws {
         folder = try Scratch()
-        process.executableURL = try Program.folder.appendingPathComponent("mediated-device")
+        let program = try Program.folder.appendingPathComponent("mediated-device")
+        process.executableURL = program
+        if let makeRenderer {
+            try makeRenderer(folder)
+            // It looks beside itself.
+            let copy = URL(fileURLWithPath: folder.path("mediated-device"))
+            try FileManager.default.copyItem(at: program, to: copy)
+            process.executableURL = copy
+        }
         process.arguments =
             [type, "--socket", socket, "--sandbox"] + arguments
             + options.flatMap { ["--option", $0.replacingOccurrences(of: "@", with: folder.path(""))] }

@@ -78,7 +78,7 @@ extension CommandProcessor {
     /// A context may use a blob, or may not any more, whether it is mapped or not.
     func noteBlob(_ id: UInt32, in context: UInt32, isAttached: Bool) throws(Refusal) {
         try rendererObjects().requireContext(context)
-        guard var blob = try resources.resource(id).hostBlob else { return }
+        guard var blob = try resources.resource(id).hostBlob, try rendererObjects().isRendered(context) else { return }
         blob.contexts.removeAll { $0 == context }
         if isAttached { blob.contexts.append(context) }
         resources.update(id, blob)

@@ -48,9 +48,10 @@ extension CommandProcessor {
         case .createContext(let id, let initialization, let name):
             return try createContext(id, initialization, name)
         case .destroyContext(let id):
+            let isRendered = try rendererObjects().isRendered(id)
             try rendererObjects().destroyContext(id)
             detachBlobs(from: id)
-            return .asked([.destroyContext(id: id)], .nothing)
+            return isRendered ? .asked([.destroyContext(id: id)], .nothing) : .complete
         case .attachResource(let id, let context):
             try noteBlob(id, in: context, isAttached: true)
             return try withResource(id, in: context, .attachResource(context: context, resource: id))
@@ -181,6 +182,7 @@ extension CommandProcessor {
         let objects = try rendererObjects()
         if initialization != 0 { try require(.contextInit) }
         let serial = try objects.createContext(id, initialization)
+        guard objects.isRendered(id) else { return .complete }
         return .asked(
             [.createContext(id: id, capabilitySet: initialization, name: name)], .contextMade(id, serial: serial))
     }
@@ -192,6 +194,7 @@ extension CommandProcessor {
     ) throws(Refusal) -> Progress {
         try rendererObjects().requireContext(context)
         let resource = try resources.resource(id)
+        guard try rendererObjects().isRendered(context) else { return .complete }
         // What is mapped later is attached then.
         if let blob = resource.hostBlob { return blob.range == nil ? .complete : .asked([command], .nothing) }
         guard let host = resource.host else { return .complete }
@@ -202,6 +205,7 @@ extension CommandProcessor {
     private func submit(_ stream: [UInt8], to context: UInt32) throws(Refusal) -> Progress {
         let objects = try rendererObjects()
         try objects.requireContext(context)
+        guard objects.isRendered(context) else { throw .invalidParameter }
         // A stream may have transfers of whatever is attached to its context.
         try objects.attachLostBackings(of: resources, isAwaited: isAwaited)
         return .asked([.submit(context: context, commands: stream)], .nothing)

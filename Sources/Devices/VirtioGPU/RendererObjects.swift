@@ -14,8 +14,14 @@ final class RendererObjects {
     private struct Context {
         /// Tells it from one of the same number that was made later.
         let serial: UInt64
-        /// Whether it speaks Vulkan; else it speaks OpenGL.
-        let speaksVenus: Bool
+        let speech: Speech
+    }
+
+    private enum Speech {
+        case openGL, vulkan
+        /// Of a driver that asks for none, with a renderer that has no OpenGL: Linux has one for its console. The
+        /// renderer knows nothing of it.
+        case nothing
     }
 
     private var contexts: [UInt32: Context] = [:]
@@ -50,10 +56,13 @@ final class RendererObjects {
     }
 
     /// Whether there is such a context, which speaks Vulkan.
-    func speaksVenus(_ id: UInt32) -> Bool { contexts[id]?.speaksVenus == true }
+    func speaksVenus(_ id: UInt32) -> Bool { contexts[id]?.speech == .vulkan }
+
+    /// Whether there is such a context, and the renderer has it.
+    func isRendered(_ id: UInt32) -> Bool { contexts[id].map { $0.speech != .nothing } ?? false }
 
     /// How many contexts speak Vulkan.
-    var venusCount: Int { contexts.values.count(where: \.speaksVenus) }
+    var venusCount: Int { contexts.values.count { $0.speech == .vulkan } }
 
     /// CTX_CREATE
     ///
@@ -67,12 +76,11 @@ final class RendererObjects {
             guard initialization == set, rendering.capabilitySets.contains(where: { $0.id == set }) else {
                 throw .invalidParameter
             }
-        } else {
-            guard rendering.kinds.contains(.virgl) else { throw .invalidParameter }
         }
         guard memory.reserve(Self.contextSize) else { throw .outOfMemory }
         serial &+= 1
-        contexts[id] = Context(serial: serial, speaksVenus: set == Rendering.venusSet)
+        let speech: Speech = rendering.kinds.contains(.virgl) ? .openGL : .nothing
+        contexts[id] = Context(serial: serial, speech: set == Rendering.venusSet ? .vulkan : speech)
         return serial
     }
 

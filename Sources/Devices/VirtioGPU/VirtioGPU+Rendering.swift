@@ -27,7 +27,9 @@ extension VirtioGPU {
     static func rendering(_ options: DeviceOptions, _ host: Host) throws -> Rendering? {
         let renderNode = options.text("render-node")
         guard let kinds = RendererKinds(options.text("renderer") ?? "") else {
-            guard renderNode == nil else { throw OptionError("'render-node' needs a 'renderer', such as 'virgl'.") }
+            guard renderNode == nil else {
+                throw OptionError("'render-node' needs 'renderer=virgl' or 'renderer=venus'.")
+            }
             return nil
         }
         guard host.hasGuestFiles else {

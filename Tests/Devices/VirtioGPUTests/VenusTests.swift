@@ -152,6 +152,19 @@ import Waiting
         #expect(try guest.send(guest.submit()) == Answered.invalidContext)
     }
 
+    /// Linux makes one for its console.
+    @Test func aContextThatSpeaksNothingIsNoneOfTheRenderers() throws {
+        let guest = try Guest.withContext()
+        try guest.done(guest.createContext(2, set: 0), guest.createBlob(5), guest.attach(5, to: 2))
+        #expect(try guest.send(guest.submit(to: 2)) == Answered.invalidParameter)
+        #expect(try guest.send(guest.createBlob(6, context: 2)) == Answered.invalidContext)
+        #expect(guest.renderer.takeCommands().isEmpty)
+        #expect(try guest.send(guest.map(5, at: 0)) == Answered.mapInfo)
+        try guest.done(guest.detach(5, from: 2), guest.header(VIRTIO_GPU_CMD_CTX_DESTROY, context: 2))
+        #expect(guest.renderer.takeCommands().count == 1)
+        #expect(try guest.send(guest.attach(5, to: 2)) == Answered.invalidContext)
+    }
+
     // MARK: The function
 
     private func function(_ options: String...) throws -> (Function, VirtioFunction<VirtioGPU>, FakeRenderer) {
