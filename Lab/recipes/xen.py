@@ -10,9 +10,9 @@ VERSIONS = {"4.17": "bookworm", "4.20": "trixie"}
 # The one of which there are tools.
 TOOLS = "4.20"
 PACKAGES = ("xenstore-utils", "qemu-system-xen", "seabios")
-# Beside xl: what keeps the store, the consoles of domains, what a started domain 0 tells the store, and what reads that
-# and waits for it.
-PROGRAMS = ("xl", "xenstored", "xenconsoled", "xen-init-dom0")
+# Beside xl, and what saves for it: what keeps the store, the consoles of domains, what a started domain 0 tells the
+# store, and what reads that and waits for it.
+PROGRAMS = ("xl", "libxl-save-helper", "xenstored", "xenconsoled", "xen-init-dom0")
 OTHERS = ("usr/libexec/xen-qemu-system-i386", "usr/bin/xenstore-read", "usr/bin/xenstore-watch")
 FIRMWARE = ("usr/share/seabios/bios-256k.bin", "usr/share/seabios/vgabios-stdvga.bin", "usr/share/qemu/kvmvapic.bin",
             "usr/share/qemu/linuxboot_dma.bin", "usr/share/qemu/keymaps")

@@ -11,7 +11,7 @@ extension XenMachine {
         for (name, key) in [("vmlinux", "KERNEL_"), ("bzImage", "BZIMAGE_"), ("initrd", "INITRD_")] {
             try files.add(file: Lab.value(release.kernelKey(key)), at: "\(tools)/domain/\(name)")
         }
-        let machine = try XenMachine(release, with: programs, memory: 3072, files: files)
+        let machine = try XenMachine(release, with: programs, memory: 4096, files: files)
         // Programs that know their places run in a root folder of their own.
         try machine.command("cd \(tools) && ln -s usr/lib64 lib64 && ln -s usr/lib lib")
         try machine.command(
@@ -122,22 +122,5 @@ extension XenMachine {
         let said = try self.command("{ \(command) 2>&1 & } | { \(listener) }")
         guard said.contains(mark) else { throw GuestError("'\(command)' has said '\(said)'.") }
         return said
-    }
-
-    /// Speaks to the agent of a domain on whose console it is, in place of domain 0's.
-    ///
-    /// - Parameter console: where Xen's store has its terminal, below the domain: `console/tty` or `serial/0/tty`.
-    public func inside<Value>(
-        _ domain: Int, console: String, _ body: (any Guest) throws -> Value
-    ) throws -> Value {
-        let terminal = try stored("/local/domain/\(domain)/\(console)")
-        // What is sent goes to the domain until a line that no shell has a use for.
-        try start(
-            "cat \(terminal) & while IFS= read -r line && [ \"$line\" != ::leave:: ]; do printf '%s\\n' \"$line\"; done"
-                + " </dev/console >\(terminal); kill $!")
-        let value = try body(self)
-        try agent.send("::leave::\n")
-        _ = try finish()
-        return value
     }
 }

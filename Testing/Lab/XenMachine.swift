@@ -50,13 +50,14 @@ public final class XenMachine: Guest {
         agent = Agent(
             reading: output.fileHandleForReading, writing: input.fileHandleForWriting, patience: 900)
         process.executableURL = URL(fileURLWithPath: Lab.value("QEMU"))
-        // mwait and rdtscp are what TCG gives no guest of a guest, and Linux as a PV domain takes no smap from QEMU.
+        // mwait and rdtscp are what TCG gives no guest of a guest, and Linux as a PV domain takes no smap from QEMU. With
+        // xsave, programs of all domains crash now and then, as if they had another's vector registers.
         process.arguments = [
             "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial",
             "file:" + folder.path("console"), "-serial", "stdio", "-machine", "q35", "-accel", "tcg", "-smp", "1", "-m",
             "\(memory)", "-cpu",
             "EPYC,+svm,+npt,-monitor,-rdtscp,-smap", "-kernel", Lab.value(release.key), "-append",
-            "console=com1 com1=115200,8n1 dom0_mem=\(memory / 2)M,max:\(memory / 2)M cpuidle=0 loglvl=error "
+            "console=com1 com1=115200,8n1 dom0_mem=\(memory / 2)M,max:\(memory / 2)M cpuidle=0 xsave=0 loglvl=error "
                 + "guest_loglvl=error",
             "-initrd",
             "\(Lab.value(release.kernelKey("BZIMAGE_"))) console=hvc0 console=ttyS1 quiet loglevel=0 mitigations=off panic=-1,"
