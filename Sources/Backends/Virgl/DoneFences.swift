@@ -9,7 +9,7 @@ final class DoneFences: Sendable {
     }
 
     private let state = Locked(State())
-    /// Readable when one was told of since ``takeNext()`` has found nothing.
+    /// Readable when one was told of. Whoever waits for it consumes it before looking.
     let event: EventFD
 
     init() throws(Errno) {

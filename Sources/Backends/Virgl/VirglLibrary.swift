@@ -30,6 +30,9 @@ public struct VirglLibrary: WorkerLibrary {
         self.udmabuf = udmabuf
     }
 
+    /// A dma-buf is made of a window's file.
+    public var usesFiles: Bool { udmabuf != nil }
+
     // MARK: Waiting
 
     public mutating func prepareToSleep() -> WorkerWait {
@@ -97,9 +100,9 @@ public struct VirglLibrary: WorkerLibrary {
         case .attachResource(let context, let resource): renderer.attach(resource, to: context)
         case .detachResource(let context, let resource): renderer.detach(resource, from: context)
         case .submit(let context, let commands):
-            let status = renderer.submit(commands, to: context)
-            if status == .noSuchObject { release(context) }
-            return RendererReply(status)
+            do throws(VirglRenderer.ContextRefusal) { try renderer.submit(commands, to: context) } catch {
+                return reply(error, of: context)
+            }
         case .transferToHost(let transfer): return RendererReply(renderer.transferToHost(transfer))
         case .transferFromHost(let transfer): return RendererReply(renderer.transferFromHost(transfer))
         case .readPixels(let resource, let box, let stride, let piece):
@@ -111,14 +114,19 @@ public struct VirglLibrary: WorkerLibrary {
                 return nil
             }
         case .contextFence(let context, let ring):
-            guard let number = renderer.makeFence(of: ring, in: context) else {
-                release(context)
-                return RendererReply(.noSuchObject)
+            do throws(VirglRenderer.ContextRefusal) {
+                ringFences[try renderer.makeFence(of: ring, in: context)] = (context, sequence)
+                return nil
+            } catch {
+                return reply(error, of: context)
             }
-            ringFences[number] = (context, sequence)
-            return nil
         }
         return RendererReply(.done)
+    }
+
+    private mutating func reply(_ refusal: VirglRenderer.ContextRefusal, of context: UInt32) -> RendererReply {
+        if refusal.isLoss { release(context) }
+        return RendererReply(refusal.status)
     }
 
     /// Nothing is done any more for a context: nobody need wait for it.

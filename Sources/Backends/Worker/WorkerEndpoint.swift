@@ -29,7 +29,7 @@ public struct WorkerEndpoint<Command: WorkerMessage, Reply: WorkerMessage>: ~Cop
 
     let socket: UnixSocket
     /// The memory that the device process shares.
-    private(set) var windows = WorkerWindows()
+    var windows = WorkerWindows()
     private(set) var commands: MessageConsumer
     private(set) var replies: MessageProducer
 

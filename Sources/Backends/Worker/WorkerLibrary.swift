@@ -12,6 +12,9 @@ public protocol WorkerLibrary {
     associatedtype Command: WorkerMessage
     associatedtype Reply: WorkerMessage
 
+    /// Whether it asks for the files that windows lie in, each of which takes a descriptor: false unless it says so.
+    var usesFiles: Bool { get }
+
     /// Carries out a command.
     ///
     /// - Parameters:
@@ -33,8 +36,11 @@ public protocol WorkerLibrary {
 }
 
 extension WorkerLibrary {
+    public var usesFiles: Bool { false }
+
     /// Works until the device process closes its end.
     public mutating func serve(_ endpoint: inout WorkerEndpoint<Command, Reply>) throws(WorkerEnd) {
+        endpoint.windows.keepsFiles = usesFiles
         repeat {
             while let (sequence, request) = try endpoint.next() {
                 switch request {

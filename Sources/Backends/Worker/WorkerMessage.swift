@@ -10,6 +10,31 @@ public protocol WorkerMessage: Sendable {
     ///
     /// - Returns: nil when the message is none.
     init?(kind: UInt32, payload: inout PayloadReader)
+
+    /// What a command is called in the sentence about a worker that hung at it; nil: it isn't named there.
+    var title: MessageTitle? { get }
+
+    /// Whether a command's answer may come at any time: for one that is due for long the worker isn't taken for hung.
+    var isPatient: Bool { get }
+}
+
+extension WorkerMessage {
+    public var title: MessageTitle? { nil }
+
+    public var isPatient: Bool { false }
+}
+
+/// What a command is called, without an allocation for each: such as "SUBMIT_3D of context" and 3.
+public struct MessageTitle: Sendable, CustomStringConvertible {
+    private let name: StaticString
+    private let number: UInt32
+
+    public init(_ name: StaticString, _ number: UInt32) {
+        self.name = name
+        self.number = number
+    }
+
+    public var description: String { "\(name) \(number)" }
 }
 
 /// Bytes in a window of memory that a device process shares with its worker.

@@ -14,8 +14,13 @@ extension WorkerProcess {
         guard session != nil || leaving != nil else { return answer.tellEnd() }
         let sequence = nextSequence
         nextSequence += 1
-        if pending.isEmpty, session != nil { watchdog.start() }
-        pending.append(Pending(sequence: sequence, answer: answer))
+        let isPatient = request.isPatient
+        if !isPatient {
+            if dueCount == 0, session != nil { watchdog.start() }
+            dueCount += 1
+        }
+        pending.append(
+            Pending(sequence: sequence, answer: answer, title: request.title, isPatient: isPatient))
         guard session != nil else { return }
         backlog.append((sequence, request))
         flush()
@@ -117,7 +122,9 @@ extension WorkerProcess {
     }
 
     private func note(_ index: Int) {
-        pending.remove(at: index)
+        let answered = pending.remove(at: index)
+        if !answered.isPatient { dueCount -= 1 }
+        if let title = answered.title { lastTitle = title }
         watchdog.noteAnswer()
     }
 }

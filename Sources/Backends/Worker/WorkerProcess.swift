@@ -17,6 +17,8 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
     struct Pending {
         let sequence: UInt64
         let answer: Answer
+        let title: MessageTitle?
+        let isPatient: Bool
     }
 
     enum Answer {
@@ -35,6 +37,14 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
     enum Request {
         case command(Command)
         case window(WindowCommand)
+
+        var title: MessageTitle? {
+            if case .command(let command) = self { command.title } else { nil }
+        }
+
+        var isPatient: Bool {
+            if case .command(let command) = self { command.isPatient } else { false }
+        }
     }
 
     /// What it is, for sentences: such as "renderer".
@@ -53,6 +63,10 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
     var leaving: (session: WorkerSession, reason: String?, wasCongested: Bool)?
     /// Commands that have no answer yet, in their order.
     var pending: [Pending] = []
+    /// How many of those aren't patient: while there is one, the watchdog watches.
+    var dueCount = 0
+    /// Of the last command with a title that was answered.
+    var lastTitle: MessageTitle?
     /// Commands for which the ring had no room.
     var backlog: [(sequence: UInt64, request: Request)] = []
     var nextSequence: UInt64 = 1
@@ -207,6 +221,8 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
         if let watch = session.watch { loop.unwatch(watch) }
         let lost = pending
         pending = []
+        dueCount = 0
+        lastTitle = nil
         for command in lost { command.answer.tellEnd() }
         onEnd(reason)
         if wasCongested { onRoom() }
@@ -261,10 +277,17 @@ public final class WorkerProcess<Command: WorkerMessage, Reply: WorkerMessage> {
     }
 
     private func checkProgress(_ hasProgressed: Bool) {
-        guard !pending.isEmpty else { return }
+        guard dueCount > 0 else { return }
         guard hasProgressed else {
-            return stop("The \(name) has not answered for \(watchdog.patience.inMilliseconds) ms, and was ended.")
+            let time = watchdog.patience.inMilliseconds
+            return stop("The \(name) has not answered for \(time) ms, and was ended\(suspicion).")
         }
         watchdog.start()
+    }
+
+    /// Where one that hangs may be, as the end of a sentence.
+    private var suspicion: String {
+        if let title = pending.lazy.compactMap(\.title).first { return ": \(title) was due" }
+        return lastTitle.map { ": the last that it answered was \($0)" } ?? ""
     }
 }

@@ -72,9 +72,7 @@ struct Launcher {
         _ order: RendererOrder, _ memory: UInt64
     ) throws -> (renderer: VirglRenderer, venus: Venus?) {
         let venus = order.kinds.contains(.venus) ? try Venus(order, memory: memory) : nil
-        let renderer = try VirglRenderer(
-            order.kinds, renderNode: order.renderNode, server: venus?.server.socket ?? -1)
-        return (renderer, venus)
+        return (try VirglRenderer(order.kinds, renderNode: order.renderNode, server: venus?.server), venus)
     }
 
     private static func explain(_ error: any Error) {

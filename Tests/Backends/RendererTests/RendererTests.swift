@@ -211,6 +211,20 @@ import Worker
         try bench.done(.fence)
     }
 
+    @Test func windowsTakeNoDescriptors() throws {
+        let bench = try Bench()
+        var windows: [UInt32] = []
+        for _ in 0..<15 {
+            for _ in 0..<100 { windows.append(try bench.share(4096).window) }
+            try bench.wait { bench.renderer.pendingCount == 0 }
+        }
+        #expect(bench.ends.isEmpty)
+        try bench.done(.createResource(picture(7)))
+        let last = try #require(windows.last)
+        try bench.done(
+            .attachBacking(resource: 7, pieces: [MemoryPiece(window: last, offset: 0, size: 512)]))
+    }
+
     @Test func aRendererThatHangsIsEnded() throws {
         let bench = try Bench(patience: .seconds(2))
         try bench.done(.fence)
@@ -222,6 +236,24 @@ import Worker
         #expect(bench.ends == ["The renderer has not answered for 2000 ms, and was ended."])
         try bench.renderer.start()
         try bench.done(.fence)
+    }
+
+    @Test func whatARendererHungAtIsSaid() throws {
+        let bench = try Bench(patience: .seconds(2))
+        try bench.done(.createContext(id: 3, capabilitySet: 0, name: []))
+        for command in [.submit(context: 3, commands: []), .fence] as [RendererCommand] {
+            kill(try bench.process(), SIGSTOP)
+            bench.renderer.send(command)
+            try bench.wait { !bench.renderer.isRunning && bench.renderer.pendingCount == 0 }
+            try bench.renderer.start()
+            try bench.done(.createContext(id: 4, capabilitySet: 0, name: []))
+        }
+        let sentence = "The renderer has not answered for 2000 ms, and was ended: "
+        #expect(
+            bench.ends == [
+                sentence + "SUBMIT_3D of context 3 was due.",
+                sentence + "the last that it answered was CTX_CREATE of context 4.",
+            ])
     }
 
     @Test func aRendererThatTakesNoMemoryIsEnded() throws {

@@ -153,6 +153,58 @@ struct VenusRendererTests {
         #expect(bench.ends.isEmpty)
     }
 
+    @Test func aRingThatIsNotThereSaysNothingOfOthers() throws {
+        let bench = try bench()
+        try bench.done(.createContext(id: 1, capabilitySet: Self.set, name: []))
+        let process = try contextProcess(bench)
+        kill(process, SIGSTOP)
+        var first: RendererReply??
+        bench.renderer.send(.contextFence(context: 1, ring: 0)) { first = .some($0) }
+        for ring in [64, 255, .max] as [UInt32] {
+            #expect(try bench.call(.contextFence(context: 1, ring: ring))?.status == .invalid)
+        }
+        #expect(first == nil)
+        kill(process, SIGCONT)
+        try bench.wait { first != nil }
+        #expect(first??.status == .done)
+    }
+
+    @Test func aStreamThatIsRefusedCostsNoProcess() throws {
+        let bench = try bench()
+        try bench.done(.createContext(id: 1, capabilitySet: Self.set, name: []))
+        let process = try contextProcess(bench)
+        // No command has this number.
+        #expect(try bench.call(.submit(context: 1, commands: [255, 255, 255, 127, 0, 0, 0, 0]))?.status == .invalid)
+        #expect(kill(process, 0) == 0)
+        try bench.done(.destroyContext(id: 1))
+    }
+
+    @Test func aRendererSleepsWhileAFenceIsDue() throws {
+        let bench = try bench()
+        try bench.done(.createContext(id: 1, capabilitySet: Self.set, name: []))
+        try bench.done(.contextFence(context: 1, ring: 0))
+        let process = try contextProcess(bench)
+        kill(process, SIGSTOP)
+        var answer: RendererReply??
+        bench.renderer.send(.contextFence(context: 1, ring: 0)) { answer = .some($0) }
+        try bench.done(.capabilitySet(id: Self.set, version: 0))
+        let renderer = try bench.process()
+        func processorTime() throws -> String {
+            try String(contentsOfFile: "/proc/\(renderer)/task/\(renderer)/schedstat", encoding: .utf8)
+        }
+        // One that sleeps has no event: two looks with some time between find the same.
+        let (pause, deadline) = (try EventFD(), Deadline(after: .seconds(60)))
+        var times = ["", try processorTime()]
+        while times[0] != times[1], !deadline.hasPassed {
+            _ = pause.wait(within: .milliseconds(200))
+            times = [times[1], try processorTime()]
+        }
+        #expect(times[0] == times[1])
+        kill(process, SIGCONT)
+        try bench.wait { answer != nil }
+        #expect(answer??.status == .done)
+    }
+
     @Test func withoutItsRenderServerARendererEnds() throws {
         let bench = try bench()
         try bench.done(.createContext(id: 1, capabilitySet: Self.set, name: []))

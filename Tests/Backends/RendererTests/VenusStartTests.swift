@@ -14,7 +14,10 @@ struct VenusStartTests {
     private static let oldLibrary = "/usr/lib/x86_64-linux-gnu/libvirglrenderer.so.1.7.7"
 
     /// What a renderer says that is started and ends by itself.
-    private func words(window: UInt64 = 4 << 20, in environment: [String: String]) throws -> [String] {
+    private func words(
+        _ kinds: RendererKinds = .venus, renderNode: String? = nil, window: UInt64 = 4 << 20,
+        in environment: [String: String]
+    ) throws -> [String] {
         let folder = try Scratch()
         let program = try Lab.venusRenderer(in: folder, environment: environment)
         let link = try UnixSocket.pair(keepsPackets: true)
@@ -31,7 +34,7 @@ struct VenusStartTests {
             ], over: session.first)
         let log = folder.path("log")
         let output = try Descriptor(making: log, mode: 0o600)
-        let order = RendererOrder(kinds: .venus, renderNode: nil, window: window)
+        let order = RendererOrder(kinds: kinds, renderNode: renderNode, window: window)
         let launcher = try ChildProcess.spawn(
             program, order.arguments, passing: [link.second.descriptor.raw], standardError: output.raw)
         defer { ChildProcess.end(launcher) }
@@ -51,7 +54,7 @@ struct VenusStartTests {
         (
             ["UDMABUF_LIMIT": "3"],
             "One buffer of /dev/udmabuf has 3 MiB at most, and the window 4: write 4 to "
-                + "/sys/module/udmabuf/parameters/size_limit_mb."
+                + "/sys/module/udmabuf/parameters/size_limit_mb, or boot with udmabuf.size_limit_mb=4."
         ),
         (
             ["UDMABUF_LIMIT": "none"],
@@ -62,14 +65,42 @@ struct VenusStartTests {
             ["VK_DRIVER_FILES": "/nowhere/driver.json"],
             "Vulkan's loader finds no software driver: install mesa-vulkan-drivers."
         ),
+        (
+            ["VK_DRIVER_FILES": "drivers"],
+            "VK_DRIVER_FILES has 'drivers', which is no absolute path: write it from '/' on."
+        ),
+        (
+            ["VK_DRIVER_FILES": "/nowhere/driver.json:/"],
+            "VK_DRIVER_FILES has the guest's contexts read all of '/', where users' files are: "
+                + "name a folder with nothing but drivers in it."
+        ),
+        (
+            ["VK_ADD_DRIVER_FILES": "/usr", "HOME": "/usr/share"],
+            "VK_ADD_DRIVER_FILES has the guest's contexts read all of '/usr', where users' files are: "
+                + "name a folder with nothing but drivers in it."
+        ),
     ])
     func whatIsMissingIsSaid(_ environment: [String: String], _ sentence: String) throws {
         #expect(try words(in: environment) == ["mediated-renderer: \(sentence)"])
     }
 
-    @Test func aRenderServerThatDoesNotRunIsNoReasonToWait() throws {
-        let words = try words(in: Self.environment(server: "/bin/false"))
-        #expect(words.last?.contains("virglrenderer") == true, "\(words)")
+    @Test(arguments: [.venus, [.virgl, .venus]] as [RendererKinds])
+    func aRenderServerThatDoesNotRunIsSaidAtOnce(_ kinds: RendererKinds) throws {
+        let words = try words(kinds, in: Self.environment(server: "/usr/bin/false"))
+        let sentence = "virglrenderer's render server, '/usr/bin/false', has ended by itself at its start."
+        #expect(words.last == "mediated-renderer: \(sentence)", "\(words)")
+    }
+
+    @Test(arguments: [
+        ("/nowhere", "'/nowhere' can't be opened: No such file or directory."),
+        // One that can be opened and is no graphics device: the software driver doesn't stand in for it.
+        (
+            "/dev/null",
+            "Vulkan's loader finds no driver for '/dev/null': is its driver (mesa-vulkan-drivers) installed?"
+        ),
+    ])
+    func aGraphicsDeviceIsNotReplacedBySoftware(_ renderNode: String, _ sentence: String) throws {
+        #expect(try words(renderNode: renderNode, in: [:]) == ["mediated-renderer: \(sentence)"])
     }
 
     @Test func whatThereIsIsDescribed() throws {
@@ -108,6 +139,7 @@ struct VenusStartTests {
             { read -r word </etc/hostname && echo reads; read -r word <'\(secret)' && echo reads a secret; } >&2
             { echo word >'\(folder.path("server/made"))' && echo makes; echo word >>'\(secret)' && echo writes; } >&2
             { exec 9<>/dev/tcp/127.0.0.1/22 && echo connects; } >&2
+            { /usr/bin/prlimit --pid $PPID --core=0:0 && echo limits; /usr/bin/taskset -p 1 $PPID && echo pins; } >&2
             { /usr/bin/unshare --user true && echo has a namespace; /usr/bin/setsid true && echo leaves; } >&2
             echo ended >&2
             """, to: "server/server")

@@ -15,6 +15,10 @@ enum EchoCommand: WorkerMessage, Equatable {
     case late
     /// Never answered.
     case silence
+    /// Never answered, and nobody minds.
+    case patience
+
+    var isPatient: Bool { self == .patience }
 
     func encode(into payload: inout PayloadWriter) -> UInt32 {
         switch self {
@@ -29,6 +33,7 @@ enum EchoCommand: WorkerMessage, Equatable {
             return 2
         case .late: return 3
         case .silence: return 4
+        case .patience: return 5
         }
     }
 
@@ -39,6 +44,7 @@ enum EchoCommand: WorkerMessage, Equatable {
         case 2: self = .read(payload.piece())
         case 3: self = .late
         case 4: self = .silence
+        case 5: self = .patience
         default: return nil
         }
     }
@@ -69,7 +75,7 @@ struct EchoLibrary: WorkerLibrary {
         case .late:
             late.append(sequence)
             return nil
-        case .silence: return nil
+        case .silence, .patience: return nil
         case .echo(let bytes):
             due += late
             late = []

@@ -84,6 +84,26 @@ import Testing
 
     // MARK: Ends
 
+    @Test func anAnswerThatMayComeAtAnyTimeIsNotMissed() throws {
+        let bench = try WorkerBench(patience: .milliseconds(100))
+        try bench.launch()
+        #expect(try bench.call(.echo([1])) == EchoReply([1]))
+        bench.process.send(.patience)
+        let timer = try TimerFD()
+        var isOver = false
+        let watch = try bench.loop.watch("test", timer.descriptor, for: .readable) { _ in
+            timer.consume()
+            isOver = true
+        }
+        defer { bench.loop.unwatch(watch) }
+        timer.set(.milliseconds(500))
+        try bench.wait { isOver }
+        #expect(bench.process.isRunning && bench.ends.isEmpty)
+        // Another that is due is missed as ever.
+        bench.process.send(.silence)
+        try bench.wait { !bench.process.isRunning }
+    }
+
     @Test func aWorkerThatIsSilentIsEnded() throws {
         let bench = try WorkerBench(patience: .milliseconds(100))
         try bench.launch()

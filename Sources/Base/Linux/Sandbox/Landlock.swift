@@ -34,7 +34,8 @@ enum Landlock {
 
     /// Denies all of it to the calling thread and those that it starts, but for what is said here.
     ///
-    /// - Parameter exceptions: files and folders, what is missing among them being left out.
+    /// - Parameter exceptions: files and folders, what is missing among them, or lies where the caller may not look, being left
+    ///   out.
     /// - Returns: the interface's version; nil when the kernel has no Landlock, or it is switched off.
     static func denyEverything(but exceptions: [Exception] = []) throws(Errno) -> Int? {
         let version = Int(clinux_landlock_version())
@@ -49,7 +50,7 @@ enum Landlock {
         for exception in exceptions {
             let rights = exception.use.rights & all.files
             do throws(Errno) { try shim(clinux_landlock_allow(rules.raw, exception.path, rights)) } catch {
-                guard error == .noSuchFileOrDirectory else { throw error }
+                guard [.noSuchFileOrDirectory, .notDirectory, .permissionDenied].contains(error) else { throw error }
             }
         }
         try shim(clinux_landlock_obey(rules.raw))

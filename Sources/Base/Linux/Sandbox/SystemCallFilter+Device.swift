@@ -56,10 +56,12 @@ extension SystemCallFilter {
         Rule(__NR_statx, .argument(2, isOneOf: clinux_statx_open_file)),
         Rule(
             __NR_setsockopt, .argument(1, isOneOf: SOL_SOCKET), .argument(2, isOneOf: clinux_so_passrights)),
-        Rule(
-            __NR_fcntl,
-            .argument(
-                1, isOneOf: F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, clinux_get_seals, clinux_add_seals)),
+        Rule(__NR_fcntl, .argument(1, isOneOf: descriptorCommands)),
+    ]
+
+    /// Of fcntl(2).
+    static let descriptorCommands = [
+        F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, clinux_get_seals, clinux_add_seals,
     ]
 
     /// Commands of a few devices that are open, such as a hypervisor's. Which there are, who speaks to them knows.

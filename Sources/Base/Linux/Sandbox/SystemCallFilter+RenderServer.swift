@@ -31,11 +31,14 @@ extension SystemCallFilter {
         Rule(__NR_fadvise64), Rule(__NR_flock),
     ]
 
-    /// No socket but pairs, as in a renderer; and no new ones by accept4(2), of which there is nothing to accept.
+    /// No socket but pairs, as in a renderer; and no new ones by accept4(2), of which there is nothing to accept. Nor may it
+    /// take the host's reserved huge pages.
     private static let descriptorsOfServer = [
         Rule(__NR_close), Rule(__NR_close_range), Rule(__NR_fstat), Rule(__NR_lseek), Rule(__NR_ftruncate),
-        Rule(__NR_fallocate), Rule(__NR_shutdown), Rule(__NR_getsockopt), Rule(__NR_dup3), Rule(__NR_fcntl),
-        Rule(__NR_eventfd2), Rule(__NR_timerfd_create), Rule(__NR_memfd_create), Rule(__NR_epoll_create1),
+        Rule(__NR_fallocate), Rule(__NR_shutdown), Rule(__NR_getsockopt), Rule(__NR_dup3),
+        Rule(__NR_fcntl, .argument(1, isOneOf: [F_DUPFD] + descriptorCommands)), Rule(__NR_eventfd2),
+        Rule(__NR_timerfd_create), Rule(__NR_memfd_create, .argument(1, hasNoneOf: Int32(MFD_HUGETLB))),
+        Rule(__NR_epoll_create1),
         Rule(
             __NR_socketpair, .argument(0, isOneOf: AF_UNIX),
             .argument(
@@ -45,10 +48,11 @@ extension SystemCallFilter {
         Rule(__NR_recvfrom),
     ]
 
-    /// Who it is, what it may, and what it belongs to: no call changes any of it. prlimit64 sets no limit of another
-    /// process without a capability, and raises none of its own.
+    /// Who it is, what it may, and what it belongs to: no call changes any of it. prlimit64 raises no limit, and would
+    /// lower those of every process of the same user: so it is for the caller's own alone, which it names by 0.
     private static let identity = [
-        Rule(__NR_getuid), Rule(__NR_geteuid), Rule(__NR_getgid), Rule(__NR_getegid), Rule(__NR_prlimit64),
+        Rule(__NR_getuid), Rule(__NR_geteuid), Rule(__NR_getgid), Rule(__NR_getegid),
+        Rule(__NR_prlimit64, .argument(0, isOneOf: 0)),
         Rule(__NR_getpriority), Rule(__NR_getpgrp), Rule(__NR_getrusage), Rule(__NR_times), Rule(__NR_sched_getattr),
         Rule(__NR_sched_get_priority_max), Rule(__NR_sched_get_priority_min),
     ]

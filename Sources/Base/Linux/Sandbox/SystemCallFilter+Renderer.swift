@@ -17,9 +17,10 @@ extension SystemCallFilter {
         return SystemCallFilter(deadly: deadly, missing: newThreadsByStructure, allowed: allowed)
     }
 
-    /// A driver compiles shaders, and its code must be made executable.
+    /// A driver compiles shaders, and its code must be made executable. The host's reserved huge pages are for others.
     static let code = [
-        Rule(__NR_mmap), Rule(__NR_mprotect), Rule(__NR_munmap), Rule(__NR_mremap), Rule(__NR_madvise), Rule(__NR_brk),
+        Rule(__NR_mmap, .argument(3, hasNoneOf: MAP_HUGETLB)), Rule(__NR_mprotect), Rule(__NR_munmap),
+        Rule(__NR_mremap), Rule(__NR_madvise), Rule(__NR_brk),
     ]
 
     /// A filter sees no flags that lie in memory, so threads are made by the call that has them in a register.
@@ -30,9 +31,10 @@ extension SystemCallFilter {
         Rule(__NR_sigaltstack),
     ]
 
-    /// How many processors there are, where a thread runs and what it is called, how long it sleeps.
+    /// How many processors there are, where a thread runs and what it is called, how long it sleeps. A thread pins none
+    /// but itself, which it names by 0: any other may be another process's. Drivers do without.
     static let driver = [
-        Rule(__NR_sched_getaffinity), Rule(__NR_sched_setaffinity), Rule(__NR_sched_getparam),
+        Rule(__NR_sched_getaffinity), Rule(__NR_sched_setaffinity, .argument(0, isOneOf: 0)), Rule(__NR_sched_getparam),
         Rule(__NR_sched_getscheduler), Rule(__NR_getcpu), Rule(__NR_sysinfo), Rule(__NR_uname),
         Rule(__NR_clock_nanosleep), Rule(__NR_nanosleep), Rule(__NR_clock_getres), Rule(__NR_getppid),
         Rule(__NR_prctl, .argument(0, isOneOf: PR_SET_NAME, PR_GET_NAME)), Rule(__NR_pipe2), Rule(__NR_dup),

@@ -32,6 +32,10 @@ struct SystemCallFilter {
         let test: Test
 
         static func argument(_ argument: Int, isOneOf values: Int32...) -> Condition {
+            .argument(argument, isOneOf: values)
+        }
+
+        static func argument(_ argument: Int, isOneOf values: [Int32]) -> Condition {
             Condition(argument: argument, test: .isOneOf(values.map(UInt32.init(bitPattern:))))
         }
 
