@@ -88,8 +88,7 @@ public struct VirglLibrary: WorkerLibrary {
             return RendererReply(status)
         case .destroyContext(let id):
             renderer.destroyContext(id: id)
-            if contexts.remove(id) != nil { goneContexts += 1 }
-            release(id)
+            forget(context: id)
         case .createResource(let parameters): return RendererReply(renderer.createResource(parameters))
         case .importBlob(let resource, let kind, let piece):
             return RendererReply(importBlob(resource, kind, piece, windows))
@@ -114,6 +113,7 @@ public struct VirglLibrary: WorkerLibrary {
                 return nil
             }
         case .contextFence(let context, let ring):
+            guard contexts.contains(context) else { return RendererReply(.noSuchObject) }
             do throws(VirglRenderer.ContextRefusal) {
                 ringFences[try renderer.makeFence(of: ring, in: context)] = (context, sequence)
                 return nil
@@ -125,12 +125,13 @@ public struct VirglLibrary: WorkerLibrary {
     }
 
     private mutating func reply(_ refusal: VirglRenderer.ContextRefusal, of context: UInt32) -> RendererReply {
-        if refusal.isLoss { release(context) }
+        if refusal.isLoss { forget(context: context) }
         return RendererReply(refusal.status)
     }
 
     /// Nothing is done any more for a context: nobody need wait for it.
-    private mutating func release(_ context: UInt32) {
+    private mutating func forget(context: UInt32) {
+        if contexts.remove(context) != nil { goneContexts += 1 }
         for (number, fence) in ringFences where fence.context == context {
             released.append(fence.sequence)
             ringFences[number] = nil

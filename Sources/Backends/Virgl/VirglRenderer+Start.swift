@@ -54,7 +54,12 @@ extension VirglRenderer {
         guard virgl_renderer_init(cookie, flags, callbacks) == 0 else {
             throw server?.end().map { StartError($0) } ?? .noDriver(for: kinds, renderNode: renderNode)
         }
-        if kinds.contains(.venus), !takesGuestMemory { throw server?.end().map { StartError($0) } ?? .noVenus }
+        if kinds.contains(.venus) {
+            guard takesGuestMemory else { throw server?.end().map { StartError($0) } ?? .noVenus }
+            guard makesContexts else {
+                throw StartError(server?.end() ?? "virglrenderer's render server makes no process for a context.")
+            }
+        }
     }
 
     /// VIRTIO_GPU_CAPSET_VENUS, and the word of its contents that is 1 where the driver is to have blobs imported.
@@ -65,6 +70,13 @@ extension VirglRenderer {
         guard let contents = capabilitySet(id: Self.venusSet, version: 0) else { return false }
         let word = contents.dropFirst(4 * Self.guestMemoryWord).prefix(4)
         return word.elementsEqual([1, 0, 0, 0])
+    }
+
+    /// Whether the render server works: the library asks nothing of it before there is a context.
+    private var makesContexts: Bool {
+        guard createContext(id: 1, capabilitySet: Self.venusSet, name: []) == .done else { return false }
+        destroyContext(id: 1)
+        return true
     }
 
     private var flags: Int32 {

@@ -48,14 +48,14 @@ struct VenusRendererTests {
         try bench.done(.submit(context: context, commands: ring.bytes))
     }
 
-    /// The process of the one context that there is.
+    /// The process of the one context that there is: the youngest, for a renderer tries one at its start.
     private func contextProcess(_ bench: Bench) throws -> Int32 {
         var found: Int32?
         let deadline = Deadline(after: .seconds(60))
         // No event tells this process of another's children.
         while found == nil, !deadline.hasPassed {
             let server = try Bench.children(of: bench.process()).first
-            found = try server.flatMap { try Bench.children(of: $0).first }
+            found = try server.flatMap { try Bench.children(of: $0).last }
         }
         return try #require(found)
     }
@@ -167,16 +167,6 @@ struct VenusRendererTests {
         kill(process, SIGCONT)
         try bench.wait { first != nil }
         #expect(first??.status == .done)
-    }
-
-    @Test func aStreamThatIsRefusedCostsNoProcess() throws {
-        let bench = try bench()
-        try bench.done(.createContext(id: 1, capabilitySet: Self.set, name: []))
-        let process = try contextProcess(bench)
-        // No command has this number.
-        #expect(try bench.call(.submit(context: 1, commands: [255, 255, 255, 127, 0, 0, 0, 0]))?.status == .invalid)
-        #expect(kill(process, 0) == 0)
-        try bench.done(.destroyContext(id: 1))
     }
 
     @Test func aRendererSleepsWhileAFenceIsDue() throws {
