@@ -200,7 +200,7 @@ package.targets = [
                     "DaemonAPI",
                     "DaemonClient", "Injection", "Mediation", "Metrics", "Observer", "Profiles", "QMP", "PNG", "KVM",
                     "Recording", "Replay", "Tap", "Text",
-                    "Trace", "VFIOUserServer", "XenSlot",
+                    "Trace", "VFIOUserServer", "VTest", "XenSlot",
                     .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 ]),
         ]),
@@ -425,7 +425,7 @@ package.targets = [
                     "JSON", "KVM",
                     "Lab", "Linux", "Metrics", "PCI", "Programs", "Recording", "RunningDaemon", "SeededRandom", "Tap",
                     "VFIO",
-                    "VFIOUserClient", "Waiting", "GLProgram",
+                    "VFIOUserClient", "VTest", "Waiting", "GLProgram",
                     "mediated", "mediated-bridge",
                     "mediated-daemon", "mediated-device", "mediated-renderer",
                 ])

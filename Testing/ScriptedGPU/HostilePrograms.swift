@@ -31,7 +31,7 @@ public final class HostilePrograms {
     }
 
     private func greet() {
-        guard let program = board.begin() else { return }
+        guard let program = board.begin(1) else { return }
         program.receive(VTestWords.hello().span.bytes)
         programs.append(program)
     }

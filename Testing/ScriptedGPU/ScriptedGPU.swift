@@ -15,6 +15,8 @@ public final class ScriptedGPU: GraphicsDevice {
     public var refusal: (GPUCommand) -> UInt32? = { _ in nil }
     /// How many commands it takes before it answers some.
     public var capacity = 64
+    /// How many blocks of streams it takes before it answers some.
+    public var blockCapacity = 128
     /// How many pieces of memory it takes.
     public var memoryLimit = 64
     /// What no driver may do.
@@ -31,10 +33,15 @@ public final class ScriptedGPU: GraphicsDevice {
 
     public var countInFlight: Int { waiting.count }
 
-    public func hasRoom(for count: Int, stream: Int) -> Bool { waiting.count + count <= capacity }
+    public func hasRoom(for count: Int, stream: Int) -> Bool {
+        waiting.count + count <= capacity
+            && waiting.reduce(Self.blocks(stream)) { $0 + Self.blocks($1.command.streamSize) } <= blockCapacity
+    }
 
-    public func send(_ command: GPUCommand, token: UInt64) {
-        if waiting.count >= capacity { violations.append("\(command) finds no room") }
+    private static func blocks(_ size: Int) -> Int { (size + GPUCommand.streamBlock - 1) / GPUCommand.streamBlock }
+
+    public func send(_ command: GPUCommand, token: UInt64) throws(DriverError) {
+        guard hasRoom(for: 1, stream: command.streamSize) else { throw .queueFull }
         commands.append(command)
         waiting.append((token, command))
     }
@@ -54,6 +61,7 @@ public final class ScriptedGPU: GraphicsDevice {
     public func unshare(_ memory: SharedMemory) {
         if self.memory.remove(memory.address) == nil { violations.append("memory was taken away twice") }
         if resources.values.contains(memory.address) { violations.append("memory was taken away in use") }
+        if !waiting.isEmpty { violations.append("memory was taken away behind what may take long") }
     }
 
     /// Answers the commands that were sent first, so many at most, whatever comes of it.
@@ -88,5 +96,12 @@ public final class ScriptedGPU: GraphicsDevice {
         case .capabilitySet, .capabilitySetInfo: break
         }
         return true
+    }
+}
+
+extension GPUCommand {
+    /// In bytes.
+    fileprivate var streamSize: Int {
+        if case .submit(_, let stream) = self { stream.count } else { 0 }
     }
 }

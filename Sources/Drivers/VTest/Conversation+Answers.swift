@@ -40,10 +40,8 @@ extension Conversation {
 
     private func finishMaking(_ handle: UInt32, hasFailed: Bool) {
         attention = .listening
-        guard let resource = resources[handle] else { return }
-        guard hasFailed else { return output.add(.descriptor(resource.memory)) }
-        resources[handle] = nil
-        sharedSize -= resource.memory?.size ?? 0
+        guard hasFailed else { return output.add(.descriptor(resources[handle]?.memory)) }
+        guard let resource = forget(handle) else { return }
         // It may be there, without its memory.
         board.sayFarewell(.resource(resource.id, resource.memory, context: context ?? 0))
         output.add(.descriptor(nil))
@@ -61,13 +59,13 @@ extension Conversation {
 
     /// Takes all that is the program's from the vGPU, its context last.
     func leave() {
-        for resource in resources.values {
+        for handle in Array(resources.keys) {
+            guard let resource = forget(handle) else { continue }
             board.sayFarewell(.resource(resource.id, resource.memory, context: context ?? 0))
         }
         if let context { board.sayFarewell(.context(context)) }
         if case .filling(let memory, _, _, _) = attention { board.discard(memory) }
         for case .contents(let memory, _) in output.pieces { board.discard(memory) }
-        resources = [:]
         context = nil
         end("it has gone")
     }

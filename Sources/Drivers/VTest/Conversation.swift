@@ -8,6 +8,8 @@ import VirtioGPUDriver
 public final class Conversation {
     let number: UInt64
     let board: Switchboard
+    /// The process whose connection it is.
+    let peer: Peer
     private var input: [UInt8] = []
     /// Where in it the next message begins.
     private var position = 0
@@ -21,7 +23,6 @@ public final class Conversation {
     /// nil: none was needed yet.
     var context: UInt32?
     var resources: [UInt32: Resource] = [:]
-    var sharedSize: UInt64 = 0
     /// How many of its commands have no answer.
     var countInFlight = 0
     var hasComplained = false
@@ -44,19 +45,17 @@ public final class Conversation {
         case filling(SharedMemory, VTestMessage.Transfer, place: Int, count: Int)
     }
 
-    /// The most resources that a program has, and the most memory of them, in bytes.
-    static let maximumResources = 4096
+    /// The most memory of a program's resources, in bytes.
     static let maximumShared: UInt64 = 2 << 30
     /// The most bytes of one transfer by socket.
     static let maximumTransfer: UInt32 = 64 << 20
     private static let maximumInFlight = 64
     /// The most answers that a program leaves unread.
     private static let maximumOutput = 64
-    /// How many commands one message needs at most.
-    private static let commandsOfAMessage = 6
 
-    init(_ number: UInt64, _ board: Switchboard) {
+    init(_ number: UInt64, _ peer: Peer, _ board: Switchboard) {
         self.number = number
+        self.peer = peer
         self.board = board
     }
 
@@ -64,7 +63,7 @@ public final class Conversation {
 
     /// Whether more bytes had better come now.
     public var wantsInput: Bool {
-        guard ending == nil, output.count < Self.maximumOutput else { return false }
+        guard ending == nil, !isFull else { return false }
         switch attention {
         case .listening, .filling: return input.count - position < Self.inputLimit
         case .making, .waiting, .fetching: return false
@@ -73,8 +72,20 @@ public final class Conversation {
 
     private static let inputLimit = GPUCommand.maximumStream + VTestMessage.headerSize
 
+    /// Whether it waits for the program to take answers.
+    public var isFull: Bool { output.count >= Self.maximumOutput }
+
     /// Bytes from the program, which ``advance(by:)`` looks at.
-    public func receive(_ bytes: RawSpan) { input.append(bytes) }
+    public func receive(_ bytes: RawSpan) {
+        if bytes.byteCount > input.capacity - input.count {
+            input.removeFirst(position)
+            position = 0
+            // Arrays grow to twice as much, which is more than is ever needed.
+            let needed = input.count + bytes.byteCount
+            if needed > Self.inputLimit / 2 { input.reserveCapacity(max(needed, Self.inputLimit * 5 / 4)) }
+        }
+        input.append(bytes)
+    }
 
     /// Carries out messages, so many at most.
     ///
@@ -82,10 +93,10 @@ public final class Conversation {
     /// - Throws: what ends the driver.
     public func advance(by count: Int) throws(DriverError) -> Bool {
         for _ in 0..<count {
-            guard ending == nil, output.count < Self.maximumOutput else { return false }
+            guard ending == nil, !isFull else { return false }
             switch attention {
             case .making, .waiting, .fetching: return false
-            case .filling: guard fill() else { return false }
+            case .filling: guard try fill() else { return false }
             case .listening: guard try carryOutNext() else { return false }
             }
         }
@@ -100,9 +111,9 @@ public final class Conversation {
         do throws(VTestMessage.Malformed) {
             let number = input[position...].word(at: 4)
             let size = try VTestMessage.payloadSize(number, length: input[position...].word(at: 0))
-            guard available - VTestMessage.headerSize >= size,
-                board.device.hasRoom(for: Self.commandsOfAMessage, stream: size)
-            else { return false }
+            guard available - VTestMessage.headerSize >= size, board.hasRoomForMessage(stream: size) else {
+                return false
+            }
             let start = position + VTestMessage.headerSize
             message = try VTestMessage(number, input[start..<start + size])
             advanceInput(to: start + size)
@@ -117,19 +128,16 @@ public final class Conversation {
     private func advanceInput(to place: Int) {
         position = place
         if position == input.count {
-            input.removeAll(keepingCapacity: input.capacity <= Self.inputLimit)
-            position = 0
-        } else if position > Self.inputLimit {
-            input.removeFirst(position)
+            input.removeAll(keepingCapacity: input.capacity < Self.inputLimit)
             position = 0
         }
     }
 
     /// - Returns: whether any bytes were there, and room for what follows them.
-    private func fill() -> Bool {
+    private func fill() throws(DriverError) -> Bool {
         guard case .filling(let memory, let transfer, let place, let count) = attention else { return false }
         let taken = min(input.count - position, count - place)
-        guard taken > 0, board.device.hasRoom(for: Self.commandsOfAMessage, stream: 0) else { return false }
+        guard taken > 0, board.hasRoomForMessage(stream: 0) else { return false }
         memory.file?.replace(at: place, with: input.span.bytes.extracting(position..<position + taken))
         advanceInput(to: position + taken)
         guard place + taken == count else {
@@ -137,7 +145,7 @@ public final class Conversation {
             return true
         }
         attention = .listening
-        put(transfer, from: memory, count: count)
+        try put(transfer, from: memory, count: count)
         return true
     }
 

@@ -21,8 +21,8 @@ struct Output {
     mutating func add(_ piece: Piece) { pieces.append(piece) }
 
     /// An answer: a header and words.
-    mutating func add(_ number: VTestMessage.Number, _ words: UInt32...) {
-        add(.bytes(([UInt32(words.count), number.rawValue] + words).littleEndian))
+    mutating func add(_ number: VTestNumber, _ words: UInt32...) {
+        add(.bytes(number.message(words)))
     }
 
     private static let contentsAtATime = 64 << 10
@@ -63,12 +63,5 @@ struct Output {
             sent = 0
         }
         return given
-    }
-}
-
-extension [UInt32] {
-    /// The bytes of each number, the lowest one first.
-    var littleEndian: [UInt8] {
-        flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> UInt32(8 * $0)) } }
     }
 }

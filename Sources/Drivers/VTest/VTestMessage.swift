@@ -32,29 +32,6 @@ enum VTestMessage: Equatable {
         var offset: UInt32 = 0
     }
 
-    /// `VCMD_…`
-    enum Number: UInt32 {
-        case getCapabilities = 1
-        case createResource = 2
-        case unreference = 3
-        case get = 4
-        case put = 5
-        case submit = 6
-        case busyWait = 7
-        case createRenderer = 8
-        case getCapabilities2 = 9
-        case ping = 10
-        case version = 11
-        case createResource2 = 12
-        case get2 = 13
-        case put2 = 14
-        case parameter = 15
-        case capabilitySet = 16
-        case initializeContext = 17
-        /// Ours: vtest has none so high. "stay"
-        case stay = 0x7374_6179
-    }
-
     /// The newest version that is spoken here: memory is shared, and resources' numbers are the program's.
     static let newestVersion: UInt32 = 2
     static let headerSize = 8
@@ -70,7 +47,7 @@ enum VTestMessage: Equatable {
     ///
     /// - Parameter length: the header's, which only names and streams have right.
     static func payloadSize(_ number: UInt32, length: UInt32) throws(Malformed) -> Int {
-        switch Number(rawValue: number) {
+        switch VTestNumber(rawValue: number) {
         case .createRenderer:
             guard length <= maximumName else { throw Malformed(description: "a name of \(length) bytes") }
             return Int(length)
@@ -90,7 +67,7 @@ enum VTestMessage: Equatable {
 
     /// - Parameter payload: as long as ``payloadSize(_:length:)`` says.
     init(_ number: UInt32, _ payload: ArraySlice<UInt8>) throws(Malformed) {
-        guard let number = Number(rawValue: number) else { throw Malformed(description: "message \(number)") }
+        guard let number = VTestNumber(rawValue: number) else { throw Malformed(description: "message \(number)") }
         let words = Words(payload)
         switch number {
         case .createRenderer: self = .createRenderer(name: Array(payload.prefix { $0 != 0 }))

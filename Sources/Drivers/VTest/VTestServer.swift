@@ -14,7 +14,10 @@ public final class VTestServer {
     private let idle: TimerFD
     private let patience: Duration
     private let user: UInt32
-    private let report: (String) -> Void
+    private let log: ReportLog
+    /// Where programs connect; not looked at for a while when one can't be taken.
+    private var entrance: EventLoop.Token?
+    private let pause: TimerFD
     private var programs: [UInt64: Program] = [:]
     private var nextProgram: UInt64 = 0
     /// Those that may have something to do at once.
@@ -41,6 +44,8 @@ public final class VTestServer {
     /// turn.
     private static let messagesATurn = 32
     private static let readsATurn = 4
+    /// How long nobody is taken when one couldn't be, such as for lack of descriptors.
+    private static let pauseLength = Duration.milliseconds(100)
 
     /// - Parameters:
     ///   - listener: where programs connect.
@@ -58,12 +63,18 @@ public final class VTestServer {
         self.loop = loop
         self.user = user
         self.patience = patience
-        self.report = report
+        let log = ReportLog(report)
+        self.log = log
         board = Switchboard(driver)
         buffer = try PageBuffer(count: 256 << 10)
         idle = try TimerFD()
-        board.report = report
-        _ = try loop.watch("program", listener.descriptor, for: .readable) { [unowned self] _ in accept() }
+        pause = try TimerFD()
+        board.report = { log.write($0) }
+        entrance = try loop.watch("program", listener.descriptor, for: .readable) { [unowned self] _ in accept() }
+        _ = try loop.watch("pause", pause.descriptor, for: .readable) { [unowned self] _ in
+            pause.consume()
+            look(for: .readable)
+        }
         _ = try loop.watch("answer", driver.interrupt.descriptor, for: .readable) { [unowned self] _ in takeAnswers() }
         _ = try loop.watch("vGPU", self.connection, for: []) { [unowned self] _ in
             fail(.client(.disconnected))
@@ -104,6 +115,10 @@ public final class VTestServer {
             return fail(error)
         }
         // There is room in the queue, and something to be told.
+        makeAllReady()
+    }
+
+    private func makeAllReady() {
         for number in programs.keys { makeReady(number) }
     }
 
@@ -112,29 +127,44 @@ public final class VTestServer {
     private func accept() {
         do throws(Errno) {
             while let socket = try listener.accept(closedIn: loop.strangersLane) {
-                guard try socket.peer().uid == user else {
-                    report("A program of user \(try socket.peer().uid) was turned away.")
+                let peer = try socket.peer()
+                guard peer.uid == user else {
+                    log.write("A program of user \(peer.uid) was turned away.")
                     continue
                 }
-                guard let conversation = board.begin() else {
-                    report("A program was turned away: there are \(Switchboard.maximumConversations) already.")
+                guard let conversation = board.begin(peer.pid) else {
+                    log.write(
+                        "Process \(peer.pid) was turned away: it has \(Switchboard.maximumConnections) connections "
+                            + "already, or all programs together have \(Switchboard.maximumConversations).")
                     continue
                 }
                 nextProgram += 1
                 let number = nextProgram
                 let program = Program(socket, conversation)
                 programs[number] = program
-                program.watch = try loop.watch(
-                    "program \(number)", program.socket.descriptor, for: [.readable, .writable, .onceEach]
-                ) { [unowned self] events in
-                    wake(number, events)
+                do throws(Errno) {
+                    program.watch = try loop.watch(
+                        "program \(number)", program.socket.descriptor, for: [.readable, .writable, .onceEach]
+                    ) { [unowned self] events in
+                        wake(number, events)
+                    }
+                } catch {
+                    end(number)
+                    throw error
                 }
                 idle.set(nil)
                 makeReady(number)
             }
         } catch {
-            report("A program can't be served: \(error).")
+            log.write("A program can't be served: \(error).")
+            // It goes on waiting, and would be seen again at once.
+            look(for: [])
+            pause.set(Self.pauseLength)
         }
+    }
+
+    private func look(for events: EventLoop.Events) {
+        if let entrance { try? loop.change(entrance, to: events) }
     }
 
     private func wake(_ number: UInt64, _ events: EventLoop.Events) {
@@ -174,11 +204,11 @@ public final class VTestServer {
             }
             if let failure { throw failure }
             if let reason = program.conversation.ending {
-                report("\(program.conversation.title) was ended: \(reason).")
+                log.write("\(program.conversation.title) was ended: \(reason).")
                 end(number)
             }
         }
-        try board.tidy()
+        if try board.tidy() { makeAllReady() }
         try driver.notify()
     }
 
@@ -192,7 +222,10 @@ public final class VTestServer {
                 fail(error)
                 return false
             }
+            let wasFull = conversation.isFull
             try flush(program)
+            // There is room for answers to what has come before.
+            if wasFull, !conversation.isFull { continue }
             guard program.isReadable, conversation.wantsInput else { return false }
             try read(program)
         }

@@ -12,7 +12,7 @@ struct DriverQueue {
     /// The longest capability set that there is room for, with its header.
     static let largeResponse = 4096
 
-    private static let block = 64 << 10
+    private static let block = GPUCommand.streamBlock
     private static let blockCount = 128
     /// Of a request's structure, and of a response.
     private static let slot = 128
@@ -65,12 +65,14 @@ struct DriverQueue {
         return freeBlocks.count >= blocks && freeDescriptors.count >= 2 * count + blocks
     }
 
-    /// Makes a request available; ``hasRoom(for:stream:)`` has said that it finds room.
+    /// Makes a request available.
     ///
     /// - Parameter token: by which it comes back.
-    mutating func add(_ command: GPUCommand, token: UInt64) {
+    /// - Throws: ``DriverError/queueFull`` when ``hasRoom(for:stream:)`` hasn't been asked, and it finds no room.
+    mutating func add(_ command: GPUCommand, token: UInt64) throws(DriverError) {
         let request = command.request
         let stream = command.stream
+        guard hasRoom(for: 1, stream: stream.count) else { throw .queueFull }
         let head = freeDescriptors.removeLast()
         var chain = [head]
         var taken: [Int] = []

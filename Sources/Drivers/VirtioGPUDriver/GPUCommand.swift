@@ -30,6 +30,8 @@ public enum GPUCommand: Equatable, Sendable {
 
     /// The most bytes that a stream may have.
     public static let maximumStream = 1 << 20
+    /// A stream takes whole blocks of so many bytes in the queue, however short it is.
+    public static let streamBlock = 64 << 10
 
     /// `struct virtio_gpu_resource_create_3d`
     public struct ResourceParameters: Equatable, Sendable {

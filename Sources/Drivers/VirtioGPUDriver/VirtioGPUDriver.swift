@@ -178,7 +178,7 @@ public final class VirtioGPUDriver: GraphicsDevice {
 
     /// Sends a command when no other is in flight, and waits for the answer.
     private func ask(_ command: GPUCommand) throws(DriverError) -> GPUResponse {
-        send(command, token: 0)
+        try send(command, token: 0)
         try notify()
         let deadline = Deadline(after: Self.patience)
         while true {
@@ -196,7 +196,9 @@ public final class VirtioGPUDriver: GraphicsDevice {
     public func hasRoom(for count: Int, stream: Int) -> Bool { queue.hasRoom(for: count, stream: stream) }
 
     /// The device looks at it after ``notify()``.
-    public func send(_ command: GPUCommand, token: UInt64) { queue.add(command, token: token) }
+    public func send(_ command: GPUCommand, token: UInt64) throws(DriverError) {
+        try queue.add(command, token: token)
+    }
 
     /// Tells the device of what was sent, where it wants to be told.
     public func notify() throws(DriverError) {

@@ -14,6 +14,9 @@ enum ExitStatus: Int32, CaseIterable {
     case io = 74
     case `protocol` = 76
     case noPermission = 77
+    /// As env(1), nice(1) and timeout(1) have these.
+    case notRunnable = 126
+    case noProgram = 127
 
     var meaning: String {
         switch self {
@@ -30,6 +33,8 @@ enum ExitStatus: Int32, CaseIterable {
         case .io: "reading or writing failed"
         case .protocol: "the other side speaks another protocol or version"
         case .noPermission: "permissions don't allow it"
+        case .notRunnable: "the program that 'mediated exec' was given can't be run"
+        case .noProgram: "the program that 'mediated exec' was given doesn't exist"
         }
     }
 

@@ -13,22 +13,22 @@ import VirtioGPUDriver
 
     init() throws {
         board = Switchboard(device)
-        program = try #require(board.begin())
+        program = try #require(board.begin(1))
     }
 
     /// What a program has got: bytes, and how many descriptors.
-    private struct Got: Equatable {
+    struct Got: Equatable {
         var bytes: [UInt8] = []
         var descriptors = 0
     }
 
-    private func say(_ bytes: [UInt8], to conversation: Conversation? = nil) throws {
+    func say(_ bytes: [UInt8], to conversation: Conversation? = nil) throws {
         let conversation = conversation ?? program
         conversation.receive(bytes.span.bytes)
         while try conversation.advance(by: 8) {}
     }
 
-    private func hear(_ conversation: Conversation? = nil, room: Int = .max) throws -> Got {
+    func hear(_ conversation: Conversation? = nil, room: Int = .max) throws -> Got {
         var got = Got()
         var room = room
         try (conversation ?? program).flush { (bytes, descriptor) throws(Errno) in
@@ -42,7 +42,7 @@ import VirtioGPUDriver
     }
 
     /// Answers all, and has all that is left taken away.
-    private func settle() throws {
+    func settle() throws {
         repeat {
             device.answer(to: board)
             try board.tidy()
@@ -148,7 +148,7 @@ import VirtioGPUDriver
 
     /// Whatever is in flight, and whoever else is there.
     @Test func whatAProgramLeavesIsTakenAwayAndNothingElse() throws {
-        let other = try #require(board.begin())
+        let other = try #require(board.begin(1))
         for conversation in [program, other] {
             try say(VTestWords.hello() + VTestWords.picture(1, memory: 4096), to: conversation)
             device.answer(to: board)
@@ -169,7 +169,7 @@ import VirtioGPUDriver
 
     /// Streams name resources by the program's numbers, and the vGPU knows others.
     @Test func streamsNameTheProgramsOwnResources() throws {
-        let other = try #require(board.begin())
+        let other = try #require(board.begin(1))
         try say(VTestWords.hello() + VTestWords.picture(1) + VTestWords.picture(2), to: other)
         device.answer(to: board)
         try say(VTestWords.hello() + VTestWords.picture(1) + VTestWords.picture(2))
@@ -210,7 +210,7 @@ import VirtioGPUDriver
             + VTestWords.transfer(5, 1, size: .max),
     ])
     func whatCantBeEndsTheProgramAlone(message: [UInt8]) throws {
-        let other = try #require(board.begin())
+        let other = try #require(board.begin(1))
         try say(VTestWords.hello() + message)
         #expect(program.ending != nil)
         board.end(program)
@@ -226,28 +226,5 @@ import VirtioGPUDriver
         #expect(!program.wantsInput)
         _ = try hear()
         #expect(program.wantsInput)
-    }
-
-    @Test func onlySoManyProgramsAreServed() {
-        for _ in 1..<Switchboard.maximumConversations { #expect(board.begin() != nil) }
-        #expect(board.begin() == nil)
-        board.end(program)
-        #expect(board.begin() != nil)
-    }
-
-    /// A full queue is waited for, and nothing is lost.
-    @Test func aFullQueueHoldsMessagesBack() throws {
-        device.capacity = 8
-        try say(VTestWords.hello())
-        for number in 0..<20 { try say(VTestWords.submit([UInt32(number)])) }
-        #expect(device.countInFlight <= 8)
-        for _ in 0..<20 {
-            device.answer(2, to: board)
-            try say([])
-        }
-        let streams = device.commands.compactMap { if case .submit(_, let stream) = $0 { stream } else { nil } }
-        // The first one makes the context current.
-        #expect(streams == [[0, 0, 0, 0]] + (0..<20).map { VTestWords.bytes([$0]) })
-        #expect(device.violations.isEmpty)
     }
 }

@@ -1,5 +1,6 @@
 import Glibc
 import Linux
+import VTest
 
 /// A connection to the bridge of a vGPU, the process that drives it for programs of this user. While one is open the
 /// bridge stays.
@@ -14,10 +15,6 @@ final class BridgeConnection {
     private static let patience = Duration.seconds(10)
     /// How long another command may take for starting it.
     private static let startLimit = Duration.seconds(30)
-    /// VCMD_CREATE_RENDERER, VCMD_PING_PROTOCOL_VERSION, and a message of our own bridge's.
-    private static let createRenderer: UInt32 = 8
-    private static let ping: UInt32 = 10
-    private static let stay: UInt32 = 0x7374_6179
     private static let name = Array("mediated".utf8)
 
     private init(_ path: String, _ socket: consuming UnixSocket) {
@@ -69,9 +66,9 @@ final class BridgeConnection {
             let socket = UnixSocket(
                 owning: Descriptor(owning: try UnixSocket(connectingTo: path, within: patience).relinquish()))
             guard try socket.peer().uid == geteuid() else { throw Errno.permissionDenied }
-            let hello = words(UInt32(name.count), createRenderer) + name
-            try socket.send((hello + words(0, ping)).span.bytes, within: patience)
-            try awaitAnswer(ping, on: socket)
+            let hello = VTestNumber.createRenderer.message(text: name)
+            try socket.send((hello + VTestNumber.ping.message()).span.bytes, within: patience)
+            try awaitAnswer(.ping, on: socket)
             return socket
         } catch {
             switch error {
@@ -81,11 +78,11 @@ final class BridgeConnection {
         }
     }
 
-    private static func awaitAnswer(_ number: UInt32, on socket: borrowing UnixSocket) throws(Errno) {
+    private static func awaitAnswer(_ number: VTestNumber, on socket: borrowing UnixSocket) throws(Errno) {
         guard try socket.waitReadable(within: patience) else { throw .timedOut }
         let answer = try socket.descriptor.readOnce(upTo: 8)
         guard !answer.isEmpty else { throw .brokenPipe }
-        guard answer == words(0, number) else { throw .protocolError }
+        guard answer == number.message() else { throw .protocolError }
     }
 
     /// What programs find it by.
@@ -96,8 +93,8 @@ final class BridgeConnection {
     /// Says whether the bridge is wanted without a program, too.
     func setStays(_ stays: Bool) throws(Failure) {
         do throws(Errno) {
-            try socket.send(Self.words(1, Self.stay, stays ? 1 : 0).span.bytes, within: Self.patience)
-            try Self.awaitAnswer(Self.stay, on: socket)
+            try socket.send(VTestNumber.stay.message([stays ? 1 : 0]).span.bytes, within: Self.patience)
+            try Self.awaitAnswer(.stay, on: socket)
         } catch {
             throw Failure(.unavailable, "The bridge at '\(path)' doesn't answer: \(error).")
         }
@@ -105,9 +102,4 @@ final class BridgeConnection {
 
     /// Keeps the connection open in the program that this process becomes, for as long as it lives.
     func keepOpen() { _ = fcntl(socket.descriptor.raw, F_DUPFD, ChildProcess.firstDescriptor) }
-
-    /// Little-endian.
-    private static func words(_ words: UInt32...) -> [UInt8] {
-        words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> UInt32(8 * $0)) } }
-    }
 }

@@ -11,14 +11,16 @@ struct ExecCommand: ParsableCommand {
         discussion: """
             The program draws and computes by OpenGL on a virtio-gpu with renderer=virgl, within all that the vGPU is \
             given: its memory, its share of processors, its sandbox. It needs no change: Mesa's own driver reaches the \
-            vGPU. Input, output, signals and exit status are the program's: this process becomes it.
+            vGPU. Input, output, signals and exit status are the program's: this process becomes it. When there is no \
+            such program the status is 127, when it can't be run 126, as with env(1).
 
             Several programs can share a vGPU. What drives it for them, mediated-bridge, is a process of your own that \
             the first program starts and that ends five seconds after the last. A virtual machine and programs can't \
             have a vGPU at the same time.
 
             Mesa before 24.1 looks for its renderer at /tmp/.virgl_test alone, so the program sees the vGPU there: it \
-            gets mounts of its own. An empty file is left in /tmp for that.
+            gets mounts of its own. An empty file is left in /tmp for that. Where no mounts can be had the program isn't \
+            started: another user might be at that path. 'mediated env' does without, for Mesa from 24.1 on.
             """)
 
     @Argument(
@@ -49,9 +51,11 @@ struct ExecCommand: ParsableCommand {
             try PrivateMounts.begin()
             try PrivateMounts.cover(BridgeConnection.oldPath, by: bridge.path)
         } catch {
-            StandardError.print(
-                "mediated: Only Mesa from 24.1 on finds the vGPU: '\(BridgeConnection.oldPath)' can't be put in place "
-                    + "for older ones: \(error).")
+            // Whoever else listens there would draw for an older Mesa, and see all of it.
+            throw Failure(
+                .noPermission,
+                "The vGPU can't be put at '\(BridgeConnection.oldPath)', where Mesa before 24.1 looks for it: \(error). A "
+                    + "newer one does without: use the variables of 'mediated env \(socket)'.")
         }
         bridge.keepOpen()
         try become(program[0], program)
@@ -65,9 +69,9 @@ struct ExecCommand: ParsableCommand {
         execvp(path, words.map { strdup($0) } + [nil])
         let error = Errno(rawValue: errno)
         switch error {
-        case .noSuchFileOrDirectory, .notDirectory: throw Failure(.noInput, "There is no program '\(path)'.")
-        case .permissionDenied: throw Failure(.noPermission, "You may not run '\(path)'.")
-        default: throw Failure(.noInput, "'\(path)' can't be run: \(error).")
+        case .noSuchFileOrDirectory, .notDirectory: throw Failure(.noProgram, "There is no program '\(path)'.")
+        case .permissionDenied: throw Failure(.notRunnable, "You may not run '\(path)'.")
+        default: throw Failure(.notRunnable, "'\(path)' can't be run: \(error).")
         }
     }
 }

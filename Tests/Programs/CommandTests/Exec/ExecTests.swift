@@ -5,6 +5,7 @@ import Linux
 import Programs
 import Testing
 import VFIOUserClient
+import VTest
 
 /// `mediated exec` and `mediated env`: programs of this host on vGPUs, with stock Mesa.
 @Suite(.serialized) struct ExecTests {
@@ -152,6 +153,34 @@ import VFIOUserClient
         #expect(try programs.mediated("env", device.socket, "--end").status == 0)
     }
 
+    /// More than the bridge has answers waiting for a program.
+    @Test func aProgramMayAskManyThingsAtOnce() throws {
+        let device = try vGPU()
+        let printed = try programs.mediated("env", device.socket)
+        let path = try #require(printed.output.firstMatch(of: #/VTEST_SOCKET_NAME='(.*)'/#)?.1)
+        let socket = try UnixSocket(connectingTo: String(path), within: .seconds(10))
+        let pings = Array(repeatElement(VTestNumber.ping.message(), count: 300).joined())
+        let name = VTestNumber.createRenderer.message(text: Array("test".utf8))
+        try socket.send((name + pings).span.bytes, within: .seconds(10))
+        var answers: [UInt8] = []
+        while answers.count < pings.count, try socket.waitReadable(within: .seconds(10)) {
+            let bytes = try socket.descriptor.readOnce(upTo: 4096)
+            guard !bytes.isEmpty else { break }
+            answers += bytes
+        }
+        #expect(answers == pings)
+        #expect(try programs.mediated("env", device.socket, "--end").status == 0)
+    }
+
+    /// Another user may have put something there, for an older Mesa to take for the vGPU.
+    @Test(.enabled(if: ProgramRun.hasNamespaces)) func withoutThePathOfOlderMesasNothingIsStarted() throws {
+        let device = try vGPU()
+        let refused = try programs.runWithTakenPath(device.socket, "echo", "started")
+        #expect(refused.status == 77 && refused.output.isEmpty, "\(refused.errors)")
+        #expect(refused.errors.contains("can't be put at '/tmp/.virgl_test'"), "\(refused.errors)")
+        #expect(refused.errors.contains("mediated env \(device.socket)"), "\(refused.errors)")
+    }
+
     @Test func wrongWaysAreRefused() throws {
         let plain = try RunningDevice("virtio-gpu", in: scratch, socket: "plain")
         let flat = try programs.run(plain.socket, "true")
@@ -166,9 +195,13 @@ import VFIOUserClient
         #expect(try programs.mediated("exec", plain.socket).status == 64)
         let device = try vGPU()
         let missing = try programs.run(device.socket, "no-such-program")
-        #expect(missing.status == 66 && missing.errors.contains("There is no program 'no-such-program'"))
+        #expect(missing.status == 127 && missing.errors.contains("There is no program 'no-such-program'"))
         let forbidden = try programs.run(device.socket, scratch.path("file"))
-        #expect(forbidden.status == 77 && forbidden.errors.contains("You may not run"), "\(forbidden.errors)")
+        #expect(forbidden.status == 126 && forbidden.errors.contains("You may not run"), "\(forbidden.errors)")
+        let unfit = scratch.write("text", to: "unfit")
+        chmod(unfit, 0o755)
+        let noProgram = try programs.run(device.socket, unfit)
+        #expect(noProgram.status == 126 && noProgram.errors.contains("can't be run"), "\(noProgram.errors)")
         chmod(programs.folder + "/mediated", 0o755)
         let open = try programs.run(device.socket, "true")
         #expect(open.status == 77 && open.errors.contains("a folder of your own"), "\(open.errors)")

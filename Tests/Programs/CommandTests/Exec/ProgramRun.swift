@@ -33,6 +33,23 @@ struct ProgramRun {
         try Program.run(Self.env, words(["exec", socket, "--"] + program))
     }
 
+    private static let unshare = URL(fileURLWithPath: "/usr/bin/unshare")
+
+    /// Whether this user may have mounts of its own.
+    static let hasNamespaces = (try? Program.run(unshare, ["-rm", "true"]))?.status == 0
+
+    /// The same where a folder is in the place of older Mesas' socket, in a view of `/tmp` that nobody else has.
+    func runWithTakenPath(_ socket: String, _ program: String...) throws -> Program.Outcome {
+        let view = scratch.path("view")
+        // The test's own files stay where they are.
+        let script = """
+            mkdir -p "$0/.virgl_test" "$0/${1#/tmp/}" && mount --rbind "$1" "$0/${1#/tmp/}" \\
+            && mount --rbind "$0" /tmp && shift && exec env "$@"
+            """
+        let shell = ["-rm", "sh", "-c", script, view, scratch.url.path]
+        return try Program.run(Self.unshare, shell + words(["exec", socket, "--"] + program))
+    }
+
     /// Draws and computes with OpenGL on a vGPU, to the end.
     func draw(_ socket: String, _ arguments: String...) throws -> Program.Outcome {
         try Program.run(Self.env, words(["exec", socket, "--", Self.glProgram] + arguments))
