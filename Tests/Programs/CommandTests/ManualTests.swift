@@ -30,7 +30,7 @@ import Testing
         _ = try Command.run(program, scratch.path("man"), at: Repository.file("Scripts/manual"))
         let page = try String(contentsOfFile: scratch.path("man/mediated.1"), encoding: .utf8)
         let section = try #require(page.range(of: ".Sh EXIT STATUS\n"))
-        for status in [64, 65, 66, 69, 70, 72, 73, 74, 76, 77] {
+        for status in [64, 65, 66, 69, 70, 72, 73, 74, 76, 77, 126, 127] {
             #expect(page[section.upperBound...].contains("\n.It \(status)\n"))
         }
     }
