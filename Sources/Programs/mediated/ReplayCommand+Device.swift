@@ -9,12 +9,13 @@ extension ReplayCommand {
     func playDevice(at path: String, _ reader: RecordingReader) throws {
         let signals = try SignalFD([SIGINT, SIGTERM])
         let loop = try EventLoop()
-        let part = try DevicePart(loop, options: option) { try reader.next() }
+        let interruption = Interruption(signals)
+        let part = try DevicePart(loop, options: option, check: interruption.check) { try reader.next() }
         defer { part.close() }
         let server = try server(part, at: path)
         let token = try loop.watch("signals", signals.descriptor, for: .readable) { _ in server.stop() }
         defer { loop.unwatch(token) }
-        part.onDivergence = {
+        part.onEnd = {
             server.disconnect()
             server.stop()
         }
@@ -42,14 +43,35 @@ extension ReplayCommand {
     }
 
     private func finish(_ part: DevicePart) throws {
-        let next = part.next
+        if let failure = part.failure { throw failure }
         if let divergence = part.divergence {
             show(divergence, ofType: part.description.type, came: "came    ")
             throw Failure(.badState, "The client did something else than the recorded one.")
         }
-        guard let next else { return Output.print("\(part.passages) events were played: all that was recorded.") }
-        Output.print("\(part.passages) events were played. Event \(next.number) was not asked for:")
+        guard let next = try part.remaining() else {
+            return Output.print("\(part.passages) events were played: all that was recorded.")
+        }
+        Output.print("\(part.passages) events were played. Event \(next.number) was not come to:")
         Output.print("  recorded  \(line(next, ofType: part.description.type) ?? "what was lost then")")
         throw Failure(.badState, "The recording's end was not reached.")
+    }
+}
+
+/// Whether the command is to end, looked at now and then while the loop can't: each look is a system call.
+private final class Interruption {
+    private static let interval = 256
+
+    private let signals: SignalFD
+    private var calls = 0
+
+    init(_ signals: SignalFD) {
+        self.signals = signals
+    }
+
+    func check() throws {
+        calls &+= 1
+        guard calls.isMultiple(of: Self.interval) else { return }
+        guard try waitReadable([signals.descriptor.raw], within: .zero) == [true] else { return }
+        throw Failure(.badState, "It was interrupted, and the recording's end was not reached.")
     }
 }

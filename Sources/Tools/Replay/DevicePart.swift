@@ -23,21 +23,33 @@ public final class DevicePart {
     public private(set) var passages: UInt64 = 0
     /// What the client has done else.
     public private(set) var divergence: Divergence?
-    /// Called once, on the function's thread, when there is one.
-    public var onDivergence: () -> Void = {}
+    /// Why the recording can't be read on.
+    public private(set) var failure: (any Error)?
+    /// Called once, on the function's thread, when there is one of both: nothing is played any more.
+    public var onEnd: () -> Void = {}
 
     /// Says what the device is like.
     private let original: Function
     private let queue: RecordQueue
+    private let check: () throws -> Void
     private var before: [Record] = []
 
     /// - Parameters:
     ///   - loop: of the thread that serves the function.
     ///   - options: `KEY=VALUE` each, in the place of the recorded ones.
+    ///   - check: called for each record that is read, and for each that is played: the device's turn may be as long as
+    ///     a stranger has made it, and the loop does nothing else meanwhile. What it throws is the end, as a ``failure``.
     ///   - source: gives the recording's records, one after the other; nil at its end.
-    /// - Throws: as ``Replay/init(options:_:)``.
-    public init(_ loop: EventLoop, options: [String] = [], _ source: @escaping () throws -> Record?) throws {
-        queue = RecordQueue(source)
+    /// - Throws: as ``Replay/init(options:_:)``, and what `check` throws.
+    public init(
+        _ loop: EventLoop, options: [String] = [], check: @escaping () throws -> Void,
+        _ source: @escaping () throws -> Record?
+    ) throws {
+        self.check = check
+        queue = RecordQueue {
+            try check()
+            return try source()
+        }
         description = try queue.takeDescription()
         original = try Replay.make(description.type, description.options(with: options), Player(queue))
         queue.mostBytesOfState = UInt64(original.largestState)
@@ -56,20 +68,29 @@ public final class DevicePart {
     /// To be called at the end: until then it holds itself.
     public func close() { function.host.tap = nil }
 
-    /// What the client is to do next, or that something was lost there; nil at the recording's end.
-    public var next: Record? {
-        goOn()
-        return divergence == nil ? front.map(whole) : nil
+    /// What of the recording was not come to: the first passage, or that something was lost there; nil when all is
+    /// played. Nothing is done for it.
+    ///
+    /// - Throws: what the source throws.
+    public func remaining() throws -> Record? {
+        var distance = 0
+        while let record = try queue.peek(distance) {
+            if record.kind == .begin { return try queue.begunRead() ?? record }
+            if record.isClients || record.isDevices || record.kind == .gap { return record }
+            distance += 1
+        }
+        return nil
     }
 
-    /// The read that begins with a record; otherwise the record.
-    private func whole(_ record: Record) -> Record {
-        record.kind == .begin ? (try? queue.begunRead()) ?? record : record
-    }
+    private var isOver: Bool { divergence != nil || failure != nil }
 
-    private var front: Record? {
-        do { return try queue.peek() } catch {
-            diverge(nil, nil, "\(error)")
+    /// What comes next, and of a read that begins, all of it; nil at the end. What can't be read is a failure.
+    private func look(whole: Bool = false) -> Record? {
+        do {
+            let record = try queue.peek()
+            return whole && record?.kind == .begin ? try queue.begunRead() ?? record : record
+        } catch {
+            fail(error)
             return nil
         }
     }
@@ -78,7 +99,8 @@ public final class DevicePart {
 
     /// Does all that comes before the client's next turn.
     func goOn() {
-        while divergence == nil, let record = front, !record.isClients, record.kind != .gap {
+        while !isOver, let record = look(), !record.isClients, record.kind != .gap {
+            do { try check() } catch { return fail(error) }
             queue.drop()
             do throws(DMAError) { try act(record) } catch {
                 diverge(record, nil, "The device can't reach the client's memory as it did then: \(error).")
@@ -111,7 +133,7 @@ public final class DevicePart {
     /// The recorded answer to a read of a register; all ones where another read was recorded, which the tap finds then.
     func answer(_ bar: Int, at offset: UInt64, width: AccessWidth) -> UInt64 {
         beginRead()
-        guard let record = front, record.kind == .init(.read) else { return .max }
+        guard let record = look(), record.kind == .init(.read) else { return .max }
         // Configuration space may have a window to a BAR.
         guard record.region != RegionIndex.configuration else { return record.value }
         guard Int(record.region) == bar, offset >= record.offset,
@@ -123,7 +145,7 @@ public final class DevicePart {
 
     /// Does what the read has led to that the client makes now.
     private func beginRead() {
-        guard divergence == nil, front?.kind == .begin else { return }
+        guard !isOver, look()?.kind == .begin else { return }
         queue.drop()
         goOn()
     }
@@ -132,8 +154,9 @@ public final class DevicePart {
 
     private func compare(_ actual: Record) {
         if actual.kind == .init(.read) { beginRead() }
-        guard divergence == nil else { return }
-        let expected = front.map(whole)
+        guard !isOver else { return }
+        let expected = look(whole: true)
+        guard !isOver else { return }
         if let expected, expected.isSame(as: actual) {
             queue.drop()
             keep(expected)
@@ -156,9 +179,15 @@ public final class DevicePart {
     }
 
     private func diverge(_ expected: Record?, _ actual: Record?, _ reason: String? = nil) {
-        guard divergence == nil else { return }
+        guard !isOver else { return }
         divergence = Divergence(expected: expected, actual: actual, before: before, reason: reason)
-        onDivergence()
+        onEnd()
+    }
+
+    private func fail(_ error: any Error) {
+        guard !isOver else { return }
+        failure = error
+        onEnd()
     }
 }
 
@@ -179,6 +208,14 @@ extension Record {
     fileprivate var isClients: Bool {
         switch kind {
         case .begin, .init(.read), .init(.write), .init(.doorbell), .init(.reset): true
+        default: false
+        }
+    }
+
+    /// Whether it is something that the device does, and that a client notices.
+    fileprivate var isDevices: Bool {
+        switch kind.event {
+        case .message, .pin, .memoryWrite, .memoryRead: true
         default: false
         }
     }

@@ -37,7 +37,7 @@ final class PlayedDevice: Device {
 
     func ring(_ doorbell: Doorbell, bar: Int, value: UInt64) { part?.goOn() }
 
-    func reset() {}
+    func reset() { part?.goOn() }
 
     var state: State { State() }
     func restore(_ state: State) {}

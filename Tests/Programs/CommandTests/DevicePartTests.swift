@@ -2,6 +2,8 @@ import FakeGuest
 import Foundation
 import Linux
 import Programs
+import Recording
+import Tap
 import Testing
 import VFIOUserClient
 
@@ -92,7 +94,7 @@ import VFIOUserClient
         let outcome = try part.end()
         #expect(outcome.status == 65)
         #expect(
-            outcome.output.contains(#/Event \d+ was not asked for:\n  recorded  .* read +bar0\+0x68/#),
+            outcome.output.contains(#/Event \d+ was not come to:\n  recorded  .* read +bar0\+0x68/#),
             "\(outcome.output)")
         #expect(outcome.errors.hasSuffix("The recording's end was not reached.\n"))
     }
@@ -105,6 +107,45 @@ import VFIOUserClient
         #expect(
             outcome.output.contains(#/All that was recorded is played, .*\n  came .* read +bar0\+0x68/#),
             "\(outcome.output)")
+    }
+
+    /// A file can be as long as a stranger wants. A pipe has no end at all.
+    @Test(arguments: [SIGINT, SIGTERM]) func aTurnOfTheDevicesWithoutEndIsInterrupted(_ signal: Int32) throws {
+        let endless = scratch.path("endless")
+        try NamedPipe.make(endless, mode: 0o600)
+        let isLong = try EventFD()
+        let recording = try Linux.Thread(name: "recording") { [path] in
+            writeEndlessly(what: path, to: endless) { isLong.signal() }
+        }
+        defer { recording.join() }
+        let part = try Watching(["replay", endless, "--as-device", socket], until: "can have the device's part")
+        let client = try Linux.Thread(name: "client") { [socket] in
+            _ = try? Client(path: socket).read(region: 0, offset: 4, count: 4)
+        }
+        defer { client.join() }
+        // More than the pipe and all that is looked ahead at holds: the device's turn has begun.
+        #expect(isLong.wait(within: .seconds(60)) > 0)
+        part.send(signal)
+        guard try part.endsUnread() else {
+            part.kill()
+            Issue.record("It goes on.")
+            return
+        }
+        let outcome = try part.end()
+        #expect(outcome.status == 65)
+        #expect(outcome.errors.hasSuffix("It was interrupted, and the recording's end was not reached.\n"))
+    }
+
+    @Test func whatIsDamagedIsNoFaultOfTheClients() throws {
+        var bytes = try [UInt8](Data(contentsOf: URL(fileURLWithPath: path)))
+        // The last block tells its length at its end, too.
+        bytes[bytes.count - 1] ^= 1
+        try Data(bytes).write(to: URL(fileURLWithPath: path))
+        let part = try play()
+        _ = try? exercise(socket)
+        let outcome = try part.end()
+        #expect(outcome.status == 76)
+        #expect(outcome.errors.contains("can't be read"), "\(outcome.errors)")
     }
 
     @Test func wrongWaysAreAnswered() throws {
@@ -126,4 +167,30 @@ import VFIOUserClient
         let outcome = try Command.run("replay", late, "--as-device", socket)
         #expect(outcome.status == 76 && outcome.errors.contains("begins before its client comes"), "\(outcome.errors)")
     }
+}
+
+/// Writes what a recording has before the first thing that a client did, and interrupts from then on, until nobody reads.
+///
+/// - Parameter isLong: called once, when much is written.
+private func writeEndlessly(what path: String, to pipe: String, isLong: () -> Void) {
+    // Blocks it in this thread: whoever has the other end may leave.
+    guard let noSignal = try? SignalFD([SIGPIPE]) else { return }
+    defer { withExtendedLifetime(noSignal) {} }
+    do {
+        let reader = try RecordingReader(path: path)
+        let end = open(pipe, O_WRONLY | O_CLOEXEC)
+        guard end >= 0 else { return }
+        let writer = try RecordingWriter(to: Descriptor(owning: end))
+        let clients: [Record.Kind] = [.begin, .init(.read), .init(.write), .init(.doorbell), .init(.reset)]
+        var interrupt = Record(.message(vector: 0), RawSpan())
+        while let record = try reader.next(), !clients.contains(record.kind) {
+            try writer.append(record)
+            interrupt.number = record.number
+        }
+        while true {
+            interrupt.number += 1
+            try writer.append(interrupt)
+            if interrupt.number == 200_000 { isLong() }
+        }
+    } catch {}
 }

@@ -33,8 +33,9 @@ final class Watching {
 
     var isRunning: Bool { process.isRunning }
 
-    func interrupt() { process.interrupt() }
-    func kill() { _ = Glibc.kill(process.processIdentifier, SIGKILL) }
+    func interrupt() { send(SIGINT) }
+    func kill() { send(SIGKILL) }
+    func send(_ signal: Int32) { _ = Glibc.kill(process.processIdentifier, signal) }
 
     /// Whether it ends, as it should soon, though nobody takes what it prints.
     func endsUnread() throws -> Bool {
