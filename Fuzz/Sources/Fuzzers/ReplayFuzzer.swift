@@ -68,10 +68,11 @@ final class ReplayFuzzer: FuzzTarget {
     /// The client does what was recorded, as far as it is a client's to do.
     private func play(_ records: [Record]) throws {
         var left = records[...]
-        let part = try DevicePart(EventLoop(closesAtOnce: true)) { left.popFirst() }
+        let part = try DevicePart(EventLoop(closesAtOnce: true), check: {}) { left.popFirst() }
         defer { part.close() }
         var last: UInt64?
-        while let next = part.next, part.passages != last {
+        part.goOn()
+        while part.divergence == nil, part.failure == nil, let next = try part.remaining(), part.passages != last {
             last = part.passages
             let region = Int(next.region)
             var bytes = next.bytes
@@ -83,7 +84,9 @@ final class ReplayFuzzer: FuzzTarget {
             case .reset: part.function.reset()
             default: break
             }
+            part.goOn()
         }
+        if let failure = part.failure { throw failure }
         reach.note(part.divergence == nil ? .played : .otherClient)
     }
 

@@ -98,7 +98,7 @@ public final class DevicePart {
     // MARK: What the device does
 
     /// Does all that comes before the client's next turn.
-    func goOn() {
+    public func goOn() {
         while !isOver, let record = look(), !record.isClients, record.kind != .gap {
             do { try check() } catch { return fail(error) }
             queue.drop()
