@@ -9,6 +9,10 @@ public struct RendererKinds: OptionSet, Hashable, Sendable {
     /// Vulkan, by Mesa's Venus.
     public static let venus = RendererKinds(rawValue: 2)
 
+    /// How many contexts of Vulkan a guest may have at once. Each is a process of the host's: with lavapipe it has
+    /// 37 MB before it does anything.
+    public static let mostVenusContexts = 32
+
     /// Each that a renderer can have.
     private static let all: [RendererKinds] = [.virgl, .venus, [.virgl, .venus]]
     /// The words for them, for messages and help.

@@ -7,7 +7,7 @@ extension CommandProcessor {
     /// RESOURCE_CREATE_BLOB in the host's memory.
     func createHostBlob(_ id: UInt32, _ request: HostBlob.Request) throws(Refusal) {
         guard let window, let objects else { throw .invalidParameter }
-        guard objects.speaksVenus(request.context) else { throw .invalidContext }
+        guard objects.capabilitySet(of: request.context) == Rendering.venusSet else { throw .invalidContext }
         try resources.createHostBlob(id, request, in: window)
     }
 
@@ -56,10 +56,10 @@ extension CommandProcessor {
         // Of what the last renderer had, drivers unmap it all the same.
         if blob.place == .lost { return .complete }
         guard let window, let range = blob.range else { throw .unspecified }
-        let number = window.leave(range)
-        blob.place = .leaving(number)
+        let number = window.beginRelease(range, of: id)
+        blob.place = .releasing(number)
         resources.update(id, blob)
-        return .asked([.destroyResource(id: id)], .blobReleased(id, number))
+        return .asked([.destroyResource(id: id)], .blobReleased(number))
     }
 
     /// RESOURCE_UNREF. A driver takes the blob's place for free when it is answered.
@@ -67,18 +67,20 @@ extension CommandProcessor {
         forget(id)
         switch blob.place {
         case .nowhere, .lost: return .complete
-        case .leaving(let number): return .leaving(number)
+        case .releasing(let number): return .releasing(number)
         case .mapped(let offset):
             guard let window else { return .complete }
-            let number = window.leave(offset..<offset + blob.size)
-            return .asked([.destroyResource(id: id)], .blobReleased(id, number))
+            let number = window.beginRelease(offset..<offset + blob.size, of: id)
+            return .asked([.destroyResource(id: id)], .blobReleased(number))
         }
     }
 
     /// A context may use a blob, or may not any more, whether it is mapped or not.
     func noteBlob(_ id: UInt32, in context: UInt32, isAttached: Bool) throws(Refusal) {
         try rendererObjects().requireContext(context)
-        guard var blob = try resources.resource(id).hostBlob, try rendererObjects().isRendered(context) else { return }
+        guard var blob = try resources.resource(id).hostBlob,
+            try rendererObjects().capabilitySet(of: context) != nil
+        else { return }
         blob.contexts.removeAll { $0 == context }
         if isAttached { blob.contexts.append(context) }
         resources.update(id, blob)

@@ -48,7 +48,7 @@ extension CommandProcessor {
         case .createContext(let id, let initialization, let name):
             return try createContext(id, initialization, name)
         case .destroyContext(let id):
-            let isRendered = try rendererObjects().isRendered(id)
+            let isRendered = try rendererObjects().capabilitySet(of: id) != nil
             try rendererObjects().destroyContext(id)
             detachBlobs(from: id)
             return isRendered ? .asked([.destroyContext(id: id)], .nothing) : .complete
@@ -182,7 +182,7 @@ extension CommandProcessor {
         let objects = try rendererObjects()
         if initialization != 0 { try require(.contextInit) }
         let serial = try objects.createContext(id, initialization)
-        guard objects.isRendered(id) else { return .complete }
+        guard objects.capabilitySet(of: id) != nil else { return .complete }
         return .asked(
             [.createContext(id: id, capabilitySet: initialization, name: name)], .contextMade(id, serial: serial))
     }
@@ -194,7 +194,7 @@ extension CommandProcessor {
     ) throws(Refusal) -> Progress {
         try rendererObjects().requireContext(context)
         let resource = try resources.resource(id)
-        guard try rendererObjects().isRendered(context) else { return .complete }
+        guard try rendererObjects().capabilitySet(of: context) != nil else { return .complete }
         // What is mapped later is attached then.
         if let blob = resource.hostBlob { return blob.range == nil ? .complete : .asked([command], .nothing) }
         guard let host = resource.host else { return .complete }
@@ -205,7 +205,7 @@ extension CommandProcessor {
     private func submit(_ stream: [UInt8], to context: UInt32) throws(Refusal) -> Progress {
         let objects = try rendererObjects()
         try objects.requireContext(context)
-        guard objects.isRendered(context) else { throw .invalidParameter }
+        guard objects.capabilitySet(of: context) != nil else { throw .invalidParameter }
         // A stream may have transfers of whatever is attached to its context.
         try objects.attachLostBackings(of: resources, isAwaited: isAwaited)
         return .asked([.submit(context: context, commands: stream)], .nothing)

@@ -49,8 +49,10 @@ final class CommandProcessor {
         rendering?.onLoss = { [unowned self] in
             objects?.removeAll()
             resources.loseHostResources()
-            window?.reset()
+            for due in window?.reset() ?? [] { finish(due, .success(.done)) }
         }
+        window?.report = { host.report($0) }
+        window?.onRelease = { [unowned self] in blobIsReleased($1, $0) }
     }
 
     // MARK: Requests
@@ -61,7 +63,7 @@ final class CommandProcessor {
         /// It is the renderer's now.
         case asked([RendererCommand], RendererWork.Sequel)
         /// Done when a piece of the window, which the renderer was told to let go of, is nobody's.
-        case leaving(UInt64)
+        case releasing(UInt64)
         /// What these heads are to show is shown at a later moment.
         case postponed(HeadSet, until: UInt64)
 
@@ -98,7 +100,7 @@ final class CommandProcessor {
                 guard room >= outcome.payload.count + Response.headerSize || !takesResponse else { throw .unspecified }
                 finish(due, .success(outcome))
             case .asked(let commands, let sequel): ask(commands, sequel, due)
-            case .leaving(let number):
+            case .releasing(let number):
                 if window?.wait(due, for: number) != true { finish(due, .success(.done)) }
             case .postponed(let heads, let moment): postpone(heads, until: moment, due)
             }
@@ -124,7 +126,7 @@ final class CommandProcessor {
     /// driver names, all else in one order.
     private func fence(of due: Due, behind commands: [RendererCommand]) -> [RendererCommand] {
         guard due.place != nil, let rendering, let objects else { return [] }
-        if case .submit(let context, _) = commands.last, objects.speaksVenus(context) {
+        if case .submit(let context, _) = commands.last, objects.capabilitySet(of: context) == Rendering.venusSet {
             return [.contextFence(context: context, ring: UInt32(due.ticket?.fence?.ring ?? 0))]
         }
         // Without OpenGL, all else is done when it is answered.
@@ -144,9 +146,9 @@ final class CommandProcessor {
         case .blobMapped(let id, let offset):
             if refusal != nil { takeBack(id, at: offset) }
             outcome = .mapInfo
-        case .blobReleased(let id, let number):
-            finishLeaving(id, number)
+        case .blobReleased(let number):
             // Whatever the renderer says of it, it has it no more.
+            if window?.finishRelease(number, for: work.due) == true { return }
             refusal = nil
         case .pixelsCopied(let copies): heads.finish(copies)
         case .cursorRead(let read): heads.finish(read, isDone: refusal == nil)
@@ -155,9 +157,11 @@ final class CommandProcessor {
     }
 
     /// A piece of the window is nobody's.
-    private func finishLeaving(_ id: UInt32, _ number: UInt64) {
-        for due in window?.finishLeaving(number) ?? [] { finish(due, .success(.done)) }
-        guard var blob = resources[id]?.hostBlob, blob.place == .leaving(number) else { return }
+    private func blobIsReleased(_ release: Window.Release, _ number: UInt64) {
+        for due in release.waiting { finish(due, .success(.done)) }
+        guard let id = release.resource, var blob = resources[id]?.hostBlob, blob.place == .releasing(number) else {
+            return
+        }
         blob.place = .nowhere
         resources.update(id, blob)
     }

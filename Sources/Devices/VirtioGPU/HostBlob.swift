@@ -19,8 +19,8 @@ struct HostBlob: Codable, Equatable, Sendable {
         case nowhere
         /// The renderer has it, or is about to. In bytes from the window's beginning.
         case mapped(at: Int)
-        /// The renderer is to let go of it. See ``Window/leave(_:)``
-        case leaving(UInt64)
+        /// The renderer is to let go of it. See ``Window/beginRelease(_:of:)``
+        case releasing(UInt64)
         /// The renderer that had it has ended.
         case lost
     }

@@ -14,14 +14,9 @@ final class RendererObjects {
     private struct Context {
         /// Tells it from one of the same number that was made later.
         let serial: UInt64
-        let speech: Speech
-    }
-
-    private enum Speech {
-        case openGL, vulkan
-        /// Of a driver that asks for none, with a renderer that has no OpenGL: Linux has one for its console. The
-        /// renderer knows nothing of it.
-        case nothing
+        /// The number of that which its commands are of. nil: of a driver that asks for none, with a renderer that has
+        /// no OpenGL: Linux has one for its console. The renderer knows nothing of it.
+        let capabilitySet: UInt32?
     }
 
     private var contexts: [UInt32: Context] = [:]
@@ -55,19 +50,19 @@ final class RendererObjects {
         guard contexts[id] != nil else { throw .invalidContext }
     }
 
-    /// Whether there is such a context, which speaks Vulkan.
-    func speaksVenus(_ id: UInt32) -> Bool { contexts[id]?.speech == .vulkan }
+    /// The number of the capability set that a context's commands are of; nil when there is no such context, or the
+    /// renderer doesn't have it.
+    func capabilitySet(of id: UInt32) -> UInt32? { contexts[id]?.capabilitySet }
 
-    /// Whether there is such a context, and the renderer has it.
-    func isRendered(_ id: UInt32) -> Bool { contexts[id].map { $0.speech != .nothing } ?? false }
-
-    /// How many contexts speak Vulkan.
-    var venusCount: Int { contexts.values.count { $0.speech == .vulkan } }
+    /// How many contexts of Vulkan there are.
+    var venusCount: Int { contexts.values.count { $0.capabilitySet == Rendering.venusSet } }
 
     /// CTX_CREATE
     ///
-    /// - Parameter initialization: the number of the capability set that the context speaks; 0: what contexts spoke
-    ///   before there was a choice. `context_init`
+    /// - Parameter initialization: the number of the context's capability set; 0: the one that contexts had before
+    ///   there was a choice. `context_init`
+    /// - Throws: ``Refusal/outOfMemory`` when the video memory, or ``RendererKinds/mostVenusContexts``, has no room for
+    ///   it.
     /// - Returns: what tells it from others of the same number.
     func createContext(_ id: UInt32, _ initialization: UInt32) throws(Refusal) -> UInt64 {
         guard id != 0, contexts[id] == nil else { throw .invalidContext }
@@ -77,10 +72,12 @@ final class RendererObjects {
                 throw .invalidParameter
             }
         }
+        // Each is a process, which the video memory doesn't bound.
+        guard set != Rendering.venusSet || venusCount < RendererKinds.mostVenusContexts else { throw .outOfMemory }
         guard memory.reserve(Self.contextSize) else { throw .outOfMemory }
         serial &+= 1
-        let speech: Speech = rendering.kinds.contains(.virgl) ? .openGL : .nothing
-        contexts[id] = Context(serial: serial, speech: set == Rendering.venusSet ? .vulkan : speech)
+        let standard = rendering.kinds.contains(.virgl) ? UInt32(VIRTIO_GPU_CAPSET_VIRGL) : nil
+        contexts[id] = Context(serial: serial, capabilitySet: set == 0 ? standard : set)
         return serial
     }
 

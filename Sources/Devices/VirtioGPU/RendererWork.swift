@@ -12,8 +12,8 @@ struct RendererWork: Codable, Equatable {
         case resourceMade(UInt32, serial: UInt64)
         /// A blob that the renderer has not taken isn't mapped.
         case blobMapped(UInt32, at: Int)
-        /// A piece of the window is nobody's: ``Window/finishLeaving(_:)``
-        case blobReleased(UInt32, UInt64)
+        /// A piece of the window is the renderer's no more: ``Window/finishRelease(_:for:)``
+        case blobReleased(UInt64)
         /// Heads have their copies.
         case pixelsCopied([Heads.Copy])
         /// A head has its cursor's image.

@@ -18,9 +18,9 @@ extension VirtioGPU {
                     + "'window=256M'.")
         }
         guard size.nonzeroBitCount == 1 else {
-            throw OptionError("Option 'window' is \(size) bytes but must be a power of two: such as 256M, 1G or 4G.")
+            throw OptionError("Option 'window' is \(size >> 20)M but must be a power of two: such as 256M, 1G or 4G.")
         }
-        return Window(try host.deviceMemory.take("window", size: size, isBehindBAR: true))
+        return try Window(host.deviceMemory.take("window", size: size, isBehindBAR: true), loop: host.loop)
     }
 
     /// - Throws: `OptionError` when it can't.

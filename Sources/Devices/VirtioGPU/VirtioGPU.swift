@@ -7,7 +7,7 @@ import Renderer
 import Virtio
 
 /// A display that Linux drives as `virtio-gpu`: the guest draws in its own memory, and says what to copy and what to
-/// show; or it has its 3D drawn by the host's OpenGL. VIRTIO 1.2, section 5.7
+/// show; or it has its 3D drawn by the host's OpenGL and Vulkan. VIRTIO 1.2, section 5.7
 public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, MemoryKeepingDevice {
     public static let type = DeviceType(
         name: "virtio-gpu",
@@ -197,10 +197,15 @@ public final class VirtioGPU: VirtioDevice, DisplayDevice, MonitorDevice, Memory
     /// What Vulkan has is the host's driver's: no state can hold it.
     public func requireSavable() throws(StateError) {
         let count = processor.objects?.venusCount ?? 0
-        guard count == 0, processor.window?.isEmpty != false else {
+        guard count == 0 else {
             throw StateError(
                 "Programs of the guest use Vulkan (\(count) \(count == 1 ? "context" : "contexts")): what they have is "
                     + "the host's driver's, and can't be saved. End them first.")
+        }
+        guard processor.window?.isEmpty != false else {
+            throw StateError(
+                "The guest has memory of Vulkan's mapped (blobs in the window), which can't be saved. Its driver "
+                    + "unmaps it when the programs that have it have ended.")
         }
     }
 

@@ -10,21 +10,46 @@ final class Window {
     let bytes: MappedBytes
     /// All that is not to be had: sorted, none overlapping.
     private var taken: [Range<Int>] = []
-    private var leaving: [UInt64: Leaving] = [:]
+    private var releases: [UInt64: Release] = [:]
     private var count: UInt64 = 0
+    /// The releases that the renderer has carried out, in order, and what is still to be made a hole of each.
+    private var clearing: [(number: UInt64, left: Range<Int>)] = []
+    private let loop: EventLoop
+    private let turn: EventFD
+    private var turnWatch: EventLoop.Token?
+    private var hasReported = false
 
-    /// A piece that the renderer was told to let go of and has not.
-    private struct Leaving {
+    /// Called when a piece is nobody's.
+    var onRelease: (UInt64, Release) -> Void = { _, _ in }
+    /// Takes a sentence for the administrator.
+    var report: (String) -> Void = { _ in }
+
+    /// A piece that is to be nobody's.
+    struct Release {
         let range: Range<Int>
-        /// What is answered then, besides the command that has told it.
+        /// The blob that was there; nil: one that never was.
+        let resource: UInt32?
+        /// What is answered then.
         var waiting: [Due] = []
     }
 
     static let sizes = 64 << 20...16 << 30
     static let page = 4096
+    /// How much is made a hole of in a turn of the loop: that takes some 10 ms where all of it has pages.
+    static let pieceSize = 64 << 20
 
-    init(_ bytes: MappedBytes) {
+    init(_ bytes: MappedBytes, loop: EventLoop) throws {
         self.bytes = bytes
+        self.loop = loop
+        turn = try EventFD()
+        turnWatch = try loop.watch("window: release", turn.descriptor, for: .readable) { [unowned self] _ in
+            turn.consume()
+            goOn()
+        }
+    }
+
+    deinit {
+        if let turnWatch { loop.unwatch(turnWatch) }
     }
 
     var isEmpty: Bool { taken.isEmpty }
@@ -43,43 +68,90 @@ final class Window {
         return range
     }
 
-    /// Takes back a piece that no renderer has. One that can't be made a hole of, for want of the kernel's own memory,
-    /// is not to be had until ``reset()``.
-    func release(_ range: Range<Int>) {
-        guard let index = taken.firstIndex(of: range), (try? bytes.clear(range)) != nil else { return }
-        taken.remove(at: index)
-    }
+    // MARK: Release
 
-    /// The renderer is to let go of a piece.
+    /// The renderer is to let go of a piece: ``finishRelease(_:for:)`` follows.
     ///
-    /// - Returns: what ``finishLeaving(_:)`` calls it.
-    func leave(_ range: Range<Int>) -> UInt64 {
+    /// - Returns: the release's number.
+    func beginRelease(_ range: Range<Int>, of resource: UInt32?) -> UInt64 {
         count += 1
-        leaving[count] = Leaving(range: range)
+        releases[count] = Release(range: range, resource: resource)
         return count
     }
 
-    /// Has something wait until a piece has been let go of.
+    /// Has something wait until a piece is nobody's.
     ///
     /// - Returns: false when it was already.
     func wait(_ due: Due, for number: UInt64) -> Bool {
-        leaving[number]?.waiting.append(due) != nil
+        releases[number]?.waiting.append(due) != nil
     }
 
-    /// The renderer has let go of a piece, or has ended.
+    /// The renderer has let go of a piece, or has ended: ``onRelease`` follows, at once unless the piece is large.
     ///
-    /// - Returns: what waits for that.
-    func finishLeaving(_ number: UInt64) -> [Due] {
-        guard let piece = leaving.removeValue(forKey: number) else { return [] }
-        release(piece.range)
-        return piece.waiting
+    /// - Parameter due: waits for that, before all else.
+    /// - Returns: false when it is nobody's already.
+    func finishRelease(_ number: UInt64, for due: Due) -> Bool {
+        guard releases[number] != nil else { return false }
+        releases[number]?.waiting.insert(due, at: 0)
+        clear(number)
+        return true
+    }
+
+    /// Takes back a piece that no renderer has.
+    func release(_ range: Range<Int>) {
+        clear(beginRelease(range, of: nil))
+    }
+
+    private func clear(_ number: UInt64) {
+        guard let range = releases[number]?.range else { return }
+        clearing.append((number, range))
+        if clearing.count == 1 { goOn() }
+    }
+
+    /// One turn's work. Others are served between two of them.
+    private func goOn() {
+        guard let (number, left) = clearing.first else { return }
+        let piece = left.prefix(Self.pieceSize)
+        var isCleared = true
+        do throws(Errno) { try bytes.clear(piece) } catch {
+            isCleared = false
+            reportOnce(error)
+        }
+        clearing[0].left = piece.upperBound..<left.upperBound
+        if !isCleared || clearing[0].left.isEmpty {
+            clearing.removeFirst()
+            finish(number, isCleared: isCleared)
+        }
+        if !clearing.isEmpty { turn.signal() }
+    }
+
+    /// A piece that can't be made a hole of, for want of the kernel's own memory, is not to be had until ``reset()``:
+    /// whoever has its pages still would share them with the next owner.
+    private func finish(_ number: UInt64, isCleared: Bool) {
+        guard let release = releases.removeValue(forKey: number) else { return }
+        if isCleared, let index = taken.firstIndex(of: release.range) { taken.remove(at: index) }
+        onRelease(number, release)
+    }
+
+    private func reportOnce(_ error: Errno) {
+        guard !hasReported else { return }
+        hasReported = true
+        report(
+            "A part of the window can't be emptied (\(error)), and isn't used until the guest's driver begins anew.")
     }
 
     /// Takes everything back: no renderer has any of it.
-    func reset() {
-        leaving = [:]
+    ///
+    /// - Returns: what has waited for a piece.
+    @discardableResult
+    func reset() -> [Due] {
+        let waiting = releases.sorted { $0.key < $1.key }.flatMap(\.value.waiting)
+        releases = [:]
+        clearing = []
         taken = []
+        hasReported = false
         bytes.erase(0..<bytes.size)
+        return waiting
     }
 }
 

@@ -56,7 +56,7 @@ import Worker
         try guest.done(guest.createBlob(6, flags: 0), guest.createBlob(7), guest.createBlob(8, size: 12288))
         try guest.done(guest.createBlob(9, memory: 1, size: 64))
         _ = guest.renderer.takeCommands()
-        let size = UInt64(Driver.windowSize)
+        let size = UInt64(64 << 20)
         let refused: [([UInt8], UInt32)] = [
             (guest.createBlob(0), Answered.invalidResource), (guest.createBlob(5), Answered.invalidResource),
             (guest.createBlob(10, context: 0), Answered.invalidContext),
@@ -165,16 +165,51 @@ import Worker
 
     @Test func aFullWindowCanBeFreedAndUsedAgain() throws {
         let guest = try Guest.withContext()
-        let size = UInt64(Driver.windowSize)
+        let size = UInt64(64 << 20)
         for round in 0..<3 {
             try guest.place(5, at: 0, size: size / 2)
             try guest.place(6, at: size / 2, size: size / 2)
-            guest.store([7], at: Driver.windowSize - 4096)
+            guest.store([7], at: (64 << 20) - 4096)
             try guest.done(guest.createBlob(7))
             #expect(try guest.send(guest.map(7, at: 0)) == Answered.invalidParameter, "round \(round)")
             try guest.done(guest.unmap(6), guest.unref(6), guest.unref(5), guest.unref(7))
             #expect(try guest.window.bytes.memoryTaken() == 0)
         }
+    }
+
+    @Test func whileALargePieceIsEmptiedOthersAreServed() throws {
+        let size = 4 * Window.pieceSize
+        let guest = try Guest.withContext(windowSize: size)
+        try guest.place(5, at: 0, size: UInt64(size))
+        guest.store([1], at: 0)
+        guest.store([1], at: size - 4096)
+        let other = try EventFD()
+        var wasServedBetween = false
+        let token = try guest.loop.watch("other", other.descriptor, for: .readable) { _ in
+            if guest.number(at: 0) == 0, guest.number(at: size - 4096) == 1 { wasServedBetween = true }
+        }
+        defer { guest.loop.unwatch(token) }
+        other.signal()
+        let (unmap, unref) = (guest.driver.start(guest.unmap(5)), guest.driver.start(guest.unref(5)))
+        try guest.loop.dispatch(until: { guest.driver.replies[unref] != nil })
+        #expect(wasServedBetween)
+        #expect(guest.driver.take(unmap)?.type == Answered.done && guest.driver.take(unref)?.type == Answered.done)
+        #expect(try guest.window.isEmpty && guest.window.bytes.memoryTaken() == 0)
+    }
+
+    @Test func aPieceThatCanNotBeEmptiedIsNobodysAndSaid() throws {
+        // As good as a kernel without memory: one that lets nobody make holes.
+        let file = try MemoryFile(name: "window", size: 1 << 20, isOwnAlone: true)
+        let window = try Window(file, loop: EventLoop())
+        var reports: [String] = []
+        window.report = { reports.append($0) }
+        for offset in [0, 4096] as [UInt64] {
+            window.release(try window.take(4096, at: offset))
+            #expect(throws: Refusal.self) { try window.take(4096, at: offset) }
+        }
+        #expect(reports.count == 1 && reports.first?.contains("can't be emptied") == true)
+        window.reset()
+        _ = try window.take(4096, at: 0)
     }
 
     @Test func aResetLeavesNothing() throws {

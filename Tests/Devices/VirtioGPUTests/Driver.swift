@@ -12,7 +12,6 @@ import Testing
 final class Driver {
     static let memorySize = 1 << 20
     static let features: VirtioGPU.Feature = [.edid, .resourceUUID, .resourceBlob]
-    static let windowSize = 64 << 20
 
     let processor: CommandProcessor
     let memory: MemoryFile
@@ -30,7 +29,7 @@ final class Driver {
 
     init(
         heads: Int = 2, vram: Int = 1 << 20, frameRate: Int = 0, features: VirtioGPU.Feature = Driver.features,
-        drawing kinds: RendererKinds? = nil
+        drawing kinds: RendererKinds? = nil, windowSize: Int = 64 << 20
     ) throws {
         let host = Host(loop: try EventLoop())
         var (renderer, rendering, window): (FakeRenderer?, Rendering?, Window?)
@@ -38,7 +37,8 @@ final class Driver {
             let (fake, process) = try FakeRenderer.start(host.loop)
             renderer = fake
             rendering = try Rendering(host: host, process, kinds: kinds, renderNode: nil, within: .seconds(60))
-            window = Window(try host.deviceMemory.take("window", size: Self.windowSize, isBehindBAR: true))
+            window = try Window(
+                host.deviceMemory.take("window", size: windowSize, isBehindBAR: true), loop: host.loop)
         }
         self.renderer = renderer
         memory = try MemoryFile(name: "guest", size: Self.memorySize)

@@ -19,15 +19,20 @@ final class VenusGuest {
     static let venus: UInt32 = 4
     static let page: UInt64 = 4096
 
-    init(drawing kinds: RendererKinds = .venus, features: VirtioGPU.Feature = VenusGuest.features) throws {
-        driver = try Driver(vram: 16 << 20, features: features, drawing: kinds)
+    init(
+        drawing kinds: RendererKinds = .venus, features: VirtioGPU.Feature = VenusGuest.features,
+        vram: Int = 16 << 20, windowSize: Int = 64 << 20
+    ) throws {
+        driver = try Driver(vram: vram, features: features, drawing: kinds, windowSize: windowSize)
         renderer = try #require(driver.renderer)
         window = try #require(driver.processor.window)
     }
 
     /// A guest with context 1, and all that was asked for it forgotten.
-    static func withContext(drawing kinds: RendererKinds = .venus) throws -> VenusGuest {
-        let guest = try VenusGuest(drawing: kinds)
+    static func withContext(
+        drawing kinds: RendererKinds = .venus, windowSize: Int = 64 << 20
+    ) throws -> VenusGuest {
+        let guest = try VenusGuest(drawing: kinds, windowSize: windowSize)
         #expect(try guest.send(guest.createContext(1)) == Answered.done)
         _ = guest.renderer.takeCommands()
         return guest

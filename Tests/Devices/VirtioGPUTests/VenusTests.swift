@@ -53,6 +53,16 @@ import Waiting
         #expect(sets.last??.type == Answered.invalidParameter)
     }
 
+    @Test func contextsOfVulkanHaveABoundOfTheirOwn() throws {
+        let guest = try Guest(drawing: [.virgl, .venus], vram: 256 << 20)
+        let most = UInt32(RendererKinds.mostVenusContexts)
+        for id in 1...most { try guest.done(guest.createContext(id)) }
+        #expect(try guest.send(guest.createContext(most + 1)) == Answered.outOfMemory)
+        // Others, and the next one when one has gone, have room.
+        try guest.done(guest.createContext(most + 2, set: 2), guest.header(VIRTIO_GPU_CMD_CTX_DESTROY, context: 1))
+        try guest.done(guest.createContext(most + 1))
+    }
+
     // MARK: Pictures
 
     private func show(_ guest: Guest, stride: UInt32 = 64, offset: UInt32 = 128) throws -> UInt32? {
@@ -228,6 +238,14 @@ import Waiting
         #expect(error?.description.contains("1 context)") == true, "\(error?.description ?? "")")
         let end = guest.header(VIRTIO_GPU_CMD_CTX_DESTROY, context: 1)
         processor.carryOut(end.span.bytes, number: 2, from: .control, room: 24)
+        // A blob that its program has left mapped.
+        for (number, request) in [guest.createContext(1), guest.createBlob(5), guest.map(5, at: 0), end].enumerated() {
+            processor.carryOut(request.span.bytes, number: UInt64(3 + number), from: .control, room: 32)
+        }
+        let left = #expect(throws: StateError.self) { _ = try StateReader(function) }
+        #expect(left?.description.contains("blobs in the window") == true, "\(left?.description ?? "")")
+        processor.carryOut(guest.unref(5).span.bytes, number: 7, from: .control, room: 24)
+        try function.host.loop.dispatch(until: { processor.window?.isEmpty == true })
         // What is in the window is part of no state.
         gpu.driver.sharedMemory?.memory.replace(at: 0, with: wire([1]).span.bytes)
         #expect(try StateReader(function).size < 1 << 16)
