@@ -47,7 +47,8 @@ final class StateRecords: RecordSource {
     private var taken: StateCopy?
 
     /// - Parameter nextNumber: gives the number of the passage that comes next.
-    /// - Throws: `JSONError` when the device's state can't be encoded, `Errno` when there is no memory.
+    /// - Throws: `StateError` when the device has what no state can hold, `JSONError` when its state can't be encoded,
+    ///   `Errno` when there is no memory.
     init(of function: @escaping () -> Function, _ nextNumber: @escaping () -> UInt64) throws {
         self.function = function
         self.nextNumber = nextNumber

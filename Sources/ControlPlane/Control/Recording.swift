@@ -21,6 +21,7 @@ final class Recording {
     private var held: Record?
     private var current: (any RecordSource)?
     private var isEnding = false
+    private var hasReported = false
     /// Called when nothing more comes.
     private let onEnd: (_ isOrderly: Bool) -> Void
 
@@ -28,7 +29,10 @@ final class Recording {
     ///   - delegate: of the function, which outlives this.
     ///   - onEnd: called in a turn of the loop when the last record is there, or none can be: the reader has broken the
     ///     rules, or there is no memory for the end.
+    /// - Throws: `StateError` when what the device has now can be part of no state, and so of no recording that can be
+    ///   replayed; `Errno` when there is no memory.
     init(of delegate: any ControlDelegate, isLossless: Bool, onEnd: @escaping (_ isOrderly: Bool) -> Void) throws {
+        try delegate.function.device.requireSavable()
         stream = try RecordStream(isLossless: isLossless)
         work = try EventFD()
         function = { [unowned delegate] in delegate.function }
@@ -93,13 +97,21 @@ final class Recording {
                 }
             }
         } catch {
-            // There is no memory for it. What passes is recorded all the same, and a state is tried again some time.
+            // There is no memory for it, or the device has what no state can hold. What passes is recorded all the
+            // same, and a state is tried again some time.
+            if error is StateError { reportOnce(error) }
             current = nil
             stream.isStateDue = true
             if isEnding { onEnd(false) }
             return
         }
         work.signal()
+    }
+
+    private func reportOnce(_ error: any Error) {
+        guard !hasReported else { return }
+        hasReported = true
+        function().host.report("The recording can't be replayed from here on: it needs a new state. \(error)")
     }
 
     private func nextPiece() throws -> RecordPiece? {

@@ -19,6 +19,8 @@ final class TestDevice: Device, DisplayDevice, LimitedDevice, MonitorDevice {
     let bars = [BAR.memory(0, size: 4096)]
     var heads: [any DisplayHead] { [first, isSecondHeadOn ? first : second, third] }
     var isSecondHeadOn = false
+    /// Whether any state can hold what it has.
+    var isSavable = true
     private(set) var quota = Quota(videoMemory: 4096, frameRate: 0)
     let videoMemoryUsed: Int? = nil
     private var first: Head
@@ -56,6 +58,9 @@ final class TestDevice: Device, DisplayDevice, LimitedDevice, MonitorDevice {
     }
     var state: State { State(value: 7) }
     func restore(_ state: State) throws(StateError) {}
+    func requireSavable() throws(StateError) {
+        guard isSavable else { throw StateError("It has what can't be saved.") }
+    }
 
     private final class Head: DisplayHead {
         let scanout: Scanout?
@@ -89,6 +94,7 @@ final class DeviceProcess: Sendable {
     let path = temporaryPath()
     /// Whether a client has asked it to stop.
     let isStopped = Atomic<Bool>(false)
+    private let isUnsavable = Atomic<Bool>(false)
     private let thread = Mutex<Linux.Thread?>(nil)
     private let ending: EventFD
     private let happening: EventFD
@@ -107,6 +113,12 @@ final class DeviceProcess: Sendable {
         }
         thread.withLock { $0 = started }
         try #require(ready.wait(within: .seconds(10)) > 0)
+    }
+
+    /// From now on the device has what no state can hold.
+    func becomeUnsavable() {
+        isUnsavable.store(true, ordering: .releasing)
+        happen()
     }
 
     /// A client connects, as far as the event log knows, and the device wants an interrupt.
@@ -129,8 +141,9 @@ final class DeviceProcess: Sendable {
         let server = try ControlServer(listener, loop: loop, delegate: delegate)
         var goesOn = true
         let token = try loop.watch("ending", ending.descriptor, for: .readable) { _ in goesOn = false }
-        let event = try loop.watch("happening", happening.descriptor, for: .readable) { [happening] _ in
+        let event = try loop.watch("happening", happening.descriptor, for: .readable) { [happening, unowned self] _ in
             happening.consume()
+            device.isSavable = !isUnsavable.load(ordering: .acquiring)
             delegate.events.append(.clientConnected, "It happened.")
             host.interrupts.setINTx(true)
         }

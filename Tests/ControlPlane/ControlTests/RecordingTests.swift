@@ -80,6 +80,19 @@ import Testing
         }
     }
 
+    @Test func whatCanNotBeSavedCanNotBeRecordedFromHere() throws {
+        try withDeviceProcess { process in
+            let events = try ControlClient(connectingTo: process.path).trace().events
+            process.becomeUnsavable()
+            let end = Deadline(after: .seconds(10))
+            while !end.hasPassed, !events.read(upTo: 100).contains(where: { $0.name == "happening" }) {}
+            let client = try ControlClient(connectingTo: process.path)
+            let refusal = #expect(throws: ControlClientError.self) { try client.record(isLossless: false) }
+            #expect(refusal?.description.contains("has what can't be saved") == true, "\(String(describing: refusal))")
+            #expect(throws: ControlClientError.self) { _ = try client.save() }
+        }
+    }
+
     @Test func whoHasEndedARecordingEndsNobodyElsesByLeaving() throws {
         try withDeviceProcess { process in
             let second: LiveRecording
