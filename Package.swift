@@ -147,7 +147,9 @@ package.targets = [
                     "XenSlot",
                 ]),
             .target(name: "Mediation", dependencies: ["Device", "DeviceCatalog", "JSON", "Linux", "XenSlot"]),
-            .target(name: "Supervision", dependencies: ["Control", "Device", "Linux", "Mediation", "PCI", "XenSlot"]),
+            .target(
+                name: "Supervision",
+                dependencies: ["Control", "Device", "Linux", "Mediation", "PCI", "Renderer", "XenSlot"]),
             .target(name: "Database", dependencies: ["CSQLite", "Linux", "Mediation", "PCI", "XenSlot"]),
             .target(
                 name: "Profiles",
@@ -395,7 +397,7 @@ package.targets = [
                 dependencies: [
                     "Control", "Database", "Device", "FakeDomains", "JSON", "LingeringSocket", "Linux", "Mediation",
                     "PCI",
-                    "Programs", "Supervision", "VFIOUserClient", "Waiting", "XenSlot", "mediated-device",
+                    "Programs", "Renderer", "Supervision", "VFIOUserClient", "Waiting", "XenSlot", "mediated-device",
                 ]),
             .testTarget(
                 name: "DatabaseTests",

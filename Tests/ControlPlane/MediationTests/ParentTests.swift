@@ -52,6 +52,30 @@ import Testing
         #expect(try options("renderD128") == ["render-node=\(root)/dev/dri/renderD128", "renderer=virgl"])
     }
 
+    @Test func aTypeOfTheAdministratorsHasVulkan() throws {
+        defer { try? FileManager.default.removeItem(atPath: root) }
+        try write("", to: "dev/dri/renderD128")
+        var catalogue = try catalogue
+        catalogue.types.append(
+            InstanceType(
+                name: "vulkan", description: "", device: "virtio-gpu", limits: Limits(videoMemory: 64 << 20),
+                options: [Attribute("renderer", "virgl+venus"), Attribute("window", "256M")]))
+        let node = ["render-node=\(root)/dev/dri/renderD128"]
+        for (parent, node) in [("cpu", []), ("software", []), ("renderD128", node)] {
+            let instance = Instance(id: InstanceID(), parent: parent, type: "vulkan")
+            try catalogue.check(instance)
+            let options = try catalogue.device(of: instance).options
+            #expect(options.filter { $0.hasPrefix("render") } == node + ["renderer=virgl+venus"])
+            #expect(options.contains("window=256M"))
+            #expect(try catalogue.limits(of: instance).window == 256 << 20)
+        }
+        #expect(try catalogue.limits(of: Instance(id: InstanceID(), parent: "cpu", type: "virtio-gpu")).window == 0)
+        // The bound on its memory isn't raised by whoever may define a vGPU.
+        let own = Instance(id: InstanceID(), parent: "cpu", type: "vulkan", attributes: [Attribute("window", "16G")])
+        let refusal = #expect(throws: MediationError.self) { try catalogue.check(own) }
+        #expect(refusal?.description.contains("'window' can't be chosen") == true)
+    }
+
     /// A render node is any file of the host's, which root opens: it isn't chosen by whoever may define a vGPU.
     @Test(arguments: ["renderer=virgl", "renderer=none", "render-node=/etc/shadow"], ["cpu", "software"])
     func nobodyElseDecidesWhoDraws(word: String, parent: String) throws {

@@ -3,6 +3,7 @@ import Glibc
 import Linux
 import Mediation
 import Programs
+import Renderer
 import Testing
 
 @testable import Supervision
@@ -82,6 +83,18 @@ import Testing
         // A saved state has a copy.
         #expect(MemoryBounds(Limits(videoMemory: 64 << 20)).shared == none + 128 << 20)
         #expect(MemoryBounds(Limits(videoMemory: .max)).shared == UInt64(Int64.max))
+    }
+
+    /// What a guest's Vulkan programs may have honestly ends nobody.
+    @Test func aWindowAndContextsOfVulkanHaveRoom() {
+        let none = MemoryBounds(Limits(videoMemory: 64 << 20))
+        let bounds = MemoryBounds(Limits(videoMemory: 64 << 20, window: 1 << 30))
+        let contexts = UInt64(RendererKinds.mostVenusContexts)
+        // A blob that is given back keeps its pages until its program has freed them, too.
+        #expect(bounds.shared >= none.shared + 2 << 30 + contexts * 37_000_000)
+        #expect(bounds.threads >= none.threads + RendererKinds.mostVenusContexts * 33)
+        #expect(bounds.data == none.data)
+        #expect(MemoryBounds(Limits(window: .max)).shared == UInt64(Int64.max))
     }
 
     @Test func killsForWantOfMemoryAreCounted() throws {

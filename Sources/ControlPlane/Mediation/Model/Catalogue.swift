@@ -57,13 +57,17 @@ public struct Catalogue: Sendable {
                 "Parent '\(parent.name)' has nothing for a '\(instance.type)', which draws no 3D. Take \(fit.joined(separator: " or "))."
             )
         }
-        // What is drawn by whom is the parent's to say.
-        return Grant(device: type.device, limits: type.limits, options: type.options + parent.options)
+        // What draws is the parent's to say, or the administrator's, who makes types: with Vulkan, say.
+        return Grant(device: type.device, limits: type.limits, options: parent.options + type.options)
     }
 
     /// What an instance may use.
     public func limits(of instance: Instance) throws(MediationError) -> Limits {
-        try grant(of: instance).limits.changed(by: instance.attributes)
+        let grant = try grant(of: instance)
+        var limits = try grant.limits.changed(by: instance.attributes)
+        let window = (grant.options + instance.attributes).last { $0.name == Self.window }
+        if let window { limits.window = try window.number(in: 0...Int.max) }
+        return limits
     }
 
     /// The device's name and the options to make it with.
@@ -129,6 +133,8 @@ public struct Catalogue: Sendable {
 
     /// The option of a display that says how much video memory its guest sees.
     private static let aperture = "aperture"
+    /// The option that says how much memory Vulkan programs share with the host.
+    private static let window = "window"
 
     // MARK: Checks
 
@@ -176,8 +182,14 @@ public struct Catalogue: Sendable {
         }
     }
 
-    /// What draws is the parent's to say.
+    /// What draws is the parent's to say, and what Vulkan may have is the type's: the bound on a vGPU's memory follows
+    /// from it.
     private func checkRenderer(_ instance: Instance) throws(MediationError) {
+        if let window = instance.attributes.first(where: { $0.name == Self.window }) {
+            throw MediationError(
+                .invalid,
+                "The attribute '\(window.name)' can't be chosen: the type says it, as it says the renderer.")
+        }
         guard
             let attribute = instance.attributes.first(where: { [Parent.renderer, Parent.renderNode].contains($0.name) })
         else { return }

@@ -14,8 +14,12 @@ public struct Grant: Equatable, Codable, Sendable {
         self.options = options
     }
 
-    /// The group that may open the render node of its device; nil for root's, and for a device without one.
+    /// The group that may open the files by which its device draws: the render node, or `/dev/udmabuf` of one that has
+    /// Vulkan in software; nil for root's, and for a device that has no such file. With Vulkan and a render node both
+    /// files must be of one group.
     public var renderGroup: UInt32? {
-        options.last { $0.name == Parent.renderNode }.flatMap { Parent.group(ofNode: $0.value) }
+        if let node = options.last(where: { $0.name == Parent.renderNode }) { return Parent.group(ofNode: node.value) }
+        let hasVulkan = options.last { $0.name == Parent.renderer }?.value.contains("venus") == true
+        return hasVulkan ? Parent.group(ofNode: Parent.bufferDevice) : nil
     }
 }

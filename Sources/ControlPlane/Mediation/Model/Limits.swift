@@ -8,15 +8,21 @@ public struct Limits: Equatable, Codable, Sendable {
     public var weight: Int
     /// Pictures a second that a `virtio-gpu` shows, and that are read for consoles and screenshots; 0: any number.
     public var frameRate: Int
+    /// How much memory the guest's Vulkan programs share with the host, in bytes; 0: there is no Vulkan. It isn't
+    /// stored: it follows from the device's options.
+    public var window = 0
+
+    private enum CodingKeys: String, CodingKey { case videoMemory, weight, frameRate }
 
     public static let weights = 1...10_000
     /// What a cgroup has that nobody has changed.
     public static let standardWeight = 100
 
-    public init(videoMemory: Int = 0, weight: Int = standardWeight, frameRate: Int = 0) {
+    public init(videoMemory: Int = 0, weight: Int = standardWeight, frameRate: Int = 0, window: Int = 0) {
         self.videoMemory = videoMemory
         self.weight = weight
         self.frameRate = frameRate
+        self.window = window
     }
 
     /// The attributes that set limits; every other one is an option of the device.

@@ -39,7 +39,10 @@ public struct Parent: Equatable, Codable, Sendable {
     static let renderer = "renderer"
     static let renderNode = "render-node"
 
-    /// The group that may open a render node, such as `render`; nil for root's.
+    /// What pieces of a vGPU's window are handed to Vulkan's drivers by.
+    static let bufferDevice = "/dev/udmabuf"
+
+    /// The group that may open a device file, such as `render`; nil for root's.
     static func group(ofNode path: String) -> UInt32? {
         var status = stat()
         return stat(path, &status) == 0 && status.st_gid != 0 ? status.st_gid : nil

@@ -51,17 +51,15 @@ struct DeviceGroups: Sendable {
 
     /// What a vGPU's group is told, by file.
     private func settings(_ limits: Limits) -> [(controller: String, file: String, value: String)] {
-        [
+        let bounds = MemoryBounds(limits)
+        return [
             ("cpu", "cpu.weight", "\(limits.weight)"),
-            ("memory", "memory.max", "\(MemoryBounds(limits).shared)"),
+            ("memory", "memory.max", "\(bounds.shared)"),
             // A device process without its renderer is of no use, nor the other way round.
             ("memory", "memory.oom.group", "1"),
-            ("pids", "pids.max", "\(Self.mostThreads)"),
+            ("pids", "pids.max", "\(bounds.threads)"),
         ].filter { controllers.contains($0.0) }
     }
-
-    /// A device process has five threads, and a renderer one for each processor and for each compiler beside it.
-    static let mostThreads = 256
 
     /// Puts a device process into the group of its vGPU, under its limits.
     func add(_ process: Int32, to id: InstanceID, _ limits: Limits) throws(Errno) {
