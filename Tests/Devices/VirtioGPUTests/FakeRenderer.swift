@@ -10,8 +10,7 @@ final class FakeRenderer: Sendable {
     private struct Notes {
         var commands: [RendererCommand] = []
         var status: @Sendable (RendererCommand) -> RendererReply.Status? = { _ in .done }
-        /// Commands whose answers wait until ``goOn()``, and whether they do.
-        var held: [UInt64] = []
+        /// Whether answers wait until ``goOn()``.
         var isHolding = false
     }
 
@@ -110,27 +109,29 @@ final class FakeRenderer: Sendable {
 
     private struct Library: WorkerLibrary {
         let renderer: FakeRenderer
+        /// Commands whose answers wait. They end with their renderer.
+        private var held: [UInt64] = []
+
+        init(renderer: FakeRenderer) { self.renderer = renderer }
 
         mutating func carryOut(
             _ command: RendererCommand, _ sequence: UInt64, _ windows: WorkerWindows
         ) -> RendererReply? {
-            renderer.notes.withLock { notes in
+            let reply: RendererReply? = renderer.notes.withLock { notes in
                 notes.commands.append(command)
                 if case .capabilitySet = command { return RendererReply(.done, data: [1, 2, 3, 4]) }
-                if let status = notes.status(command) { return RendererReply(status) }
-                notes.held.append(sequence)
-                return nil
+                return notes.status(command).map { RendererReply($0) }
             }
+            if reply == nil { held.append(sequence) }
+            return reply
         }
 
         mutating func forget(window: UInt32) {}
 
         mutating func nextAnswer() -> (sequence: UInt64, reply: RendererReply)? {
             renderer.bell.consume()
-            return renderer.notes.withLock { notes in
-                guard !notes.isHolding, !notes.held.isEmpty else { return nil }
-                return (notes.held.removeFirst(), RendererReply(.done))
-            }
+            guard !held.isEmpty, renderer.notes.withLock({ !$0.isHolding }) else { return nil }
+            return (held.removeFirst(), RendererReply(.done))
         }
 
         mutating func prepareToSleep() -> WorkerWait {
