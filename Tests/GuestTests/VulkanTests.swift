@@ -47,8 +47,20 @@ extension GuestTests {
             #expect(words.last == "\(first)")
             // What it left, the next one can have.
             #expect(try machine.run(Mesa.command("vkscene --fill")).output == filled.output)
-            // Programs that have gone leave nothing with which the device can't be saved.
-            #expect(throws: Never.self) { _ = try display.control.save() }
+            // Programs that have gone leave nothing with which the device can't be saved. Their driver puts it away when
+            // it finds the time, and a guest that answers has had some.
+            var refusal: (any Error)?
+            for _ in 0..<200 {
+                do {
+                    _ = try display.control.save()
+                    refusal = nil
+                    break
+                } catch {
+                    refusal = error
+                }
+                try machine.run("true")
+            }
+            #expect(refusal == nil)
         }
 
         @Test func aGuestGoesOnWhenItsRendererIsKilled() throws {
