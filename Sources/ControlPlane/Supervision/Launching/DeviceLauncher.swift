@@ -158,7 +158,7 @@ struct DeviceLauncher: Sendable {
         // Before it serves anybody, so that nothing is charged to the daemon but what a process starts with, and what
         // it starts itself, a renderer, has the same share.
         if order.limits.weight != Limits.standardWeight, !hasProcessorGroups {
-            Weight(order.limits.weight).apply(toGroupOf: identity.id)
+            Weight(order.limits.weight).apply(toSessionOf: identity.id)
         }
         if let groups {
             do throws(Errno) { try groups.add(identity.id, to: order.id, order.limits) } catch {

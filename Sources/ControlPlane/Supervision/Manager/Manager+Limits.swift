@@ -46,7 +46,7 @@ extension Manager {
             throw error
         }
         if limits.weight != before.weight, !launcher.hasProcessorGroups, let process = instance.process {
-            Weight(limits.weight).apply(toGroupOf: process.id)
+            Weight(limits.weight).apply(toSessionOf: process.id)
         }
     }
 
