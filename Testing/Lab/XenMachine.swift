@@ -50,8 +50,8 @@ public final class XenMachine: Guest {
         agent = Agent(
             reading: output.fileHandleForReading, writing: input.fileHandleForWriting, patience: 900)
         process.executableURL = URL(fileURLWithPath: Lab.value("QEMU"))
-        // mwait and rdtscp are what TCG gives no guest of a guest, and Linux as a PV domain takes no smap from QEMU. With
-        // xsave, programs of all domains crash now and then, as if they had another's vector registers.
+        // mwait and rdtscp are what TCG gives no guest of a guest, and Linux as a PV domain takes no smap from QEMU.
+        // Programs in domain 0 and in a domain crashed in some runs with xsave, and in none without; why isn't known.
         process.arguments = [
             "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial",
             "file:" + folder.path("console"), "-serial", "stdio", "-machine", "q35", "-accel", "tcg", "-smp", "1", "-m",
